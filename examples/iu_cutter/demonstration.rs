@@ -1,0 +1,286 @@
+//! The parts of the demonstration, each of which checks what it shows.
+
+use std::error::Error as StdError;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use phasegate::testing::{Calls, Recorder};
+use phasegate::{
+    ApprovalRefusal, Authority, DryRunner, Error, InProcessSwitch, KillSwitch, LiveRunner, Plan,
+    PostgresConnector, Refusal, RollbackCause, Sg1, Sg2, UnsignedApprovals,
+};
+
+use crate::markdown;
+use crate::phases::{Document, Enacted, PIPELINE, cut_and_enact};
+use crate::register::Register;
+use crate::simulator::Simulator;
+use crate::terminal;
+use crate::town::Town;
+
+/// The document that the register refuses, and the unit that it refuses, counted from 1.
+const AMENDMENT: &str = include_str!("amendment.md");
+const REFUSED_UNIT: u64 = 6;
+
+type Outcome<T> = Result<T, Box<dyn StdError>>;
+
+/// Shows everything, and answers whether everything held.
+pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Outcome<bool> {
+    let switch = InProcessSwitch::new();
+    let interrupted = stop_button(&switch)?;
+
+    terminal::part("phasegate: the IU cutter");
+    let mut town = Town::found()?;
+    let (server, database) = town.describe();
+    terminal::fact("server", server);
+    terminal::fact(
+        "database",
+        format!("{database}, created for this demonstration"),
+    );
+    let units = document.units.len();
+    terminal::fact(
+        "document",
+        format!("{}: {units} units{left_out}", document.name),
+    );
+
+    let mut shown = Shown {
+        switch,
+        interrupted,
+        held: true,
+    };
+    let plan = shown.dry_run(&town, document, save_plan)?;
+    shown.refusals(&mut town, document, &plan)?;
+    shown.live_run(&mut town, document, &plan)?;
+    shown.rolled_back(&mut town)?;
+    Ok(shown.conclude())
+}
+
+/// Ctrl-C turns the kill switch OFF, and lets the demonstration end in order: the database is
+/// dropped, the server stopped.
+fn stop_button(switch: &InProcessSwitch) -> Outcome<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let (flag, button) = (Arc::clone(&interrupted), switch.clone());
+    ctrlc::set_handler(move || {
+        flag.store(true, Ordering::SeqCst);
+        button.off();
+    })?;
+    Ok(interrupted)
+}
+
+struct Shown {
+    switch: InProcessSwitch,
+    interrupted: Arc<AtomicBool>,
+    held: bool,
+}
+
+impl Shown {
+    fn dry_run(&mut self, town: &Town, document: &Document, save: Option<&Path>) -> Outcome<Plan> {
+        terminal::part("1. The dry run, and the plan that it leaves");
+        let plan = dry_run(town, document)?;
+        terminal::plan(&plan);
+        if let Some(path) = save {
+            std::fs::write(path, plan.bytes())
+                .map_err(|error| format!("{}: the plan was not saved: {error}", path.display()))?;
+            terminal::fact(
+                "saved",
+                format!("{}; check it with sha256sum", path.display()),
+            );
+        }
+        let saved = Plan::from_saved(plan.bytes(), plan.digest())?;
+        self.check(saved == plan, "the plan comes back from its own bytes");
+        self.stop_if_interrupted()?;
+        Ok(plan)
+    }
+
+    fn refusals(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
+        terminal::part("2. What is refused, before anything is touched");
+        let before = town.fingerprint()?;
+        let calls = Calls::new();
+
+        println!("  The kill switch is OFF, which is its default:");
+        let never_on = InProcessSwitch::new();
+        let refused = live(town, document, plan, &never_on, approvals(plan), &calls);
+        self.refused(refused, |refusal| {
+            matches!(refusal, Refusal::SwitchOff { .. })
+        });
+
+        println!("  Nobody has approved anything:");
+        let refused = self.switch.clone().on_while(|| {
+            live(
+                town,
+                document,
+                plan,
+                &self.switch,
+                UnsignedApprovals::new(),
+                &calls,
+            )
+        });
+        self.refused(refused, |refusal| {
+            let denied = |reason: &_| matches!(reason, ApprovalRefusal::Denied(_));
+            matches!(refusal, Refusal::Approval { reason, .. } if denied(reason))
+        });
+
+        println!("  The plan that was approved is of another document:");
+        let other = dry_run(town, &amendment()?)?;
+        let refused = self.switch.clone().on_while(|| {
+            live(
+                town,
+                document,
+                &other,
+                &self.switch,
+                approvals(&other),
+                &calls,
+            )
+        });
+        self.refused(refused, |refusal| {
+            matches!(refusal, Refusal::InputChanged { .. })
+        });
+
+        let untouched = calls.count("connect") == 0 && calls.count("execute") == 0;
+        self.check(
+            untouched,
+            "nothing connected to the database, and the adapter was not called",
+        );
+        self.check(town.fingerprint()? == before, "the tables are as they were");
+        self.stop_if_interrupted()
+    }
+
+    fn live_run(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
+        terminal::part("3. The live run: switched on, approved, as planned");
+        let calls = Calls::new();
+        let switch = self.switch.clone();
+        let live = || live(town, document, plan, &switch, approvals(plan), &calls);
+        match switch.on_while(live) {
+            Ok(enacted) => {
+                let units = document.units.len();
+                let all = enacted.units == units as u64 && enacted.log_entries == 2 * enacted.units;
+                self.check(
+                    all,
+                    &format!("all {units} units are in force, and the log is complete"),
+                );
+            }
+            Err(error) => {
+                terminal::said(&error);
+                self.check(false, "the document is in force");
+            }
+        }
+        terminal::fact("tables", town.fingerprint()?);
+        self.check(!self.switch.is_on(), "the kill switch is OFF again");
+        self.stop_if_interrupted()
+    }
+
+    fn rolled_back(&mut self, town: &mut Town) -> Outcome<()> {
+        terminal::part("4. A second document, of which the server refuses one unit");
+        let document = amendment()?;
+        let plan = dry_run(town, &document)?;
+        let before = town.fingerprint()?;
+        terminal::fact("before", &before);
+        let calls = Calls::new();
+        let switch = self.switch.clone();
+        let live = || live(town, &document, &plan, &switch, approvals(&plan), &calls);
+        match switch.on_while(live) {
+            Err(Error::RolledBack(rollback)) => {
+                terminal::said(&rollback);
+                let row = rollback.row().map(phasegate::Row::ordinal);
+                let by_the_server = matches!(rollback.cause(), RollbackCause::Failed(_));
+                self.check(
+                    row == Some(REFUSED_UNIT) && by_the_server,
+                    &format!("rolled back, and row {REFUSED_UNIT} is named"),
+                );
+            }
+            Err(error) => {
+                terminal::said(&error);
+                self.check(false, "the server refused one unit");
+            }
+            Ok(_) => self.check(false, "the server refused one unit"),
+        }
+        let after = town.fingerprint()?;
+        terminal::fact("after", &after);
+        self.check(after == before, "the tables are as they were");
+        self.stop_if_interrupted()
+    }
+
+    fn conclude(self) -> bool {
+        println!();
+        if self.held {
+            terminal::held("everything held");
+        } else {
+            terminal::broke("something did not hold; see above");
+        }
+        self.held
+    }
+
+    fn check(&mut self, holds: bool, what: &str) {
+        if holds {
+            terminal::held(what);
+        } else {
+            terminal::broke(what);
+            self.held = false;
+        }
+    }
+
+    fn refused(&mut self, answer: Result<Enacted, Error>, as_expected: impl Fn(&Refusal) -> bool) {
+        match answer {
+            Err(Error::Refused(refusal)) if as_expected(&refusal) => terminal::said(&refusal),
+            Err(error) => {
+                terminal::said(&error);
+                self.check(false, "refused for the expected reason");
+            }
+            Ok(_) => self.check(false, "refused"),
+        }
+    }
+
+    fn stop_if_interrupted(&self) -> Outcome<()> {
+        if self.interrupted.load(Ordering::SeqCst) {
+            Err("interrupted: the kill switch is OFF, and nothing is left behind".into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn dry_run(town: &Town, document: &Document) -> Result<Plan, Error> {
+    let planned = DryRunner::new(PIPELINE)
+        .target(town.target.clone())
+        .simulator(Simulator)
+        .run(|run, on| cut_and_enact(run, on, document))?;
+    Ok(planned.plan)
+}
+
+fn live(
+    town: &Town,
+    document: &Document,
+    plan: &Plan,
+    switch: &impl KillSwitch,
+    authority: impl Authority,
+    calls: &Calls,
+) -> Result<Enacted, Error> {
+    LiveRunner::new(PIPELINE)
+        .plan(plan.clone())
+        .kill_switch(switch)
+        .authority(authority)
+        .connector(Recorder::new(
+            PostgresConnector::no_tls(town.runner()),
+            calls,
+        ))
+        .adapter(Recorder::new(Register, calls))
+        .observer(terminal::watch())
+        .run(|run, on| cut_and_enact(run, on, document))
+}
+
+/// The approvals of one plan. Nobody signs them here: this demonstration is its own approver.
+fn approvals(plan: &Plan) -> UnsignedApprovals {
+    let hour = Duration::from_hours(1);
+    let mut approvals = UnsignedApprovals::new();
+    approvals
+        .approve::<Sg1>(plan, "the town clerk", "the cut may be written", hour)
+        .approve::<Sg2>(plan, "the council", "the units may come into force", hour);
+    approvals
+}
+
+fn amendment() -> Result<Document, markdown::CutError> {
+    let name = "amendment.md".to_owned();
+    let units = markdown::cut(&name, AMENDMENT, false)?.units;
+    Ok(Document { name, units })
+}

@@ -1,0 +1,87 @@
+//! The pipeline that phasegate was made for, from a Markdown document to enacted information units.
+//!
+//! `cargo run --example iu_cutter` finds or starts a PostgreSQL of its own, and shows: a dry run
+//! and its plan; what is refused; the live run; and a document that the server refuses at one unit,
+//! of which nothing remains. It exits with 1 if any of this does not hold.
+
+#![allow(unreachable_pub, clippy::print_stdout)] // a program: nobody links it, and it prints
+
+mod demonstration;
+mod document;
+mod install;
+mod markdown;
+mod phases;
+mod register;
+mod simulator;
+mod terminal;
+mod town;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Cuts a Markdown document into information units and enacts them in PostgreSQL: dry, refused,
+/// live, and rolled back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "iu_cutter",
+    after_help = "It works in a database of its own, which it creates and drops again. The server is\n\
+                  the one of DATABASE_URL if that is set; else an installed one (PG_BIN_DIR,\n\
+                  pg_config, PATH, the usual places), started privately; else an embedded one.\n\
+                  Ctrl-C turns the kill switch OFF: what is being performed is rolled back.\n\n\
+                  Exit status: 0 if everything held, 1 if something did not, 2 for a document or a\n\
+                  command line that cannot be used."
+)]
+struct Arguments {
+    /// The Markdown document to cut, or `-` for standard input [default: the charter that ships]
+    document: Option<PathBuf>,
+
+    /// Leave out headings with neither text nor headings below them, instead of refusing them
+    #[arg(long)]
+    skip_empty: bool,
+
+    /// Save the plan here: canonical JSON, whose `sha256sum` is the plan's digest
+    #[arg(long, value_name = "FILE")]
+    save_plan: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (document, left_out) = match read(&arguments) {
+        Ok(read) => read,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    match demonstration::show(&document, &left_out, arguments.save_plan.as_deref()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("\niu_cutter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The document, and a word on what of it was left out.
+fn read(arguments: &Arguments) -> Result<(phases::Document, String), Box<dyn std::error::Error>> {
+    let (name, text) = match &arguments.document {
+        Some(path) => document::read_document(path)?,
+        None => (
+            "charter.md".to_owned(),
+            include_str!("charter.md").to_owned(),
+        ),
+    };
+    let cut = markdown::cut(&name, &text, arguments.skip_empty)?;
+    let mut left_out = String::new();
+    if cut.skipped > 0 {
+        left_out += &format!(", {} empty headings left out", cut.skipped);
+    }
+    if cut.front_matter > 0 {
+        left_out += &format!(", {} lines of front matter left out", cut.front_matter);
+    }
+    let units = cut.units;
+    Ok((phases::Document { name, units }, left_out))
+}

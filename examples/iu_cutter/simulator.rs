@@ -1,0 +1,61 @@
+//! Performs the five phases in a dry run: predicts what the register would answer, and touches
+//! nothing.
+
+use phasegate::{Failure, Simulate};
+
+use crate::phases::{CutLegA, CutLegB, Digests, EnactVerify, Enacted, LifecycleEnact, WriteVerify};
+
+/// Knows the register's rules as far as they can be known without it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Simulator;
+
+impl Simulate<CutLegA> for Simulator {
+    fn simulate(&mut self, cut: &CutLegA, (): ()) -> Result<Digests, Failure> {
+        let mut digests = Digests::new();
+        for (unit, ordinal) in cut.units.iter().zip(1..) {
+            if digests
+                .insert(unit.address.clone(), unit.digest())
+                .is_some()
+            {
+                let twice = format!("{}:{}: the address is taken", cut.document, unit.line);
+                return Err(Failure::new(twice).at_row(ordinal, &unit.address));
+            }
+        }
+        Ok(digests)
+    }
+}
+
+impl Simulate<WriteVerify> for Simulator {
+    fn simulate(&mut self, _: &WriteVerify, written: &Digests) -> Result<u64, Failure> {
+        Ok(written.len() as u64)
+    }
+}
+
+impl Simulate<CutLegB> for Simulator {
+    fn simulate(&mut self, cut: &CutLegB, verified: &u64) -> Result<u64, Failure> {
+        let linked = cut.links.len() as u64;
+        if linked == *verified {
+            Ok(linked)
+        } else {
+            let differ = format!("{verified} units are written, and {linked} would be linked");
+            Err(Failure::new(differ))
+        }
+    }
+}
+
+impl Simulate<LifecycleEnact> for Simulator {
+    fn simulate(&mut self, enact: &LifecycleEnact, _: &u64) -> Result<Enacted, Failure> {
+        let units = enact.addresses.len() as u64;
+        Ok(Enacted {
+            units,
+            triggers: vec!["unit_lifecycle".to_owned()],
+            log_entries: 2 * units,
+        })
+    }
+}
+
+impl Simulate<EnactVerify> for Simulator {
+    fn simulate(&mut self, _: &EnactVerify, enacted: &Enacted) -> Result<u64, Failure> {
+        Ok(enacted.units)
+    }
+}

@@ -1,0 +1,90 @@
+//! The database of the demonstration: made for it, and gone after it.
+
+use phasegate::Target;
+use phasegate::testing::{ScratchDatabase, ScratchRole, TestPostgres};
+use postgres::{Client, Config, NoTls};
+
+use crate::install;
+
+/// A database with the register in it, and the role that runs phases there.
+pub struct Town {
+    database: ScratchDatabase,
+    runner: ScratchRole,
+    admin: Client,
+    pub target: Target,
+    // Last, so that the database is dropped before its server goes.
+    server: TestPostgres,
+}
+
+impl Town {
+    /// Finds or starts a server, creates the database and installs the register.
+    pub fn found() -> Result<Self, Box<dyn std::error::Error>> {
+        let server = TestPostgres::find_or_start()?;
+        let database = server.create_database()?;
+        let runner = database.create_role("iu_runner")?;
+        let mut admin = database.admin().connect(NoTls)?;
+        install::install(&mut admin, runner.name())?;
+        let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
+        Ok(Town {
+            database,
+            runner,
+            admin,
+            target,
+            server,
+        })
+    }
+
+    /// What to call the server and the database.
+    pub fn describe(&self) -> (String, String) {
+        (
+            self.server.source().to_string(),
+            self.database.name().to_owned(),
+        )
+    }
+
+    /// How the role that runs phases connects: no superuser, no CREATE, no TEMP, no table of its
+    /// own.
+    pub fn runner(&self) -> Config {
+        self.runner.config()
+    }
+
+    /// Everything that the register holds, as one digest: two equal ones mean that nothing changed.
+    pub fn fingerprint(&mut self) -> Result<Fingerprint, postgres::Error> {
+        let row = self.admin.query_one(
+            "SELECT (SELECT count(*) FROM iu.unit), \
+                    (SELECT count(*) FROM iu.unit WHERE state = 'enacted'), \
+                    (SELECT count(*) FROM iu.lifecycle_log), \
+                    md5(coalesce((SELECT string_agg(u::text, '|' ORDER BY u::text) FROM iu.unit u), '') || \
+                        coalesce((SELECT string_agg(l::text, '|' ORDER BY l::text) FROM iu.lifecycle_log l), ''))",
+            &[],
+        )?;
+        Ok(Fingerprint {
+            units: row.try_get(0)?,
+            enacted: row.try_get(1)?,
+            log_entries: row.try_get(2)?,
+            content: row.try_get(3)?,
+        })
+    }
+}
+
+/// What the tables hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub units: i64,
+    pub enacted: i64,
+    pub log_entries: i64,
+    content: String,
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} units, {} enacted, {} log entries, content {}",
+            self.units,
+            self.enacted,
+            self.log_entries,
+            &self.content[..8]
+        )
+    }
+}

@@ -1,0 +1,169 @@
+use std::time::SystemTime;
+
+use crate::digest::Digest;
+use crate::plan::Target;
+
+/// What an authority is asked: was this gate approved, for this plan?
+#[derive(Debug, Clone, Copy)]
+pub struct ApprovalRequest<'a> {
+    pub(crate) gate: &'a str,
+    pub(crate) phase: &'a str,
+    pub(crate) pipeline: &'a str,
+    pub(crate) plan: Digest,
+    pub(crate) target: &'a Target,
+}
+
+impl<'a> ApprovalRequest<'a> {
+    /// The gate's name.
+    #[must_use]
+    pub fn gate(&self) -> &'a str {
+        self.gate
+    }
+
+    /// The next phase of the plan that is behind this gate.
+    #[must_use]
+    pub fn phase(&self) -> &'a str {
+        self.phase
+    }
+
+    /// The pipeline that is running.
+    #[must_use]
+    pub fn pipeline(&self) -> &'a str {
+        self.pipeline
+    }
+
+    /// The digest of the plan that is running.
+    #[must_use]
+    pub fn plan(&self) -> Digest {
+        self.plan
+    }
+
+    /// The database that the plan is for.
+    #[must_use]
+    pub fn target(&self) -> &'a Target {
+        self.target
+    }
+}
+
+/// What somebody approves: one gate of one plan on one database, until some time.
+///
+/// A statement is data and proves nothing; [`Attestation::assert_verified`] is where somebody says
+/// that it was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The gate's name.
+    pub gate: String,
+    /// The digest of the plan.
+    pub plan: Digest,
+    /// The database.
+    pub target: Target,
+    /// From when on the approval means nothing.
+    pub expires: SystemTime,
+    /// What makes this approval this one, among all that say the same.
+    pub nonce: String,
+    /// For people.
+    pub comment: String,
+}
+
+/// What an authority attests: that this approver made this statement.
+///
+/// The engine compares the statement with the run before it makes a witness of it; an attestation
+/// by itself opens nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    statement: Statement,
+    approver: String,
+}
+
+impl Attestation {
+    /// Asserts that `approver` made `statement`, and that whoever calls this has verified it.
+    ///
+    /// Every authority comes down to a call of this function; to review who can approve, search
+    /// for its name.
+    pub fn assert_verified(statement: Statement, approver: impl Into<String>) -> Self {
+        Attestation {
+            statement,
+            approver: approver.into(),
+        }
+    }
+
+    /// What was approved.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Who approved it.
+    #[must_use]
+    pub fn approver(&self) -> &str {
+        &self.approver
+    }
+}
+
+/// An authority did not attest to an approval.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("not approved: {reason}")]
+pub struct Denied {
+    reason: String,
+}
+
+impl Denied {
+    /// Says why, and what to do about it.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Denied {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Says whether a gate was approved: evidence in, attestation out.
+///
+/// Open for implementation. The provided body refuses, so an empty `impl` approves nothing.
+///
+/// ```
+/// use phasegate::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+///
+/// /// Approvals out of a change-management system that has verified who asked.
+/// struct Tickets { closed: Vec<(Statement, String)> }
+///
+/// impl Authority for Tickets {
+///     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+///         self.closed
+///             .iter()
+///             .position(|(s, _)| s.gate == request.gate() && s.plan == request.plan())
+///             .map(|at| self.closed.remove(at))
+///             .map(|(statement, who)| Attestation::assert_verified(statement, who))
+///             .ok_or_else(|| Denied::new(format!("no ticket for plan {}", request.plan())))
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an approval authority",
+    label = "nothing here says whether a gate was approved",
+    note = "give the runner one before `run`: `.authority(authority)`; it implements `Authority`"
+)]
+pub trait Authority {
+    /// Attests that the gate of `request` was approved, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], with what the person at the terminal should do.
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        Err(Denied::new(format!(
+            "this authority approves nothing, and so not gate `{}`",
+            request.gate()
+        )))
+    }
+}
+
+impl<T: Authority + ?Sized> Authority for &mut T {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        (**self).attest(request)
+    }
+}
+
+impl<T: Authority + ?Sized> Authority for Box<T> {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        (**self).attest(request)
+    }
+}

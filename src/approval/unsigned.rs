@@ -1,0 +1,82 @@
+use std::time::{Duration, SystemTime};
+
+use super::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+use crate::gate::Gate;
+use crate::plan::Plan;
+
+/// Approvals that were given inside this process, and that **nobody signed**.
+///
+/// It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
+/// tests, and where something else has verified the approver already.
+///
+/// ```
+/// use phasegate::{Plan, Sg1, UnsignedApprovals};
+/// use std::time::Duration;
+///
+/// fn approvals_for(plan: &Plan) -> UnsignedApprovals {
+///     let mut approvals = UnsignedApprovals::new();
+///     approvals.approve::<Sg1>(plan, "ada", "reviewed the plan", Duration::from_secs(3600));
+///     approvals
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct UnsignedApprovals {
+    given: Vec<Attestation>,
+    serial: u64,
+}
+
+impl UnsignedApprovals {
+    /// No approvals yet.
+    #[must_use]
+    pub fn new() -> Self {
+        UnsignedApprovals::default()
+    }
+
+    /// Adds an approval of gate `G` for `plan`, by `approver`, that lasts for `lifetime`.
+    ///
+    /// It holds for every phase of the plan that is behind that gate, each of which asks for it
+    /// anew. A lifetime that no clock can show approves nothing.
+    pub fn approve<G: Gate>(
+        &mut self,
+        plan: &Plan,
+        approver: &str,
+        comment: &str,
+        lifetime: Duration,
+    ) -> &mut Self {
+        self.serial += 1;
+        let now = SystemTime::now();
+        let statement = Statement {
+            gate: G::NAME.to_owned(),
+            plan: plan.digest(),
+            target: plan.target().clone(),
+            expires: now.checked_add(lifetime).unwrap_or(now),
+            nonce: format!("unsigned-{}", self.serial),
+            comment: comment.to_owned(),
+        };
+        self.given
+            .push(Attestation::assert_verified(statement, approver));
+        self
+    }
+}
+
+impl Authority for UnsignedApprovals {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        let fits = |given: &Attestation| {
+            let statement = given.statement();
+            statement.gate == request.gate() && statement.plan == request.plan()
+        };
+        self.given
+            .iter()
+            .find(|given| fits(given))
+            .cloned()
+            .ok_or_else(|| {
+                Denied::new(format!(
+                    "nobody has approved gate `{}` of plan {} for phase `{}`; show the plan to an \
+                 approver, and give the approval to the authority of this run",
+                    request.gate(),
+                    request.plan(),
+                    request.phase()
+                ))
+            })
+    }
+}

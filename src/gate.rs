@@ -1,0 +1,194 @@
+//! Gates, and the witnesses that one was passed.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::approval::Attestation;
+use crate::mode::Mode;
+use crate::run::Brand;
+use crate::sealed;
+
+/// A named approval that a phase needs.
+///
+/// A gate is a type without values, so that a signature can name it. [`Sg1`] and [`Sg2`] come with
+/// the crate; add your own:
+///
+/// ```
+/// /// The data protection officer has agreed.
+/// enum Privacy {}
+/// impl phasegate::Gate for Privacy {
+///     const NAME: &'static str = "PRIVACY";
+/// }
+/// ```
+///
+/// The name is what people approve, what stands in the plan, and what an
+/// [`Authority`](crate::Authority) is asked about. Two types with one name are one gate to all of
+/// these, though not to the compiler.
+pub trait Gate: 'static {
+    /// The gate's name, as people know it.
+    const NAME: &'static str;
+}
+
+/// The gate `SG_1`: the cut may be written.
+#[derive(Debug)]
+pub enum Sg1 {}
+
+/// The gate `SG_2`: what was written may be enacted.
+#[derive(Debug)]
+pub enum Sg2 {}
+
+impl Gate for Sg1 {
+    const NAME: &'static str = "SG_1";
+}
+
+impl Gate for Sg2 {
+    const NAME: &'static str = "SG_2";
+}
+
+/// No approval is needed, said in so many letters.
+///
+/// It is both what a phase declares (`type Gate = Ungated;`) and the value that stands in the
+/// approval's place when that phase is performed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ungated;
+
+/// Both `A` and `B` are needed, in this order.
+///
+/// Got by [`Approved::and`], or by [`Mode::and`] in code that is generic over the mode.
+pub struct And<A, B>(PhantomData<fn() -> (A, B)>);
+
+impl<A, B> fmt::Debug for And<A, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("And")
+    }
+}
+
+/// What a phase can require: a [`Gate`], [`And`] of two requirements, or [`Ungated`].
+///
+/// `()` is not one: that no approval is needed must be written out.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what a phase requires",
+    label = "not a gate, not `And<_, _>`, not `Ungated`",
+    note = "name the gate: `Sg1`, `Sg2`, or a type of yours with `impl Gate for {Self} {{ const NAME: &'static str = \"..\"; }}`",
+    note = "a phase that needs no approval says so in so many letters: `type Gate = Ungated;`"
+)]
+pub trait Requirement: sealed::Requirement + 'static {
+    /// What a phase of mode `M` demands in evidence: `Approved<'run, Self>` live, `Unapproved`
+    /// dry, and `Ungated` in both where nothing is required.
+    type Witness<'run, M: Mode>;
+}
+
+impl<G: Gate> Requirement for G {
+    type Witness<'run, M: Mode> = M::Approval<'run, G>;
+}
+
+impl<A: Requirement, B: Requirement> Requirement for And<A, B> {
+    type Witness<'run, M: Mode> = M::Approval<'run, And<A, B>>;
+}
+
+impl Requirement for Ungated {
+    type Witness<'run, M: Mode> = Ungated;
+}
+
+impl<G: Gate> sealed::Requirement for G {
+    fn add_gates(gates: &mut Vec<&'static str>) {
+        gates.push(G::NAME);
+    }
+
+    fn attestations<'a, M: Mode>(
+        witness: &'a <Self as Requirement>::Witness<'_, M>,
+    ) -> &'a [Attestation] {
+        <M as sealed::Mode>::attestations::<G>(witness)
+    }
+}
+
+impl<A: Requirement, B: Requirement> sealed::Requirement for And<A, B> {
+    fn add_gates(gates: &mut Vec<&'static str>) {
+        A::add_gates(gates);
+        B::add_gates(gates);
+    }
+
+    fn attestations<'a, M: Mode>(
+        witness: &'a <Self as Requirement>::Witness<'_, M>,
+    ) -> &'a [Attestation] {
+        <M as sealed::Mode>::attestations::<Self>(witness)
+    }
+}
+
+impl sealed::Requirement for Ungated {
+    fn add_gates(_: &mut Vec<&'static str>) {}
+
+    fn attestations<M: Mode>(_: &Ungated) -> &[Attestation] {
+        &[]
+    }
+}
+
+/// Stands where an approval would stand, in a dry run, which needs none.
+///
+/// It opens nothing live: there the type is [`Approved`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unapproved;
+
+/// Holding one proves that, in this run, the run's [`Authority`](crate::Authority) attested that
+/// `R` was approved for this very plan on this very target, and that the attestation had not
+/// expired.
+///
+/// Got from [`Run::approval`](crate::Run::approval), the only place that makes one. It is affine:
+/// performing a phase consumes it. It cannot leave its run, be cloned, compared or deserialized.
+/// The engine checks it again before the phase begins: an expiry may have passed since.
+///
+/// What it carries can be read with [`attestations`](Approved::attestations). It stops accidents
+/// and makes intent greppable; it does not stop hostile code in the same process (see
+/// [the limits](crate#what-this-does-not-protect-from)).
+///
+/// ```compile_fail
+/// // Nobody writes an approval by hand.
+/// let forged: phasegate::Sg1Approved<'_> = Default::default();
+/// ```
+#[must_use = "an approval that no phase consumes approves nothing"]
+pub struct Approved<'run, R: Requirement> {
+    attestations: Vec<Attestation>,
+    requirement: PhantomData<fn() -> R>,
+    brand: Brand<'run>,
+}
+
+/// Holding one proves that `SG_1` was approved; see [`Approved`].
+pub type Sg1Approved<'run> = Approved<'run, Sg1>;
+
+/// Holding one proves that `SG_2` was approved; see [`Approved`].
+pub type Sg2Approved<'run> = Approved<'run, Sg2>;
+
+impl<'run, R: Requirement> Approved<'run, R> {
+    /// Both approvals as one, for a phase whose gate is [`And`].
+    pub fn and<B: Requirement>(mut self, other: Approved<'run, B>) -> Approved<'run, And<R, B>> {
+        self.attestations.extend(other.attestations);
+        Approved {
+            attestations: self.attestations,
+            requirement: PhantomData,
+            brand: self.brand,
+        }
+    }
+
+    /// What was attested, one per gate, in the order of the gates.
+    #[must_use]
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+}
+
+impl<'run, G: Gate> Approved<'run, G> {
+    /// Called by the engine alone, once the attestation was checked against the run.
+    pub(crate) fn mint(attestation: Attestation, brand: Brand<'run>) -> Self {
+        Approved {
+            attestations: vec![attestation],
+            requirement: PhantomData,
+            brand,
+        }
+    }
+}
+
+impl<R: Requirement> fmt::Debug for Approved<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Approved(..)")
+    }
+}

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{KillSwitch, SwitchState, SwitchUnreadable};
+
+/// The lowest bit: `off` was called while a scope was open. The bits above: how many scopes are.
+const STOPPED: u64 = 1;
+const ONE_SCOPE: u64 = 2;
+
+/// A kill switch inside this process: OFF by default, ON only while a closure runs.
+///
+/// There is no guard to hold, and so none to forget: [`on_while`](InProcessSwitch::on_while) turns
+/// it off again however the closure ends, also by a panic or an early return. Clones are handles
+/// of one switch; give one to whoever may press the button.
+///
+/// ```
+/// use phasegate::{InProcessSwitch, KillSwitch, SwitchState};
+///
+/// let switch = InProcessSwitch::new();
+/// let button = switch.clone();
+/// assert_eq!(switch.read()?, SwitchState::Off);
+/// switch.on_while(|| {
+///     assert_eq!(switch.read().unwrap(), SwitchState::On);
+///     button.off(); // from any thread
+///     assert_eq!(switch.read().unwrap(), SwitchState::Off);
+/// });
+/// assert_eq!(switch.read()?, SwitchState::Off);
+/// # Ok::<(), phasegate::SwitchUnreadable>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct InProcessSwitch {
+    state: Arc<AtomicU64>,
+}
+
+impl InProcessSwitch {
+    /// A switch that is OFF.
+    #[must_use]
+    pub fn new() -> Self {
+        InProcessSwitch::default()
+    }
+
+    /// Runs `f` with the switch ON, and takes the permission back afterwards, also when `f`
+    /// panics.
+    ///
+    /// Scopes may nest or overlap, in one thread or several: the switch is ON while at least one
+    /// is open. After [`off`](InProcessSwitch::off) it stays OFF until every scope that was open
+    /// has ended; a scope that is entered meanwhile is OFF too.
+    pub fn on_while<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _scope = Scope::enter(&self.state);
+        f()
+    }
+
+    /// Turns the switch OFF at once, for every scope that is open.
+    ///
+    /// The engine reads the switch before each phase and before each commit; a phase that is
+    /// running is rolled back when it gets there.
+    pub fn off(&self) {
+        // Fails when no scope is open, and then the switch is OFF already.
+        let _ = self
+            .state
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                (state >= ONE_SCOPE).then_some(state | STOPPED)
+            });
+    }
+
+    /// Whether the switch is ON at this moment.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        let state = self.state.load(Ordering::SeqCst);
+        state >= ONE_SCOPE && state & STOPPED == 0
+    }
+}
+
+impl KillSwitch for InProcessSwitch {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        Ok(if self.is_on() {
+            SwitchState::On
+        } else {
+            SwitchState::Off
+        })
+    }
+}
+
+/// Lives in the frame of `on_while`, where no caller can reach it.
+struct Scope<'a> {
+    state: &'a AtomicU64,
+}
+
+impl<'a> Scope<'a> {
+    fn enter(state: &'a AtomicU64) -> Self {
+        state.fetch_add(ONE_SCOPE, Ordering::SeqCst);
+        Scope { state }
+    }
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        // Never fails: the closure always answers.
+        let _ = self
+            .state
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                let left = state - ONE_SCOPE;
+                Some(if left < ONE_SCOPE { 0 } else { left })
+            });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn is_off_by_default() {
+        assert!(!InProcessSwitch::new().is_on());
+        assert!(!InProcessSwitch::default().is_on());
+    }
+
+    #[test]
+    fn is_on_in_the_scope_and_off_after_it() {
+        let switch = InProcessSwitch::new();
+        assert!(switch.on_while(|| switch.is_on()));
+        assert!(!switch.is_on());
+    }
+
+    #[test]
+    fn is_off_after_a_panic() {
+        let switch = InProcessSwitch::new();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            switch.on_while(|| panic!("in the scope"))
+        }));
+        assert!(panicked.is_err());
+        assert!(!switch.is_on());
+    }
+
+    #[test]
+    fn is_off_after_an_early_return() {
+        fn leaves_early(switch: &InProcessSwitch) -> Result<(), &'static str> {
+            switch.on_while(|| {
+                Err::<(), _>("early")?;
+                unreachable!("the line above returns")
+            })
+        }
+        let switch = InProcessSwitch::new();
+        assert_eq!(leaves_early(&switch), Err("early"));
+        assert!(!switch.is_on());
+    }
+
+    #[test]
+    fn forgetting_everything_in_reach_does_not_keep_it_on() {
+        let switch = InProcessSwitch::new();
+        let in_reach = switch.on_while(|| switch.clone());
+        std::mem::forget(in_reach);
+        assert!(!switch.is_on());
+    }
+
+    #[test]
+    fn nested_scopes_are_on_until_the_last_ends() {
+        let switch = InProcessSwitch::new();
+        switch.on_while(|| {
+            switch.on_while(|| assert!(switch.is_on()));
+            assert!(switch.is_on());
+        });
+        assert!(!switch.is_on());
+    }
+
+    #[test]
+    fn off_holds_for_every_open_scope_and_for_those_entered_meanwhile() {
+        let switch = InProcessSwitch::new();
+        switch.on_while(|| {
+            switch.on_while(|| {
+                switch.off();
+                assert!(!switch.is_on());
+            });
+            assert!(!switch.is_on());
+            assert!(!switch.on_while(|| switch.is_on()));
+        });
+        assert!(switch.on_while(|| switch.is_on()), "a new scope afterwards");
+    }
+
+    #[test]
+    fn off_without_a_scope_does_not_disarm_the_next_one() {
+        let switch = InProcessSwitch::new();
+        switch.off();
+        assert!(switch.on_while(|| switch.is_on()));
+    }
+}

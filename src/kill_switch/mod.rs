@@ -1,0 +1,148 @@
+//! The kill switch: must be ON for anything live.
+//!
+//! **ON means that execution is allowed.** It is the word of the field that this crate comes from,
+//! where one *arms* a run. A reader who thinks of an emergency stop reads it the other way round:
+//! pressing that button is [`off`](InProcessSwitch::off) here.
+//!
+//! OFF is the default, and what every failure to read a switch means.
+
+mod file;
+mod in_process;
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::run::Brand;
+
+pub use file::FileSwitch;
+pub use in_process::InProcessSwitch;
+
+/// What a kill switch said when it was read. There is no third value: a switch that cannot be read
+/// says so with [`SwitchUnreadable`], which counts as OFF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SwitchState {
+    /// Nothing live may happen.
+    #[default]
+    Off,
+    /// Live execution is allowed.
+    On,
+}
+
+/// A kill switch could not be read, and therefore counts as OFF.
+#[derive(Debug, thiserror::Error)]
+#[error("the kill switch cannot be read, so it counts as OFF: {reason}")]
+pub struct SwitchUnreadable {
+    reason: String,
+}
+
+impl SwitchUnreadable {
+    /// Says why the switch could not be read.
+    pub fn new(reason: impl Into<String>) -> Self {
+        SwitchUnreadable {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Something that says whether live execution is allowed.
+///
+/// The engine reads it when a live run begins, before every phase, and again before every commit.
+/// A switch is not asked to remember: it should answer for this moment, and quickly.
+///
+/// Open for implementation. The provided body answers OFF, so an empty `impl` allows nothing.
+/// Several switches compose as a tuple or a slice: all must be ON, and an empty slice is OFF.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a kill switch",
+    label = "nothing here says that live execution is allowed",
+    note = "give the runner one before `run`: `.kill_switch(switch)`, for example `InProcessSwitch` or `FileSwitch`"
+)]
+pub trait KillSwitch {
+    /// Reads the switch now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read; the engine then behaves as if it were OFF.
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        Ok(SwitchState::Off)
+    }
+}
+
+impl<K: KillSwitch + ?Sized> KillSwitch for &K {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        (**self).read()
+    }
+}
+
+impl<K: KillSwitch + ?Sized> KillSwitch for Box<K> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        (**self).read()
+    }
+}
+
+impl<K: KillSwitch + ?Sized> KillSwitch for Rc<K> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        (**self).read()
+    }
+}
+
+impl<K: KillSwitch + ?Sized> KillSwitch for Arc<K> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        (**self).read()
+    }
+}
+
+impl<A: KillSwitch, B: KillSwitch> KillSwitch for (A, B) {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        match self.0.read()? {
+            SwitchState::Off => Ok(SwitchState::Off),
+            SwitchState::On => self.1.read(),
+        }
+    }
+}
+
+impl<K: KillSwitch> KillSwitch for [K] {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        for switch in self {
+            if switch.read()? == SwitchState::Off {
+                return Ok(SwitchState::Off);
+            }
+        }
+        Ok(if self.is_empty() {
+            SwitchState::Off
+        } else {
+            SwitchState::On
+        })
+    }
+}
+
+/// Holding one proves that the kill switch was ON when this run began.
+///
+/// Lent by [`LiveRunner::run`](crate::LiveRunner::run) to the pipeline for as long as the run
+/// lasts, and to nobody else. It is a memory, not the present: the engine reads the switch itself
+/// again before each phase and before each commit. It costs nothing at run time: its size is zero.
+///
+/// ```compile_fail
+/// // Nobody writes the token by hand.
+/// let forged = phasegate::KillSwitchOn { .. };
+/// ```
+pub struct KillSwitchOn<'run> {
+    _brand: Brand<'run>,
+}
+
+impl<'run> KillSwitchOn<'run> {
+    /// Called by the live runner alone, once the switch was read as ON.
+    pub(crate) fn mint(brand: Brand<'run>) -> Self {
+        KillSwitchOn { _brand: brand }
+    }
+}
+
+impl fmt::Debug for KillSwitchOn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KillSwitchOn(..)")
+    }
+}
+
+/// Stands where [`KillSwitchOn`] would stand, in a dry run, which no kill switch can touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSwitch;

@@ -1,0 +1,138 @@
+//! Dangerous data changes on a live PostgreSQL, gated by types.
+//!
+//! > A live phase that is not switched on, approved, planned and in order **does not compile**.
+//! > A live phase that fails **leaves nothing behind**, and says which row it was.
+//!
+//! A *phase* is one step of a data change; live, it is exactly one transaction. A *pipeline* is a
+//! plain function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a
+//! [simulator](Simulate) performs them and leaves a [`Plan`]; [`Live`], a [live adapter](Execute)
+//! does, and nothing but what was planned.
+//!
+//! ```
+//! use phasegate::{Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Start};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greet { whom: String }
+//!
+//! impl PhaseSpec for Greet {
+//!     const NAME: &'static str = "greet";
+//!     type Gate = Sg1;       // live, it needs an `Sg1Approved`
+//!     type After = Start;    // nothing comes before it
+//!     type Output = u64;
+//! }
+//!
+//! struct Letters;
+//!
+//! impl Execute<Greet> for Letters {
+//!     fn execute(&mut self, greet: &Greet, _: (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+//!         Ok(tx.execute("INSERT INTO letter (whom) VALUES ($1)", &[&greet.whom])?)
+//!     }
+//! }
+//!
+//! fn pipeline<'run, M: Mode, W: Perform<M, Greet>>(
+//!     run: &mut Run<'run, M, W>,
+//!     on: &M::Switch<'run>,
+//! ) -> Result<u64, Error> {
+//!     let sg1 = run.approval()?;
+//!     let greet = Greet { whom: "Ada".to_owned() };
+//!     Ok(run.phase(greet).perform(on, sg1, Start)?.into_output())
+//! }
+//! ```
+//!
+//! # The signatures to read
+//!
+//! An auditor has these to believe, and little else:
+//!
+//! - [`Phase::live`]: what a live phase cannot be built without;
+//! - [`LiveRunner::run`]: what a live run cannot be started without;
+//! - [`Run::approval`]: the only place where an [`Approved`] is made;
+//! - [`Attestation::assert_verified`]: what every authority comes down to;
+//! - [`Step`]: the order in which the engine checks everything again;
+//! - [`PhaseTx`]: what an adapter is lent.
+//!
+//! # The map
+//!
+//! | subject | items |
+//! |---|---|
+//! | modes | [`Mode`], [`DryRun`], [`Live`] |
+//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approved`], [`Unapproved`], [`Authority`], [`Statement`], [`Attestation`], [`UnsignedApprovals`] |
+//! | the kill switch | [`KillSwitch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
+//! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
+//! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
+//! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Observer`] |
+//! | the plan | [`Plan`], [`PlannedPhase`], [`Target`], [`Digest`] |
+//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Incomplete`], [`Failure`] |
+//! | the database | [`Connector`], [`PostgresConnector`], [`PhaseTx`], [`PreparedStatement`] |
+//! | doubles, with the feature `testing` | `testing` |
+//!
+//! # When it does not compile
+//!
+//! | the compiler says | it means |
+//! |---|---|
+//! | expected `Approved<'_, Sg1>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
+//! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
+//! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one |
+//! | use of moved value (E0382) | an approval is consumed by the phase it allows: ask for another |
+//! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
+//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run. Every run has a lifetime of its own that nothing else can be given |
+//! | no method named `commit` on `PhaseTx` | what the adapter returns ends the transaction: `Ok` commits, `Err` rolls back |
+//!
+//! # What this does not protect from
+//!
+//! The types stop accidents and make intent greppable. They do not stop hostile code in the same
+//! process: safe Rust can forge any witness by a compiler bug (rust-lang/rust#25860). Neither the
+//! types nor the engine see an adapter or a simulator that starts a run of its own inside, or one
+//! that writes through another connection. The database does not yet refuse a commit that did not
+//! come through this crate, nor remember that a plan was performed; a commit interlock and a journal
+//! are what is built next. The crate's tests show each of the holes.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod approval;
+mod canonical;
+mod digest;
+mod gate;
+mod kill_switch;
+mod mode;
+mod observer;
+mod outcome;
+mod perform;
+mod phase;
+mod plan;
+mod postgres;
+mod run;
+mod sealed;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
+
+pub use crate::postgres::{
+    ConnectError, Connector, PhaseTx, PostgresConnector, PreparedStatement, Sql, StatementError,
+};
+pub use approval::{ApprovalRequest, Attestation, Authority, Denied, Statement, UnsignedApprovals};
+pub use canonical::NotCanonical;
+pub use digest::{Digest, DigestError};
+pub use gate::{
+    And, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved, Ungated,
+};
+pub use kill_switch::{
+    FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchState, SwitchUnreadable,
+};
+pub use mode::{DryRun, Live, Mode};
+pub use observer::{Ending, Event, Observer, Step};
+pub use outcome::{
+    ApprovalRefusal, Committed, Error, Failure, InDoubt, Incomplete, Invalid, Refusal, Rollback,
+    RollbackCause, Row,
+};
+pub use perform::{Execute, Perform, Prior, Simulate};
+pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, Witness};
+pub use plan::{Plan, PlanError, PlannedPhase, Target};
+pub use run::{
+    Attempt, DryRunner, LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan,
+    NoSimulator, NoTarget, Planned, Run, ToPerform, WithAdapter, WithSimulator,
+};
+
+/// The README's example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

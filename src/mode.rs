@@ -1,0 +1,85 @@
+//! The two ways in which a phase can be performed, as types.
+//!
+//! A boolean called `dry_run` can be forgotten, inverted, or read in one branch and not in the
+//! next. Here the mode is part of the type of everything that a run touches: the phase, its
+//! approval, its receipts, and the run itself. Code generic over [`Mode`] is written once and runs
+//! in both; it cannot ask which one it is in.
+
+use crate::gate::{And, Approved, Requirement, Unapproved};
+use crate::kill_switch::{KillSwitchOn, NoSwitch};
+use crate::sealed;
+
+/// The mode in which nothing is touched: phases are performed by a simulator, which is never given
+/// a connection, and the run leaves a [`Plan`](crate::Plan).
+///
+/// Uninhabited: it exists only as a type.
+#[derive(Debug)]
+pub enum DryRun {}
+
+/// The mode in which data changes: each phase is one transaction, performed by a live adapter.
+///
+/// Uninhabited: it exists only as a type.
+#[derive(Debug)]
+pub enum Live {}
+
+/// A mode: [`DryRun`] or [`Live`], and nobody else's to add.
+///
+/// | | `DryRun` | `Live` |
+/// |---|---|---|
+/// | [`Switch`](Mode::Switch) | [`NoSwitch`] | [`KillSwitchOn`] |
+/// | [`Approval`](Mode::Approval) | [`Unapproved`] | [`Approved`] |
+/// | performed by | [`Simulate`](crate::Simulate) | [`Execute`](crate::Execute) |
+///
+/// ```compile_fail
+/// enum ReallyDry {}
+/// impl phasegate::Mode for ReallyDry {} // sealed
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a mode of phasegate",
+    label = "neither `DryRun` nor `Live`"
+)]
+pub trait Mode: sealed::Mode + Sized + 'static {
+    /// `"dry run"` or `"live"`, for people.
+    const NAME: &'static str;
+
+    /// What a phase of this mode demands of the kill switch.
+    type Switch<'run>;
+
+    /// What a phase of this mode demands as approval of `R`.
+    type Approval<'run, R: Requirement>;
+
+    /// Joins two approvals into the approval of both, in this order.
+    ///
+    /// For pipelines that are generic over the mode; in a live one,
+    /// [`Approved::and`] says the same.
+    fn and<'run, A: Requirement, B: Requirement>(
+        first: Self::Approval<'run, A>,
+        second: Self::Approval<'run, B>,
+    ) -> Self::Approval<'run, And<A, B>>;
+}
+
+impl Mode for DryRun {
+    const NAME: &'static str = "dry run";
+    type Switch<'run> = NoSwitch;
+    type Approval<'run, R: Requirement> = Unapproved;
+
+    fn and<'run, A: Requirement, B: Requirement>(
+        _: Self::Approval<'run, A>,
+        _: Self::Approval<'run, B>,
+    ) -> Self::Approval<'run, And<A, B>> {
+        Unapproved
+    }
+}
+
+impl Mode for Live {
+    const NAME: &'static str = "live";
+    type Switch<'run> = KillSwitchOn<'run>;
+    type Approval<'run, R: Requirement> = Approved<'run, R>;
+
+    fn and<'run, A: Requirement, B: Requirement>(
+        first: Self::Approval<'run, A>,
+        second: Self::Approval<'run, B>,
+    ) -> Self::Approval<'run, And<A, B>> {
+        first.and(second)
+    }
+}

@@ -1,0 +1,190 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use ::postgres::error::{DbError, SqlState};
+
+use super::Foreign;
+
+/// One row of a phase's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    ordinal: u64,
+    key: String,
+}
+
+impl Row {
+    pub(crate) fn new(ordinal: u64, key: impl Into<String>) -> Self {
+        let key = key.into();
+        Row { ordinal, key }
+    }
+
+    /// Its place in the input, counted from 1.
+    #[must_use]
+    pub fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// The caller's own name for it; empty if there is none.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {}", self.ordinal)?;
+        if !self.key.is_empty() {
+            write!(f, " ({})", self.key)?;
+        }
+        Ok(())
+    }
+}
+
+/// A phase's input is not what it has to be; found before any connection was made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}{reason}", self.row.as_ref().map(|row| format!("{row}: ")).unwrap_or_default())]
+pub struct Invalid {
+    row: Option<Row>,
+    reason: String,
+}
+
+impl Invalid {
+    /// Says what is wrong, where, and what to do about it.
+    pub fn new(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Invalid { row: None, reason }
+    }
+
+    /// Names the row that is to blame: its place in the input, counted from 1, and the caller's own
+    /// name for it (empty if there is none).
+    #[must_use]
+    pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
+        self.row = Some(Row::new(ordinal, key));
+        self
+    }
+
+    /// The row that is to blame, if one is.
+    #[must_use]
+    pub fn row(&self) -> Option<&Row> {
+        self.row.as_ref()
+    }
+}
+
+/// Why a simulator or a live adapter could not do its work, and at which row.
+///
+/// Every error becomes one by `?`. Like `anyhow::Error`, and for the same reason, it is not itself
+/// a [`std::error::Error`]; the [`Rollback`](super::Rollback) that carries it is.
+///
+/// Its `Display` says what the server said, with the SQLSTATE and the constraint, but not the
+/// server's DETAIL, which quotes values of the row; [`detail`](Failure::detail) has that.
+pub struct Failure {
+    row: Option<Row>,
+    source: Foreign,
+}
+
+impl Failure {
+    /// A failure of the adapter's own: a text, or any error.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Failure {
+            row: None,
+            source: source.into(),
+        }
+    }
+
+    /// Names the row that is to blame: its place in the input, counted from 1, and the caller's own
+    /// name for it (empty if there is none). A row that was named further in stays.
+    #[must_use]
+    pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
+        self.row.get_or_insert_with(|| Row::new(ordinal, key));
+        self
+    }
+
+    /// The row that is to blame, if one is.
+    #[must_use]
+    pub fn row(&self) -> Option<&Row> {
+        self.row.as_ref()
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.source
+    }
+
+    /// The SQLSTATE, if it was the server that said no.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&SqlState> {
+        self.database().map(DbError::code)
+    }
+
+    /// The constraint that was violated, if the server named one.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        self.database().and_then(DbError::constraint)
+    }
+
+    /// The server's DETAIL, which may quote values of the row.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.database().and_then(DbError::detail)
+    }
+
+    fn database(&self) -> Option<&DbError> {
+        database(&*self.source)
+    }
+}
+
+/// An error in one line: what the server said, if it was the server, without its DETAIL.
+pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
+    let Some(database) = database(error) else {
+        return match (error.downcast_ref::<::postgres::Error>(), error.source()) {
+            // The driver says in general what its source says in particular.
+            (Some(_), Some(source)) => format!("{error} ({source})"),
+            _ => error.to_string(),
+        };
+    };
+    let code = database.code().code();
+    let part =
+        |what, text: Option<&str>| text.map(|text| format!("{what}{text}")).unwrap_or_default();
+    let constraint = part(", constraint ", database.constraint());
+    let hint = part(
+        "; hint: ",
+        database.hint().map(|hint| hint.trim_end_matches('.')),
+    );
+    format!("{} (SQLSTATE {code}{constraint}{hint})", database.message())
+}
+
+/// The server's own error, wherever in the chain of sources it stands.
+fn database<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e DbError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(database) = error.downcast_ref() {
+            return Some(database);
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(row) = &self.row {
+            write!(f, "{row}: ")?;
+        }
+        f.write_str(&describe(&*self.source))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // By way of `Display`: the derived form would print the server's DETAIL.
+        write!(f, "Failure({self})")
+    }
+}

@@ -1,0 +1,148 @@
+//! How a phase, and a run, can end.
+//!
+//! A live phase ends in one of four ways, and every error says which:
+//!
+//! | | what it means for the data | type |
+//! |---|---|---|
+//! | performed | committed | [`Receipt`](crate::Receipt) |
+//! | refused | nothing was touched | [`Refusal`] |
+//! | rolled back | tried, and nothing of it remains | [`Rollback`] |
+//! | in doubt | the answer to the commit was lost | [`InDoubt`] |
+
+mod doubt;
+mod failure;
+mod refusal;
+mod rollback;
+
+use std::error::Error as StdError;
+
+pub use doubt::{Committed, InDoubt};
+pub(crate) use doubt::{DoubtReason, Transaction};
+pub(crate) use failure::describe;
+pub use failure::{Failure, Invalid, Row};
+pub use refusal::{ApprovalRefusal, Refusal};
+pub use rollback::{Rollback, RollbackCause};
+
+/// What a run answers when it is not `Ok`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A check said no. Nothing was touched by the phase, or the run, that it names.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A phase failed and left nothing behind.
+    #[error(transparent)]
+    RolledBack(#[from] Rollback),
+    /// Whether a phase was committed is not known.
+    #[error(transparent)]
+    InDoubt(#[from] InDoubt),
+    /// The pipeline answered `Ok` before every planned phase was performed.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+}
+
+impl Error {
+    /// The row that is to blame, if one is.
+    #[must_use]
+    pub fn row(&self) -> Option<&Row> {
+        match self {
+            Error::Refused(refusal) => refusal.row(),
+            Error::RolledBack(rollback) => rollback.row(),
+            Error::InDoubt(_) | Error::Incomplete(_) => None,
+        }
+    }
+
+    /// The phase that it is about, if it is about one.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        match self {
+            Error::Refused(refusal) => refusal.phase(),
+            Error::RolledBack(rollback) => Some(rollback.phase()),
+            Error::InDoubt(doubt) => Some(doubt.phase()),
+            Error::Incomplete(_) => None,
+        }
+    }
+}
+
+/// The pipeline ended, and said so with `Ok`, before every phase of the plan was performed.
+///
+/// What was performed is committed. A pipeline that dropped a failure ends here too.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the pipeline stopped half way: of the plan's phases, performed and committed: {}; not performed: {}",
+    list(.performed),
+    list(.missing)
+)]
+pub struct Incomplete {
+    performed: Vec<String>,
+    missing: Vec<String>,
+}
+
+impl Incomplete {
+    pub(crate) fn new(performed: Vec<String>, missing: Vec<String>) -> Self {
+        Incomplete { performed, missing }
+    }
+
+    /// The phases that are committed, in order.
+    #[must_use]
+    pub fn performed(&self) -> &[String] {
+        &self.performed
+    }
+
+    /// The phases that the plan names and the pipeline did not perform, in order.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// How performing one phase ended, inside the engine.
+#[derive(Debug)]
+pub enum Stop {
+    Refused(Refusal),
+    RolledBack(Rollback),
+    InDoubt(InDoubt),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+impl From<Rollback> for Stop {
+    fn from(rollback: Rollback) -> Self {
+        Stop::RolledBack(rollback)
+    }
+}
+
+impl From<InDoubt> for Stop {
+    fn from(doubt: InDoubt) -> Self {
+        Stop::InDoubt(doubt)
+    }
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(refusal) => refusal.into(),
+            Stop::RolledBack(rollback) => rollback.into(),
+            Stop::InDoubt(doubt) => doubt.into(),
+        }
+    }
+}
+
+/// An error of somebody else's, kept as it came.
+pub(crate) type Foreign = Box<dyn StdError + Send + Sync>;

@@ -1,0 +1,261 @@
+use std::time::SystemTime;
+
+use super::{Foreign, Invalid, Row};
+use crate::approval::Denied;
+use crate::canonical::NotCanonical;
+use crate::digest::Digest;
+use crate::kill_switch::SwitchUnreadable;
+use crate::plan::Target;
+
+/// A check said no, before anything was touched. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The kill switch is OFF, which is its default.
+    #[error(
+        "{}: refused, the kill switch is OFF. ON means that execution is allowed; turn it on and run again",
+        place(.phase.as_deref())
+    )]
+    SwitchOff {
+        /// The phase that was about to begin; none if the run was.
+        phase: Option<String>,
+    },
+    /// The kill switch cannot be read, and so counts as OFF.
+    #[error("{}: refused, {source}", place(.phase.as_deref()))]
+    SwitchUnreadable {
+        /// The phase that was about to begin; none if the run was.
+        phase: Option<String>,
+        /// What the switch said.
+        source: SwitchUnreadable,
+    },
+    /// A gate was not passed.
+    #[error("{}: refused at gate `{gate}`: {reason}", place(.phase.as_deref()))]
+    Approval {
+        /// The phase that needs the approval; none if no phase of the plan does.
+        phase: Option<String>,
+        /// The gate.
+        gate: String,
+        /// Why it was not passed.
+        #[source]
+        reason: ApprovalRefusal,
+    },
+    /// The phase's input is not what it has to be.
+    #[error("phase `{phase}`: refused before connecting, {source}")]
+    Invalid {
+        /// The phase.
+        phase: String,
+        /// What is wrong, and with which row.
+        source: Invalid,
+    },
+    /// The phase's input cannot be hashed and read back, so nobody could approve it.
+    #[error("phase `{phase}`: refused, its input is not fit to be planned: {source}")]
+    NotCanonical {
+        /// The phase.
+        phase: String,
+        /// Why not.
+        source: NotCanonical,
+    },
+    /// A run already has a phase of this name.
+    #[error(
+        "phase `{phase}`: refused, this run already has a phase of that name. \
+         Give phases of one type different answers to `PhaseSpec::instance`"
+    )]
+    DuplicatePhase {
+        /// The phase.
+        phase: String,
+    },
+    /// A dry run performed no phase, so there is nothing to plan.
+    #[error("dry run: refused, the pipeline performed no phase, so there is nothing to approve")]
+    EmptyPlan,
+    /// The plan was made by another pipeline.
+    #[error("live run: refused, the plan is for pipeline `{planned}`, and this is `{running}`")]
+    AnotherPipeline {
+        /// The pipeline that the plan names.
+        planned: String,
+        /// The pipeline that was to run.
+        running: String,
+    },
+    /// The plan has another phase at this place, or none.
+    #[error(
+        "phase `{phase}`: refused, it is not what was planned: {}. Nothing runs that was not approved; make a new plan with a dry run",
+        match .planned { Some(planned) => format!("the plan's next phase is `{planned}`"), None => "the plan has no further phase".to_owned() }
+    )]
+    NotNextInPlan {
+        /// The phase that was to be performed.
+        phase: String,
+        /// The phase that the plan has next, if it has one.
+        planned: Option<String>,
+    },
+    /// The plan was made when this phase had other gates.
+    #[error("phase `{phase}`: refused, it was planned behind {}, and is now behind {}. Make a new plan with a dry run", gates(.planned), gates(.presented))]
+    GateChanged {
+        /// The phase.
+        phase: String,
+        /// The gates that the plan names.
+        planned: Vec<String>,
+        /// The gates that the phase has now.
+        presented: Vec<String>,
+    },
+    /// The phase's input is not the one that was approved.
+    #[error(
+        "phase `{phase}`: refused, its input is not what was approved: planned {planned}, presented {presented}. \
+         Make a new plan with a dry run, and have that approved"
+    )]
+    InputChanged {
+        /// The phase.
+        phase: String,
+        /// The digest that the plan has.
+        planned: Digest,
+        /// The digest of the input that was presented.
+        presented: Digest,
+    },
+    /// An earlier phase of this run is in doubt.
+    #[error(
+        "phase `{phase}`: refused, whether `{in_doubt}` was committed is not known. Settle that first"
+    )]
+    Unsettled {
+        /// The phase that was to be performed.
+        phase: String,
+        /// The phase that is in doubt.
+        in_doubt: String,
+    },
+    /// The connector gave no connection.
+    #[error("phase `{phase}`: refused, no connection to the database: {source}")]
+    NotConnected {
+        /// The phase.
+        phase: String,
+        /// What the connector said.
+        source: Foreign,
+    },
+    /// The server did not say who it is.
+    #[error("phase `{phase}`: refused, the server could not be identified: {source}")]
+    NotIdentified {
+        /// The phase.
+        phase: String,
+        /// What the server said instead.
+        source: Foreign,
+    },
+    /// The server is not the one that the plan is for.
+    #[error(
+        "phase `{phase}`: refused, this is not the database of the plan: planned {planned}, found {found}"
+    )]
+    AnotherTarget {
+        /// The phase.
+        phase: String,
+        /// The target that the plan names.
+        planned: Box<Target>,
+        /// The one that the connector led to.
+        found: Box<Target>,
+    },
+    /// The server is a standby, which cannot commit.
+    #[error("phase `{phase}`: refused, the server is a standby. Connect to the primary")]
+    Standby {
+        /// The phase.
+        phase: String,
+    },
+    /// The server did not open a transaction.
+    #[error("phase `{phase}`: refused, the server did not open a transaction: {source}")]
+    NotOpened {
+        /// The phase.
+        phase: String,
+        /// What the server said.
+        source: Foreign,
+    },
+}
+
+impl Refusal {
+    /// The row that is to blame, if one is.
+    #[must_use]
+    pub fn row(&self) -> Option<&Row> {
+        match self {
+            Refusal::Invalid { source, .. } => source.row(),
+            _ => None,
+        }
+    }
+
+    /// The phase that was refused; none if the run was.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        match self {
+            Refusal::SwitchOff { phase }
+            | Refusal::SwitchUnreadable { phase, .. }
+            | Refusal::Approval { phase, .. } => phase.as_deref(),
+            Refusal::Invalid { phase, .. }
+            | Refusal::NotCanonical { phase, .. }
+            | Refusal::DuplicatePhase { phase }
+            | Refusal::NotNextInPlan { phase, .. }
+            | Refusal::GateChanged { phase, .. }
+            | Refusal::InputChanged { phase, .. }
+            | Refusal::Unsettled { phase, .. }
+            | Refusal::NotConnected { phase, .. }
+            | Refusal::NotIdentified { phase, .. }
+            | Refusal::AnotherTarget { phase, .. }
+            | Refusal::Standby { phase }
+            | Refusal::NotOpened { phase, .. } => Some(phase),
+            Refusal::EmptyPlan | Refusal::AnotherPipeline { .. } => None,
+        }
+    }
+}
+
+/// Why a gate was not passed. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApprovalRefusal {
+    /// The authority did not attest to an approval.
+    #[error("{0}")]
+    Denied(#[source] Denied),
+    /// No phase that is still to be performed has this gate.
+    #[error("no phase that is still to be performed asks for it")]
+    NotNeeded,
+    /// The phase has more gates than it was given approvals.
+    #[error("no approval of it was given")]
+    Missing,
+    /// What was attested is an approval of another gate.
+    #[error("the approval is for gate `{attested}`")]
+    AnotherGate {
+        /// The gate that was approved.
+        attested: String,
+    },
+    /// What was attested is an approval of another plan.
+    #[error("the approval is for plan {attested}, and this is plan {running}")]
+    AnotherPlan {
+        /// The plan that was approved.
+        attested: Digest,
+        /// The plan that is running.
+        running: Digest,
+    },
+    /// What was attested is an approval for another database.
+    #[error("the approval is for {attested}, and the plan is for {planned}")]
+    AnotherTarget {
+        /// The target that was approved.
+        attested: Box<Target>,
+        /// The target of the plan.
+        planned: Box<Target>,
+    },
+    /// The approval is over.
+    #[error("the approval expired {} ago", ago(*.at))]
+    Expired {
+        /// When it expired.
+        at: SystemTime,
+    },
+}
+
+fn place(phase: Option<&str>) -> String {
+    match phase {
+        Some(phase) => format!("phase `{phase}`"),
+        None => "live run".to_owned(),
+    }
+}
+
+fn gates(names: &[String]) -> String {
+    if names.is_empty() {
+        "no gate".to_owned()
+    } else {
+        format!("`{}`", names.join("` and `"))
+    }
+}
+
+fn ago(at: SystemTime) -> String {
+    let seconds = at.elapsed().unwrap_or_default().as_secs();
+    format!("{seconds} s")
+}

@@ -1,0 +1,128 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{Failure, Row};
+use crate::canonical::NotCanonical;
+use crate::kill_switch::SwitchUnreadable;
+
+/// A phase was tried, failed, and left nothing behind.
+///
+/// Live, its transaction was rolled back, or its session ended without the close ever having been
+/// sent, which is the same to the server. In a dry run there was nothing to roll back.
+///
+/// Phases are performed in the plan's order, so every phase before this one is committed.
+#[derive(Debug)]
+pub struct Rollback {
+    phase: String,
+    mode: &'static str,
+    cause: Box<RollbackCause>,
+}
+
+/// Why a phase was rolled back. One variant for each reason.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RollbackCause {
+    /// The adapter, or the simulator, said so.
+    Failed(Failure),
+    /// What it left cannot be kept and read back.
+    Output(NotCanonical),
+    /// The kill switch was turned OFF while the phase was being performed.
+    SwitchOff,
+    /// The kill switch could not be read again before the commit.
+    SwitchUnreadable(SwitchUnreadable),
+    /// A statement had failed, and the adapter answered `Ok` all the same.
+    Swallowed {
+        /// What the server had said to that statement, if the engine saw it.
+        statement: Option<String>,
+    },
+    /// The connection was lost while the phase was being performed, and the adapter answered `Ok`
+    /// all the same.
+    ConnectionLost,
+    /// The server refused the close: a deferred constraint, or the commit itself.
+    CommitRefused(Failure),
+}
+
+impl Rollback {
+    pub(crate) fn new(phase: &str, mode: &'static str, cause: RollbackCause) -> Self {
+        Rollback {
+            phase: phase.to_owned(),
+            mode,
+            cause: Box::new(cause),
+        }
+    }
+
+    /// The phase that left nothing behind.
+    #[must_use]
+    pub fn phase(&self) -> &str {
+        &self.phase
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn cause(&self) -> &RollbackCause {
+        &self.cause
+    }
+
+    /// The failure, if somebody reported one: the adapter, the simulator, or the server at the
+    /// close.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match &*self.cause {
+            RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The row that is to blame, if one is.
+    #[must_use]
+    pub fn row(&self) -> Option<&Row> {
+        self.failure().and_then(Failure::row)
+    }
+}
+
+impl fmt::Display for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "phase `{}` ({}) ", self.phase, self.mode)?;
+        match &*self.cause {
+            RollbackCause::Failed(failure) => match failure.row() {
+                Some(_) => write!(f, "failed at {failure}"),
+                None => write!(f, "failed: {failure}"),
+            },
+            RollbackCause::Output(error) => {
+                write!(f, "left an output that cannot be kept: {error}")
+            }
+            RollbackCause::SwitchOff => f.write_str("was stopped: the kill switch is OFF"),
+            RollbackCause::SwitchUnreadable(error) => write!(f, "was stopped: {error}"),
+            RollbackCause::Swallowed { statement } => {
+                f.write_str("answered Ok although a statement had failed")?;
+                match statement {
+                    Some(statement) => write!(f, ": {statement}"),
+                    None => Ok(()),
+                }?;
+                f.write_str(" (catch such a failure inside `PhaseTx::savepoint`)")
+            }
+            RollbackCause::ConnectionLost => {
+                f.write_str("lost its connection before the commit was sent")
+            }
+            RollbackCause::CommitRefused(failure) => {
+                write!(f, "was refused by the server at the commit: {failure}")
+            }
+        }?;
+        f.write_str("; nothing of it remains")
+    }
+}
+
+impl StdError for Rollback {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.cause {
+            RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => {
+                Some(failure.source())
+            }
+            RollbackCause::Output(error) => Some(error),
+            RollbackCause::SwitchUnreadable(error) => Some(error),
+            RollbackCause::SwitchOff
+            | RollbackCause::Swallowed { .. }
+            | RollbackCause::ConnectionLost => None,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Who performs a phase: a simulator in a dry run, a live adapter in a live one.
+
+use crate::mode::{DryRun, Live, Mode};
+use crate::outcome::Failure;
+use crate::phase::{After, PhaseSpec};
+use crate::postgres::PhaseTx;
+use crate::sealed;
+
+/// What the phases before `S` left: `()`, a reference to an output, or a tuple of them.
+pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
+
+/// A simulator: performs phase `S` in a dry run. It is never given a transaction, and never called
+/// in a live run.
+///
+/// It predicts what the live adapter would answer. Whatever it does beside that it does on its own
+/// account; the engine gives it nothing to do it with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a simulator of phase `{S}`",
+    label = "missing: `impl Simulate<{S}> for {Self}`",
+    note = "`Simulate` performs a phase in a dry run, `Execute` performs it live"
+)]
+pub trait Simulate<S: PhaseSpec> {
+    /// Predicts what performing `spec` would leave.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`], from any error by `?`, with the row if one is to blame.
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure>;
+}
+
+/// A live adapter: performs phase `S` in its transaction. It is never called in a dry run.
+///
+/// The transaction is lent to it, without its ending: what it returns decides. On `Err`, and on a
+/// panic, the transaction is rolled back.
+///
+/// ```compile_fail
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Ungated; type After = Start; type Output = ();
+/// # }
+/// struct Hasty;
+/// impl Execute<Cut> for Hasty {
+///     fn execute(&mut self, _: &Cut, _: (), tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
+///         tx.commit(); // no such method
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a live adapter of phase `{S}`",
+    label = "missing: `impl Execute<{S}> for {Self}`",
+    note = "`Execute` performs a phase live, `Simulate` performs it in a dry run"
+)]
+pub trait Execute<S: PhaseSpec> {
+    /// Performs `spec` in the transaction `tx`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`], from any error by `?`, with the row if one is to blame.
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure>;
+}
+
+impl<S: PhaseSpec, W: Simulate<S> + ?Sized> Simulate<S> for &mut W {
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+        (**self).simulate(spec, prior)
+    }
+}
+
+impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for &mut W {
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        (**self).execute(spec, prior, tx)
+    }
+}
+
+/// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Live`].
+///
+/// Never implemented by hand: it is the bound that a pipeline written once puts on whoever performs
+/// it.
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// fn pipeline<'run, M: Mode, W: Perform<M, Cut>>(
+///     run: &mut Run<'run, M, W>,
+///     on: &M::Switch<'run>,
+/// ) -> Result<u64, Error> {
+///     let sg1 = run.approval()?;
+///     Ok(run.phase(Cut).perform(on, sg1, Start)?.into_output())
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
+    label = "`{Self}` has no part in `{S}` in mode `{M}`",
+    note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
+    note = "in `Live` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
+)]
+pub trait Perform<M: Mode, S: PhaseSpec>: sealed::Perform<M, S> {}
+
+impl<M: Mode, S: PhaseSpec, W: sealed::Perform<M, S>> Perform<M, S> for W {}
+
+impl<S: PhaseSpec, W: Simulate<S>> sealed::Perform<DryRun, S> for W {
+    fn perform(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        (): &mut (),
+    ) -> Result<S::Output, Failure> {
+        self.simulate(spec, prior)
+    }
+}
+
+impl<S: PhaseSpec, W: Execute<S>> sealed::Perform<Live, S> for W {
+    fn perform(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        self.execute(spec, prior, tx)
+    }
+}

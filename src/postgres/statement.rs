@@ -1,0 +1,231 @@
+use ::postgres::types::Type;
+
+/// A statement that was prepared in the transaction of a phase, by
+/// [`PhaseTx::prepare`](super::PhaseTx::prepare).
+#[derive(Clone)]
+pub struct PreparedStatement(pub(super) ::postgres::Statement);
+
+impl PreparedStatement {
+    /// The types of its parameters.
+    #[must_use]
+    pub fn params(&self) -> &[Type] {
+        self.0.params()
+    }
+}
+
+impl std::fmt::Debug for PreparedStatement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PreparedStatement(..)")
+    }
+}
+
+/// A statement of a phase was not performed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// It would have ended the transaction, or begun another; it was not sent.
+    #[error(
+        "`{word}` is the engine's to say and was not sent: a phase is one transaction, and what the adapter returns ends it. For a part that may fail, use `PhaseTx::savepoint`"
+    )]
+    TransactionControl {
+        /// The statement's first word.
+        word: String,
+    },
+    /// The server said no, or there is no connection any more.
+    #[error("{}", crate::outcome::describe(.0))]
+    Database(#[source] ::postgres::Error),
+}
+
+impl From<::postgres::Error> for StatementError {
+    fn from(error: ::postgres::Error) -> Self {
+        StatementError::Database(error)
+    }
+}
+
+/// What a phase can send: a text, or a [`PreparedStatement`] that it has prepared. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a statement that a phase can send",
+    label = "not a text, not a `phasegate::PreparedStatement`",
+    note = "a phase prepares its statements in its own transaction: `tx.prepare(sql)?`"
+)]
+pub trait Sql: sealed::Sql {}
+
+impl Sql for str {}
+impl Sql for String {}
+impl Sql for PreparedStatement {}
+
+pub(super) mod sealed {
+    use super::{PreparedStatement, StatementError};
+
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not a statement that a phase can send",
+        label = "not a text, not a `phasegate::PreparedStatement`",
+        note = "a phase prepares its statements in its own transaction: `tx.prepare(sql)?`"
+    )]
+    pub trait Sql {
+        type Driver: ?Sized + ::postgres::ToStatement;
+
+        fn checked(&self) -> Result<&Self::Driver, StatementError>;
+    }
+
+    impl Sql for str {
+        type Driver = str;
+
+        fn checked(&self) -> Result<&str, StatementError> {
+            super::refuse_transaction_control(self)?;
+            Ok(self)
+        }
+    }
+
+    impl Sql for String {
+        type Driver = str;
+
+        fn checked(&self) -> Result<&str, StatementError> {
+            self.as_str().checked()
+        }
+    }
+
+    impl Sql for PreparedStatement {
+        type Driver = ::postgres::Statement;
+
+        fn checked(&self) -> Result<&::postgres::Statement, StatementError> {
+            Ok(&self.0)
+        }
+    }
+}
+
+/// The first words of the statements that begin, end, or divide a transaction. `SET TRANSACTION`
+/// and `SET CONSTRAINTS` stay allowed: they change nothing about who ends it.
+const TRANSACTION_CONTROL: [&str; 9] = [
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "END",
+    "PREPARE",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+];
+
+/// Refuses transaction control before it is sent. After a `ROLLBACK` that got through, every later
+/// statement of the phase would commit by itself.
+///
+/// The protocol that is used sends one statement per message, so the first word decides. `PREPARE`
+/// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to whoever wants it, and the
+/// other form has [`PhaseTx::prepare`](super::PhaseTx::prepare).
+pub(super) fn refuse_transaction_control(sql: &str) -> Result<(), StatementError> {
+    let word = first_word(sql).to_ascii_uppercase();
+    if TRANSACTION_CONTROL.contains(&word.as_str()) {
+        return Err(StatementError::TransactionControl { word });
+    }
+    Ok(())
+}
+
+/// The first word of a statement, as the server's lexer finds it: after white space, comments
+/// (which nest) and empty statements.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c', ';']);
+        if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.find(['\n', '\r']).map_or("", |end| &comment[end..]);
+        } else if rest.starts_with("/*") {
+            rest = after_block_comment(rest);
+        } else {
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '$' && c.is_ascii())
+                .unwrap_or(rest.len());
+            return &rest[..end];
+        }
+    }
+}
+
+fn after_block_comment(sql: &str) -> &str {
+    let bytes = sql.as_bytes();
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while at < bytes.len() {
+        match &bytes[at..] {
+            [b'/', b'*', ..] => {
+                depth += 1;
+                at += 2;
+            }
+            [b'*', b'/', ..] => {
+                depth -= 1;
+                at += 2;
+                if depth == 0 {
+                    return &sql[at..];
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transaction_control_is_refused_however_it_is_dressed() {
+        for sql in [
+            "COMMIT",
+            "commit",
+            "  \n\tCoMmIt;",
+            "\x0b\x0ccommit",
+            "; ;COMMIT",
+            "-- why not\nCOMMIT",
+            "-- why not\rCOMMIT",
+            "/* a /* nested */ one */ COMMIT",
+            "/**/COMMIT",
+            "/* a */ -- b\n /* c */ rollback to savepoint x",
+            "ROLLBACK",
+            "ABORT",
+            "END",
+            "END/**/WORK",
+            "BEGIN",
+            "START TRANSACTION",
+            "SAVEPOINT s",
+            "RELEASE s",
+            "PREPARE TRANSACTION 'x'",
+        ] {
+            let refused = refuse_transaction_control(sql);
+            assert!(
+                matches!(refused, Err(StatementError::TransactionControl { .. })),
+                "{sql:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_else_passes() {
+        for sql in [
+            "",
+            ";",
+            "SELECT 'COMMIT'",
+            "INSERT INTO commit VALUES (1)",
+            "commitment",
+            "commit_all",
+            "commité",
+            "/* COMMIT */ SELECT 1",
+            "-- COMMIT",
+            "/* unterminated COMMIT",
+            "/* /* */ COMMIT",
+            "SET TRANSACTION READ ONLY",
+            "SET CONSTRAINTS ALL IMMEDIATE",
+            "DO $$ BEGIN END $$",
+            "WITH t AS (SELECT 1) SELECT * FROM t",
+        ] {
+            assert!(refuse_transaction_control(sql).is_ok(), "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_what_to_do() {
+        let error = refuse_transaction_control("end").unwrap_err().to_string();
+        assert!(error.starts_with("`END` is the engine's to say"), "{error}");
+        assert!(error.contains("PhaseTx::savepoint"), "{error}");
+    }
+}

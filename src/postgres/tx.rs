@@ -1,0 +1,241 @@
+use std::fmt;
+use std::marker::PhantomData;
+
+use ::postgres::types::{ToSql, Type};
+use ::postgres::{Client, Row, RowIter};
+
+use super::statement::{PreparedStatement, Sql, StatementError, sealed::Sql as _};
+use crate::observer::{Event, Observer};
+use crate::outcome::Failure;
+
+/// The transaction of one phase, with its ending taken off.
+///
+/// Lent to a live adapter for as long as it performs the phase. There is no commit and no rollback
+/// on it, and no way to keep it: what the adapter returns decides. Its lifetime is fresh for each
+/// performance and invariant, so that two transactions cannot be exchanged for each other.
+///
+/// Each method sends one statement by the extended protocol. Statements that would begin, end or
+/// divide the transaction are refused before they are sent.
+///
+/// ```compile_fail
+/// fn two_at_once(a: &mut phasegate::PhaseTx<'_>, b: &mut phasegate::PhaseTx<'_>) {
+///     std::mem::swap(a, b); // each has a lifetime of its own
+/// }
+/// ```
+pub struct PhaseTx<'tx> {
+    client: &'tx mut Client,
+    phase: &'tx str,
+    observer: &'tx mut dyn Observer,
+    failed_statement: Option<String>,
+    savepoints: u32,
+    invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
+}
+
+impl<'tx> PhaseTx<'tx> {
+    /// Called by the engine alone, for an open transaction.
+    pub(crate) fn new(
+        client: &'tx mut Client,
+        phase: &'tx str,
+        observer: &'tx mut dyn Observer,
+    ) -> Self {
+        PhaseTx {
+            client,
+            phase,
+            observer,
+            failed_statement: None,
+            savepoints: 0,
+            invariant: PhantomData,
+        }
+    }
+
+    /// What the server said to the last statement that failed and was not undone by a savepoint.
+    pub(crate) fn into_failed_statement(self) -> Option<String> {
+        self.failed_statement
+    }
+
+    /// Performs a statement, and answers how many rows it changed.
+    ///
+    /// # Errors
+    ///
+    /// When the server says no, or the statement is transaction control.
+    pub fn execute<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StatementError> {
+        let sql = sql.checked()?;
+        let answer = self.client.execute(sql, params);
+        self.noted(answer)
+    }
+
+    /// Performs a query, and answers all its rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute).
+    pub fn query<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StatementError> {
+        let sql = sql.checked()?;
+        let answer = self.client.query(sql, params);
+        self.noted(answer)
+    }
+
+    /// Performs a query that answers exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute), and when there is no row or more than one.
+    pub fn query_one<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, StatementError> {
+        let sql = sql.checked()?;
+        let answer = self.client.query_one(sql, params);
+        self.noted(answer)
+    }
+
+    /// Performs a query that answers one row or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute), and when there is more than one row.
+    pub fn query_opt<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, StatementError> {
+        let sql = sql.checked()?;
+        let answer = self.client.query_opt(sql, params);
+        self.noted(answer)
+    }
+
+    /// Performs a query, and answers its rows one by one as they arrive.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute).
+    pub fn query_raw<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<RowIter<'_>, StatementError> {
+        let sql = sql.checked()?;
+        let params = params.iter().copied();
+        Ok(self.client.query_raw(sql, params)?)
+    }
+
+    /// Prepares a statement, for use in this phase.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute).
+    pub fn prepare(&mut self, sql: &str) -> Result<PreparedStatement, StatementError> {
+        self.prepare_typed(sql, &[])
+    }
+
+    /// Prepares a statement whose parameters have these types, for use in this phase.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](PhaseTx::execute).
+    pub fn prepare_typed(
+        &mut self,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<PreparedStatement, StatementError> {
+        let answer = self.client.prepare_typed(sql.checked()?, types);
+        self.noted(answer).map(PreparedStatement)
+    }
+
+    /// Performs `f`, and if it fails takes back what it did, so that the phase can go on.
+    ///
+    /// This is the way to try something that may fail: after a failed statement the server refuses
+    /// every other one until the transaction, or a savepoint in it, is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// The failure of `f`, once what it did is taken back.
+    pub fn savepoint<T>(
+        &mut self,
+        f: impl FnOnce(&mut PhaseTx<'tx>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.savepoints += 1;
+        let name = format!("phasegate_{}", self.savepoints);
+        let before = self.failed_statement.take();
+        self.control(&format!("SAVEPOINT {name}"))?;
+        let answer = f(self);
+        // Refused by the server if a statement of `f` failed and `f` did not say so.
+        let dropped = self.failed_statement.take();
+        let released =
+            answer.and_then(
+                |value| match (self.control(&format!("RELEASE {name}")), dropped) {
+                    (Ok(()), _) => Ok(value),
+                    (Err(_), Some(statement)) => Err(Failure::new(format!(
+                        "a statement had failed, and its error was dropped: {statement}"
+                    ))),
+                    (Err(error), None) => Err(error.into()),
+                },
+            );
+        if released.is_err() {
+            self.control(&format!("ROLLBACK TO {name}"))?;
+            self.failed_statement = before;
+        }
+        released
+    }
+
+    /// Performs `f` for each of `rows`, and collects what it answers.
+    ///
+    /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
+    /// `key`, which is the caller's own name for it. Observers of the run see each row done.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of `f`, with the row.
+    pub fn each_row<R, T>(
+        &mut self,
+        rows: impl IntoIterator<Item = R>,
+        key: impl Fn(&R) -> String,
+        mut f: impl FnMut(&mut PhaseTx<'tx>, &R) -> Result<T, Failure>,
+    ) -> Result<Vec<T>, Failure> {
+        let rows = rows.into_iter();
+        let total = match rows.size_hint() {
+            (least, Some(most)) if least == most => Some(least as u64),
+            _ => None,
+        };
+        let mut answers = Vec::with_capacity(rows.size_hint().0);
+        for (row, ordinal) in rows.zip(1_u64..) {
+            let answer = f(self, &row).map_err(|failure| failure.at_row(ordinal, key(&row)))?;
+            answers.push(answer);
+            self.observer.event(&Event::Rows {
+                phase: self.phase,
+                done: ordinal,
+                total,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn control(&mut self, sql: &str) -> Result<(), StatementError> {
+        let answer = self.client.execute(sql, &[]);
+        self.noted(answer).map(drop)
+    }
+
+    fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, StatementError> {
+        if let Err(error) = &answer
+            && error.as_db_error().is_some()
+        {
+            self.failed_statement = Some(crate::outcome::describe(error));
+        }
+        Ok(answer?)
+    }
+}
+
+impl fmt::Debug for PhaseTx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhaseTx({})", self.phase)
+    }
+}

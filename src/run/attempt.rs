@@ -1,0 +1,68 @@
+use crate::mode::Mode;
+use crate::outcome::{InDoubt, Refusal, Rollback};
+use crate::phase::{Phase, PhaseSpec, Receipt};
+
+/// How an attempt at a phase ended. A phase that left nothing behind comes back, with its approval,
+/// and can be attempted again.
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Ungated; type After = Start; type Output = u64;
+/// # }
+/// /// Tries once more if the server asks for it: a deadlock, a serialization failure.
+/// fn cut_with_one_retry<'run, M: Mode, W: Perform<M, Cut>>(
+///     run: &mut Run<'run, M, W>,
+///     on: &M::Switch<'run>,
+/// ) -> Result<u64, Error> {
+///     match run.phase(Cut).attempt(on, Ungated, Start) {
+///         Attempt::RolledBack { phase, rollback }
+///             if rollback.failure().and_then(Failure::sqlstate).is_some_and(|s| s.code().starts_with("40")) =>
+///         {
+///             Ok(run.perform(phase)?.into_output())
+///         }
+///         other => Ok(other.into_result()?.into_output()),
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "an attempt may have failed, or be in doubt"]
+pub enum Attempt<'r, 'run, S: PhaseSpec, M: Mode> {
+    /// It was performed; live, it is committed.
+    Performed(Receipt<'run, S, M>),
+    /// A check said no; nothing was touched.
+    Refused {
+        /// The phase, as it was.
+        phase: Phase<'r, 'run, S, M>,
+        /// Which check, and what to do.
+        refusal: Refusal,
+    },
+    /// It failed, and left nothing behind.
+    RolledBack {
+        /// The phase, as it was.
+        phase: Phase<'r, 'run, S, M>,
+        /// Why, and at which row.
+        rollback: Rollback,
+    },
+    /// The answer to the commit was lost. The phase does not come back: it may be committed.
+    InDoubt(InDoubt),
+}
+
+impl<'run, S: PhaseSpec, M: Mode> Attempt<'_, 'run, S, M> {
+    /// The receipt, or the error, as [`Run::perform`](crate::Run::perform) answers it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the phase from being performed.
+    pub fn into_result(self) -> Result<Receipt<'run, S, M>, crate::Error> {
+        match self {
+            Attempt::Performed(receipt) => Ok(receipt),
+            Attempt::Refused { refusal, .. } => Err(refusal.into()),
+            Attempt::RolledBack { rollback, .. } => Err(rollback.into()),
+            Attempt::InDoubt(doubt) => Err(doubt.into()),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+use std::fmt;
+
+use super::{Run, gates};
+use crate::approval::Attestation;
+use crate::canonical;
+use crate::digest::Digest;
+use crate::gate::{Gate, Requirement, Unapproved};
+use crate::kill_switch::NoSwitch;
+use crate::mode::{DryRun, Mode};
+use crate::observer::{Ending, Event, Observer, Silent, Step};
+use crate::outcome::{Error, Refusal, Rollback, RollbackCause, Stop};
+use crate::perform::Prior;
+use crate::phase::{PhaseSpec, full_name};
+use crate::plan::{Plan, PlannedPhase, Target};
+use crate::sealed::{self, Done, SuppliedSimulator, SuppliedTarget};
+
+/// Where a target is still to be given: [`DryRunner::target`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoTarget;
+
+/// Where a simulator is still to be given: [`DryRunner::simulator`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoSimulator;
+
+/// The simulator that was given.
+#[derive(Debug, Clone, Copy)]
+pub struct WithSimulator<W>(W);
+
+impl SuppliedTarget for Target {
+    fn into_target(self) -> Target {
+        self
+    }
+}
+
+impl<W> SuppliedSimulator for WithSimulator<W> {
+    type Simulator = W;
+
+    fn into_simulator(self) -> W {
+        self.0
+    }
+}
+
+/// What a dry run leaves: what the pipeline answered, and the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Planned<T> {
+    /// What the pipeline answered.
+    pub value: T,
+    /// The plan: what people approve, and what a live run demands.
+    pub plan: Plan,
+}
+
+/// Performs a pipeline dry: by a simulator, without kill switch, approval or connection, and leaves
+/// the [`Plan`].
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut { rows: u64 }
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// struct Predicts;
+/// impl Simulate<Cut> for Predicts {
+///     fn simulate(&mut self, cut: &Cut, _: ()) -> Result<u64, Failure> {
+///         Ok(cut.rows)
+///     }
+/// }
+///
+/// let planned = DryRunner::new("cut")
+///     .target(Target::new("7318", "town", "runner"))
+///     .simulator(Predicts)
+///     .run(|run, on| {
+///         let sg1 = run.approval::<Sg1>()?;
+///         Ok(run.phase(Cut { rows: 3 }).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// assert_eq!(planned.value, 3);
+/// assert_eq!(planned.plan.phases()[0].gates(), ["SG_1"]);
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use = "a runner does nothing until `run`"]
+pub struct DryRunner<T = NoTarget, W = NoSimulator> {
+    pipeline: String,
+    target: T,
+    simulator: W,
+    observer: Box<dyn Observer + Send>,
+}
+
+impl DryRunner {
+    /// A dry run of the pipeline of this name.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        DryRunner {
+            pipeline: pipeline.into(),
+            target: NoTarget,
+            simulator: NoSimulator,
+            observer: Box::new(Silent),
+        }
+    }
+}
+
+impl<T, W> DryRunner<T, W> {
+    /// The database that the plan is for. A live run of the plan is refused on any other.
+    pub fn target(self, target: Target) -> DryRunner<Target, W> {
+        DryRunner {
+            pipeline: self.pipeline,
+            target,
+            simulator: self.simulator,
+            observer: self.observer,
+        }
+    }
+
+    /// What performs the phases: [`Simulate<S>`](crate::Simulate) for each phase `S`.
+    pub fn simulator<V>(self, simulator: V) -> DryRunner<T, WithSimulator<V>> {
+        DryRunner {
+            pipeline: self.pipeline,
+            target: self.target,
+            simulator: WithSimulator(simulator),
+            observer: self.observer,
+        }
+    }
+
+    /// Who is told what happens. Nobody, if this is not called.
+    pub fn observer(mut self, observer: impl Observer + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Performs the pipeline, and answers what it answered, with the plan.
+    ///
+    /// # Errors
+    ///
+    /// The pipeline's own, and a refusal if it performed no phase.
+    pub fn run<V, F>(self, pipeline: F) -> Result<Planned<V>, Error>
+    where
+        T: SuppliedTarget,
+        W: SuppliedSimulator,
+        F: for<'run> FnOnce(&mut Run<'run, DryRun, W::Simulator>, &NoSwitch) -> Result<V, Error>,
+    {
+        self.try_run(pipeline)
+    }
+
+    /// As [`run`](DryRunner::run), for pipelines with an error type of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](DryRunner::run).
+    pub fn try_run<V, E, F>(mut self, pipeline: F) -> Result<Planned<V>, E>
+    where
+        T: SuppliedTarget,
+        W: SuppliedSimulator,
+        E: From<Error>,
+        F: for<'run> FnOnce(&mut Run<'run, DryRun, W::Simulator>, &NoSwitch) -> Result<V, E>,
+    {
+        let engine = DryEngine {
+            phases: Vec::new(),
+            observer: &mut *self.observer,
+        };
+        let mut run = Run::new(engine, self.simulator.into_simulator());
+        let value = pipeline(&mut run, &NoSwitch)?;
+        let phases = run.engine.phases;
+        if phases.is_empty() {
+            return Err(Error::from(Refusal::EmptyPlan).into());
+        }
+        let phase = self.pipeline.clone();
+        let plan = Plan::new(&self.pipeline, self.target.into_target(), phases)
+            .map_err(|source| Error::from(Refusal::NotCanonical { phase, source }))?;
+        Ok(Planned { value, plan })
+    }
+}
+
+impl<T, W> fmt::Debug for DryRunner<T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DryRunner({})", self.pipeline)
+    }
+}
+
+/// What a dry run holds: the plan so far.
+#[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
+pub struct DryEngine<'run> {
+    phases: Vec<PlannedPhase>,
+    observer: &'run mut (dyn Observer + Send),
+}
+
+impl sealed::Mode for DryRun {
+    type Scene<'t> = ();
+    type Engine<'run> = DryEngine<'run>;
+    type Evidence = ();
+
+    fn approve<'run, G: Gate>(
+        _: &mut Self::Engine<'run>,
+    ) -> Result<<Self as Mode>::Approval<'run, G>, Refusal> {
+        Ok(Unapproved)
+    }
+
+    fn attestations<R: Requirement>(_: &Unapproved) -> &[Attestation] {
+        &[]
+    }
+
+    fn perform<S: PhaseSpec, W: sealed::Perform<Self, S>>(
+        engine: &mut DryEngine<'_>,
+        worker: &mut W,
+        spec: &S,
+        _: &[Attestation],
+        prior: Prior<'_, S>,
+    ) -> Result<Done<S::Output, ()>, Stop> {
+        let phase = full_name(spec);
+        engine.observer.event(&Event::Begins {
+            phase: &phase,
+            place: engine.phases.len() + 1,
+            of: None,
+        });
+        let done = engine.simulate(&phase, worker, spec, prior);
+        let ending = match &done {
+            Ok(_) => Ending::Performed,
+            Err(Stop::Refused(_)) => Ending::Refused,
+            Err(Stop::RolledBack(_) | Stop::InDoubt(_)) => Ending::RolledBack,
+        };
+        engine.observer.event(&Event::Ends {
+            phase: &phase,
+            ending,
+        });
+        done
+    }
+}
+
+impl DryEngine<'_> {
+    fn simulate<S: PhaseSpec, W: sealed::Perform<DryRun, S>>(
+        &mut self,
+        phase: &str,
+        worker: &mut W,
+        spec: &S,
+        prior: Prior<'_, S>,
+    ) -> Result<Done<S::Output, ()>, Stop> {
+        if self.phases.iter().any(|planned| planned.name() == phase) {
+            let phase = phase.to_owned();
+            return Err(Refusal::DuplicatePhase { phase }.into());
+        }
+        let (bytes, spec) = decoded(phase, spec)?;
+        self.passed(phase, Step::Valid);
+        let rolled_back = |cause| Rollback::new(phase, DryRun::NAME, cause);
+        let output = worker
+            .perform(&spec, prior, &mut ())
+            .map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
+        let (_, output) = canonical::round_trip(&output)
+            .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
+        self.passed(phase, Step::Performed);
+        let digest = Digest::of(&bytes);
+        self.phases
+            .push(PlannedPhase::new(phase.to_owned(), gates::<S>(), digest));
+        Ok(Done {
+            output,
+            evidence: (),
+        })
+    }
+
+    fn passed(&mut self, phase: &str, step: Step) {
+        self.observer.event(&Event::Passed { phase, step });
+    }
+}
+
+/// The spec as its own bytes have it, which is what is performed, found valid.
+pub(super) fn decoded<S: PhaseSpec>(phase: &str, spec: &S) -> Result<(Vec<u8>, S), Refusal> {
+    let (bytes, spec) = canonical::round_trip(spec).map_err(|source| Refusal::NotCanonical {
+        phase: phase.to_owned(),
+        source,
+    })?;
+    spec.validate().map_err(|source| Refusal::Invalid {
+        phase: phase.to_owned(),
+        source,
+    })?;
+    Ok((bytes, spec))
+}

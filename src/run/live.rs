@@ -1,0 +1,256 @@
+use std::fmt;
+
+use super::live_engine::LiveEngine;
+use super::{Brand, Run};
+use crate::approval::Authority;
+use crate::kill_switch::{KillSwitch, KillSwitchOn};
+use crate::mode::Live;
+use crate::observer::{Observer, Silent};
+use crate::outcome::{Error, Refusal};
+use crate::plan::Plan;
+use crate::postgres::Connector;
+use crate::sealed::{SuppliedAdapter, SuppliedPlan};
+
+/// Where a plan is still to be given: [`LiveRunner::plan`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoPlan;
+
+/// Where a kill switch is still to be given: [`LiveRunner::kill_switch`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoKillSwitch;
+
+/// Where an approval authority is still to be given: [`LiveRunner::authority`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoAuthority;
+
+/// Where a connector is still to be given: [`LiveRunner::connector`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoConnector;
+
+/// Where an adapter is still to be given: [`LiveRunner::adapter`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoAdapter;
+
+/// The adapter that was given.
+#[derive(Debug, Clone, Copy)]
+pub struct WithAdapter<W>(W);
+
+impl SuppliedPlan for Plan {
+    fn into_plan(self) -> Plan {
+        self
+    }
+}
+
+impl<W> SuppliedAdapter for WithAdapter<W> {
+    type Adapter = W;
+
+    fn into_adapter(self) -> W {
+        self.0
+    }
+}
+
+/// Performs a pipeline live: each phase one transaction, by a live adapter, as planned, approved
+/// and switched on.
+///
+/// It has five collaborators and no default for any: without one of them, [`run`](LiveRunner::run)
+/// does not compile.
+///
+/// ```no_run
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// # struct Writes;
+/// # impl Execute<Cut> for Writes {
+/// #     fn execute(&mut self, _: &Cut, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(1) }
+/// # }
+/// # fn example(plan: Plan, approvals: UnsignedApprovals, config: postgres::Config) -> Result<(), Error> {
+/// let rows = LiveRunner::new("cut")
+///     .plan(plan)
+///     .kill_switch(FileSwitch::new("/run/cutover/kill-switch"))
+///     .authority(approvals)
+///     .connector(PostgresConnector::no_tls(config))
+///     .adapter(Writes)
+///     .run(|run, on| {
+///         let sg1 = run.approval()?;
+///         Ok(run.phase(Cut).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// # Ok(()) }
+/// ```
+///
+/// ```compile_fail
+/// # use phasegate::*;
+/// # fn example(plan: Plan) {
+/// // No kill switch, no authority, no connector, no adapter.
+/// let _ = LiveRunner::new("cut").plan(plan).run(|_, _| Ok(()));
+/// # }
+/// ```
+#[must_use = "a runner does nothing until `run`"]
+pub struct LiveRunner<P = NoPlan, K = NoKillSwitch, A = NoAuthority, C = NoConnector, W = NoAdapter>
+{
+    pipeline: String,
+    plan: P,
+    kill_switch: K,
+    authority: A,
+    connector: C,
+    adapter: W,
+    observer: Box<dyn Observer + Send>,
+}
+
+impl LiveRunner {
+    /// A live run of the pipeline of this name.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        LiveRunner {
+            pipeline: pipeline.into(),
+            plan: NoPlan,
+            kill_switch: NoKillSwitch,
+            authority: NoAuthority,
+            connector: NoConnector,
+            adapter: NoAdapter,
+            observer: Box::new(Silent),
+        }
+    }
+}
+
+impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
+    /// The plan that was approved. What is not in it is not performed.
+    pub fn plan(self, plan: Plan) -> LiveRunner<Plan, K, A, C, W> {
+        LiveRunner {
+            pipeline: self.pipeline,
+            plan,
+            kill_switch: self.kill_switch,
+            authority: self.authority,
+            connector: self.connector,
+            adapter: self.adapter,
+            observer: self.observer,
+        }
+    }
+
+    /// What says whether live execution is allowed. Several compose as a tuple: all must be ON.
+    pub fn kill_switch<V>(self, kill_switch: V) -> LiveRunner<P, V, A, C, W> {
+        LiveRunner {
+            pipeline: self.pipeline,
+            plan: self.plan,
+            kill_switch,
+            authority: self.authority,
+            connector: self.connector,
+            adapter: self.adapter,
+            observer: self.observer,
+        }
+    }
+
+    /// Who says whether a gate was approved.
+    pub fn authority<V>(self, authority: V) -> LiveRunner<P, K, V, C, W> {
+        LiveRunner {
+            pipeline: self.pipeline,
+            plan: self.plan,
+            kill_switch: self.kill_switch,
+            authority,
+            connector: self.connector,
+            adapter: self.adapter,
+            observer: self.observer,
+        }
+    }
+
+    /// What leads to the database.
+    pub fn connector<V>(self, connector: V) -> LiveRunner<P, K, A, V, W> {
+        LiveRunner {
+            pipeline: self.pipeline,
+            plan: self.plan,
+            kill_switch: self.kill_switch,
+            authority: self.authority,
+            connector,
+            adapter: self.adapter,
+            observer: self.observer,
+        }
+    }
+
+    /// What performs the phases: [`Execute<S>`](crate::Execute) for each phase `S`.
+    pub fn adapter<V>(self, adapter: V) -> LiveRunner<P, K, A, C, WithAdapter<V>> {
+        LiveRunner {
+            pipeline: self.pipeline,
+            plan: self.plan,
+            kill_switch: self.kill_switch,
+            authority: self.authority,
+            connector: self.connector,
+            adapter: WithAdapter(adapter),
+            observer: self.observer,
+        }
+    }
+
+    /// Who is told what happens. Nobody, if this is not called.
+    pub fn observer(mut self, observer: impl Observer + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Performs the pipeline, if the kill switch is ON and the plan is of this pipeline.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Refused`] before the pipeline is entered: switch OFF, plan of another pipeline;
+    /// - [`Error::Incomplete`] if it answered `Ok` before every planned phase was performed;
+    /// - [`Error::InDoubt`] if a phase is, whatever it answered;
+    /// - otherwise the pipeline's own.
+    ///
+    /// Whatever the error, the phases that came before the one it names are committed.
+    pub fn run<V, F>(self, pipeline: F) -> Result<V, Error>
+    where
+        P: SuppliedPlan,
+        K: KillSwitch,
+        A: Authority,
+        C: Connector,
+        W: SuppliedAdapter,
+        F: for<'run> FnOnce(
+            &mut Run<'run, Live, W::Adapter>,
+            &KillSwitchOn<'run>,
+        ) -> Result<V, Error>,
+    {
+        self.try_run(pipeline)
+    }
+
+    /// As [`run`](LiveRunner::run), for pipelines with an error type of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](LiveRunner::run).
+    pub fn try_run<V, E, F>(mut self, pipeline: F) -> Result<V, E>
+    where
+        P: SuppliedPlan,
+        K: KillSwitch,
+        A: Authority,
+        C: Connector,
+        W: SuppliedAdapter,
+        E: From<Error>,
+        F: for<'run> FnOnce(&mut Run<'run, Live, W::Adapter>, &KillSwitchOn<'run>) -> Result<V, E>,
+    {
+        let plan = self.plan.into_plan();
+        if plan.pipeline() != self.pipeline {
+            return Err(Error::from(Refusal::AnotherPipeline {
+                planned: plan.pipeline().to_owned(),
+                running: self.pipeline,
+            })
+            .into());
+        }
+        let engine = LiveEngine::new(
+            &plan,
+            &self.kill_switch,
+            &mut self.authority,
+            &mut self.connector,
+            &mut *self.observer,
+        );
+        engine.refuse_unless_on(None).map_err(Error::from)?;
+        let on = KillSwitchOn::mint(Brand::new());
+        let mut run = Run::new(engine, self.adapter.into_adapter());
+        let answer = pipeline(&mut run, &on);
+        run.engine.conclude(answer)
+    }
+}
+
+impl<P, K, A, C, W> fmt::Debug for LiveRunner<P, K, A, C, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LiveRunner({})", self.pipeline)
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs: the scope in which phases are performed, and the two runners that open it.
+
+mod attempt;
+mod brand;
+mod dry;
+mod live;
+mod live_engine;
+
+use std::fmt;
+
+pub use attempt::Attempt;
+pub(crate) use brand::Brand;
+pub use dry::{DryRunner, NoSimulator, NoTarget, Planned, WithSimulator};
+pub use live::{
+    LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan, WithAdapter,
+};
+
+use crate::gate::Gate;
+use crate::mode::Mode;
+use crate::outcome::{Error, Stop};
+use crate::perform::Perform;
+use crate::phase::{Phase, PhaseSpec, Receipt, Receipts, Witness};
+use crate::sealed;
+
+/// One performance of a pipeline, in mode `M`, by `W`.
+///
+/// Lent to the pipeline by [`DryRunner::run`] or [`LiveRunner::run`]. Its lifetime `'run` is fresh
+/// and invariant, as in [`std::thread::scope`]: approvals, receipts and the switch token of one run
+/// cannot be typed into another, and none of them can leave it.
+///
+/// The compiler says of a mix-up "borrowed data escapes outside of closure" (E0521), or "lifetime
+/// may not live long enough". Read it as: *this token belongs to another run*.
+pub struct Run<'run, M: Mode, W> {
+    engine: <M as sealed::Mode>::Engine<'run>,
+    worker: W,
+    brand: Brand<'run>,
+}
+
+impl<'run, M: Mode, W> Run<'run, M, W> {
+    fn new(engine: <M as sealed::Mode>::Engine<'run>, worker: W) -> Self {
+        Run {
+            engine,
+            worker,
+            brand: Brand::new(),
+        }
+    }
+
+    /// Asks for the approval of gate `G`, and is the only place that gives one.
+    ///
+    /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
+    /// with this run's plan. In a dry run nothing is asked. The gate is inferred from the phase
+    /// that consumes the approval. Each phase needs one of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Approval`](crate::Refusal::Approval), with the reason.
+    pub fn approval<G: Gate>(&mut self) -> Result<M::Approval<'run, G>, Error> {
+        Ok(<M as sealed::Mode>::approve::<G>(&mut self.engine)?)
+    }
+
+    /// The first half of performing `spec`; the second is [`ToPerform::perform`] or
+    /// [`ToPerform::attempt`].
+    pub fn phase<S: PhaseSpec>(&mut self, spec: S) -> ToPerform<'_, 'run, S, M, W> {
+        ToPerform { run: self, spec }
+    }
+
+    /// Performs a phase that was built beforehand; see [`ToPerform::perform`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ToPerform::perform`].
+    pub fn perform<'r, S: PhaseSpec>(
+        &mut self,
+        phase: Phase<'r, 'run, S, M>,
+    ) -> Result<Receipt<'run, S, M>, Error>
+    where
+        W: Perform<M, S>,
+    {
+        self.attempt(phase).into_result()
+    }
+
+    /// Performs a phase that was built beforehand; see [`ToPerform::attempt`].
+    pub fn attempt<'r, S: PhaseSpec>(
+        &mut self,
+        phase: Phase<'r, 'run, S, M>,
+    ) -> Attempt<'r, 'run, S, M>
+    where
+        W: Perform<M, S>,
+    {
+        let approvals = <S::Gate as sealed::Requirement>::attestations::<M>(&phase.approved);
+        let prior = <S::After as sealed::After>::outputs::<M>(phase.after);
+        let done = <M as sealed::Mode>::perform::<S, W>(
+            &mut self.engine,
+            &mut self.worker,
+            &phase.spec,
+            approvals,
+            prior,
+        );
+        match done {
+            Ok(done) => Attempt::Performed(Receipt::mint(done, self.brand)),
+            Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
+            Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
+            Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(doubt),
+        }
+    }
+}
+
+impl<M: Mode, W> fmt::Debug for Run<'_, M, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({})", M::NAME)
+    }
+}
+
+/// A phase that a run is about to perform, once it is given what it needs.
+#[must_use = "a phase does nothing until `perform` or `attempt`"]
+pub struct ToPerform<'a, 'run, S: PhaseSpec, M: Mode, W> {
+    run: &'a mut Run<'run, M, W>,
+    spec: S,
+}
+
+impl<'run, S: PhaseSpec, M: Mode, W> ToPerform<'_, 'run, S, M, W> {
+    /// Performs the phase: with the switch token, the approval that its gate demands (`Ungated`
+    /// where it demands none), and the receipts of what comes before (`Start` where nothing does).
+    ///
+    /// Live, the steps are those of [`Step`](crate::Step), in that order; the refusals come first
+    /// and touch nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Refused`]: a check said no, and nothing was touched;
+    /// - [`Error::RolledBack`]: it failed, names the row if one is to blame, and left nothing;
+    /// - [`Error::InDoubt`]: the answer to the commit was lost.
+    ///
+    /// # Panics
+    ///
+    /// When the adapter or the simulator does; the transaction is rolled back on the way.
+    pub fn perform<'r>(
+        self,
+        on: &'r M::Switch<'run>,
+        approved: Witness<'run, S, M>,
+        after: Receipts<'r, 'run, S, M>,
+    ) -> Result<Receipt<'run, S, M>, Error>
+    where
+        'run: 'r,
+        W: Perform<M, S>,
+    {
+        self.run.perform(Phase::new(self.spec, on, approved, after))
+    }
+
+    /// As [`perform`](ToPerform::perform), for those who want to try again: a phase that was
+    /// refused or rolled back comes back, with its approval.
+    ///
+    /// # Panics
+    ///
+    /// As [`perform`](ToPerform::perform).
+    pub fn attempt<'r>(
+        self,
+        on: &'r M::Switch<'run>,
+        approved: Witness<'run, S, M>,
+        after: Receipts<'r, 'run, S, M>,
+    ) -> Attempt<'r, 'run, S, M>
+    where
+        'run: 'r,
+        W: Perform<M, S>,
+    {
+        self.run.attempt(Phase::new(self.spec, on, approved, after))
+    }
+}
+
+impl<S: PhaseSpec, M: Mode, W> fmt::Debug for ToPerform<'_, '_, S, M, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ToPerform({}, {})", S::NAME, M::NAME)
+    }
+}
+
+/// The names of the gates of `S`, in order.
+fn gates<S: PhaseSpec>() -> Vec<String> {
+    let mut names = Vec::new();
+    <S::Gate as sealed::Requirement>::add_gates(&mut names);
+    names.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,25 @@
+//! Doubles for your own suites, and a real PostgreSQL to run them on.
+//!
+//! | double | what it is for |
+//! |---|---|
+//! | [`TripwireSimulator`], [`TripwireAdapter`], [`TripwireConnector`], [`TripwireAuthority`] | stand where nobody may come, and panic if somebody does |
+//! | [`Recorder`] | stands before a collaborator and writes down every call, in one [`Calls`] for all of them |
+//! | [`ScriptedSwitch`] | a kill switch that answers from a list |
+//! | [`ApprovesEverything`] | an authority that says yes |
+//!
+//! A transaction, a rollback, a lost connection: these are not doubled. [`TestPostgres`] finds or
+//! starts a server, and gives each test a database of its own.
+
+mod approves_everything;
+mod postgres;
+mod recorder;
+mod scripted_switch;
+mod tripwire;
+
+pub use approves_everything::ApprovesEverything;
+pub use postgres::{
+    ScratchDatabase, ScratchRole, ServerError, Shutdown, Source, TestPostgres, TestPostgresBuilder,
+};
+pub use recorder::{Calls, Recorder};
+pub use scripted_switch::ScriptedSwitch;
+pub use tripwire::{TripwireAdapter, TripwireAuthority, TripwireConnector, TripwireSimulator};

@@ -1,0 +1,180 @@
+//! A server of our own: made, started, broken and ended.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Config;
+
+use super::error::ServerError;
+use super::sql;
+use super::supervisor::{Supervisor, Verb};
+
+const INITDB: Duration = Duration::from_mins(2);
+const READY: Duration = Duration::from_mins(1);
+const HALT: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(10);
+
+/// What the server says while children of its predecessor still run.
+const ORPHANS: &str = "pre-existing shared memory block";
+
+/// How the server is ended by a test that wants to see it end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Sessions are ended and everything is written, as by `pg_ctl stop -m fast`.
+    Fast,
+    /// Nothing is written; the next start recovers from the log, as by `pg_ctl stop -m immediate`.
+    Immediate,
+    /// SIGKILL to the server and to every process of it, as by a power cut (to the processes, not
+    /// to the disk).
+    Kill,
+}
+
+/// A server under a supervisor; dropped, it has ended and its directory is gone.
+pub(super) struct PrivateServer {
+    supervisor: Mutex<Supervisor>,
+    directory: PathBuf,
+    /// What errors call the server.
+    label: String,
+}
+
+impl PrivateServer {
+    /// Makes a cluster under `supervisor` and starts the server; it answers when this returns.
+    pub(super) fn start(mut supervisor: Supervisor, label: String) -> Result<Self, ServerError> {
+        let directory = supervisor.directory().to_owned();
+        supervisor.command(Verb::Initdb, INITDB)?;
+        let deadline = Instant::now() + INITDB;
+        loop {
+            match supervisor.exited() {
+                Some(0) => break,
+                Some(status) => {
+                    return Err(failed(
+                        &supervisor,
+                        "initdb",
+                        &label,
+                        format!("status {status}"),
+                    ));
+                }
+                None if Instant::now() > deadline => {
+                    return Err(failed(
+                        &supervisor,
+                        "initdb",
+                        &label,
+                        format!("it took longer than {INITDB:?}"),
+                    ));
+                }
+                None => thread::sleep(POLL),
+            }
+        }
+        let server = Self {
+            supervisor: Mutex::new(supervisor),
+            directory,
+            label,
+        };
+        server.start_again()?;
+        Ok(server)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The superuser, in the database `postgres`.
+    pub(super) fn admin(&self) -> Config {
+        let mut config = Config::new();
+        config
+            .host_path(&self.directory)
+            .user("postgres")
+            .dbname("postgres");
+        config
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        let supervisor = self.supervisor();
+        if supervisor.exited().is_some() {
+            None
+        } else {
+            supervisor.pid()
+        }
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.supervisor().log()
+    }
+
+    pub(super) fn halt(&self, how: Shutdown) -> Result<(), ServerError> {
+        let verb = match how {
+            Shutdown::Fast => Verb::Fast,
+            Shutdown::Immediate => Verb::Immediate,
+            Shutdown::Kill => Verb::Kill,
+        };
+        self.supervisor().command(verb, HALT)
+    }
+
+    /// Starts the server unless it runs; it answers when this returns.
+    pub(super) fn start_again(&self) -> Result<(), ServerError> {
+        let mut supervisor = self.supervisor();
+        let before = supervisor.pid();
+        supervisor.command(Verb::Start, HALT)?;
+        let admin = self.admin();
+        let deadline = Instant::now() + READY;
+        loop {
+            let answer = sql::session(&admin, "reach the server", READY, |client| {
+                client.simple_query("")
+            });
+            let Err(refusal) = answer else { return Ok(()) };
+            if let Some(status) = supervisor.exited() {
+                // A server that others killed may just have been going, and its children go a
+                // moment after it.
+                let again = supervisor.pid() == before || supervisor.log().contains(ORPHANS);
+                if again && Instant::now() < deadline {
+                    thread::sleep(POLL * 10);
+                    supervisor.command(Verb::Start, HALT)?;
+                    continue;
+                }
+                return Err(failed(
+                    &supervisor,
+                    "postgres",
+                    &self.label,
+                    format!("it ended with status {status}"),
+                ));
+            }
+            if Instant::now() > deadline {
+                return Err(failed(
+                    &supervisor,
+                    "postgres",
+                    &self.label,
+                    format!("no answer within {READY:?}: {refusal}"),
+                ));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Ends the server and removes its directory.
+    pub(super) fn end(&self) -> Result<(), ServerError> {
+        self.supervisor().end()
+    }
+
+    /// A panic elsewhere left nothing half done: every command is answered by the script.
+    fn supervisor(&self) -> MutexGuard<'_, Supervisor> {
+        self.supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(
+    supervisor: &Supervisor,
+    stage: &'static str,
+    server: &str,
+    reason: String,
+) -> ServerError {
+    ServerError::Start {
+        stage,
+        server: server.into(),
+        reason,
+        log: supervisor.log(),
+    }
+}

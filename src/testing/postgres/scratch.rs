@@ -1,0 +1,182 @@
+//! Databases that live as long as one test.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use postgres::{Client, Config};
+
+use super::error::ServerError;
+use super::role::ScratchRole;
+use super::{random, sql};
+
+/// How long a drop may take: it runs in destructors, too.
+const REMOVAL: Duration = Duration::from_secs(15);
+
+/// An empty database that nobody else uses; it and its roles are dropped with it, whoever is still
+/// connected.
+///
+/// UTF-8, collation `C`, from `template0`. PUBLIC may connect and nothing else: neither TEMP nor
+/// CREATE on the database, nor CREATE on the schema `public`.
+///
+/// A program killed by SIGKILL leaves it in a server of `DATABASE_URL`, where its name and those of
+/// its roles begin with `phasegate_`.
+#[derive(Debug)]
+pub struct ScratchDatabase {
+    name: String,
+    /// The administrator in the database that `name` was created from.
+    server: Config,
+    /// Whether the server goes on when we have ended, so that what is left behind matters and roles
+    /// need passwords.
+    shared: bool,
+    roles: Mutex<Vec<String>>,
+    removed: bool,
+}
+
+impl ScratchDatabase {
+    pub(super) fn create(server: &Config, shared: bool) -> Result<Self, ServerError> {
+        let name = random::name("db");
+        let database = Self {
+            name,
+            server: server.clone(),
+            shared,
+            roles: Mutex::default(),
+            removed: false,
+        };
+        let Self { name, .. } = &database;
+        let create = format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        let close = format!("REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM PUBLIC");
+        sql::session(
+            server,
+            "create a scratch database",
+            sql::LIMIT,
+            move |client| {
+                client.batch_execute(&create)?;
+                client.batch_execute(&close)
+            },
+        )?;
+        let open = sql::session(
+            &database.admin(),
+            "close the schema public",
+            sql::LIMIT,
+            |client| {
+                client.batch_execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")?;
+                let row = client.query_one(
+                    "SELECT EXISTS (SELECT FROM pg_namespace, aclexplode(nspacl) \
+                      WHERE nspname = 'public' AND grantee = 0 AND privilege_type = 'CREATE')",
+                    &[],
+                )?;
+                row.try_get::<_, bool>(0)
+            },
+        )?;
+        // Before PostgreSQL 15 the schema belongs to the first superuser, and the REVOKE of others
+        // is only a warning.
+        if open {
+            let reason = "its schema public stays open to everybody, since before PostgreSQL 15 \
+                          only a superuser can close it; connect as a superuser";
+            return Err(ServerError::Unfit {
+                reason: reason.into(),
+            });
+        }
+        Ok(database)
+    }
+
+    /// The database's name, which needs no quotes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Connects to this database as the superuser, or as the user of `DATABASE_URL`, who owns it.
+    pub fn admin(&self) -> Config {
+        let mut config = self.server.clone();
+        config.dbname(&self.name);
+        config
+    }
+
+    /// Creates a role that may log in and connect, and nothing more; it is dropped with the
+    /// database.
+    ///
+    /// `label` is part of its name, so that people can tell several apart. The name is new in the
+    /// whole server.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or does not let the new role log in.
+    pub fn create_role(&self, label: &str) -> Result<ScratchRole, ServerError> {
+        let name = self.reserve_role(label);
+        ScratchRole::create(&self.admin(), name, self.shared)
+    }
+
+    /// Returns a name for a role that the caller creates; it is dropped with the database if it
+    /// then exists.
+    ///
+    /// For roles that a script makes: roles belong to the server, and a shared server must be left
+    /// as it was.
+    pub fn reserve_role(&self, label: &str) -> String {
+        let name = random::name(label);
+        self.roles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.clone());
+        name
+    }
+
+    /// Drops the database and its roles and says whether it worked; `drop` does the same and cannot
+    /// say.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or did not answer in time; names the database that is left.
+    pub fn remove(mut self) -> Result<(), ServerError> {
+        self.remove_once()
+    }
+
+    fn remove_once(&mut self) -> Result<(), ServerError> {
+        if std::mem::replace(&mut self.removed, true) {
+            return Ok(());
+        }
+        let doing = format!("drop the scratch database {}", self.name);
+        let roles = std::mem::take(self.roles.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let (name, inside) = (self.name.clone(), self.admin());
+        sql::session(&self.server, doing, REMOVAL, move |client| {
+            forget_prepared(client, &name, &inside)?;
+            client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
+            roles
+                .iter()
+                .try_for_each(|role| client.batch_execute(&format!("DROP ROLE IF EXISTS {role}")))
+        })
+    }
+}
+
+/// Rolls back prepared transactions: FORCE does not, and each can be ended only from within its
+/// database.
+fn forget_prepared(
+    client: &mut Client,
+    name: &str,
+    inside: &Config,
+) -> Result<(), postgres::Error> {
+    let prepared = client.query(
+        "SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) \
+           FROM pg_prepared_xacts WHERE database = $1",
+        &[&name],
+    )?;
+    if prepared.is_empty() {
+        return Ok(());
+    }
+    let mut inside = inside.connect(postgres::NoTls)?;
+    prepared
+        .iter()
+        .try_for_each(|row| inside.batch_execute(row.try_get(0)?))
+}
+
+impl Drop for ScratchDatabase {
+    fn drop(&mut self) {
+        // A private server takes what is left with it.
+        if let Err(error) = self.remove_once()
+            && self.shared
+        {
+            eprintln!("left behind: {error}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The server that tests and demos hold.
+
+use std::fmt;
+use std::path::Path;
+
+use postgres::Config;
+
+use super::builder::TestPostgresBuilder;
+use super::error::ServerError;
+use super::private::{PrivateServer, Shutdown};
+use super::scratch::ScratchDatabase;
+use super::source::Source;
+
+/// A PostgreSQL server that answers; a private one ends with this value, and its directory with it.
+pub struct TestPostgres {
+    pub(super) source: Source,
+    pub(super) admin: Config,
+    /// `None` where the server is not ours.
+    pub(super) server: Option<PrivateServer>,
+}
+
+impl TestPostgres {
+    /// Finds or starts a server with default settings; see [`TestPostgresBuilder::start`] for the
+    /// order.
+    ///
+    /// A source that is there but cannot be used is an error and never skipped.
+    ///
+    /// # Errors
+    ///
+    /// What was found and cannot be used, or that there is nothing; with what to do about it.
+    pub fn find_or_start() -> Result<Self, ServerError> {
+        Self::builder().start()
+    }
+
+    /// Begins a server with settings of its own, or one that may be broken.
+    pub fn builder() -> TestPostgresBuilder {
+        TestPostgresBuilder::default()
+    }
+
+    /// Where the server came from; its `Display` is for people.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Connects as the superuser to the database `postgres`, or as `DATABASE_URL` says.
+    pub fn admin(&self) -> Config {
+        self.admin.clone()
+    }
+
+    /// Creates an empty database with a new name; it and its roles are dropped with the value
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or did not answer in time; nothing is left in it.
+    pub fn create_database(&self) -> Result<ScratchDatabase, ServerError> {
+        ScratchDatabase::create(&self.admin, self.server.is_none())
+    }
+
+    /// The private server's directory, which is gone when the server is; `None` for the one of
+    /// `DATABASE_URL`.
+    pub fn directory(&self) -> Option<&Path> {
+        self.server.as_ref().map(PrivateServer::directory)
+    }
+
+    /// The private server's main process; `None` for the one of `DATABASE_URL` and for one that
+    /// does not run.
+    pub fn process_id(&self) -> Option<u32> {
+        self.server.as_ref().and_then(PrivateServer::pid)
+    }
+
+    /// The last lines that the private server logged; `None` for the one of `DATABASE_URL`.
+    pub fn log_tail(&self) -> Option<String> {
+        self.server.as_ref().map(PrivateServer::log)
+    }
+
+    /// Ends the private server as `how` says; no process of it runs when this returns. Its data
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// The server is not private, or its supervisor was killed.
+    pub fn shut_down(&self, how: Shutdown) -> Result<(), ServerError> {
+        self.private("shut the server down")?.halt(how)
+    }
+
+    /// Starts the private server again after [`shut_down`](Self::shut_down) or a crash; it answers
+    /// when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The server is not private, or did not start: then with the last lines of its log.
+    pub fn start_again(&self) -> Result<(), ServerError> {
+        self.private("start the server again")?.start_again()
+    }
+
+    /// Shuts the private server down as `how` says and starts it again; it answers when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`shut_down`](Self::shut_down) and [`start_again`](Self::start_again).
+    pub fn restart(&self, how: Shutdown) -> Result<(), ServerError> {
+        self.shut_down(how)?;
+        self.start_again()
+    }
+
+    /// Ends the private server: its processes have ended and its directory is gone when this
+    /// returns `Ok`.
+    ///
+    /// Dropping does the same and cannot say when it failed. The server of `DATABASE_URL` is left
+    /// alone.
+    ///
+    /// # Errors
+    ///
+    /// What is left, and where.
+    pub fn stop(self) -> Result<(), ServerError> {
+        self.server.as_ref().map_or(Ok(()), PrivateServer::end)
+    }
+
+    fn private(&self, doing: &'static str) -> Result<&PrivateServer, ServerError> {
+        self.server
+            .as_ref()
+            .ok_or(ServerError::NotPrivate { doing })
+    }
+}
+
+impl fmt::Debug for TestPostgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestPostgres")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::postgres::Client;
+
+use crate::{
+    ApprovalRequest, Attestation, Authority, ConnectError, Connector, Denied, Execute, Failure,
+    KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState, SwitchUnreadable,
+};
+
+/// Calls, in the order in which they were made. Clones share one list.
+#[derive(Debug, Clone, Default)]
+pub struct Calls(Arc<Mutex<Vec<String>>>);
+
+impl Calls {
+    /// No calls yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Calls::default()
+    }
+
+    /// Adds a call at the end.
+    pub fn record(&self, call: impl Into<String>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call.into());
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How many calls there are that begin with `start`.
+    #[must_use]
+    pub fn count(&self, start: &str) -> usize {
+        let begins = |call: &&String| call.starts_with(start);
+        self.so_far().iter().filter(begins).count()
+    }
+}
+
+/// Stands before a collaborator, writes down every call, and passes it on.
+///
+/// It plays whatever role the collaborator plays: `simulate NAME`, `execute NAME`, `connect`,
+/// `read switch` and `attest GATE for PHASE` are what it writes.
+#[derive(Debug, Clone)]
+pub struct Recorder<W> {
+    inner: W,
+    calls: Calls,
+}
+
+impl<W> Recorder<W> {
+    /// Writes the calls to `inner` into `calls`.
+    pub fn new(inner: W, calls: &Calls) -> Self {
+        let calls = calls.clone();
+        Recorder { inner, calls }
+    }
+}
+
+impl<S: PhaseSpec, W: Simulate<S>> Simulate<S> for Recorder<W> {
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+        self.calls.record(format!("simulate {}", S::NAME));
+        self.inner.simulate(spec, prior)
+    }
+}
+
+impl<S: PhaseSpec, W: Execute<S>> Execute<S> for Recorder<W> {
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        self.calls.record(format!("execute {}", S::NAME));
+        self.inner.execute(spec, prior, tx)
+    }
+}
+
+impl<W: Connector> Connector for Recorder<W> {
+    fn connect(&mut self) -> Result<Client, ConnectError> {
+        self.calls.record("connect");
+        self.inner.connect()
+    }
+}
+
+impl<W: KillSwitch> KillSwitch for Recorder<W> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        self.calls.record("read switch");
+        self.inner.read()
+    }
+}
+
+impl<W: Authority> Authority for Recorder<W> {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        let (gate, phase) = (request.gate(), request.phase());
+        self.calls.record(format!("attest {gate} for {phase}"));
+        self.inner.attest(request)
+    }
+}

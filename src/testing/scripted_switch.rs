@@ -1,0 +1,59 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{KillSwitch, SwitchState, SwitchUnreadable};
+
+/// A kill switch that answers from a list, one entry for each reading; the last entry stays.
+///
+/// `None` stands for a switch that cannot be read. An empty list is OFF.
+#[derive(Debug)]
+pub struct ScriptedSwitch {
+    answers: Vec<Option<SwitchState>>,
+    readings: AtomicUsize,
+}
+
+impl ScriptedSwitch {
+    /// Answers `answers`, in order.
+    pub fn new(answers: impl IntoIterator<Item = Option<SwitchState>>) -> Self {
+        ScriptedSwitch {
+            answers: answers.into_iter().collect(),
+            readings: AtomicUsize::new(0),
+        }
+    }
+
+    /// Is always ON.
+    #[must_use]
+    pub fn always_on() -> Self {
+        ScriptedSwitch::new([Some(SwitchState::On)])
+    }
+
+    /// Is ON for `readings` readings, and then OFF.
+    #[must_use]
+    pub fn on_for(readings: usize) -> Self {
+        let on = std::iter::repeat_n(Some(SwitchState::On), readings);
+        ScriptedSwitch::new(on.chain([Some(SwitchState::Off)]))
+    }
+
+    /// Is ON for `readings` readings, and then cannot be read.
+    #[must_use]
+    pub fn unreadable_after(readings: usize) -> Self {
+        let on = std::iter::repeat_n(Some(SwitchState::On), readings);
+        ScriptedSwitch::new(on.chain([None]))
+    }
+
+    /// How often it was read.
+    #[must_use]
+    pub fn readings(&self) -> usize {
+        self.readings.load(Ordering::SeqCst)
+    }
+}
+
+impl KillSwitch for ScriptedSwitch {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        let reading = self.readings.fetch_add(1, Ordering::SeqCst);
+        match self.answers.get(reading).or(self.answers.last()) {
+            Some(Some(state)) => Ok(*state),
+            Some(None) => Err(SwitchUnreadable::new("the script says so")),
+            None => Ok(SwitchState::Off),
+        }
+    }
+}

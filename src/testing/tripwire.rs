@@ -1,0 +1,58 @@
+use ::postgres::Client;
+
+use crate::{
+    ApprovalRequest, Attestation, Authority, ConnectError, Connector, Denied, Execute, Failure,
+    PhaseSpec, PhaseTx, Prior, Simulate,
+};
+
+/// A simulator of every phase, that panics if it is called: for proving that a live run does not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TripwireSimulator;
+
+/// A live adapter of every phase, that panics if it is called: for proving that a dry run does
+/// not, and that what was refused did not get so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TripwireAdapter;
+
+/// A connector that panics if it is called: for proving that a refusal came before connecting.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TripwireConnector;
+
+/// An authority that panics if it is asked: for proving that a dry run does not ask.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TripwireAuthority;
+
+impl<S: PhaseSpec> Simulate<S> for TripwireSimulator {
+    fn simulate(&mut self, _: &S, _: Prior<'_, S>) -> Result<S::Output, Failure> {
+        panic!("tripwire: the simulator of phase `{}` was called", S::NAME)
+    }
+}
+
+impl<S: PhaseSpec> Execute<S> for TripwireAdapter {
+    fn execute(
+        &mut self,
+        _: &S,
+        _: Prior<'_, S>,
+        _: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        panic!(
+            "tripwire: the live adapter of phase `{}` was called",
+            S::NAME
+        )
+    }
+}
+
+impl Connector for TripwireConnector {
+    fn connect(&mut self) -> Result<Client, ConnectError> {
+        panic!("tripwire: the connector was called")
+    }
+}
+
+impl Authority for TripwireAuthority {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        panic!(
+            "tripwire: the authority was asked for gate `{}`",
+            request.gate()
+        )
+    }
+}

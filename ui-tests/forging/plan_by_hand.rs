@@ -1,0 +1,9 @@
+//! A plan comes from a dry run, or from approved bytes.
+
+use phasegate::{Plan, Target};
+
+fn forged(target: Target) -> Plan {
+    Plan::new("items", target, Vec::new())
+}
+
+fn main() {}

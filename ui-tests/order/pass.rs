@@ -1,0 +1,51 @@
+//! The legal twin of each mistake in this folder, under the mistake's name.
+#![allow(dead_code)]
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{And, Approved, Error, KillSwitchOn, Live, Phase, Receipt, Run, Sg1, Sg2, Sg2Approved, Ungated};
+use pipeline::{Adapter, Check, Draft, Enact, Publish};
+
+fn phase_before_its_turn<'run>(
+    run: &mut Run<'run, Live, Adapter>,
+    on: &KillSwitchOn<'run>,
+    drafted: &Receipt<'run, Draft, Live>,
+) -> Result<(), Error> {
+    run.phase(Check).perform(on, Ungated, drafted)?;
+    Ok(())
+}
+
+fn receipt_of_another_phase<'run>(
+    on: &KillSwitchOn<'run>,
+    sg2: Sg2Approved<'run>,
+    checked: &Receipt<'run, Check, Live>,
+) {
+    let _ = Phase::live(Enact, on, sg2, checked);
+}
+
+fn dry_receipt_for_a_live_phase<'run>(
+    on: &KillSwitchOn<'run>,
+    drafted: &Receipt<'run, Draft, Live>,
+) {
+    let _ = Phase::live(Check, on, Ungated, drafted);
+}
+
+fn dry_phase_in_a_live_run<'run>(
+    run: &mut Run<'run, Live, Adapter>,
+    phase: Phase<'_, 'run, Draft, Live>,
+) -> Result<(), Error> {
+    run.perform(phase)?;
+    Ok(())
+}
+
+fn one_of_two_receipts<'run>(
+    on: &KillSwitchOn<'run>,
+    both: Approved<'run, And<Sg1, Sg2>>,
+    drafted: &Receipt<'run, Draft, Live>,
+    enacted: &Receipt<'run, Enact, Live>,
+) {
+    let _ = Phase::live(Publish, on, both, (drafted, enacted));
+}
+
+fn main() {}

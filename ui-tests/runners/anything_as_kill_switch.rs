@@ -1,0 +1,19 @@
+//! A boolean is not a kill switch.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use pipeline::Adapter;
+
+fn runs(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(true)
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

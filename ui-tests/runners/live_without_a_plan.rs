@@ -1,0 +1,18 @@
+//! A live run that was not given a plan does not compile.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, InProcessSwitch, LiveRunner, PostgresConnector, UnsignedApprovals};
+use pipeline::Adapter;
+
+fn runs() -> Result<(), Error> {
+    LiveRunner::new("items")
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+//! A live run that was not given an adapter does not compile.
+
+use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+
+fn runs(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! A live run that was not given an authority does not compile.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector};
+use pipeline::Adapter;
+
+fn runs(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

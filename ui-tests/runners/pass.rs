@@ -1,0 +1,86 @@
+//! The legal twin of each mistake in this folder, under the mistake's name.
+#![allow(dead_code)]
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, Target, UnsignedApprovals};
+use pipeline::{Adapter, Simulator};
+
+fn live_without_a_plan(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn live_without_a_kill_switch(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn live_without_an_authority(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn live_without_a_connector(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn live_without_an_adapter(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn dry_without_a_simulator(target: Target) -> Result<(), Error> {
+    DryRunner::new("items")
+        .target(target)
+        .simulator(Simulator)
+        .run(|_, _| Ok(()))?;
+    Ok(())
+}
+
+fn dry_without_a_target(target: Target) -> Result<(), Error> {
+    DryRunner::new("items")
+        .target(target)
+        .simulator(Simulator)
+        .run(|_, _| Ok(()))?;
+    Ok(())
+}
+
+fn anything_as_kill_switch(plan: Plan) -> Result<(), Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! A requirement that nobody has to meet.
+
+use phasegate::{Mode, Requirement};
+
+enum Nothing {}
+
+impl Requirement for Nothing {
+    type Witness<'run, M: Mode> = ();
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! A phase cannot roll back: it returns `Err`.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Execute, Failure, PhaseTx};
+use pipeline::Draft;
+
+struct Hasty;
+
+impl Execute<Draft> for Hasty {
+    fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        tx.rollback()?;
+        Ok(0)
+    }
+}
+
+fn main() {}
