@@ -48,7 +48,7 @@ impl Execute<WriteVerify> for Register {
             tx.prepare("SELECT title, body FROM iu.unit WHERE document = $1 AND address = $2")?;
         let verified = tx.each_row(
             written,
-            |(address, _)| (*address).clone(),
+            |(address, _)| *address,
             |tx, (address, digest)| {
                 let row = tx
                     .query_opt(&read, &[&verify.document, address])?
@@ -93,7 +93,7 @@ impl Execute<CutLegB> for Register {
         let link = tx.prepare("SELECT iu.fn_iu_link($1)")?;
         let linked = tx.each_row(
             &cut.links,
-            |link| link.address.clone(),
+            |link| &link.address,
             |tx, unit| {
                 let place = json!({
                     "document": cut.document,
@@ -134,7 +134,7 @@ impl Execute<LifecycleEnact> for Register {
         let function = tx.prepare("SELECT iu.fn_iu_enact($1)")?;
         let enacted = tx.each_row(
             &enact.addresses,
-            |address| (*address).clone(),
+            |address| *address,
             |tx, address| {
                 let unit = json!({ "document": enact.document, "address": address });
                 let answer: Value = tx.query_one(&function, &[&unit])?.try_get(0)?;

@@ -195,10 +195,10 @@ impl<'tx> PhaseTx<'tx> {
     /// # Errors
     ///
     /// The first failure of `f`, with the row.
-    pub fn each_row<R, T>(
+    pub fn each_row<R, K: Into<String>, T>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
-        key: impl Fn(&R) -> String,
+        key: impl Fn(&R) -> K,
         mut f: impl FnMut(&mut PhaseTx<'tx>, &R) -> Result<T, Failure>,
     ) -> Result<Vec<T>, Failure> {
         let rows = rows.into_iter();

@@ -8,15 +8,17 @@
 //! | [`ApprovesEverything`] | an authority that says yes |
 //!
 //! A transaction, a rollback, a lost connection: these are not doubled. [`TestPostgres`] finds or
-//! starts a server, and gives each test a database of its own.
+//! starts a server, and gives each test a database of its own (Unix only).
 
 mod approves_everything;
+#[cfg(unix)]
 mod postgres;
 mod recorder;
 mod scripted_switch;
 mod tripwire;
 
 pub use approves_everything::ApprovesEverything;
+#[cfg(unix)]
 pub use postgres::{
     ScratchDatabase, ScratchRole, ServerError, Shutdown, Source, TestPostgres, TestPostgresBuilder,
 };

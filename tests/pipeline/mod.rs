@@ -1,5 +1,5 @@
 //! A small pipeline that the proofs share: `Draft`, `Check`, `Enact`, `Publish`.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use phasegate::{
     And, Error, Execute, Failure, Invalid, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Sg2,
@@ -123,7 +123,7 @@ impl Execute<Draft> for Adapter {
         let insert = tx.prepare("INSERT INTO item VALUES ($1, 'draft')")?;
         let done = tx.each_row(
             &draft.rows,
-            |row| row.to_string(),
+            |row| *row,
             |tx, row| Ok(tx.execute(&insert, &[row])?),
         )?;
         Ok(done.len() as u64)

@@ -11,7 +11,28 @@ use super::private::{PrivateServer, Shutdown};
 use super::scratch::ScratchDatabase;
 use super::source::Source;
 
-/// A PostgreSQL server that answers; a private one ends with this value, and its directory with it.
+/// A real PostgreSQL that answers; a private one ends with this value, and its directory with it.
+///
+/// ```no_run
+/// use phasegate::testing::TestPostgres;
+///
+/// let server = TestPostgres::find_or_start()?;
+/// // PostgreSQL 15.18 from /usr/lib/postgresql/15/bin, started privately
+/// println!("{}", server.source());
+/// let database = server.create_database()?;
+/// let runner = database.create_role("runner")?;
+/// let client = runner.config().connect(postgres::NoTls)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A private server listens on a Unix socket in a directory of mode 0700 and on nothing else. It
+/// and its directory go when this value does, and when the program does, be it by SIGKILL: a small
+/// shell script holds the other end of a pipe from us. So a `static OnceLock<TestPostgres>`, which
+/// is never dropped, is fine: one server per test binary, one [`ScratchDatabase`] per test. Tests
+/// that stop or kill a server have one of their own, from [`TestPostgres::builder`].
+///
+/// Root may run this: the server then runs as `postgres`, else as `nobody`. Every wait for the
+/// server is bounded, and all of it may be called within an async runtime.
 pub struct TestPostgres {
     pub(super) source: Source,
     pub(super) admin: Config,

@@ -187,12 +187,30 @@ impl Supervisor {
             }
             thread::sleep(POLL);
         }
-        // The script could not, where it was killed itself or could not enter the directory.
+        // The rest is the script's work, unless it was killed itself.
+        self.end_server(deadline);
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(self.unended(error.to_string()))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Ends a server whose script is gone and did not end it.
+    fn end_server(&self, deadline: Instant) {
+        let Some(pid) = self.pid().filter(|_| self.exited().is_none()) else {
+            return;
+        };
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("kill -s QUIT {pid}")]);
+        self.account.run(&mut command);
+        let sent = command.stderr(Stdio::null()).status();
+        while sent.as_ref().is_ok_and(ExitStatus::success)
+            && self.exited().is_none()
+            && Instant::now() < deadline
+        {
+            thread::sleep(POLL);
         }
     }
 

@@ -57,11 +57,13 @@ running() { [ -s pid ] && [ ! -e exited ] && alive "$(cat pid)"; }
 
 signal() { kill -s "$1" "$(cat pid)" 2>/dev/null; }
 
-ended_within() {
-    polls=$1
+# Again and again: a shell has its background children ignore INT and QUIT until they say otherwise.
+ended_by() {
+    polls=$2
     while running; do
         [ "$polls" -gt 0 ] || return 1
         polls=$((polls - 1))
+        signal "$1"
         pause
     done
 }
@@ -86,8 +88,8 @@ kill_family() {
 # itself.
 halt() {
     running || return 0
-    case $1 in fast) signal INT && ended_within 1000 && return ;; esac
-    case $1 in fast | immediate) signal QUIT && ended_within 800 && return ;; esac
+    case $1 in fast) ended_by INT 1000 && return ;; esac
+    case $1 in fast | immediate) ended_by QUIT 800 && return ;; esac
     kill_family
 }
 

@@ -1,0 +1,211 @@
+//! What the types cannot stop. Each hole is a test that shows it, and passes: so that it is known,
+//! and so that a change is noticed, for the better or the worse.
+
+#![allow(clippy::unwrap_used)]
+
+mod pipeline;
+
+use phasegate::testing::{ApprovesEverything, Calls, ScriptedSwitch, TripwireConnector};
+use phasegate::{
+    Connector, DryRunner, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan, Refusal,
+    Simulate, Start, Target, Ungated,
+};
+use pipeline::{Adapter, Draft, Simulator, pipeline as items};
+use serde::{Deserialize, Serialize};
+
+fn target() -> Target {
+    Target::new("1", "items", "runner")
+}
+
+fn plan() -> Plan {
+    DryRunner::new("items")
+        .target(target())
+        .simulator(Simulator)
+        .run(|run, on| items(run, on, Draft::of(&["a"])))
+        .unwrap()
+        .plan
+}
+
+/// A token forged in safe code, by way of rust-lang/rust#25860: a reference is made to live longer
+/// than what it points to, and is read after that has become something else.
+mod forged {
+    fn longer<'a, 'b, T: ?Sized>(_: &'a &'b (), short: &'b mut T) -> &'a mut T {
+        short
+    }
+
+    fn for_ever<'short, 'long, T: ?Sized>(short: &'short mut T) -> &'long mut T {
+        let longer: for<'x> fn(&'static &'static (), &'x mut T) -> &'long mut T = longer;
+        longer(&&(), short)
+    }
+
+    /// Any value out of any other.
+    pub(super) fn out_of<A, B>(given: A) -> Option<B> {
+        enum Either<A, B> {
+            Given(Option<Box<A>>),
+            Forged(Option<Box<B>>),
+        }
+        let mut either = Either::Forged(None);
+        let Either::Forged(forged) = &mut either else {
+            return None;
+        };
+        let forged = for_ever(forged);
+        either = Either::Given(Some(Box::new(given)));
+        std::hint::black_box(&mut either);
+        let forged = forged.take().map(|forged| *forged);
+        if let Either::Given(given) = either {
+            std::mem::forget(given);
+        }
+        forged
+    }
+}
+
+#[test]
+fn safe_code_can_forge_any_token_by_a_bug_of_the_compiler() {
+    let forged: Option<KillSwitchOn<'static>> = forged::out_of([0_u64; 0]);
+    assert_eq!(format!("{forged:?}"), "Some(KillSwitchOn(..))");
+}
+
+/// Two phases that differ in nothing but their type: one name, one form.
+#[derive(Serialize, Deserialize)]
+struct Gentle;
+
+#[derive(Serialize, Deserialize)]
+struct Harsh;
+
+macro_rules! phase_called_sweep {
+    ($($phase:ident),+) => {$(
+        impl phasegate::PhaseSpec for $phase {
+            const NAME: &'static str = "sweep";
+            type Gate = Ungated;
+            type After = Start;
+            type Output = ();
+        }
+
+        impl Simulate<$phase> for Calls {
+            fn simulate(&mut self, _: &$phase, (): ()) -> Result<(), Failure> {
+                self.record(stringify!($phase));
+                Ok(())
+            }
+        }
+    )+};
+}
+
+phase_called_sweep!(Gentle, Harsh);
+
+#[test]
+fn two_specs_of_one_name_and_equal_bytes_are_one_phase_to_the_plan() {
+    let plan_of = |harsh: bool| {
+        DryRunner::new("sweeping")
+            .target(target())
+            .simulator(Calls::new())
+            .run(move |run, on| {
+                if harsh {
+                    run.phase(Harsh).perform(on, Ungated, Start)?;
+                } else {
+                    run.phase(Gentle).perform(on, Ungated, Start)?;
+                }
+                Ok(())
+            })
+            .unwrap()
+            .plan
+    };
+    assert_eq!(plan_of(true).digest(), plan_of(false).digest());
+}
+
+#[test]
+fn two_specs_of_one_name_cannot_be_in_one_run() {
+    let refused = DryRunner::new("sweeping")
+        .target(target())
+        .simulator(Calls::new())
+        .run(|run, on| {
+            run.phase(Gentle).perform(on, Ungated, Start)?;
+            run.phase(Harsh).perform(on, Ungated, Start)?;
+            Ok(())
+        })
+        .unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refusal::DuplicatePhase { .. })),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_simulator_can_start_a_live_run_of_its_own() {
+    struct Treacherous<'a>(&'a mut bool);
+
+    impl Simulate<Gentle> for Treacherous<'_> {
+        fn simulate(&mut self, _: &Gentle, (): ()) -> Result<(), Failure> {
+            LiveRunner::new("items")
+                .plan(plan())
+                .kill_switch(ScriptedSwitch::always_on())
+                .authority(ApprovesEverything)
+                .connector(TripwireConnector)
+                .adapter(Adapter)
+                .run(|_, _| {
+                    *self.0 = true;
+                    Ok(())
+                })
+                .ok();
+            Ok(())
+        }
+    }
+
+    let mut went_live = false;
+    DryRunner::new("sweeping")
+        .target(target())
+        .simulator(Treacherous(&mut went_live))
+        .run(|run, on| {
+            run.phase(Gentle).perform(on, Ungated, Start)?;
+            Ok(())
+        })
+        .unwrap();
+    assert!(went_live);
+}
+
+#[test]
+fn a_failure_that_the_pipeline_drops_is_known_only_at_the_end() {
+    struct Unreachable;
+    impl Connector for Unreachable {}
+
+    let mut went_on = false;
+    let error = LiveRunner::new("items")
+        .plan(plan())
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(Unreachable)
+        .adapter(Adapter)
+        .run(|run, on| {
+            let sg1 = run.approval()?;
+            drop(run.phase(Draft::of(&["a"])).perform(on, sg1, Start));
+            went_on = true;
+            Ok(())
+        })
+        .unwrap_err();
+    assert!(went_on);
+    let Error::Incomplete(incomplete) = error else {
+        panic!("{error}");
+    };
+    assert!(incomplete.performed().is_empty());
+    assert_eq!(incomplete.missing(), ["draft", "check", "enact", "publish"]);
+}
+
+#[test]
+fn an_adapter_is_not_kept_from_a_connection_of_its_own() {
+    struct Own(postgres::Config);
+
+    impl Execute<Gentle> for Own {
+        fn execute(
+            &mut self,
+            _: &Gentle,
+            (): (),
+            _: &mut phasegate::PhaseTx<'_>,
+        ) -> Result<(), Failure> {
+            // Outside the transaction, and nothing here can know.
+            self.0.connect(postgres::NoTls)?.batch_execute("SELECT 1")?;
+            Ok(())
+        }
+    }
+
+    fn performs<W: phasegate::Perform<phasegate::Live, Gentle>>(_: W) {}
+    performs(Own(postgres::Config::new()));
+}

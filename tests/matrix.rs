@@ -1,0 +1,83 @@
+//! Which trait each proof has and has not, cell by cell, checked by the compiler on every
+//! toolchain: a derive too many breaks the build of this file.
+
+mod pipeline;
+
+use std::mem::size_of;
+
+use phasegate::{
+    And, Approved, Attempt, Attestation, DryRun, KillSwitchOn, Live, LiveRunner, NoSwitch, Phase,
+    PhaseTx, Plan, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Statement, ToPerform,
+    Unapproved, Ungated,
+};
+use pipeline::{Adapter, Draft, Simulator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert_eq};
+
+type Both<'run> = Approved<'run, And<Sg1, Sg2>>;
+type LivePhase<'r, 'run> = Phase<'r, 'run, Draft, Live>;
+type DryPhase<'r, 'run> = Phase<'r, 'run, Draft, DryRun>;
+
+/// What proves something about a run: none of it can be doubled, made from nothing, read from a
+/// file, written to one, compared, or sent to another thread.
+macro_rules! proves_something {
+    ($($proof:ty),+ $(,)?) => {$(
+        assert_not_impl_any!($proof:
+            Clone, Copy, Default, Serialize, DeserializeOwned, PartialEq, PartialOrd, Send, Sync);
+    )+};
+}
+
+proves_something!(
+    KillSwitchOn<'static>,
+    Sg1Approved<'static>,
+    Sg2Approved<'static>,
+    Both<'static>,
+    Receipt<'static, Draft, Live>,
+    Receipt<'static, Draft, DryRun>,
+    LivePhase<'static, 'static>,
+    Attempt<'static, 'static, Draft, Live>,
+    Run<'static, Live, Adapter>,
+    Run<'static, DryRun, Simulator>,
+    ToPerform<'static, 'static, Draft, Live, Adapter>,
+    ToPerform<'static, 'static, Draft, DryRun, Simulator>,
+);
+
+// A dry phase holds nothing of its run, and may be sent; it is as affine as a live one.
+assert_not_impl_any!(DryPhase<'static, 'static>: Clone, Copy, Default, Serialize, DeserializeOwned);
+
+// A transaction stays where it is lent; it has no thread of its own to be tied to but its run's.
+assert_not_impl_any!(PhaseTx<'static>: Clone, Copy, Default, Serialize, DeserializeOwned, Send, Sync);
+
+// A plan may be copied, compared and sent; it cannot be made from nothing or deserialized.
+assert_impl_all!(Plan: Clone, PartialEq, Send, Sync);
+assert_not_impl_any!(Plan: Copy, Default, Serialize, DeserializeOwned);
+
+// What stands where a proof would stand in a dry run proves nothing, and may be had by anybody.
+assert_impl_all!(NoSwitch: Clone, Copy, Send, Sync);
+assert_impl_all!(Unapproved: Clone, Copy, Send, Sync);
+assert_impl_all!(Ungated: Clone, Copy, Send, Sync);
+assert_impl_all!(Start: Clone, Copy, Send, Sync);
+
+// A statement and an attestation are data. The runner may go to another thread; its run may not.
+assert_impl_all!(Statement: Clone, Send, Sync);
+assert_impl_all!(Attestation: Clone, Send, Sync);
+assert_not_impl_any!(Attestation: Default);
+assert_impl_all!(LiveRunner: Send);
+
+// What carries nothing weighs nothing.
+const_assert_eq!(size_of::<KillSwitchOn<'static>>(), 0);
+const_assert_eq!(size_of::<NoSwitch>(), 0);
+const_assert_eq!(size_of::<Unapproved>(), 0);
+const_assert_eq!(size_of::<Ungated>(), 0);
+const_assert_eq!(size_of::<Start>(), 0);
+const_assert_eq!(size_of::<DryRun>(), 0);
+const_assert_eq!(size_of::<Live>(), 0);
+
+// A dry receipt of a phase without output is nothing but proof.
+const_assert_eq!(size_of::<Receipt<'static, pipeline::Publish, DryRun>>(), 0);
+
+#[test]
+fn the_matrix_holds_if_this_file_compiles() {
+    // The assertions above are constants; this test is their place in the list.
+}
