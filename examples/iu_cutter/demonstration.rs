@@ -38,10 +38,13 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
         "database",
         format!("{database}, created for this demonstration"),
     );
-    let units = document.units.len();
     terminal::fact(
         "document",
-        format!("{}: {units} units{left_out}", document.name),
+        format!(
+            "{}: {}{left_out}",
+            document.name,
+            terminal::counted(document.units.len(), "unit")
+        ),
     );
 
     let mut shown = Shown {
@@ -157,7 +160,10 @@ impl Shown {
                 let all = enacted.units == units as u64 && enacted.log_entries == 2 * enacted.units;
                 self.check(
                     all,
-                    &format!("all {units} units are in force, and the log is complete"),
+                    &format!(
+                        "in force: {}; the log is complete",
+                        terminal::counted(units, "unit")
+                    ),
                 );
             }
             Err(error) => {
@@ -280,7 +286,7 @@ fn approvals(plan: &Plan) -> UnsignedApprovals {
 }
 
 fn amendment() -> Result<Document, markdown::CutError> {
-    let name = "amendment.md".to_owned();
+    let name = "examples/iu_cutter/amendment.md".to_owned();
     let units = markdown::cut(&name, AMENDMENT, false)?.units;
     Ok(Document { name, units })
 }

@@ -46,6 +46,9 @@ struct Arguments {
     save_plan: Option<PathBuf>,
 }
 
+/// The document that ships.
+const CHARTER: &str = "examples/iu_cutter/charter.md";
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (document, left_out) = match read(&arguments) {
@@ -69,10 +72,7 @@ fn main() -> ExitCode {
 fn read(arguments: &Arguments) -> Result<(phases::Document, String), Box<dyn std::error::Error>> {
     let (name, text) = match &arguments.document {
         Some(path) => document::read_document(path)?,
-        None => (
-            "charter.md".to_owned(),
-            include_str!("charter.md").to_owned(),
-        ),
+        None => (CHARTER.to_owned(), include_str!("charter.md").to_owned()),
     };
     let cut = markdown::cut(&name, &text, arguments.skip_empty)?;
     let mut left_out = String::new();

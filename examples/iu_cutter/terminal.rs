@@ -57,6 +57,12 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// `1 row`, `2 rows`.
+pub fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// The plan, as its approvers read it.
 pub fn plan(plan: &Plan) {
     fact("pipeline", plan.pipeline());
@@ -87,7 +93,7 @@ pub fn short(digest: Digest) -> String {
 pub fn watch() -> impl FnMut(&Event<'_>) + Send + 'static {
     let bar = Arc::new(Mutex::new(ProgressBar::hidden()));
     let mut began = Instant::now();
-    let mut rows = 0;
+    let mut rows = 0_usize;
     move |event| {
         let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -98,7 +104,7 @@ pub fn watch() -> impl FnMut(&Event<'_>) + Send + 'static {
                 *bar = phase_bar(phase, *place, *of);
             }
             Event::Rows { done, total, .. } => {
-                rows = *done;
+                rows = usize::try_from(*done).unwrap_or(usize::MAX);
                 bar.set_length(total.unwrap_or(*done));
                 bar.set_position(*done);
             }
@@ -113,7 +119,7 @@ pub fn watch() -> impl FnMut(&Event<'_>) + Send + 'static {
 
 fn phase_bar(phase: &str, place: usize, of: Option<usize>) -> ProgressBar {
     let bar = ProgressBar::new(1);
-    let template = "  {prefix} {msg:<16} {bar:32.cyan/dim} {pos}/{len} rows";
+    let template = "  {prefix} {msg:<16} {bar:32.cyan/dim} {pos}/{len}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━━╌"));
     }
@@ -123,10 +129,10 @@ fn phase_bar(phase: &str, place: usize, of: Option<usize>) -> ProgressBar {
     bar
 }
 
-fn line(phase: &str, ending: Ending, rows: u64, millis: u128) {
+fn line(phase: &str, ending: Ending, rows: usize, millis: u128) {
     let rows = match rows {
         0 => String::new(),
-        rows => format!("{rows} rows, "),
+        rows => format!("{}, ", counted(rows, "row")),
     };
     match ending {
         Ending::Performed => held(&format!("{phase:<16} committed  {rows}{millis} ms")),

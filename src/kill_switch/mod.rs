@@ -47,8 +47,9 @@ impl SwitchUnreadable {
 
 /// Something that says whether live execution is allowed.
 ///
-/// The engine reads it when a live run begins, before every phase, and again before every commit.
-/// A switch is not asked to remember: it should answer for this moment, and quickly.
+/// The engine reads it when a live run begins, before every phase, between the rows of
+/// [`PhaseTx::each_row`](crate::PhaseTx::each_row), and again before every commit. A switch is not
+/// asked to remember: it should answer for this moment, and quickly.
 ///
 /// Open for implementation. The provided body answers OFF, so an empty `impl` allows nothing.
 /// Several switches compose as a tuple or a slice: all must be ON, and an empty slice is OFF.

@@ -5,8 +5,12 @@ use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
 use super::statement::{PreparedStatement, Sql, StatementError, sealed::Sql as _};
+use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
-use crate::outcome::Failure;
+use crate::outcome::{Failure, RollbackCause};
+
+/// After how many rows [`PhaseTx::each_row`] reads the kill switch again.
+const ROWS_BETWEEN_READINGS: u64 = 64;
 
 /// The transaction of one phase, with its ending taken off.
 ///
@@ -25,10 +29,20 @@ use crate::outcome::Failure;
 pub struct PhaseTx<'tx> {
     client: &'tx mut Client,
     phase: &'tx str,
+    kill_switch: &'tx dyn KillSwitch,
     observer: &'tx mut dyn Observer,
-    failed_statement: Option<String>,
+    traces: Traces,
     savepoints: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
+}
+
+/// What a transaction remembers for the engine, whatever the adapter answers.
+#[derive(Default)]
+pub(crate) struct Traces {
+    /// What the server said to the last statement that failed and was not undone by a savepoint.
+    pub(crate) failed_statement: Option<String>,
+    /// Why the kill switch stopped it.
+    pub(crate) stopped: Option<RollbackCause>,
 }
 
 impl<'tx> PhaseTx<'tx> {
@@ -36,21 +50,22 @@ impl<'tx> PhaseTx<'tx> {
     pub(crate) fn new(
         client: &'tx mut Client,
         phase: &'tx str,
+        kill_switch: &'tx dyn KillSwitch,
         observer: &'tx mut dyn Observer,
     ) -> Self {
         PhaseTx {
             client,
             phase,
+            kill_switch,
             observer,
-            failed_statement: None,
+            traces: Traces::default(),
             savepoints: 0,
             invariant: PhantomData,
         }
     }
 
-    /// What the server said to the last statement that failed and was not undone by a savepoint.
-    pub(crate) fn into_failed_statement(self) -> Option<String> {
-        self.failed_statement
+    pub(crate) fn into_traces(self) -> Traces {
+        self.traces
     }
 
     /// Performs a statement, and answers how many rows it changed.
@@ -165,11 +180,11 @@ impl<'tx> PhaseTx<'tx> {
     ) -> Result<T, Failure> {
         self.savepoints += 1;
         let name = format!("phasegate_{}", self.savepoints);
-        let before = self.failed_statement.take();
+        let before = self.traces.failed_statement.take();
         self.control(&format!("SAVEPOINT {name}"))?;
         let answer = f(self);
         // Refused by the server if a statement of `f` failed and `f` did not say so.
-        let dropped = self.failed_statement.take();
+        let dropped = self.traces.failed_statement.take();
         let released =
             answer.and_then(
                 |value| match (self.control(&format!("RELEASE {name}")), dropped) {
@@ -182,7 +197,7 @@ impl<'tx> PhaseTx<'tx> {
             );
         if released.is_err() {
             self.control(&format!("ROLLBACK TO {name}"))?;
-            self.failed_statement = before;
+            self.traces.failed_statement = before;
         }
         released
     }
@@ -192,9 +207,12 @@ impl<'tx> PhaseTx<'tx> {
     /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
     /// `key`, which is the caller's own name for it. Observers of the run see each row done.
     ///
+    /// The kill switch is read again after every 64 rows; once it is not ON, the loop ends and the
+    /// phase is rolled back, whatever the adapter makes of that.
+    ///
     /// # Errors
     ///
-    /// The first failure of `f`, with the row.
+    /// The first failure of `f`, with the row; or that the kill switch stopped the phase.
     pub fn each_row<R, K: Into<String>, T>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
@@ -215,8 +233,20 @@ impl<'tx> PhaseTx<'tx> {
                 done: ordinal,
                 total,
             });
+            if ordinal % ROWS_BETWEEN_READINGS == 0 {
+                self.stop_unless_on()?;
+            }
         }
         Ok(answers)
+    }
+
+    fn stop_unless_on(&mut self) -> Result<(), Failure> {
+        self.traces.stopped = match self.kill_switch.read() {
+            Ok(SwitchState::On) => return Ok(()),
+            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff),
+            Err(error) => Some(RollbackCause::SwitchUnreadable(error)),
+        };
+        Err(Failure::new("the kill switch is not ON any more"))
     }
 
     fn control(&mut self, sql: &str) -> Result<(), StatementError> {
@@ -228,7 +258,7 @@ impl<'tx> PhaseTx<'tx> {
         if let Err(error) = &answer
             && error.as_db_error().is_some()
         {
-            self.failed_statement = Some(crate::outcome::describe(error));
+            self.traces.failed_statement = Some(crate::outcome::describe(error));
         }
         Ok(answer?)
     }

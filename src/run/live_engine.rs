@@ -113,10 +113,13 @@ impl<'run> LiveEngine<'run> {
         };
 
         // A panic in here drops the session, which rolls back.
-        let mut tx = PhaseTx::new(session.client(), phase, self.observer);
+        let mut tx = PhaseTx::new(session.client(), phase, self.kill_switch, self.observer);
         let answer = worker.perform(&spec, prior, &mut tx);
-        let swallowed = tx.into_failed_statement();
+        let traces = tx.into_traces();
         let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause);
+        if let Some(cause) = traces.stopped {
+            return Err(rolled_back(cause).into());
+        }
         let output = answer.map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
         let (_, output) = canonical::round_trip(&output)
             .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
@@ -130,7 +133,7 @@ impl<'run> LiveEngine<'run> {
 
         session
             .close(committed.xid())
-            .map_err(|error| close_failed(phase, error, swallowed, &committed))?;
+            .map_err(|error| close_failed(phase, error, traces.failed_statement, &committed))?;
         self.passed(phase, Step::Committed);
         self.performed += 1;
         Ok(Done {
