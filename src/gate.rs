@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::approval::Attestation;
+use crate::approval::{Attestation, Granted};
 use crate::mode::Mode;
 use crate::run::Brand;
 use crate::sealed;
@@ -63,12 +63,20 @@ impl<A, B> fmt::Debug for And<A, B> {
     }
 }
 
+/// What can be approved: a [`Gate`], or [`And`] of two that can; not [`Ungated`]. Sealed.
+pub trait Approvable: Requirement + sealed::Approvable {}
+
+impl<G: Gate> Approvable for G {}
+impl<A: Approvable, B: Approvable> Approvable for And<A, B> {}
+impl<G: Gate> sealed::Approvable for G {}
+impl<A: Approvable, B: Approvable> sealed::Approvable for And<A, B> {}
+
 /// What a phase can require: a [`Gate`], [`And`] of two requirements, or [`Ungated`].
 ///
 /// `()` is not one: that no approval is needed must be written out.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase requires",
-    label = "not a gate, not `And<_, _>`, not `Ungated`",
+    label = "not a gate, not `And<_, _>` of gates, not `Ungated`",
     note = "name the gate: `Sg1`, `Sg2`, or a type of yours with `impl Gate for {Self} {{ const NAME: &'static str = \"..\"; }}`",
     note = "a phase that needs no approval says so in so many letters: `type Gate = Ungated;`"
 )]
@@ -82,7 +90,7 @@ impl<G: Gate> Requirement for G {
     type Witness<'run, M: Mode> = M::Approval<'run, G>;
 }
 
-impl<A: Requirement, B: Requirement> Requirement for And<A, B> {
+impl<A: Approvable, B: Approvable> Requirement for And<A, B> {
     type Witness<'run, M: Mode> = M::Approval<'run, And<A, B>>;
 }
 
@@ -95,39 +103,47 @@ impl<G: Gate> sealed::Requirement for G {
         gates.push(G::NAME);
     }
 
-    fn attestations<'a, M: Mode>(
-        witness: &'a <Self as Requirement>::Witness<'_, M>,
-    ) -> &'a [Attestation] {
-        <M as sealed::Mode>::attestations::<G>(witness)
+    fn granted<'a, M: Mode>(witness: &'a <Self as Requirement>::Witness<'_, M>) -> &'a [Granted] {
+        <M as sealed::Mode>::granted::<G>(witness)
     }
 }
 
-impl<A: Requirement, B: Requirement> sealed::Requirement for And<A, B> {
+impl<A: Approvable, B: Approvable> sealed::Requirement for And<A, B> {
     fn add_gates(gates: &mut Vec<&'static str>) {
         A::add_gates(gates);
         B::add_gates(gates);
     }
 
-    fn attestations<'a, M: Mode>(
-        witness: &'a <Self as Requirement>::Witness<'_, M>,
-    ) -> &'a [Attestation] {
-        <M as sealed::Mode>::attestations::<Self>(witness)
+    fn granted<'a, M: Mode>(witness: &'a <Self as Requirement>::Witness<'_, M>) -> &'a [Granted] {
+        <M as sealed::Mode>::granted::<Self>(witness)
     }
 }
 
 impl sealed::Requirement for Ungated {
     fn add_gates(_: &mut Vec<&'static str>) {}
 
-    fn attestations<M: Mode>(_: &Ungated) -> &[Attestation] {
+    fn granted<M: Mode>(_: &Ungated) -> &[Granted] {
         &[]
     }
 }
 
-/// Stands where an approval would stand, in a dry run, which needs none.
+/// Stands where an approval of `R` would stand, in a dry run, which needs none.
 ///
-/// It opens nothing live: there the type is [`Approved`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unapproved;
+/// It names the gate, so that a pipeline which takes the approval of the wrong one does not compile
+/// dry either. It opens nothing live: there the type is [`Approved`].
+pub struct Unapproved<R: Requirement>(PhantomData<fn() -> R>);
+
+impl<R: Requirement> Unapproved<R> {
+    pub(crate) fn new() -> Self {
+        Unapproved(PhantomData)
+    }
+}
+
+impl<R: Requirement> fmt::Debug for Unapproved<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unapproved")
+    }
+}
 
 /// Holding one proves that, in this run, the run's [`Authority`](crate::Authority) attested that
 /// `R` was approved for this very plan on this very target, and that the attestation had not
@@ -147,7 +163,7 @@ pub struct Unapproved;
 /// ```
 #[must_use = "an approval that no phase consumes approves nothing"]
 pub struct Approved<'run, R: Requirement> {
-    attestations: Vec<Attestation>,
+    granted: Vec<Granted>,
     requirement: PhantomData<fn() -> R>,
     brand: Brand<'run>,
 }
@@ -158,29 +174,34 @@ pub type Sg1Approved<'run> = Approved<'run, Sg1>;
 /// Holding one proves that `SG_2` was approved; see [`Approved`].
 pub type Sg2Approved<'run> = Approved<'run, Sg2>;
 
-impl<'run, R: Requirement> Approved<'run, R> {
+impl<'run, R: Approvable> Approved<'run, R> {
     /// Both approvals as one, for a phase whose gate is [`And`].
-    pub fn and<B: Requirement>(mut self, other: Approved<'run, B>) -> Approved<'run, And<R, B>> {
-        self.attestations.extend(other.attestations);
+    pub fn and<B: Approvable>(mut self, other: Approved<'run, B>) -> Approved<'run, And<R, B>> {
+        self.granted.extend(other.granted);
         Approved {
-            attestations: self.attestations,
+            granted: self.granted,
             requirement: PhantomData,
             brand: self.brand,
         }
     }
+}
 
+impl<R: Requirement> Approved<'_, R> {
     /// What was attested, one per gate, in the order of the gates.
-    #[must_use]
-    pub fn attestations(&self) -> &[Attestation] {
-        &self.attestations
+    pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.granted.iter().map(Granted::attestation)
+    }
+
+    pub(crate) fn granted(&self) -> &[Granted] {
+        &self.granted
     }
 }
 
 impl<'run, G: Gate> Approved<'run, G> {
     /// Called by the engine alone, once the attestation was checked against the run.
-    pub(crate) fn mint(attestation: Attestation, brand: Brand<'run>) -> Self {
+    pub(crate) fn mint(granted: Granted, brand: Brand<'run>) -> Self {
         Approved {
-            attestations: vec![attestation],
+            granted: vec![granted],
             requirement: PhantomData,
             brand,
         }

@@ -34,7 +34,7 @@
 //!     run: &mut Run<'run, M, W>,
 //!     on: &M::Switch<'run>,
 //! ) -> Result<u64, Error> {
-//!     let sg1 = run.approval()?;
+//!     let sg1 = run.approval::<Sg1>()?;
 //!     let greet = Greet { whom: "Ada".to_owned() };
 //!     Ok(run.phase(greet).perform(on, sg1, Start)?.into_output())
 //! }
@@ -60,7 +60,7 @@
 //! | the kill switch | [`KillSwitch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
-//! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Observer`] |
+//! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Target`], [`Digest`] |
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Incomplete`], [`Failure`] |
 //! | the database | [`Connector`], [`PostgresConnector`], [`PhaseTx`], [`PreparedStatement`] |
@@ -73,9 +73,13 @@
 //! | expected `Approved<'_, Sg1>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
 //! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one |
+//! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
+//! | `..` is not general enough, in `.observer(..)` | write the argument's type: `\|event: &Event<'_>\|` |
+//! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes an error type of your own |
+//! | the trait `Error` is not implemented for `str` | say `Failure::new("..")` |
 //! | use of moved value (E0382) | an approval is consumed by the phase it allows: ask for another |
 //! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
-//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run. Every run has a lifetime of its own that nothing else can be given |
+//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run (the output may: `into_output`). Every run has a lifetime of its own that nothing else can be given |
 //! | no method named `commit` on `PhaseTx` | what the adapter returns ends the transaction: `Ok` commits, `Err` rolls back |
 //!
 //! # What this does not protect from
@@ -113,13 +117,14 @@ pub use approval::{ApprovalRequest, Attestation, Authority, Denied, Statement, U
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};
 pub use gate::{
-    And, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved, Ungated,
+    And, Approvable, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved,
+    Ungated,
 };
 pub use kill_switch::{
     FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchState, SwitchUnreadable,
 };
 pub use mode::{DryRun, Live, Mode};
-pub use observer::{Ending, Event, Observer, Step};
+pub use observer::{Ending, Event, Step};
 pub use outcome::{
     ApprovalRefusal, Committed, Error, Failure, InDoubt, Incomplete, Invalid, Refusal, Rollback,
     RollbackCause, Row,

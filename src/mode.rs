@@ -3,9 +3,9 @@
 //! A boolean called `dry_run` can be forgotten, inverted, or read in one branch and not in the
 //! next. Here the mode is part of the type of everything that a run touches: the phase, its
 //! approval, its receipts, and the run itself. Code generic over [`Mode`] is written once and runs
-//! in both; it cannot ask which one it is in.
+//! in both; nothing that it is given by the run makes it need to ask which one it is in.
 
-use crate::gate::{And, Approved, Requirement, Unapproved};
+use crate::gate::{And, Approvable, Approved, Requirement, Unapproved};
 use crate::kill_switch::{KillSwitchOn, NoSwitch};
 use crate::sealed;
 
@@ -52,7 +52,7 @@ pub trait Mode: sealed::Mode + Sized + 'static {
     ///
     /// For pipelines that are generic over the mode; in a live one,
     /// [`Approved::and`] says the same.
-    fn and<'run, A: Requirement, B: Requirement>(
+    fn and<'run, A: Approvable, B: Approvable>(
         first: Self::Approval<'run, A>,
         second: Self::Approval<'run, B>,
     ) -> Self::Approval<'run, And<A, B>>;
@@ -61,13 +61,13 @@ pub trait Mode: sealed::Mode + Sized + 'static {
 impl Mode for DryRun {
     const NAME: &'static str = "dry run";
     type Switch<'run> = NoSwitch;
-    type Approval<'run, R: Requirement> = Unapproved;
+    type Approval<'run, R: Requirement> = Unapproved<R>;
 
-    fn and<'run, A: Requirement, B: Requirement>(
+    fn and<'run, A: Approvable, B: Approvable>(
         _: Self::Approval<'run, A>,
         _: Self::Approval<'run, B>,
     ) -> Self::Approval<'run, And<A, B>> {
-        Unapproved
+        Unapproved::new()
     }
 }
 
@@ -76,7 +76,7 @@ impl Mode for Live {
     type Switch<'run> = KillSwitchOn<'run>;
     type Approval<'run, R: Requirement> = Approved<'run, R>;
 
-    fn and<'run, A: Requirement, B: Requirement>(
+    fn and<'run, A: Approvable, B: Approvable>(
         first: Self::Approval<'run, A>,
         second: Self::Approval<'run, B>,
     ) -> Self::Approval<'run, And<A, B>> {

@@ -81,24 +81,5 @@ pub enum Ending {
     InDoubt,
 }
 
-/// Is told what happens in a run. Any `FnMut(&Event<'_>)` is one.
-///
-/// It is called in the thread of the run, between the statements of a transaction: it should be
-/// quick, and it cannot change anything.
-pub trait Observer {
-    /// Something happened.
-    fn event(&mut self, event: &Event<'_>);
-}
-
-impl<F: FnMut(&Event<'_>)> Observer for F {
-    fn event(&mut self, event: &Event<'_>) {
-        self(event);
-    }
-}
-
-/// Tells nobody.
-pub(crate) struct Silent;
-
-impl Observer for Silent {
-    fn event(&mut self, _: &Event<'_>) {}
-}
+/// Is told what happens in a run; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+pub(crate) type Observer<'a> = dyn FnMut(&Event<'_>) + Send + 'a;

@@ -84,6 +84,23 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for &mut W {
     }
 }
 
+impl<S: PhaseSpec, W: Simulate<S> + ?Sized> Simulate<S> for Box<W> {
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+        (**self).simulate(spec, prior)
+    }
+}
+
+impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        (**self).execute(spec, prior, tx)
+    }
+}
+
 /// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Live`].
 ///
 /// Never implemented by hand: it is the bound that a pipeline written once puts on whoever performs
@@ -108,11 +125,13 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for &mut W {
     message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
     label = "`{Self}` has no part in `{S}` in mode `{M}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
-    note = "in `Live` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
+    note = "in `Live` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
+    note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
 )]
 pub trait Perform<M: Mode, S: PhaseSpec>: sealed::Perform<M, S> {}
 
-impl<M: Mode, S: PhaseSpec, W: sealed::Perform<M, S>> Perform<M, S> for W {}
+impl<S: PhaseSpec, W: Simulate<S>> Perform<DryRun, S> for W {}
+impl<S: PhaseSpec, W: Execute<S>> Perform<Live, S> for W {}
 
 impl<S: PhaseSpec, W: Simulate<S>> sealed::Perform<DryRun, S> for W {
     fn perform(

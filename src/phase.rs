@@ -79,6 +79,13 @@ pub(crate) fn full_name<S: PhaseSpec>(spec: &S) -> String {
     }
 }
 
+/// The names of the gates of `S`, in order.
+pub(crate) fn gates<S: PhaseSpec>() -> Vec<String> {
+    let mut names = Vec::new();
+    <S::Gate as sealed::Requirement>::add_gates(&mut names);
+    names.into_iter().map(str::to_owned).collect()
+}
+
 /// The approval witness that phase `S` demands in mode `M`.
 pub type Witness<'run, S, M> = <<S as PhaseSpec>::Gate as Requirement>::Witness<'run, M>;
 
@@ -114,6 +121,10 @@ impl sealed::After for Start {
         _: <Self as After>::Receipts<'r, 'run, M>,
     ) -> <Self as After>::Outputs<'r> {
     }
+
+    fn names<'r, 'run: 'r, M: Mode>(_: <Self as After>::Receipts<'r, 'run, M>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<S: PhaseSpec> After for S {
@@ -126,6 +137,12 @@ impl<S: PhaseSpec> sealed::After for S {
         receipt: <Self as After>::Receipts<'r, 'run, M>,
     ) -> <Self as After>::Outputs<'r> {
         receipt.output()
+    }
+
+    fn names<'r, 'run: 'r, M: Mode>(
+        receipt: <Self as After>::Receipts<'r, 'run, M>,
+    ) -> Vec<String> {
+        vec![receipt.phase.clone()]
     }
 }
 
@@ -141,6 +158,12 @@ macro_rules! after_several {
                 ($($receipt,)+): <Self as After>::Receipts<'r, 'run, M>,
             ) -> <Self as After>::Outputs<'r> {
                 ($($receipt.output(),)+)
+            }
+
+            fn names<'r, 'run: 'r, M: Mode>(
+                ($($receipt,)+): <Self as After>::Receipts<'r, 'run, M>,
+            ) -> Vec<String> {
+                vec![$($receipt.phase.clone(),)+]
             }
         }
     };
@@ -301,6 +324,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M,
 /// the mode is in the type. It cannot leave its run or be cloned; phases that come after it borrow
 /// it.
 pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
+    phase: String,
     output: S::Output,
     evidence: <M as sealed::Mode>::Evidence,
     _brand: Brand<'run>,
@@ -309,14 +333,21 @@ pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
 impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
     /// Called by the engine alone, once the phase was performed.
     pub(crate) fn mint(
+        phase: String,
         done: sealed::Done<S::Output, <M as sealed::Mode>::Evidence>,
         brand: Brand<'run>,
     ) -> Self {
         Receipt {
+            phase,
             output: done.output,
             evidence: done.evidence,
             _brand: brand,
         }
+    }
+
+    /// The phase's name, as the plan has it.
+    pub fn phase(&self) -> &str {
+        &self.phase
     }
 
     /// What the phase left.
@@ -339,6 +370,12 @@ impl<S: PhaseSpec> Receipt<'_, S, Live> {
 
 impl<S: PhaseSpec, M: Mode> fmt::Debug for Receipt<'_, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receipt({}, {}, {:?})", S::NAME, M::NAME, self.evidence)
+        write!(
+            f,
+            "Receipt({}, {}, {:?})",
+            self.phase,
+            M::NAME,
+            self.evidence
+        )
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::digest::Digest;
+use crate::phase::{PhaseSpec, gates};
 
 /// The version of the plan's form; another is refused.
 const SCHEMA: &str = "phasegate/plan/1";
@@ -77,12 +78,19 @@ impl fmt::Display for Target {
 pub struct PlannedPhase {
     name: String,
     gates: Vec<String>,
+    after: Vec<String>,
     input: Digest,
 }
 
 impl PlannedPhase {
-    pub(crate) fn new(name: String, gates: Vec<String>, input: Digest) -> Self {
-        PlannedPhase { name, gates, input }
+    /// The phase `S` called `name`, with the receipts of `after` and the input that `bytes` are.
+    pub(crate) fn of<S: PhaseSpec>(name: &str, after: Vec<String>, bytes: &[u8]) -> Self {
+        PlannedPhase {
+            name: name.to_owned(),
+            gates: gates::<S>(),
+            after,
+            input: Digest::of(bytes),
+        }
     }
 
     /// The phase's name.
@@ -95,6 +103,12 @@ impl PlannedPhase {
     #[must_use]
     pub fn gates(&self) -> &[String] {
         &self.gates
+    }
+
+    /// The phases that it comes after; empty if it comes after none.
+    #[must_use]
+    pub fn after(&self) -> &[String] {
+        &self.after
     }
 
     /// The digest of its input as canonical JSON.
@@ -276,12 +290,20 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        let phase = |name: &str, gates: &[&str]| {
-            let gates = gates.iter().map(|&gate| gate.to_owned()).collect();
-            PlannedPhase::new(name.to_owned(), gates, Digest::of(name.as_bytes()))
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let phase = |name: &str, gates: &[&str], after: &[&str]| PlannedPhase {
+            name: name.to_owned(),
+            gates: owned(gates),
+            after: owned(after),
+            input: Digest::of(name.as_bytes()),
         };
         let target = Target::new("7312", "town", "runner");
-        Plan::new("cut", target, vec![phase("a", &["SG_1"]), phase("b", &[])]).unwrap()
+        Plan::new(
+            "cut",
+            target,
+            vec![phase("a", &["SG_1"], &[]), phase("b", &[], &["a"])],
+        )
+        .unwrap()
     }
 
     /// The plan's bytes with `from` replaced by `to`, and the digest that would approve them.
@@ -312,8 +334,8 @@ mod tests {
             text,
             format!(
                 concat!(
-                    r#"{{"phases":[{{"gates":["SG_1"],"input":"{}","name":"a"}},"#,
-                    r#"{{"gates":[],"input":"{}","name":"b"}}],"pipeline":"cut","#,
+                    r#"{{"phases":[{{"after":[],"gates":["SG_1"],"input":"{}","name":"a"}},"#,
+                    r#"{{"after":["a"],"gates":[],"input":"{}","name":"b"}}],"pipeline":"cut","#,
                     r#""schema":"phasegate/plan/1","#,
                     r#""target":{{"database":"town","role":"runner","system_identifier":"7312"}}}}"#
                 ),

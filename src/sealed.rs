@@ -5,7 +5,7 @@
 //! This module is private, so nobody else can name them, and nobody else can implement the public
 //! ones. What the engine needs of a mode stands here too, out of the auditor's way.
 
-use crate::approval::Attestation;
+use crate::approval::Granted;
 use crate::outcome::{Refusal, Stop};
 use crate::perform::Prior;
 use crate::phase::PhaseSpec;
@@ -32,9 +32,9 @@ pub trait Mode: Sized {
     where
         Self: crate::Mode;
 
-    fn attestations<'a, R: crate::Requirement>(
+    fn granted<'a, R: crate::Requirement>(
         approval: &'a <Self as crate::Mode>::Approval<'_, R>,
-    ) -> &'a [Attestation]
+    ) -> &'a [Granted]
     where
         Self: crate::Mode;
 
@@ -42,11 +42,19 @@ pub trait Mode: Sized {
         engine: &mut Self::Engine<'_>,
         worker: &mut W,
         spec: &S,
-        approvals: &[Attestation],
-        prior: Prior<'_, S>,
+        given: Given<'_, '_, S>,
     ) -> Result<Done<S::Output, Self::Evidence>, Stop>
     where
         Self: crate::Mode;
+}
+
+/// What a phase was given by those before it.
+#[allow(missing_debug_implementations)]
+pub struct Given<'a, 'r, S: PhaseSpec> {
+    pub(crate) approvals: &'a [Granted],
+    /// The names of the phases whose receipts it holds.
+    pub(crate) after: Vec<String>,
+    pub(crate) prior: Prior<'r, S>,
 }
 
 /// A phase that was performed.
@@ -59,19 +67,26 @@ pub struct Done<O, E> {
 /// Only gates, `And` of them, and `Ungated`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase requires",
-    label = "not a gate, not `And<_, _>`, not `Ungated`",
+    label = "not a gate, not `And<_, _>` of gates, not `Ungated`",
     note = "name the gate: `Sg1`, `Sg2`, or a type of yours with `impl Gate for {Self} {{ const NAME: &'static str = \"..\"; }}`",
     note = "a phase that needs no approval says so in so many letters: `type Gate = Ungated;`"
 )]
 pub trait Requirement {
     fn add_gates(gates: &mut Vec<&'static str>);
 
-    fn attestations<'a, M: crate::Mode>(
+    fn granted<'a, M: crate::Mode>(
         witness: &'a <Self as crate::Requirement>::Witness<'_, M>,
-    ) -> &'a [Attestation]
+    ) -> &'a [Granted]
     where
         Self: crate::Requirement;
 }
+
+/// Only gates, and `And` of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not something that can be approved",
+    label = "not a gate, not `And<_, _>` of gates"
+)]
+pub trait Approvable {}
 
 /// Only `Start`, a phase, or a tuple of phases.
 #[diagnostic::on_unimplemented(
@@ -83,6 +98,12 @@ pub trait After {
     fn outputs<'r, 'run: 'r, M: crate::Mode>(
         receipts: <Self as crate::After>::Receipts<'r, 'run, M>,
     ) -> <Self as crate::After>::Outputs<'r>
+    where
+        Self: crate::After;
+
+    fn names<'r, 'run: 'r, M: crate::Mode>(
+        receipts: <Self as crate::After>::Receipts<'r, 'run, M>,
+    ) -> Vec<String>
     where
         Self: crate::After;
 }

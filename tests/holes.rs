@@ -209,3 +209,91 @@ fn an_adapter_is_not_kept_from_a_connection_of_its_own() {
     fn performs<W: phasegate::Perform<phasegate::Live, Gentle>>(_: W) {}
     performs(Own(postgres::Config::new()));
 }
+
+#[test]
+fn what_a_spec_takes_from_its_surroundings_is_not_in_its_digest() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static AMBIENT: AtomicU32 = AtomicU32::new(3);
+
+    fn ambient() -> u32 {
+        AMBIENT.load(Ordering::SeqCst)
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Sweep {
+        #[serde(skip, default = "ambient")]
+        rows: u32,
+    }
+
+    impl phasegate::PhaseSpec for Sweep {
+        const NAME: &'static str = "sweep";
+        type Gate = Ungated;
+        type After = Start;
+        type Output = u32;
+    }
+
+    impl Simulate<Sweep> for Calls {
+        fn simulate(&mut self, sweep: &Sweep, (): ()) -> Result<u32, Failure> {
+            Ok(sweep.rows)
+        }
+    }
+
+    let sweep = || {
+        DryRunner::new("sweeping")
+            .target(target())
+            .simulator(Calls::new())
+            .run(|run, on| {
+                let sweep = Sweep { rows: 3 };
+                Ok(run.phase(sweep).perform(on, Ungated, Start)?.into_output())
+            })
+            .unwrap()
+    };
+    let approved = sweep();
+    AMBIENT.store(3000, Ordering::SeqCst);
+    let performed = sweep();
+    assert_eq!(approved.plan.digest(), performed.plan.digest());
+    assert_eq!((approved.value, performed.value), (3, 3000));
+}
+
+#[test]
+fn a_simulator_can_drive_a_live_run_that_it_was_lent() {
+    struct Inner<'a, 'b, 'run>(
+        &'a mut phasegate::Run<'run, phasegate::Live, Adapter>,
+        &'b KillSwitchOn<'run>,
+    );
+
+    impl Simulate<Gentle> for Inner<'_, '_, '_> {
+        fn simulate(&mut self, _: &Gentle, (): ()) -> Result<(), Failure> {
+            let sg1 = self.0.approval()?;
+            drop(self.0.phase(Draft::of(&["a"])).perform(self.1, sg1, Start));
+            Ok(())
+        }
+    }
+
+    struct Unreachable<'a>(&'a mut bool);
+    impl Connector for Unreachable<'_> {
+        fn connect(&mut self) -> Result<postgres::Client, phasegate::ConnectError> {
+            *self.0 = true;
+            Err(phasegate::ConnectError::new("as far as it got"))
+        }
+    }
+
+    let mut connected = false;
+    let _ = LiveRunner::new("items")
+        .plan(plan())
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(Unreachable(&mut connected))
+        .adapter(Adapter)
+        .run(|run, on| {
+            DryRunner::new("sweeping")
+                .target(target())
+                .simulator(Inner(run, on))
+                .run(|dry, no| {
+                    dry.phase(Gentle).perform(no, Ungated, Start)?;
+                    Ok(())
+                })
+        });
+    assert!(connected);
+}

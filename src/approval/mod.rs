@@ -6,9 +6,9 @@
 //! yet; [`UnsignedApprovals`] says in its name what it is.
 
 mod authority;
-mod check;
+mod granted;
 mod unsigned;
 
 pub use authority::{ApprovalRequest, Attestation, Authority, Denied, Statement};
-pub(crate) use check::check;
+pub(crate) use granted::Granted;
 pub use unsigned::UnsignedApprovals;

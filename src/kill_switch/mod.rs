@@ -102,6 +102,12 @@ impl<A: KillSwitch, B: KillSwitch> KillSwitch for (A, B) {
     }
 }
 
+impl<K: KillSwitch> KillSwitch for Vec<K> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        self.as_slice().read()
+    }
+}
+
 impl<K: KillSwitch> KillSwitch for [K] {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         for switch in self {

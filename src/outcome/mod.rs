@@ -134,15 +134,5 @@ impl From<InDoubt> for Stop {
     }
 }
 
-impl From<Stop> for Error {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Refused(refusal) => refusal.into(),
-            Stop::RolledBack(rollback) => rollback.into(),
-            Stop::InDoubt(doubt) => doubt.into(),
-        }
-    }
-}
-
 /// An error of somebody else's, kept as it came.
 pub(crate) type Foreign = Box<dyn StdError + Send + Sync>;

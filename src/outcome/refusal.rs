@@ -55,6 +55,16 @@ pub enum Refusal {
         /// Why not.
         source: NotCanonical,
     },
+    /// The phase's name depends on something that is not in its bytes.
+    #[error(
+        "phase `{phase}`: refused, read back from its own bytes it is called `{decoded}`; `PhaseSpec::instance` may use only what is serialized"
+    )]
+    NameNotPlanned {
+        /// The phase, as it was presented.
+        phase: String,
+        /// What it is called when it is read back.
+        decoded: String,
+    },
     /// A run already has a phase of this name.
     #[error(
         "phase `{phase}`: refused, this run already has a phase of that name. \
@@ -87,13 +97,23 @@ pub enum Refusal {
         planned: Option<String>,
     },
     /// The plan was made when this phase had other gates.
-    #[error("phase `{phase}`: refused, it was planned behind {}, and is now behind {}. Make a new plan with a dry run", gates(.planned), gates(.presented))]
+    #[error("phase `{phase}`: refused, it was planned behind {}, and is now behind {}. Make a new plan with a dry run", names(.planned, "no gate"), names(.presented, "no gate"))]
     GateChanged {
         /// The phase.
         phase: String,
         /// The gates that the plan names.
         planned: Vec<String>,
         /// The gates that the phase has now.
+        presented: Vec<String>,
+    },
+    /// The plan was made when this phase came after others.
+    #[error("phase `{phase}`: refused, it was planned after {}, and now comes after {}. Make a new plan with a dry run", names(.planned, "nothing"), names(.presented, "nothing"))]
+    OrderChanged {
+        /// The phase.
+        phase: String,
+        /// The phases that the plan has it come after.
+        planned: Vec<String>,
+        /// The phases whose receipts it was given.
         presented: Vec<String>,
     },
     /// The phase's input is not the one that was approved.
@@ -147,6 +167,26 @@ pub enum Refusal {
         /// The one that the connector led to.
         found: Box<Target>,
     },
+    /// The connector handed out a session that is in a transaction already.
+    #[error(
+        "phase `{phase}`: refused, the session that the connector handed out is in a transaction already, whose work would be committed with the phase. Hand out a new session"
+    )]
+    SessionInTransaction {
+        /// The phase.
+        phase: String,
+    },
+    /// The connector handed out a session that acts as another role than it logged in as.
+    #[error(
+        "phase `{phase}`: refused, the session logged in as `{role}` and acts as `{acting}`. Log in as the role that the plan names"
+    )]
+    ActingRole {
+        /// The phase.
+        phase: String,
+        /// The role that it logged in as.
+        role: String,
+        /// The role that it acts as.
+        acting: String,
+    },
     /// The server is a standby, which cannot commit.
     #[error("phase `{phase}`: refused, the server is a standby. Connect to the primary")]
     Standby {
@@ -182,14 +222,18 @@ impl Refusal {
             | Refusal::Approval { phase, .. } => phase.as_deref(),
             Refusal::Invalid { phase, .. }
             | Refusal::NotCanonical { phase, .. }
+            | Refusal::NameNotPlanned { phase, .. }
             | Refusal::DuplicatePhase { phase }
             | Refusal::NotNextInPlan { phase, .. }
             | Refusal::GateChanged { phase, .. }
+            | Refusal::OrderChanged { phase, .. }
             | Refusal::InputChanged { phase, .. }
             | Refusal::Unsettled { phase, .. }
             | Refusal::NotConnected { phase, .. }
             | Refusal::NotIdentified { phase, .. }
             | Refusal::AnotherTarget { phase, .. }
+            | Refusal::SessionInTransaction { phase }
+            | Refusal::ActingRole { phase, .. }
             | Refusal::Standby { phase }
             | Refusal::NotOpened { phase, .. } => Some(phase),
             Refusal::EmptyPlan | Refusal::AnotherPipeline { .. } => None,
@@ -210,6 +254,14 @@ pub enum ApprovalRefusal {
     /// The phase has more gates than it was given approvals.
     #[error("no approval of it was given")]
     Missing,
+    /// The authority was asked about another phase.
+    #[error(
+        "the approval was asked for when phase `{asked}` was next; ask for it when the phases before this one are performed"
+    )]
+    AnotherPhase {
+        /// The phase that the authority was asked about.
+        asked: String,
+    },
     /// What was attested is an approval of another gate.
     #[error("the approval is for gate `{attested}`")]
     AnotherGate {
@@ -247,9 +299,9 @@ fn place(phase: Option<&str>) -> String {
     }
 }
 
-fn gates(names: &[String]) -> String {
+fn names(names: &[String], none: &str) -> String {
     if names.is_empty() {
-        "no gate".to_owned()
+        none.to_owned()
     } else {
         format!("`{}`", names.join("` and `"))
     }

@@ -35,6 +35,9 @@ pub enum RollbackCause {
         /// What the server had said to that statement, if the engine saw it.
         statement: Option<String>,
     },
+    /// A panic inside a savepoint was caught by the adapter, which answered `Ok`: what was done in
+    /// the savepoint was never taken back.
+    SavepointLeftOpen,
     /// The connection was lost while the phase was being performed, and the adapter answered `Ok`
     /// all the same.
     ConnectionLost,
@@ -101,6 +104,9 @@ impl fmt::Display for Rollback {
                 }?;
                 f.write_str(" (catch such a failure inside `PhaseTx::savepoint`)")
             }
+            RollbackCause::SavepointLeftOpen => {
+                f.write_str("answered Ok although a panic had left one of its savepoints open")
+            }
             RollbackCause::ConnectionLost => {
                 f.write_str("lost its connection before the commit was sent")
             }
@@ -122,6 +128,7 @@ impl StdError for Rollback {
             RollbackCause::SwitchUnreadable(error) => Some(error),
             RollbackCause::SwitchOff
             | RollbackCause::Swallowed { .. }
+            | RollbackCause::SavepointLeftOpen
             | RollbackCause::ConnectionLost => None,
         }
     }

@@ -21,14 +21,18 @@ impl ConnectError {
             source: None,
         }
     }
+
+    pub(crate) fn from_foreign(error: Foreign) -> Self {
+        ConnectError {
+            reason: crate::outcome::describe(&*error),
+            source: Some(error),
+        }
+    }
 }
 
 impl From<::postgres::Error> for ConnectError {
     fn from(error: ::postgres::Error) -> Self {
-        ConnectError {
-            reason: crate::outcome::describe(&error),
-            source: Some(Box::new(error)),
-        }
+        ConnectError::from_foreign(Box::new(error))
     }
 }
 

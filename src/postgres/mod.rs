@@ -4,6 +4,7 @@
 //! no setting, lock, cursor or temporary object of one phase can reach the next.
 
 mod connector;
+mod params;
 mod session;
 mod statement;
 mod tx;

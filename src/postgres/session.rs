@@ -1,8 +1,10 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ::postgres::error::{Severity, SqlState};
 use ::postgres::{Client, SimpleQueryMessage};
 
 use super::connector::{ConnectError, Connector};
-use crate::outcome::Transaction;
+use crate::outcome::{Foreign, Transaction};
 use crate::plan::Target;
 
 /// Raised by the close when the transaction is not the one that was opened.
@@ -24,6 +26,10 @@ pub(crate) struct Identity {
     pub(crate) timeline: Option<String>,
     backend_pid: i32,
     backend_start: String,
+    /// The session was in a transaction before it was asked.
+    pub(crate) in_transaction: bool,
+    /// The role that it acts as, if that is not the one that it logged in as.
+    pub(crate) acting_role: Option<String>,
 }
 
 impl Identity {
@@ -64,12 +70,12 @@ impl Session {
         &mut self.client
     }
 
-    pub(crate) fn identify(&mut self) -> Result<Identity, ::postgres::Error> {
+    pub(crate) fn identify(&mut self) -> Result<Identity, Foreign> {
         identify(&mut self.client)
     }
 
     /// Opens the transaction, in one round trip, and answers its xid.
-    pub(crate) fn open(&mut self) -> Result<String, ::postgres::Error> {
+    pub(crate) fn open(&mut self) -> Result<String, Foreign> {
         self.open = true;
         let answer = self.client.simple_query(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
@@ -79,11 +85,14 @@ impl Session {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,
         });
-        Ok(xid.unwrap_or_default().to_owned())
+        // It becomes a part of the closing message.
+        xid.filter(|xid| !xid.is_empty() && xid.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(str::to_owned)
+            .ok_or_else(|| "the server did not say which transaction it opened".into())
     }
 
-    /// Closes the transaction, in one round trip: is it still the one that was opened; drain the
-    /// deferred constraints; commit.
+    /// Closes the transaction, in one round trip: drain the deferred constraints; is it still the
+    /// transaction that was opened; commit.
     ///
     /// The three travel in one message, of which the server drops the rest at the first error: a
     /// failed transaction cannot get as far as the `COMMIT`, to which the server would answer with
@@ -92,46 +101,51 @@ impl Session {
         if self.client.is_closed() {
             return Err(CloseError::AlreadyLost);
         }
-        // The transaction id is digits only; every function is qualified, so that no search path
-        // can put another in its place. A phase may have turned durability off: a receipt is
-        // durable.
+        // Every function is qualified, so that no search path can put another in its place. A phase
+        // may have turned durability off: a receipt is durable.
+        let other = not_the_opened_one(xid);
         let close = format!(
-            "DO $close$ BEGIN \
+            "SET CONSTRAINTS ALL IMMEDIATE; \
+             DO $close$ BEGIN \
                IF pg_catalog.xid8ne(pg_catalog.pg_current_xact_id(), '{xid}') THEN \
-                 RAISE EXCEPTION USING ERRCODE = '{NOT_THE_OPENED_ONE}', \
-                   MESSAGE = 'the transaction is not the one that was opened'; \
+                 RAISE EXCEPTION USING ERRCODE = '{NOT_THE_OPENED_ONE}', MESSAGE = '{other}'; \
                END IF; \
                IF pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'off') THEN \
                  PERFORM pg_catalog.set_config('synchronous_commit', 'on', true); \
                END IF; \
              END $close$; \
-             SET CONSTRAINTS ALL IMMEDIATE; \
              COMMIT"
         );
-        match self.client.simple_query(&close) {
-            Ok(_) => {
-                self.open = false;
-                Ok(())
-            }
-            Err(error) => Err(Self::close_error(error)),
-        }
+        // How it ends is the server's to say from here on, also if a callback of the driver panics.
+        self.open = false;
+        self.client.simple_query(&close).map(drop).map_err(|error| {
+            self.open = true;
+            close_error(error, xid)
+        })
     }
+}
 
-    fn close_error(error: ::postgres::Error) -> CloseError {
-        let Some(database) = error.as_db_error() else {
-            return CloseError::NoAnswer(error);
-        };
-        // Only `ERROR` says that the transaction is over and undone; a session that was ended may
-        // have been ended between the commit and its answer.
-        if database.parsed_severity() != Some(Severity::Error) {
-            CloseError::NoAnswer(error)
-        } else if *database.code() == SqlState::IN_FAILED_SQL_TRANSACTION {
-            CloseError::StatementHadFailed
-        } else if database.code().code() == NOT_THE_OPENED_ONE {
-            CloseError::AnotherTransaction(error)
-        } else {
-            CloseError::Refused(error)
-        }
+/// What the server says when the transaction `xid` is not the one that it is in.
+fn not_the_opened_one(xid: &str) -> String {
+    format!("this is not transaction {xid}, which was opened")
+}
+
+fn close_error(error: ::postgres::Error, xid: &str) -> CloseError {
+    let Some(database) = error.as_db_error() else {
+        return CloseError::NoAnswer(error);
+    };
+    // Only `ERROR` says that the transaction is over and undone; a session that was ended may have
+    // been ended between the commit and its answer.
+    if database.parsed_severity() != Some(Severity::Error) {
+        CloseError::NoAnswer(error)
+    } else if *database.code() == SqlState::IN_FAILED_SQL_TRANSACTION {
+        CloseError::StatementHadFailed
+    } else if database.code().code() == NOT_THE_OPENED_ONE
+        && database.message() == not_the_opened_one(xid)
+    {
+        CloseError::AnotherTransaction(error)
+    } else {
+        CloseError::Refused(error)
     }
 }
 
@@ -139,32 +153,41 @@ impl Drop for Session {
     fn drop(&mut self) {
         if self.open && !self.client.is_closed() {
             // Asked for, not left to the end of the connection, so that its locks are gone when
-            // the caller hears of the failure. An error means that the session is gone, and with
-            // it the transaction.
-            let _ = self.client.simple_query("ROLLBACK");
+            // the caller hears of the failure. An error, or a panic of a callback, means at worst
+            // that the transaction ends with the session.
+            let client = AssertUnwindSafe(&mut self.client);
+            let _ = catch_unwind(|| { client }.simple_query("ROLLBACK").map(drop));
         }
     }
 }
 
-/// Asks the server who it is.
-fn identify(client: &mut Client) -> Result<Identity, ::postgres::Error> {
-    let row = client.query_one(
-        "SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()), \
-                pg_catalog.current_database()::text, \
-                session_user::text, \
+/// Asks the server who it is, in a message of its own: in a new session, that is a transaction of its
+/// own too, which begins with the statement.
+fn identify(client: &mut Client) -> Result<Identity, Foreign> {
+    let answer = client.simple_query(
+        "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+                pg_catalog.current_database(), \
+                session_user, \
                 CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.left( \
                   pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END, \
                 pg_catalog.pg_backend_pid(), \
-                (SELECT backend_start::text FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))",
-        &[],
+                (SELECT backend_start FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())), \
+                pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp(), \
+                CASE WHEN current_user OPERATOR(pg_catalog.<>) session_user THEN current_user END",
     )?;
-    let (cluster, database, role): (String, String, String) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.ok_or("the server did not answer")?;
+    let known = |column: usize| row.get(column).unwrap_or_default().to_owned();
     Ok(Identity {
-        target: Target::new(cluster, database, role),
-        timeline: row.try_get(3)?,
-        backend_pid: row.try_get(4)?,
-        backend_start: row.try_get(5)?,
+        target: Target::new(known(0), known(1), known(2)),
+        timeline: row.get(3).map(str::to_owned),
+        backend_pid: known(4).parse()?,
+        backend_start: known(5),
+        in_transaction: row.get(6) != Some("f"),
+        acting_role: row.get(7).map(str::to_owned),
     })
 }
 
@@ -174,7 +197,8 @@ impl Target {
     /// # Errors
     ///
     /// When the server does not answer.
-    pub fn identify(client: &mut Client) -> Result<Self, ::postgres::Error> {
-        Ok(identify(client)?.target)
+    pub fn identify(client: &mut Client) -> Result<Self, ConnectError> {
+        let identity = identify(client).map_err(ConnectError::from_foreign)?;
+        Ok(identity.target)
     }
 }

@@ -1,19 +1,26 @@
+use std::marker::PhantomData;
+
 use ::postgres::types::Type;
 
-/// A statement that was prepared in the transaction of a phase, by
-/// [`PhaseTx::prepare`](super::PhaseTx::prepare).
-#[derive(Clone)]
-pub struct PreparedStatement(pub(super) ::postgres::Statement);
+use crate::outcome::Foreign;
 
-impl PreparedStatement {
+/// A statement that was prepared in the transaction of a phase, by
+/// [`PhaseTx::prepare`](super::PhaseTx::prepare), and that ends with it.
+#[derive(Clone)]
+pub struct PreparedStatement<'tx> {
+    pub(super) driver: ::postgres::Statement,
+    pub(super) transaction: PhantomData<&'tx ()>,
+}
+
+impl PreparedStatement<'_> {
     /// The types of its parameters.
     #[must_use]
     pub fn params(&self) -> &[Type] {
-        self.0.params()
+        self.driver.params()
     }
 }
 
-impl std::fmt::Debug for PreparedStatement {
+impl std::fmt::Debug for PreparedStatement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PreparedStatement(..)")
     }
@@ -31,6 +38,23 @@ pub enum StatementError {
         /// The statement's first word.
         word: String,
     },
+    /// It would have copied rows through the connection, which this transaction cannot do yet; it was
+    /// not sent.
+    #[error(
+        "`COPY` was not sent: a phase cannot copy rows through its connection yet. Insert them, or call a function of the server"
+    )]
+    Copy,
+    /// The statement takes another number of parameters.
+    #[error("the statement takes {expected} parameters and was given {given}; it was not sent")]
+    ParameterCount {
+        /// How many it takes.
+        expected: usize,
+        /// How many it was given.
+        given: usize,
+    },
+    /// A parameter is not of the type that the statement takes, or could not be encoded.
+    #[error("a parameter was not accepted: {0}")]
+    Parameter(#[source] Foreign),
     /// The server said no, or there is no connection any more.
     #[error("{}", crate::outcome::describe(.0))]
     Database(#[source] ::postgres::Error),
@@ -52,44 +76,42 @@ pub trait Sql: sealed::Sql {}
 
 impl Sql for str {}
 impl Sql for String {}
-impl Sql for PreparedStatement {}
+impl Sql for PreparedStatement<'_> {}
 
 pub(super) mod sealed {
-    use super::{PreparedStatement, StatementError};
+    use super::PreparedStatement;
 
+    /// Only a text, or what `prepare` made of one.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a statement that a phase can send",
         label = "not a text, not a `phasegate::PreparedStatement`",
         note = "a phase prepares its statements in its own transaction: `tx.prepare(sql)?`"
     )]
     pub trait Sql {
-        type Driver: ?Sized + ::postgres::ToStatement;
+        fn form(&self) -> Form<'_>;
+    }
 
-        fn checked(&self) -> Result<&Self::Driver, StatementError>;
+    #[allow(missing_debug_implementations)]
+    pub enum Form<'a> {
+        Text(&'a str),
+        Prepared(&'a ::postgres::Statement),
     }
 
     impl Sql for str {
-        type Driver = str;
-
-        fn checked(&self) -> Result<&str, StatementError> {
-            super::refuse_transaction_control(self)?;
-            Ok(self)
+        fn form(&self) -> Form<'_> {
+            Form::Text(self)
         }
     }
 
     impl Sql for String {
-        type Driver = str;
-
-        fn checked(&self) -> Result<&str, StatementError> {
-            self.as_str().checked()
+        fn form(&self) -> Form<'_> {
+            Form::Text(self)
         }
     }
 
-    impl Sql for PreparedStatement {
-        type Driver = ::postgres::Statement;
-
-        fn checked(&self) -> Result<&::postgres::Statement, StatementError> {
-            Ok(&self.0)
+    impl Sql for PreparedStatement<'_> {
+        fn form(&self) -> Form<'_> {
+            Form::Prepared(&self.driver)
         }
     }
 }
@@ -108,18 +130,21 @@ const TRANSACTION_CONTROL: [&str; 9] = [
     "START",
 ];
 
-/// Refuses transaction control before it is sent. After a `ROLLBACK` that got through, every later
+/// Refuses what must not be sent. After a `ROLLBACK` that got through, every later
 /// statement of the phase would commit by itself.
 ///
 /// The protocol that is used sends one statement per message, so the first word decides. `PREPARE`
 /// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to whoever wants it, and the
 /// other form has [`PhaseTx::prepare`](super::PhaseTx::prepare).
-pub(super) fn refuse_transaction_control(sql: &str) -> Result<(), StatementError> {
+pub(super) fn refuse_unsendable(sql: &str) -> Result<(), StatementError> {
     let word = first_word(sql).to_ascii_uppercase();
-    if TRANSACTION_CONTROL.contains(&word.as_str()) {
-        return Err(StatementError::TransactionControl { word });
+    match word.as_str() {
+        "COPY" => Err(StatementError::Copy),
+        control if TRANSACTION_CONTROL.contains(&control) => {
+            Err(StatementError::TransactionControl { word })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The first word of a statement, as the server's lexer finds it: after white space, comments
@@ -191,7 +216,7 @@ mod tests {
             "RELEASE s",
             "PREPARE TRANSACTION 'x'",
         ] {
-            let refused = refuse_transaction_control(sql);
+            let refused = refuse_unsendable(sql);
             assert!(
                 matches!(refused, Err(StatementError::TransactionControl { .. })),
                 "{sql:?}"
@@ -218,13 +243,13 @@ mod tests {
             "DO $$ BEGIN END $$",
             "WITH t AS (SELECT 1) SELECT * FROM t",
         ] {
-            assert!(refuse_transaction_control(sql).is_ok(), "{sql:?}");
+            assert!(refuse_unsendable(sql).is_ok(), "{sql:?}");
         }
     }
 
     #[test]
     fn the_refusal_says_what_to_do() {
-        let error = refuse_transaction_control("end").unwrap_err().to_string();
+        let error = refuse_unsendable("end").unwrap_err().to_string();
         assert!(error.starts_with("`END` is the engine's to say"), "{error}");
         assert!(error.contains("PhaseTx::savepoint"), "{error}");
     }

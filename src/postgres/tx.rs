@@ -4,13 +4,18 @@ use std::marker::PhantomData;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
-use super::statement::{PreparedStatement, Sql, StatementError, sealed::Sql as _};
+use super::params::{self, Encoded};
+use super::statement::sealed::Form;
+use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
 /// After how many rows [`PhaseTx::each_row`] reads the kill switch again.
 const ROWS_BETWEEN_READINGS: u64 = 64;
+
+/// For how many answers [`PhaseTx::each_row`] makes room on the word of an iterator.
+const MOST_ROWS_RESERVED: usize = 4096;
 
 /// The transaction of one phase, with its ending taken off.
 ///
@@ -30,7 +35,7 @@ pub struct PhaseTx<'tx> {
     client: &'tx mut Client,
     phase: &'tx str,
     kill_switch: &'tx dyn KillSwitch,
-    observer: &'tx mut dyn Observer,
+    observer: &'tx mut Observer<'tx>,
     traces: Traces,
     savepoints: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
@@ -43,6 +48,8 @@ pub(crate) struct Traces {
     pub(crate) failed_statement: Option<String>,
     /// Why the kill switch stopped it.
     pub(crate) stopped: Option<RollbackCause>,
+    /// How many savepoints were neither released nor rolled back to.
+    pub(crate) open_savepoints: u32,
 }
 
 impl<'tx> PhaseTx<'tx> {
@@ -51,7 +58,7 @@ impl<'tx> PhaseTx<'tx> {
         client: &'tx mut Client,
         phase: &'tx str,
         kill_switch: &'tx dyn KillSwitch,
-        observer: &'tx mut dyn Observer,
+        observer: &'tx mut Observer<'_>,
     ) -> Self {
         PhaseTx {
             client,
@@ -78,8 +85,8 @@ impl<'tx> PhaseTx<'tx> {
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StatementError> {
-        let sql = sql.checked()?;
-        let answer = self.client.execute(sql, params);
+        let (statement, params) = self.ready(sql, params)?;
+        let answer = self.client.execute(&statement, &by_reference(&params));
         self.noted(answer)
     }
 
@@ -93,8 +100,8 @@ impl<'tx> PhaseTx<'tx> {
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StatementError> {
-        let sql = sql.checked()?;
-        let answer = self.client.query(sql, params);
+        let (statement, params) = self.ready(sql, params)?;
+        let answer = self.client.query(&statement, &by_reference(&params));
         self.noted(answer)
     }
 
@@ -108,8 +115,8 @@ impl<'tx> PhaseTx<'tx> {
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, StatementError> {
-        let sql = sql.checked()?;
-        let answer = self.client.query_one(sql, params);
+        let (statement, params) = self.ready(sql, params)?;
+        let answer = self.client.query_one(&statement, &by_reference(&params));
         self.noted(answer)
     }
 
@@ -123,8 +130,8 @@ impl<'tx> PhaseTx<'tx> {
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, StatementError> {
-        let sql = sql.checked()?;
-        let answer = self.client.query_opt(sql, params);
+        let (statement, params) = self.ready(sql, params)?;
+        let answer = self.client.query_opt(&statement, &by_reference(&params));
         self.noted(answer)
     }
 
@@ -138,9 +145,8 @@ impl<'tx> PhaseTx<'tx> {
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<RowIter<'_>, StatementError> {
-        let sql = sql.checked()?;
-        let params = params.iter().copied();
-        Ok(self.client.query_raw(sql, params)?)
+        let (statement, params) = self.ready(sql, params)?;
+        Ok(self.client.query_raw(&statement, params)?)
     }
 
     /// Prepares a statement, for use in this phase.
@@ -148,7 +154,7 @@ impl<'tx> PhaseTx<'tx> {
     /// # Errors
     ///
     /// As [`execute`](PhaseTx::execute).
-    pub fn prepare(&mut self, sql: &str) -> Result<PreparedStatement, StatementError> {
+    pub fn prepare(&mut self, sql: &str) -> Result<PreparedStatement<'tx>, StatementError> {
         self.prepare_typed(sql, &[])
     }
 
@@ -161,9 +167,11 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &str,
         types: &[Type],
-    ) -> Result<PreparedStatement, StatementError> {
-        let answer = self.client.prepare_typed(sql.checked()?, types);
-        self.noted(answer).map(PreparedStatement)
+    ) -> Result<PreparedStatement<'tx>, StatementError> {
+        Ok(PreparedStatement {
+            driver: self.prepared(sql, types)?,
+            transaction: PhantomData,
+        })
     }
 
     /// Performs `f`, and if it fails takes back what it did, so that the phase can go on.
@@ -180,11 +188,14 @@ impl<'tx> PhaseTx<'tx> {
     ) -> Result<T, Failure> {
         self.savepoints += 1;
         let name = format!("phasegate_{}", self.savepoints);
-        let before = self.traces.failed_statement.take();
         self.control(&format!("SAVEPOINT {name}"))?;
+        let before = self.traces.failed_statement.take();
+        // Stays counted if `f` panics: then what it did was not taken back.
+        self.traces.open_savepoints += 1;
         let answer = f(self);
-        // Refused by the server if a statement of `f` failed and `f` did not say so.
+        self.traces.open_savepoints -= 1;
         let dropped = self.traces.failed_statement.take();
+        // Refused by the server if a statement of `f` failed and `f` did not say so.
         let released =
             answer.and_then(
                 |value| match (self.control(&format!("RELEASE {name}")), dropped) {
@@ -197,8 +208,9 @@ impl<'tx> PhaseTx<'tx> {
             );
         if released.is_err() {
             self.control(&format!("ROLLBACK TO {name}"))?;
-            self.traces.failed_statement = before;
+            self.control(&format!("RELEASE {name}"))?;
         }
+        self.traces.failed_statement = before;
         released
     }
 
@@ -224,11 +236,11 @@ impl<'tx> PhaseTx<'tx> {
             (least, Some(most)) if least == most => Some(least as u64),
             _ => None,
         };
-        let mut answers = Vec::with_capacity(rows.size_hint().0);
+        let mut answers = Vec::with_capacity(rows.size_hint().0.min(MOST_ROWS_RESERVED));
         for (row, ordinal) in rows.zip(1_u64..) {
             let answer = f(self, &row).map_err(|failure| failure.at_row(ordinal, key(&row)))?;
             answers.push(answer);
-            self.observer.event(&Event::Rows {
+            (self.observer)(&Event::Rows {
                 phase: self.phase,
                 done: ordinal,
                 total,
@@ -249,6 +261,31 @@ impl<'tx> PhaseTx<'tx> {
         Err(Failure::new("the kill switch is not ON any more"))
     }
 
+    /// What the driver is given: a prepared statement, and parameters that are encoded already. A
+    /// text is prepared first, which the driver would do too.
+    fn ready<Q: Sql + ?Sized>(
+        &mut self,
+        sql: &Q,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(::postgres::Statement, Vec<Encoded>), StatementError> {
+        let statement = match sql.form() {
+            Form::Text(sql) => self.prepared(sql, &[])?,
+            Form::Prepared(statement) => statement.clone(),
+        };
+        let params = params::encode(params, statement.params())?;
+        Ok((statement, params))
+    }
+
+    fn prepared(
+        &mut self,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<::postgres::Statement, StatementError> {
+        refuse_unsendable(sql)?;
+        let answer = self.client.prepare_typed(sql, types);
+        self.noted(answer)
+    }
+
     fn control(&mut self, sql: &str) -> Result<(), StatementError> {
         let answer = self.client.execute(sql, &[]);
         self.noted(answer).map(drop)
@@ -258,10 +295,19 @@ impl<'tx> PhaseTx<'tx> {
         if let Err(error) = &answer
             && error.as_db_error().is_some()
         {
-            self.traces.failed_statement = Some(crate::outcome::describe(error));
+            // The first says what was wrong; those after it, that something was.
+            let describe = || crate::outcome::describe(error);
+            self.traces.failed_statement.get_or_insert_with(describe);
         }
         Ok(answer?)
     }
+}
+
+fn by_reference(params: &[Encoded]) -> Vec<&(dyn ToSql + Sync)> {
+    params
+        .iter()
+        .map(|param| param as &(dyn ToSql + Sync))
+        .collect()
 }
 
 impl fmt::Debug for PhaseTx<'_> {

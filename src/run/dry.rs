@@ -1,18 +1,16 @@
 use std::fmt;
 
-use super::{Run, gates};
-use crate::approval::Attestation;
+use super::Run;
+use crate::approval::Granted;
 use crate::canonical;
-use crate::digest::Digest;
 use crate::gate::{Gate, Requirement, Unapproved};
 use crate::kill_switch::NoSwitch;
 use crate::mode::{DryRun, Mode};
-use crate::observer::{Ending, Event, Observer, Silent, Step};
+use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{Error, Refusal, Rollback, RollbackCause, Stop};
-use crate::perform::Prior;
 use crate::phase::{PhaseSpec, full_name};
 use crate::plan::{Plan, PlannedPhase, Target};
-use crate::sealed::{self, Done, SuppliedSimulator, SuppliedTarget};
+use crate::sealed::{self, Done, Given, SuppliedSimulator, SuppliedTarget};
 
 /// Where a target is still to be given: [`DryRunner::target`].
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +81,7 @@ pub struct DryRunner<T = NoTarget, W = NoSimulator> {
     pipeline: String,
     target: T,
     simulator: W,
-    observer: Box<dyn Observer + Send>,
+    observer: Box<Observer<'static>>,
 }
 
 impl DryRunner {
@@ -93,7 +91,7 @@ impl DryRunner {
             pipeline: pipeline.into(),
             target: NoTarget,
             simulator: NoSimulator,
-            observer: Box::new(Silent),
+            observer: Box::new(|_| ()),
         }
     }
 }
@@ -119,8 +117,11 @@ impl<T, W> DryRunner<T, W> {
         }
     }
 
-    /// Who is told what happens. Nobody, if this is not called.
-    pub fn observer(mut self, observer: impl Observer + Send + 'static) -> Self {
+    /// Is told what happens, as it happens; if this is not called, nobody is.
+    ///
+    /// It is called in the thread of the run, between the statements of a transaction: it should be
+    /// quick, and it cannot change anything.
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
@@ -178,7 +179,7 @@ impl<T, W> fmt::Debug for DryRunner<T, W> {
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
-    observer: &'run mut (dyn Observer + Send),
+    observer: &'run mut Observer<'run>,
 }
 
 impl sealed::Mode for DryRun {
@@ -189,10 +190,10 @@ impl sealed::Mode for DryRun {
     fn approve<'run, G: Gate>(
         _: &mut Self::Engine<'run>,
     ) -> Result<<Self as Mode>::Approval<'run, G>, Refusal> {
-        Ok(Unapproved)
+        Ok(Unapproved::new())
     }
 
-    fn attestations<R: Requirement>(_: &Unapproved) -> &[Attestation] {
+    fn granted<R: Requirement>(_: &Unapproved<R>) -> &[Granted] {
         &[]
     }
 
@@ -200,22 +201,21 @@ impl sealed::Mode for DryRun {
         engine: &mut DryEngine<'_>,
         worker: &mut W,
         spec: &S,
-        _: &[Attestation],
-        prior: Prior<'_, S>,
+        given: Given<'_, '_, S>,
     ) -> Result<Done<S::Output, ()>, Stop> {
         let phase = full_name(spec);
-        engine.observer.event(&Event::Begins {
+        (engine.observer)(&Event::Begins {
             phase: &phase,
             place: engine.phases.len() + 1,
             of: None,
         });
-        let done = engine.simulate(&phase, worker, spec, prior);
+        let done = engine.simulate(&phase, worker, spec, given);
         let ending = match &done {
             Ok(_) => Ending::Performed,
             Err(Stop::Refused(_)) => Ending::Refused,
             Err(Stop::RolledBack(_) | Stop::InDoubt(_)) => Ending::RolledBack,
         };
-        engine.observer.event(&Event::Ends {
+        (engine.observer)(&Event::Ends {
             phase: &phase,
             ending,
         });
@@ -229,7 +229,7 @@ impl DryEngine<'_> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        prior: Prior<'_, S>,
+        given: Given<'_, '_, S>,
     ) -> Result<Done<S::Output, ()>, Stop> {
         if self.phases.iter().any(|planned| planned.name() == phase) {
             let phase = phase.to_owned();
@@ -239,14 +239,13 @@ impl DryEngine<'_> {
         self.passed(phase, Step::Valid);
         let rolled_back = |cause| Rollback::new(phase, DryRun::NAME, cause);
         let output = worker
-            .perform(&spec, prior, &mut ())
+            .perform(&spec, given.prior, &mut ())
             .map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
         let (_, output) = canonical::round_trip(&output)
             .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
         self.passed(phase, Step::Performed);
-        let digest = Digest::of(&bytes);
         self.phases
-            .push(PlannedPhase::new(phase.to_owned(), gates::<S>(), digest));
+            .push(PlannedPhase::of::<S>(phase, given.after, &bytes));
         Ok(Done {
             output,
             evidence: (),
@@ -254,19 +253,27 @@ impl DryEngine<'_> {
     }
 
     fn passed(&mut self, phase: &str, step: Step) {
-        self.observer.event(&Event::Passed { phase, step });
+        (self.observer)(&Event::Passed { phase, step });
     }
 }
 
 /// The spec as its own bytes have it, which is what is performed, found valid.
 pub(super) fn decoded<S: PhaseSpec>(phase: &str, spec: &S) -> Result<(Vec<u8>, S), Refusal> {
-    let (bytes, spec) = canonical::round_trip(spec).map_err(|source| Refusal::NotCanonical {
+    let not_canonical = |source| Refusal::NotCanonical {
         phase: phase.to_owned(),
         source,
-    })?;
+    };
+    let (bytes, spec) = canonical::round_trip(spec).map_err(not_canonical)?;
+    let decoded = full_name(&spec);
+    if decoded != phase {
+        let phase = phase.to_owned();
+        return Err(Refusal::NameNotPlanned { phase, decoded });
+    }
     spec.validate().map_err(|source| Refusal::Invalid {
         phase: phase.to_owned(),
         source,
     })?;
+    // Read once more: whatever the check did to the value that it was shown stays there.
+    let spec = canonical::decode(&bytes).map_err(not_canonical)?;
     Ok((bytes, spec))
 }

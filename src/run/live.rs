@@ -5,7 +5,7 @@ use super::{Brand, Run};
 use crate::approval::Authority;
 use crate::kill_switch::{KillSwitch, KillSwitchOn};
 use crate::mode::Live;
-use crate::observer::{Observer, Silent};
+use crate::observer::{Event, Observer};
 use crate::outcome::{Error, Refusal};
 use crate::plan::Plan;
 use crate::postgres::Connector;
@@ -96,7 +96,7 @@ pub struct LiveRunner<P = NoPlan, K = NoKillSwitch, A = NoAuthority, C = NoConne
     authority: A,
     connector: C,
     adapter: W,
-    observer: Box<dyn Observer + Send>,
+    observer: Box<Observer<'static>>,
 }
 
 impl LiveRunner {
@@ -109,7 +109,7 @@ impl LiveRunner {
             authority: NoAuthority,
             connector: NoConnector,
             adapter: NoAdapter,
-            observer: Box::new(Silent),
+            observer: Box::new(|_| ()),
         }
     }
 }
@@ -180,8 +180,11 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         }
     }
 
-    /// Who is told what happens. Nobody, if this is not called.
-    pub fn observer(mut self, observer: impl Observer + Send + 'static) -> Self {
+    /// Is told what happens, as it happens; if this is not called, nobody is.
+    ///
+    /// It is called in the thread of the run, between the statements of a transaction: it should be
+    /// quick, and it cannot change anything.
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }

@@ -1,10 +1,9 @@
 use std::time::SystemTime;
 
+use super::Brand;
 use super::dry::decoded;
-use super::{Brand, gates};
-use crate::approval::{self, ApprovalRequest, Attestation, Authority};
+use crate::approval::{ApprovalRequest, Authority, Granted};
 use crate::canonical;
-use crate::digest::Digest;
 use crate::gate::{Approved, Gate, Requirement};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::mode::{Live, Mode};
@@ -13,11 +12,10 @@ use crate::outcome::{
     ApprovalRefusal, Committed, DoubtReason, Error, Failure, InDoubt, Incomplete, Refusal,
     Rollback, RollbackCause, Stop,
 };
-use crate::perform::Prior;
-use crate::phase::{PhaseSpec, full_name};
+use crate::phase::{PhaseSpec, full_name, gates};
 use crate::plan::{Plan, PlannedPhase};
 use crate::postgres::{CloseError, Connector, Identity, PhaseTx, Session};
-use crate::sealed::{self, Done};
+use crate::sealed::{self, Done, Given};
 
 /// What a live run holds: the plan and how far it got, and the collaborators, which it asks anew
 /// for every phase.
@@ -29,7 +27,7 @@ pub struct LiveEngine<'run> {
     kill_switch: &'run dyn KillSwitch,
     authority: &'run mut dyn Authority,
     connector: &'run mut dyn Connector,
-    observer: &'run mut dyn Observer,
+    observer: &'run mut Observer<'run>,
 }
 
 impl<'run> LiveEngine<'run> {
@@ -38,7 +36,7 @@ impl<'run> LiveEngine<'run> {
         kill_switch: &'run dyn KillSwitch,
         authority: &'run mut dyn Authority,
         connector: &'run mut dyn Connector,
-        observer: &'run mut dyn Observer,
+        observer: &'run mut Observer<'run>,
     ) -> Self {
         LiveEngine {
             plan,
@@ -84,8 +82,7 @@ impl<'run> LiveEngine<'run> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        approvals: &[Attestation],
-        prior: Prior<'_, S>,
+        given: Given<'_, '_, S>,
     ) -> Result<Done<S::Output, Committed>, Stop> {
         self.refuse_in_doubt(phase)?;
 
@@ -95,8 +92,8 @@ impl<'run> LiveEngine<'run> {
         let (bytes, spec) = decoded(phase, spec)?;
         self.passed(phase, Step::Valid);
 
-        self.refuse_unplanned::<S>(phase, Digest::of(&bytes))?;
-        self.refuse_unapproved::<S>(phase, approvals)?;
+        self.refuse_unplanned(&PlannedPhase::of::<S>(phase, given.after, &bytes))?;
+        self.refuse_unapproved::<S>(phase, given.approvals)?;
         self.passed(phase, Step::AsPlanned);
 
         let (mut session, identity) = self.connect(phase)?;
@@ -104,7 +101,7 @@ impl<'run> LiveEngine<'run> {
 
         let xid = session.open().map_err(|source| Refusal::NotOpened {
             phase: phase.to_owned(),
-            source: source.into(),
+            source,
         })?;
         self.passed(phase, Step::Opened);
         let committed = Committed {
@@ -114,13 +111,16 @@ impl<'run> LiveEngine<'run> {
 
         // A panic in here drops the session, which rolls back.
         let mut tx = PhaseTx::new(session.client(), phase, self.kill_switch, self.observer);
-        let answer = worker.perform(&spec, prior, &mut tx);
+        let answer = worker.perform(&spec, given.prior, &mut tx);
         let traces = tx.into_traces();
         let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause);
         if let Some(cause) = traces.stopped {
             return Err(rolled_back(cause).into());
         }
         let output = answer.map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
+        if traces.open_savepoints > 0 {
+            return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
+        }
         let (_, output) = canonical::round_trip(&output)
             .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
         self.passed(phase, Step::Performed);
@@ -131,11 +131,21 @@ impl<'run> LiveEngine<'run> {
             Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
         }
 
-        session
+        // In doubt from here on, until there is an answer: even if a callback of the driver panics.
+        let unanswered = "the close did not come to its end";
+        let doubt = InDoubt::new(phase, DoubtReason::NoAnswer, committed.clone(), unanswered);
+        self.in_doubt = Some(doubt);
+        let closed = session
             .close(committed.xid())
-            .map_err(|error| close_failed(phase, error, traces.failed_statement, &committed))?;
-        self.passed(phase, Step::Committed);
+            .map_err(|error| close_failed(phase, error, traces.failed_statement, &committed));
+        self.in_doubt = match &closed {
+            Err(Stop::InDoubt(doubt)) => Some(doubt.clone()),
+            _ => None,
+        };
+        closed?;
+        // Before anybody is told: an observer that panics does not make it uncommitted.
         self.performed += 1;
+        self.passed(phase, Step::Committed);
         Ok(Done {
             output,
             evidence: committed,
@@ -152,7 +162,8 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    fn refuse_unplanned<S: PhaseSpec>(&self, phase: &str, input: Digest) -> Result<(), Refusal> {
+    fn refuse_unplanned(&self, presented: &PlannedPhase) -> Result<(), Refusal> {
+        let phase = presented.name();
         let next = self.plan.phases().get(self.performed);
         let Some(planned) = next.filter(|planned| planned.name() == phase) else {
             return Err(Refusal::NotNextInPlan {
@@ -160,19 +171,25 @@ impl<'run> LiveEngine<'run> {
                 planned: next.map(|planned| planned.name().to_owned()),
             });
         };
-        let presented = gates::<S>();
-        if planned.gates() != presented {
+        if planned.gates() != presented.gates() {
             return Err(Refusal::GateChanged {
                 phase: phase.to_owned(),
                 planned: planned.gates().to_vec(),
-                presented,
+                presented: presented.gates().to_vec(),
             });
         }
-        if planned.input() != input {
+        if planned.after() != presented.after() {
+            return Err(Refusal::OrderChanged {
+                phase: phase.to_owned(),
+                planned: planned.after().to_vec(),
+                presented: presented.after().to_vec(),
+            });
+        }
+        if planned.input() != presented.input() {
             return Err(Refusal::InputChanged {
                 phase: phase.to_owned(),
                 planned: planned.input(),
-                presented: input,
+                presented: presented.input(),
             });
         }
         Ok(())
@@ -182,13 +199,13 @@ impl<'run> LiveEngine<'run> {
     fn refuse_unapproved<S: PhaseSpec>(
         &self,
         phase: &str,
-        approvals: &[Attestation],
+        approvals: &[Granted],
     ) -> Result<(), Refusal> {
         let now = SystemTime::now();
-        let mut given = approvals.iter();
+        let mut approvals = approvals.iter();
         for gate in gates::<S>() {
-            let checked = match given.next() {
-                Some(attestation) => approval::check(attestation, &gate, self.plan, now),
+            let checked = match approvals.next() {
+                Some(granted) => granted.check(phase, &gate, self.plan, now),
                 None => Err(ApprovalRefusal::Missing),
             };
             checked.map_err(|reason| Refusal::Approval {
@@ -211,8 +228,18 @@ impl<'run> LiveEngine<'run> {
             .identify()
             .map_err(|source| Refusal::NotIdentified {
                 phase: phase(),
-                source: source.into(),
+                source,
             })?;
+        if found.in_transaction {
+            return Err(Refusal::SessionInTransaction { phase: phase() });
+        }
+        if let Some(acting) = found.acting_role {
+            return Err(Refusal::ActingRole {
+                phase: phase(),
+                role: found.target.role().to_owned(),
+                acting,
+            });
+        }
         if found.target != *self.plan.target() {
             return Err(Refusal::AnotherTarget {
                 phase: phase(),
@@ -227,7 +254,7 @@ impl<'run> LiveEngine<'run> {
     }
 
     fn passed(&mut self, phase: &str, step: Step) {
-        self.observer.event(&Event::Passed { phase, step });
+        (self.observer)(&Event::Passed { phase, step });
     }
 }
 
@@ -280,38 +307,37 @@ impl sealed::Mode for Live {
                 target: plan.target(),
             })
             .map_err(|denied| refused(ApprovalRefusal::Denied(denied)))?;
-        approval::check(&attestation, G::NAME, plan, SystemTime::now()).map_err(refused)?;
-        Ok(Approved::mint(attestation, Brand::new()))
+        let granted = Granted::new(attestation, phase.name());
+        granted
+            .check(phase.name(), G::NAME, plan, SystemTime::now())
+            .map_err(refused)?;
+        Ok(Approved::mint(granted, Brand::new()))
     }
 
-    fn attestations<'a, R: Requirement>(approval: &'a Approved<'_, R>) -> &'a [Attestation] {
-        approval.attestations()
+    fn granted<'a, R: Requirement>(approval: &'a Approved<'_, R>) -> &'a [Granted] {
+        approval.granted()
     }
 
     fn perform<S: PhaseSpec, W: sealed::Perform<Self, S>>(
         engine: &mut LiveEngine<'_>,
         worker: &mut W,
         spec: &S,
-        approvals: &[Attestation],
-        prior: Prior<'_, S>,
+        given: Given<'_, '_, S>,
     ) -> Result<Done<S::Output, Committed>, Stop> {
         let phase = full_name(spec);
-        engine.observer.event(&Event::Begins {
+        (engine.observer)(&Event::Begins {
             phase: &phase,
             place: engine.performed + 1,
             of: Some(engine.plan.phases().len()),
         });
-        let done = engine.execute(&phase, worker, spec, approvals, prior);
-        if let Err(Stop::InDoubt(doubt)) = &done {
-            engine.in_doubt = Some(doubt.clone());
-        }
+        let done = engine.execute(&phase, worker, spec, given);
         let ending = match &done {
             Ok(_) => Ending::Performed,
             Err(Stop::Refused(_)) => Ending::Refused,
             Err(Stop::RolledBack(_)) => Ending::RolledBack,
             Err(Stop::InDoubt(_)) => Ending::InDoubt,
         };
-        engine.observer.event(&Event::Ends {
+        (engine.observer)(&Event::Ends {
             phase: &phase,
             ending,
         });

@@ -20,7 +20,7 @@ use crate::mode::Mode;
 use crate::outcome::{Error, Stop};
 use crate::perform::Perform;
 use crate::phase::{Phase, PhaseSpec, Receipt, Receipts, Witness};
-use crate::sealed;
+use crate::sealed::{self, Given};
 
 /// One performance of a pipeline, in mode `M`, by `W`.
 ///
@@ -48,8 +48,11 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     /// Asks for the approval of gate `G`, and is the only place that gives one.
     ///
     /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
-    /// with this run's plan. In a dry run nothing is asked. The gate is inferred from the phase
-    /// that consumes the approval. Each phase needs one of its own.
+    /// with this run's plan. In a dry run nothing is asked. `run.approval()?` infers the gate from
+    /// the phase that consumes the approval; `run.approval::<Sg1>()?` says it to whoever reads.
+    ///
+    /// It is for one phase: the plan's next one behind `G` at the moment of asking, which is the one
+    /// that the authority is asked about. So ask for it just before that phase.
     ///
     /// # Errors
     ///
@@ -87,17 +90,19 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     where
         W: Perform<M, S>,
     {
-        let approvals = <S::Gate as sealed::Requirement>::attestations::<M>(&phase.approved);
-        let prior = <S::After as sealed::After>::outputs::<M>(phase.after);
+        let given = Given {
+            approvals: <S::Gate as sealed::Requirement>::granted::<M>(&phase.approved),
+            after: <S::After as sealed::After>::names::<M>(phase.after),
+            prior: <S::After as sealed::After>::outputs::<M>(phase.after),
+        };
         let done = <M as sealed::Mode>::perform::<S, W>(
             &mut self.engine,
             &mut self.worker,
             &phase.spec,
-            approvals,
-            prior,
+            given,
         );
         match done {
-            Ok(done) => Attempt::Performed(Receipt::mint(done, self.brand)),
+            Ok(done) => Attempt::Performed(Receipt::mint(phase.name(), done, self.brand)),
             Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
             Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
             Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(doubt),
@@ -171,11 +176,4 @@ impl<S: PhaseSpec, M: Mode, W> fmt::Debug for ToPerform<'_, '_, S, M, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ToPerform({}, {})", S::NAME, M::NAME)
     }
-}
-
-/// The names of the gates of `S`, in order.
-fn gates<S: PhaseSpec>() -> Vec<String> {
-    let mut names = Vec::new();
-    <S::Gate as sealed::Requirement>::add_gates(&mut names);
-    names.into_iter().map(str::to_owned).collect()
 }

@@ -7,6 +7,9 @@
 //! | [`ScriptedSwitch`] | a kill switch that answers from a list |
 //! | [`ApprovesEverything`] | an authority that says yes |
 //!
+//! They are for tests: where any crate of a program turns the feature `testing` on,
+//! [`ApprovesEverything`] is within reach of all of it.
+//!
 //! A transaction, a rollback, a lost connection: these are not doubled. [`TestPostgres`] finds or
 //! starts a server, and gives each test a database of its own (Unix only).
 

@@ -3,11 +3,11 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{KillSwitchOn, Phase, Start, Unapproved};
+use phasegate::{KillSwitchOn, Phase, Sg1, Start, Unapproved};
 use pipeline::Draft;
 
-fn unapproved(on: &KillSwitchOn<'_>) {
-    let _ = Phase::live(Draft::of(&["a"]), on, Unapproved, Start);
+fn unapproved(on: &KillSwitchOn<'_>, dry: Unapproved<Sg1>) {
+    let _ = Phase::live(Draft::of(&["a"]), on, dry, Start);
 }
 
 fn main() {}

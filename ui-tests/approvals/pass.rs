@@ -4,8 +4,8 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{After, Error, Gate, KillSwitchOn, Live, Phase, PhaseSpec, Receipt, Run, Sg1Approved, Sg2Approved, Start, Ungated};
-use pipeline::{Adapter, Draft, Enact, Publish};
+use phasegate::{After, And, DryRun, Error, Gate, KillSwitchOn, Live, NoSwitch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
+use pipeline::{Adapter, Draft, Enact, Publish, Simulator};
 use serde::{Deserialize, Serialize};
 
 fn live_without_approval<'run>(
@@ -75,6 +75,27 @@ fn no_gate_by_silence() {
         type After = Start;
         type Output = ();
     }
+}
+
+fn gate_or_nothing() {
+    #[derive(Serialize, Deserialize)]
+    struct Sweep;
+
+    impl PhaseSpec for Sweep {
+        const NAME: &'static str = "sweep";
+        type Gate = And<Sg1, Sg2>;
+        type After = Start;
+        type Output = ();
+    }
+}
+
+fn wrong_gate_in_a_dry_run<'run>(
+    run: &mut Run<'run, DryRun, Simulator>,
+    on: &NoSwitch,
+) -> Result<(), Error> {
+    let sg1 = run.approval::<Sg1>()?;
+    run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
+    Ok(())
 }
 
 fn main() {}

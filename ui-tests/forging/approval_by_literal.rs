@@ -6,7 +6,7 @@ use phasegate::Sg1Approved;
 
 fn forged<'run>() -> Sg1Approved<'run> {
     Sg1Approved {
-        attestations: Vec::new(),
+        granted: Vec::new(),
         requirement: PhantomData,
         brand: PhantomData,
     }

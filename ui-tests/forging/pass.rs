@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, InProcessSwitch, KillSwitchOn, Live, NoSwitch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Unapproved, Ungated};
+use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, InProcessSwitch, KillSwitchOn, Live, NoSwitch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
 use pipeline::{Adapter, Draft, Simulator, pipeline};
 
 fn token_by_literal<'a, 'run>(lent: &'a KillSwitchOn<'run>) -> &'a KillSwitchOn<'run> {
@@ -19,7 +19,8 @@ fn receipt_by_literal<'run>(
     run: &mut Run<'run, DryRun, Simulator>,
     on: &NoSwitch,
 ) -> Result<Receipt<'run, Draft, DryRun>, Error> {
-    run.phase(Draft::of(&["a"])).perform(on, Unapproved, Start)
+    let sg1 = run.approval()?;
+    run.phase(Draft::of(&["a"])).perform(on, sg1, Start)
 }
 
 fn phase_by_literal<'r, 'run>(
@@ -49,7 +50,7 @@ fn by_copy() {
         *one
     }
     let _ = copied(&Ungated);
-    let _ = copied(&Unapproved);
+    let _ = copied(&NoSwitch);
 }
 
 fn by_deserializing(saved: &[u8], approved: Digest) {

@@ -8,6 +8,7 @@ use pipeline::Draft;
 
 fn forged<'run>() -> Receipt<'run, Draft, DryRun> {
     Receipt {
+        phase: String::new(),
         output: 1,
         evidence: (),
         _brand: std::marker::PhantomData,

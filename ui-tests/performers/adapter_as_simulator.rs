@@ -3,11 +3,12 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, NoSwitch, Run, Start, Unapproved};
+use phasegate::{DryRun, Error, NoSwitch, Run, Start};
 use pipeline::{Adapter, Draft};
 
 fn dry<'run>(run: &mut Run<'run, DryRun, Adapter>, on: &NoSwitch) -> Result<(), Error> {
-    run.phase(Draft::of(&["a"])).perform(on, Unapproved, Start)?;
+    let sg1 = run.approval()?;
+    run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, NoSwitch, Perform, PhaseTx, Run, Sg1Approved, Start, Unapproved, Ungated};
+use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, Mode, NoSwitch, Perform, PhaseTx, Run, Sg1Approved, Start, Ungated};
 use pipeline::{Adapter, Check, Draft, Simulator, pipeline};
 
 fn simulator_as_adapter<'run>(
@@ -20,7 +20,8 @@ fn adapter_as_simulator<'run>(
     run: &mut Run<'run, DryRun, Simulator>,
     on: &NoSwitch,
 ) -> Result<(), Error> {
-    run.phase(Draft::of(&["a"])).perform(on, Unapproved, Start)?;
+    let sg1 = run.approval()?;
+    run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())
 }
 
@@ -52,6 +53,16 @@ fn both_roles_by_one_impl() {
 
     fn performs<W: Perform<Live, Draft>>(_: W) {}
     performs(Both);
+}
+
+fn pipeline_that_forgets_a_bound<'run, M: Mode, W: Perform<M, Draft> + Perform<M, Check>>(
+    run: &mut Run<'run, M, W>,
+    on: &M::Switch<'run>,
+) -> Result<(), Error> {
+    let sg1 = run.approval()?;
+    let drafted = run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
+    run.phase(Check).perform(on, Ungated, &drafted)?;
+    Ok(())
 }
 
 fn main() {}

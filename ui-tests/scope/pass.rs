@@ -38,7 +38,7 @@ fn approval_outlives_its_run(plan: Plan) -> Result<(), Error> {
         .authority(UnsignedApprovals::new())
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
-        .run(|run, _| Ok(run.approval::<Sg1>()?.attestations().to_vec()))?;
+        .run(|run, _| Ok(run.approval::<Sg1>()?.attestations().cloned().collect::<Vec<_>>()))?;
     Ok(())
 }
 
@@ -85,11 +85,11 @@ fn token_in_a_thread_local<'run>(sg1: Sg1Approved<'run>) {
     thread_local! {
         static KEPT: RefCell<Option<Vec<Attestation>>> = const { RefCell::new(None) };
     }
-    KEPT.with(|kept| *kept.borrow_mut() = Some(sg1.attestations().to_vec()));
+    KEPT.with(|kept| *kept.borrow_mut() = Some(sg1.attestations().cloned().collect::<Vec<_>>()));
 }
 
 fn token_as_any<'run>(sg1: Sg1Approved<'run>) -> Box<dyn Any> {
-    Box::new(sg1.attestations().to_vec())
+    Box::new(sg1.attestations().cloned().collect::<Vec<_>>())
 }
 
 fn token_in_a_boxed_closure<'run>(sg1: Sg1Approved<'run>) -> Box<dyn FnOnce() + 'run> {

@@ -78,4 +78,15 @@ fn raw_statement_of_the_driver(tx: &mut PhaseTx<'_>) {
     }
 }
 
+fn statement_of_another_phase() {
+    struct Keeper;
+
+    impl Execute<Draft> for Keeper {
+        fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+            let prepared = tx.prepare("SELECT 1")?;
+            Ok(tx.execute(&prepared, &[])?)
+        }
+    }
+}
+
 fn main() {}

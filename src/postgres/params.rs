@@ -1,0 +1,65 @@
+use std::error::Error as StdError;
+
+use ::postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use bytes::BytesMut;
+
+use super::statement::StatementError;
+
+/// A parameter that is already in the server's form.
+///
+/// The driver hands a parameter's own `to_sql` the buffer of the whole message, and what is in that
+/// buffer when `to_sql` panics goes out with the next one. Code of a user's never sees it here: each
+/// parameter is encoded into a buffer of its own, before the driver is called.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    bytes: BytesMut,
+    null: bool,
+    text: bool,
+}
+
+/// Encodes one parameter for each of `types`.
+pub(super) fn encode(
+    params: &[&(dyn ToSql + Sync)],
+    types: &[Type],
+) -> Result<Vec<Encoded>, StatementError> {
+    if params.len() != types.len() {
+        return Err(StatementError::ParameterCount {
+            expected: types.len(),
+            given: params.len(),
+        });
+    }
+    let encoded = params.iter().zip(types).map(|(param, ty)| {
+        let mut bytes = BytesMut::new();
+        let null = matches!(param.to_sql_checked(ty, &mut bytes)?, IsNull::Yes);
+        let text = matches!(param.encode_format(ty), Format::Text);
+        Ok(Encoded { bytes, null, text })
+    });
+    encoded
+        .collect::<Result<_, _>>()
+        .map_err(StatementError::Parameter)
+}
+
+impl ToSql for Encoded {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.extend_from_slice(&self.bytes);
+        Ok(if self.null { IsNull::Yes } else { IsNull::No })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        if self.text {
+            Format::Text
+        } else {
+            Format::Binary
+        }
+    }
+
+    to_sql_checked!();
+}

@@ -1,0 +1,289 @@
+//! Approvals: each reason for which a gate stays shut has its own refusal, and the adapter is not entered.
+
+mod pipeline;
+mod server;
+
+use std::time::{Duration, SystemTime};
+
+use phasegate::testing::{
+    ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
+};
+use phasegate::{
+    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, Digest, Error, LiveRunner,
+    Refusal, Sg1, Sg2, Start, Statement, Target, Ungated, UnsignedApprovals,
+};
+
+use pipeline::{Adapter, Check, Draft, Enact, pipeline};
+use server::{PIPELINE, all, database, drafting, drafting_plan, nowhere, plan_for, refusal};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Approves everything, after changing what is attested.
+struct Altered<F>(F);
+
+impl<F: FnMut(&mut Statement)> Authority for Altered<F> {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        let given = ApprovesEverything.attest(request)?;
+        let mut statement = given.statement().clone();
+        (self.0)(&mut statement);
+        Ok(Attestation::assert_verified(statement, given.approver()))
+    }
+}
+
+/// Why the first phase of the small pipeline is refused; nobody connects, and the adapter is not
+/// entered.
+fn reason(authority: impl Authority) -> ApprovalRefusal {
+    let draft = Draft::of(&["a"]);
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan_for(&nowhere(), &draft))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(authority)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| {
+            let given = run.approval::<Sg1>();
+            assert!(given.is_err(), "an approval was given: {given:?}");
+            pipeline(run, on, draft)
+        });
+    match refusal(answer) {
+        Refusal::Approval {
+            phase,
+            gate,
+            reason,
+            ..
+        } => {
+            assert_eq!((phase.as_deref(), gate.as_str()), (Some("draft"), "SG_1"));
+            reason
+        }
+        other => panic!("refused for another reason: {other}"),
+    }
+}
+
+#[test]
+fn what_nobody_approved_is_refused() {
+    let reason = reason(UnsignedApprovals::new());
+    assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");
+    assert!(
+        reason
+            .to_string()
+            .contains("nobody has approved gate `SG_1`"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn an_approval_of_another_gate_is_refused() {
+    let reason = reason(Altered(|statement: &mut Statement| {
+        statement.gate = "SG_2".to_owned();
+    }));
+    let another =
+        matches!(&reason, ApprovalRefusal::AnotherGate { attested } if attested == "SG_2");
+    assert!(another, "{reason}");
+}
+
+#[test]
+fn an_approval_of_another_plan_is_refused() {
+    let other = Digest::of(b"another plan");
+    let reason = reason(Altered(|statement: &mut Statement| statement.plan = other));
+    let another =
+        matches!(reason, ApprovalRefusal::AnotherPlan { attested, .. } if attested == other);
+    assert!(another, "{reason}");
+}
+
+#[test]
+fn an_approval_for_another_target_is_refused() {
+    for target in [
+        Target::new("1", "nowhere", "nobody"),
+        Target::new("0", "elsewhere", "nobody"),
+        Target::new("0", "nowhere", "somebody"),
+    ] {
+        let reason = reason(Altered(|statement: &mut Statement| {
+            statement.target = target.clone();
+        }));
+        let another = matches!(reason, ApprovalRefusal::AnotherTarget { .. });
+        assert!(another, "{reason}");
+    }
+}
+
+#[test]
+fn an_approval_that_is_over_when_it_is_asked_for_is_refused() {
+    let expired = SystemTime::now() - Duration::from_secs(5);
+    let reason = reason(Altered(|statement: &mut Statement| {
+        statement.expires = expired;
+    }));
+    let over = matches!(reason, ApprovalRefusal::Expired { at } if at == expired);
+    assert!(over, "{reason}");
+}
+
+#[test]
+fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
+    let draft = Draft::of(&["a"]);
+    let mut given = false;
+    let brief = Altered(|statement: &mut Statement| {
+        statement.expires = SystemTime::now() + Duration::from_secs(1);
+    });
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(drafting_plan(&nowhere(), &draft))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(brief)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| {
+            let sg1 = run.approval::<Sg1>()?;
+            given = true;
+            let expires = sg1.attestations().next().expect("one").statement().expires;
+            while let Ok(left) = expires.duration_since(SystemTime::now()) {
+                std::thread::sleep(left + Duration::from_millis(1));
+            }
+            Ok(run.phase(draft).perform(on, sg1, Start)?.into_output())
+        });
+    let refusal = refusal(answer);
+    assert!(given, "the approval held when it was asked for");
+    let Refusal::Approval { reason, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert!(
+        matches!(reason, ApprovalRefusal::Expired { .. }),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_gate_that_no_further_phase_has_is_refused_and_the_authority_is_not_asked() {
+    let draft = Draft::of(&["a"]);
+    let calls = Calls::new();
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(drafting_plan(&nowhere(), &draft))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(Recorder::new(ApprovesEverything, &calls))
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, _| run.approval::<Sg2>().map(drop));
+    let refusal = refusal(answer);
+    let not_needed = matches!(
+        &refusal,
+        Refusal::Approval {
+            phase: None,
+            reason: ApprovalRefusal::NotNeeded,
+            ..
+        }
+    );
+    assert!(not_needed, "{refusal}");
+    assert_eq!(calls.so_far(), [""; 0]);
+}
+
+#[test]
+fn the_gate_of_a_phase_that_is_done_is_not_needed_any_more() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let answer = database
+        .live(drafting_plan(&database.target, &draft))
+        .run(|run, on| {
+            drafting(run, on, &draft)?;
+            run.approval::<Sg1>().map(drop)
+        });
+    let refusal = refusal(answer);
+    let not_needed = matches!(
+        &refusal,
+        Refusal::Approval {
+            reason: ApprovalRefusal::NotNeeded,
+            ..
+        }
+    );
+    assert!(not_needed, "{refusal}");
+    assert_eq!(
+        database.items(),
+        all(&["a"], "draft"),
+        "what was performed is committed"
+    );
+}
+
+#[test]
+fn each_phase_asks_for_its_own_approval_and_the_authority_hears_for_which() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let calls = Calls::new();
+    let answer = database
+        .live(database.plan(&draft))
+        .authority(Recorder::new(ApprovesEverything, &calls))
+        .run(|run, on| pipeline(run, on, draft));
+    assert_eq!(answer.unwrap(), 1);
+    let asked = [
+        "attest SG_1 for draft",
+        "attest SG_2 for enact",
+        "attest SG_1 for publish",
+        "attest SG_2 for publish",
+    ];
+    assert_eq!(calls.so_far(), asked);
+}
+
+#[test]
+fn a_second_gate_that_is_not_approved_stops_the_run_there_and_what_came_before_is_committed() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = database.plan(&draft);
+    let mut approvals = UnsignedApprovals::new();
+    approvals.approve::<Sg1>(&plan, "ada", "the first gate only", HOUR);
+    let calls = Calls::new();
+    let answer = database
+        .live_by(plan, Recorder::new(Adapter, &calls))
+        .authority(approvals)
+        .run(|run, on| pipeline(run, on, draft));
+    let refusal = refusal(answer);
+    assert_eq!(refusal.phase(), Some("enact"));
+    assert_eq!(calls.so_far(), ["execute draft", "execute check"]);
+    assert_eq!(database.items(), all(&["a"], "draft"));
+}
+
+#[test]
+fn an_approval_of_one_plan_does_not_carry_over_to_a_plan_that_was_made_again() {
+    let (draft, changed) = (Draft::of(&["a"]), Draft::of(&["b"]));
+    let approved = plan_for(&nowhere(), &draft);
+    let mut approvals = UnsignedApprovals::new();
+    approvals.approve::<Sg1>(&approved, "ada", "the first version", HOUR);
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan_for(&nowhere(), &changed))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(approvals)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| pipeline(run, on, changed));
+    let refusal = refusal(answer);
+    let Refusal::Approval { reason, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");
+}
+
+#[test]
+fn a_lifetime_that_no_clock_can_show_approves_nothing() {
+    let draft = Draft::of(&["a"]);
+    let plan = plan_for(&nowhere(), &draft);
+    let mut approvals = UnsignedApprovals::new();
+    approvals.approve::<Sg1>(&plan, "ada", "for ever", Duration::MAX);
+    let reason = reason(approvals);
+    assert!(
+        matches!(reason, ApprovalRefusal::Expired { .. }),
+        "{reason}"
+    );
+}
+
+#[test]
+fn an_approval_for_a_later_phase_of_the_same_gate_is_good_for_the_next_one() -> Result<(), Error> {
+    // Both are behind SG_2, so one attestation names either; what it is bound to is gate and plan.
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = database.plan(&draft);
+    database.live(plan).run(|run, on| {
+        let early = run.approval::<Sg2>()?;
+        let drafted = drafting(run, on, &draft)?;
+        let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
+        let enacted = run.phase(Enact).perform(on, early, &checked)?;
+        let both = run.approval::<Sg1>()?.and(run.approval::<Sg2>()?);
+        run.phase(pipeline::Publish)
+            .perform(on, both, (&drafted, &enacted))?;
+        Ok(())
+    })?;
+    assert_eq!(database.items(), all(&["a"], "published"));
+    Ok(())
+}

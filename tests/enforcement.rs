@@ -1,0 +1,380 @@
+//! The kill switch: off by default, and whatever happens live happens only while it is on.
+
+mod pipeline;
+mod server;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use phasegate::testing::{
+    ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireAuthority,
+    TripwireConnector,
+};
+use phasegate::{
+    ApprovalRefusal, Authority, Connector, DryRunner, Error, FileSwitch, InProcessSwitch,
+    KillSwitch, LiveRunner, Receipt, Refusal, Rollback, RollbackCause, SwitchState,
+};
+
+use pipeline::{Draft, Simulator, pipeline};
+use server::{
+    PIPELINE, all, database, does, drafting, drafting_plan, nowhere, plan_for, refusal, rollback,
+};
+
+const NAMES: [&str; 4] = ["draft", "check", "enact", "publish"];
+const STATES: [&str; 4] = ["draft", "draft", "enacted", "published"];
+
+/// A live run that panics if it asks anybody but the kill switch.
+fn refused_by(switch: impl KillSwitch) -> Refusal {
+    let plan = plan_for(&nowhere(), &Draft::of(&["a"]));
+    refusal(
+        LiveRunner::new(PIPELINE)
+            .plan(plan)
+            .kill_switch(switch)
+            .authority(TripwireAuthority)
+            .connector(TripwireConnector)
+            .adapter(TripwireAdapter)
+            .run(|_, _| -> Result<(), Error> { panic!("the pipeline was entered") }),
+    )
+}
+
+#[test]
+fn execution_is_off_by_default() {
+    assert_eq!(SwitchState::default(), SwitchState::Off);
+    let nothing: &[InProcessSwitch] = &[];
+    let empty: Vec<Box<dyn KillSwitch>> = vec![
+        Box::new(InProcessSwitch::new()),
+        Box::new(ScriptedSwitch::new([])),
+        Box::new(nothing),
+    ];
+    for switch in empty {
+        assert_eq!(switch.read().unwrap(), SwitchState::Off);
+        let refusal = refused_by(switch);
+        assert!(
+            matches!(refusal, Refusal::SwitchOff { phase: None }),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn a_live_run_with_the_switch_off_is_refused_and_nobody_else_is_asked() {
+    let switch = ScriptedSwitch::on_for(0);
+    let refusal = refused_by(&switch);
+    assert!(
+        matches!(refusal, Refusal::SwitchOff { phase: None }),
+        "{refusal}"
+    );
+    assert!(
+        refusal
+            .to_string()
+            .contains("ON means that execution is allowed"),
+        "{refusal}"
+    );
+    assert_eq!(switch.readings(), 1);
+}
+
+#[test]
+fn one_switch_of_several_that_is_off_refuses() {
+    let (on, off) = (ScriptedSwitch::always_on(), ScriptedSwitch::on_for(0));
+    for both in [(&on, &off), (&off, &on)] {
+        let refusal = refused_by(both);
+        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+    }
+}
+
+#[test]
+fn a_switch_that_cannot_be_read_counts_as_off() {
+    let refusal = refused_by(ScriptedSwitch::unreadable_after(0));
+    let unreadable = matches!(refusal, Refusal::SwitchUnreadable { phase: None, .. });
+    assert!(unreadable, "{refusal}");
+}
+
+#[test]
+fn a_switch_in_a_file_refuses_unless_the_file_says_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("switch");
+    let refusal = refused_by(FileSwitch::new(&path));
+    assert!(
+        matches!(refusal, Refusal::SwitchOff { .. }),
+        "absent: {refusal}"
+    );
+    fs::write(&path, "OFF\n").unwrap();
+    let refusal = refused_by(FileSwitch::new(&path));
+    assert!(
+        matches!(refusal, Refusal::SwitchOff { .. }),
+        "off: {refusal}"
+    );
+    fs::write(&path, "yes").unwrap();
+    let refusal = refused_by(FileSwitch::new(&path));
+    assert!(
+        matches!(refusal, Refusal::SwitchUnreadable { .. }),
+        "odd: {refusal}"
+    );
+    let refusal = refused_by(FileSwitch::new(directory.path()));
+    assert!(
+        matches!(refusal, Refusal::SwitchUnreadable { .. }),
+        "directory: {refusal}"
+    );
+}
+
+#[test]
+fn a_live_run_passes_while_the_file_says_on_and_stops_when_it_is_removed() {
+    let database = database();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("switch");
+    fs::write(&path, "ON\n").unwrap();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let remove = does(|_, tx| {
+        tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
+        fs::remove_file(&path)?;
+        Ok(1)
+    });
+    let answer = database
+        .live_by(plan, remove)
+        .kill_switch(FileSwitch::new(&path))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        "{rollback}"
+    );
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn a_dry_run_is_untouched_by_the_switch_and_asks_the_simulator_alone() {
+    let calls = Calls::new();
+    let plan = |calls: &Calls| {
+        DryRunner::new(PIPELINE)
+            .target(nowhere())
+            .simulator(Recorder::new(Simulator, calls))
+            .run(|run, on| pipeline(run, on, Draft::of(&["a"])))
+            .unwrap()
+            .plan
+    };
+    let switch = InProcessSwitch::new();
+    let off = plan(&calls);
+    assert_eq!(calls.so_far(), NAMES.map(|name| format!("simulate {name}")));
+    assert_eq!(switch.on_while(|| plan(&calls)), off);
+}
+
+#[test]
+fn a_live_run_passes_with_the_switch_on_and_reads_it_before_each_phase_and_each_commit() {
+    let database = database();
+    let draft = Draft::of(&["a", "b"]);
+    let switch = ScriptedSwitch::always_on();
+    let answer = database
+        .live(database.plan(&draft))
+        .kill_switch(&switch)
+        .run(|run, on| pipeline(run, on, draft));
+    assert_eq!(answer.unwrap(), 2);
+    assert_eq!(switch.readings(), 1 + 2 * NAMES.len());
+    assert_eq!(database.items(), all(&["a", "b"], "published"));
+    database.is_left_clean();
+}
+
+#[test]
+fn a_switch_that_turns_off_between_phases_refuses_the_next_one_before_it_connects() {
+    for (phase, name) in NAMES.iter().enumerate() {
+        let database = database();
+        let calls = Calls::new();
+        let draft = Draft::of(&["a"]);
+        let answer = database
+            .live_by(
+                database.plan(&draft),
+                Recorder::new(pipeline::Adapter, &calls),
+            )
+            .connector(Recorder::new(database.connector(), &calls))
+            .kill_switch(ScriptedSwitch::on_for(1 + 2 * phase))
+            .run(|run, on| pipeline(run, on, draft));
+        let refusal = refusal(answer);
+        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+        assert_eq!(refusal.phase(), Some(*name));
+        assert_eq!(calls.count("connect"), phase);
+        assert_eq!(calls.count("execute"), phase);
+        let before = phase
+            .checked_sub(1)
+            .map(|before| all(&["a"], STATES[before]));
+        assert_eq!(database.items(), before.unwrap_or_default());
+    }
+}
+
+/// The rollback of phase `phase` (from 0) under a switch that `script` makes of the number of its
+/// readings that are ON; the table must be as it was before that phase.
+fn stopped_in(phase: usize, script: impl Fn(usize) -> ScriptedSwitch) -> Rollback {
+    let database = database();
+    let calls = Calls::new();
+    let draft = Draft::of(&["a"]);
+    let answer = database
+        .live_by(
+            database.plan(&draft),
+            Recorder::new(pipeline::Adapter, &calls),
+        )
+        .kill_switch(script(2 + 2 * phase))
+        .run(|run, on| pipeline(run, on, draft));
+    let rollback = rollback(answer);
+    assert_eq!(rollback.phase(), NAMES[phase]);
+    assert_eq!(
+        calls.count("execute"),
+        phase + 1,
+        "the adapter had done its work"
+    );
+    let before = phase
+        .checked_sub(1)
+        .map(|before| all(&["a"], STATES[before]));
+    assert_eq!(database.items(), before.unwrap_or_default());
+    assert_eq!(database.locks(), 0);
+    database.is_left_clean();
+    rollback
+}
+
+#[test]
+fn a_switch_that_turns_off_in_the_middle_of_a_phase_rolls_it_back() {
+    for phase in 0..NAMES.len() {
+        let rollback = stopped_in(phase, ScriptedSwitch::on_for);
+        assert!(
+            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            "{rollback}"
+        );
+    }
+}
+
+#[test]
+fn a_switch_that_becomes_unreadable_in_the_middle_of_a_phase_rolls_it_back() {
+    let rollback = stopped_in(0, ScriptedSwitch::unreadable_after);
+    let unreadable = matches!(rollback.cause(), RollbackCause::SwitchUnreadable(_));
+    assert!(unreadable, "{rollback}");
+    assert!(
+        rollback.to_string().contains("the script says so"),
+        "{rollback}"
+    );
+}
+
+/// Nobody gave these a body.
+struct NotInjected;
+impl KillSwitch for NotInjected {}
+impl Authority for NotInjected {}
+impl Connector for NotInjected {}
+
+#[test]
+fn a_kill_switch_that_nobody_injected_refuses() {
+    let refusal = refused_by(NotInjected);
+    assert!(
+        matches!(refusal, Refusal::SwitchOff { phase: None }),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn an_authority_that_nobody_injected_refuses() {
+    let draft = Draft::of(&["a"]);
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan_for(&nowhere(), &draft))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(NotInjected)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| pipeline(run, on, draft));
+    let refusal = refusal(answer);
+    let Refusal::Approval { gate, reason, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(gate, "SG_1");
+    assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");
+}
+
+#[test]
+fn a_connector_that_nobody_injected_refuses() {
+    let draft = Draft::of(&["a"]);
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan_for(&nowhere(), &draft))
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(NotInjected)
+        .adapter(TripwireAdapter)
+        .run(|run, on| pipeline(run, on, draft));
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::NotConnected { .. }), "{refusal}");
+    assert_eq!(refusal.phase(), Some("draft"));
+}
+
+#[test]
+fn the_switch_in_this_process_is_on_in_its_scope_around_a_live_run_and_off_after_it() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let switch = InProcessSwitch::new();
+    let live = || {
+        database
+            .live(drafting_plan(&database.target, &draft))
+            .kill_switch(switch.clone())
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+    };
+    assert!(matches!(
+        refusal(live()),
+        Refusal::SwitchOff { phase: None }
+    ));
+    assert_eq!(switch.on_while(live).unwrap(), 1);
+    assert!(!switch.is_on());
+    assert!(matches!(
+        refusal(live()),
+        Refusal::SwitchOff { phase: None }
+    ));
+    assert_eq!(database.items(), all(&["a"], "draft"));
+}
+
+#[test]
+fn the_switch_in_this_process_is_off_after_the_adapter_panicked() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let switch = InProcessSwitch::new();
+    let live = || {
+        let plan = drafting_plan(&database.target, &draft);
+        let adapter = does(|_, _| {
+            assert!(switch.is_on());
+            panic!("in the middle of the phase")
+        });
+        database
+            .live_by(plan, adapter)
+            .kill_switch(&switch)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(|| switch.on_while(live)));
+    assert!(panicked.is_err());
+    assert!(!switch.is_on());
+}
+
+#[test]
+fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_the_scope() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let switch = InProcessSwitch::new();
+    let button = switch.clone();
+    let press = does(|_, tx| {
+        tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
+        button.off();
+        Ok(1)
+    });
+    let plan = drafting_plan(&database.target, &draft);
+    let again = plan.clone();
+    switch.on_while(|| {
+        let answer = database
+            .live_by(plan, press)
+            .kill_switch(&switch)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        let rollback = rollback(answer);
+        assert!(
+            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            "{rollback}"
+        );
+        let answer = database
+            .live(again)
+            .kill_switch(&switch)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        assert!(matches!(
+            refusal(answer),
+            Refusal::SwitchOff { phase: None }
+        ));
+    });
+    assert_eq!(database.items(), []);
+}

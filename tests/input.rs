@@ -1,0 +1,133 @@
+//! The input of a phase: what is performed is what its bytes say, and a spec that bytes cannot carry is refused.
+
+mod pipeline;
+mod server;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use phasegate::{
+    DryRunner, Execute, Failure, NotCanonical, PhaseSpec, PhaseTx, Receipt, Refusal, Simulate,
+    Start, Ungated,
+};
+use serde::{Deserialize, Serialize};
+use server::{PIPELINE, database, nowhere, refusal};
+
+/// Carries more than its bytes say.
+#[derive(Serialize, Deserialize)]
+struct Smuggler {
+    rows: u64,
+    #[serde(skip)]
+    hidden: String,
+    #[serde(skip)]
+    changing: Cell<u64>,
+    #[serde(skip)]
+    shared: Rc<RefCell<Vec<u64>>>,
+}
+
+impl PhaseSpec for Smuggler {
+    const NAME: &'static str = "smuggler";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = (u64, String, u64, Vec<u64>);
+}
+
+struct Customs;
+
+impl Customs {
+    fn declared(spec: &Smuggler) -> (u64, String, u64, Vec<u64>) {
+        let shared = spec.shared.borrow().clone();
+        (spec.rows, spec.hidden.clone(), spec.changing.get(), shared)
+    }
+}
+
+impl Simulate<Smuggler> for Customs {
+    fn simulate(
+        &mut self,
+        spec: &Smuggler,
+        (): (),
+    ) -> Result<<Smuggler as PhaseSpec>::Output, Failure> {
+        Ok(Customs::declared(spec))
+    }
+}
+
+impl Execute<Smuggler> for Customs {
+    fn execute(
+        &mut self,
+        spec: &Smuggler,
+        (): (),
+        _: &mut PhaseTx<'_>,
+    ) -> Result<<Smuggler as PhaseSpec>::Output, Failure> {
+        Ok(Customs::declared(spec))
+    }
+}
+
+#[test]
+fn what_is_performed_is_what_the_approved_bytes_say_and_nothing_else_that_the_spec_carried() {
+    let database = database();
+    let smuggler = |hidden: &str| Smuggler {
+        rows: 3,
+        hidden: hidden.to_owned(),
+        changing: Cell::new(7),
+        shared: Rc::new(RefCell::new(vec![1, 2])),
+    };
+    let declared = (3, String::new(), 0, Vec::new());
+    let dry = DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(Customs)
+        .run(|run, on| {
+            let receipt = run.phase(smuggler("dry")).perform(on, Ungated, Start)?;
+            Ok(receipt.into_output())
+        })
+        .unwrap();
+    assert_eq!(dry.value, declared);
+    let answer = database.live_by(dry.plan, Customs).run(|run, on| {
+        let spec = smuggler("live");
+        spec.changing.set(8);
+        Ok(run.phase(spec).perform(on, Ungated, Start)?.into_output())
+    });
+    assert_eq!(answer.unwrap(), declared);
+}
+
+/// An input with a number in it.
+#[derive(Serialize, Deserialize)]
+struct Account(u64);
+
+impl PhaseSpec for Account {
+    const NAME: &'static str = "account";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = u64;
+}
+
+struct Accounts;
+
+impl Simulate<Account> for Accounts {
+    fn simulate(&mut self, account: &Account, (): ()) -> Result<u64, Failure> {
+        Ok(account.0)
+    }
+}
+
+#[test]
+fn a_number_that_json_would_change_is_refused_in_a_spec() {
+    let plan = |number| {
+        DryRunner::new(PIPELINE)
+            .target(nowhere())
+            .simulator(Accounts)
+            .run(|run, on| {
+                run.phase(Account(number))
+                    .perform(on, Ungated, Start)
+                    .map(Receipt::into_output)
+            })
+    };
+    assert_eq!(plan(1 << 53).unwrap().value, 1 << 53);
+    let refusal = refusal(plan((1 << 53) + 1));
+    let Refusal::NotCanonical { source, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert!(matches!(source, NotCanonical::Number { .. }), "{source}");
+    assert!(
+        source.to_string().contains("carry it as a string"),
+        "{source}"
+    );
+}

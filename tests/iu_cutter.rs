@@ -1,0 +1,348 @@
+//! The five phases of the IU cutter, as the example has them, on a real register.
+#![allow(dead_code, unreachable_pub)]
+
+#[path = "../examples/iu_cutter"]
+mod example {
+    pub mod install;
+    pub mod markdown;
+    pub mod phases;
+    pub mod register;
+    pub mod simulator;
+}
+
+mod town;
+
+// The example names its modules from its root.
+use example::{install, markdown, phases, register, simulator};
+
+use std::time::Duration;
+
+use phasegate::testing::{
+    ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
+    TripwireSimulator,
+};
+use phasegate::{
+    ApprovalRefusal, DryRunner, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal, Row, Sg1,
+    Sg2, Simulate, Target, UnsignedApprovals,
+};
+
+use markdown::Unit;
+use phases::{PIPELINE, cut_and_enact};
+use register::Register;
+use simulator::Simulator;
+use town::{
+    AMENDMENT, CHARTER, PHASES, document, live, plan, refusal, rollback, three_units, town,
+};
+
+/// Can play both parts: live it is the register's adapter, and as a simulator it is a tripwire.
+struct Both(Register, TripwireSimulator);
+
+impl<S: PhaseSpec> Execute<S> for Both
+where
+    Register: Execute<S>,
+{
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        self.0.execute(spec, prior, tx)
+    }
+}
+
+impl<S: PhaseSpec> Simulate<S> for Both {
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+        self.1.simulate(spec, prior)
+    }
+}
+
+#[test]
+fn live_each_of_the_five_phases_calls_its_adapter_and_no_simulator() {
+    let town = town();
+    let calls = Calls::new();
+    let document = three_units();
+    let both = Recorder::new(Both(Register, TripwireSimulator), &calls);
+    let answer = live(
+        town.plan(&document),
+        &document,
+        ScriptedSwitch::always_on(),
+        ApprovesEverything,
+        town.connector(),
+        both,
+    );
+    answer.unwrap();
+    assert_eq!(
+        calls.so_far(),
+        PHASES.map(|phase| format!("execute {phase}"))
+    );
+}
+
+/// The other way round: in a dry run it is the simulator, and as an adapter it is a tripwire.
+struct Reversed(Simulator, TripwireAdapter);
+
+impl<S: PhaseSpec> Simulate<S> for Reversed
+where
+    Simulator: Simulate<S>,
+{
+    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+        self.0.simulate(spec, prior)
+    }
+}
+
+impl<S: PhaseSpec> Execute<S> for Reversed {
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        self.1.execute(spec, prior, tx)
+    }
+}
+
+#[test]
+fn dry_each_of_the_five_phases_calls_its_simulator_and_no_adapter() {
+    let calls = Calls::new();
+    let document = three_units();
+    let dry = DryRunner::new(PIPELINE)
+        .target(Target::new("0", "nowhere", "nobody"))
+        .simulator(Recorder::new(Reversed(Simulator, TripwireAdapter), &calls))
+        .run(|run, on| cut_and_enact(run, on, &document))
+        .unwrap();
+    assert_eq!(
+        calls.so_far(),
+        PHASES.map(|phase| format!("simulate {phase}"))
+    );
+    let gates = dry
+        .plan
+        .phases()
+        .iter()
+        .map(|phase| phase.gates().join(" and "));
+    assert_eq!(gates.collect::<Vec<_>>(), ["SG_1", "", "SG_1", "SG_2", ""]);
+}
+
+#[test]
+fn all_five_live_phases_are_refused_with_the_switch_off_and_their_adapter_is_not_called() {
+    let document = three_units();
+    for (place, phase) in PHASES.iter().enumerate() {
+        let town = town();
+        let calls = Calls::new();
+        let connector = Recorder::new(town.connector(), &calls);
+        // One reading when the run begins, and two for each phase that passes.
+        let switch = ScriptedSwitch::on_for(1 + 2 * place);
+        let answer = live(
+            town.plan(&document),
+            &document,
+            switch,
+            ApprovesEverything,
+            connector,
+            Recorder::new(Register, &calls),
+        );
+        let refusal = refusal(answer);
+        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+        assert_eq!(refusal.phase(), Some(*phase));
+        assert_eq!(calls.count(&format!("execute {phase}")), 0);
+        assert_eq!(
+            (calls.count("execute"), calls.count("connect")),
+            (place, place)
+        );
+    }
+}
+
+#[test]
+fn with_the_switch_off_from_the_start_nobody_is_called_at_all() {
+    let document = three_units();
+    let plan = plan(&Target::new("0", "nowhere", "nobody"), &document);
+    let answer = live(
+        plan,
+        &document,
+        ScriptedSwitch::on_for(0),
+        ApprovesEverything,
+        TripwireConnector,
+        TripwireAdapter,
+    );
+    assert!(matches!(
+        refusal(answer),
+        Refusal::SwitchOff { phase: None }
+    ));
+}
+
+/// Runs live with the approval of one gate only, and answers where that was refused.
+fn approved_for<G: phasegate::Gate>(missing: &str) -> (Refusal, Vec<String>) {
+    let town = town();
+    let calls = Calls::new();
+    let document = three_units();
+    let plan = town.plan(&document);
+    let mut approvals = UnsignedApprovals::new();
+    approvals.approve::<G>(&plan, "ada", "one of two", Duration::from_hours(1));
+    let answer = live(
+        plan,
+        &document,
+        ScriptedSwitch::always_on(),
+        approvals,
+        town.connector(),
+        Recorder::new(Register, &calls),
+    );
+    let refusal = refusal(answer);
+    let Refusal::Approval { gate, reason, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(gate, missing);
+    assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");
+    (refusal, calls.so_far())
+}
+
+#[test]
+fn cut_leg_a_live_needs_sg_1_and_its_adapter_is_not_entered_without() {
+    let (refusal, calls) = approved_for::<Sg2>("SG_1");
+    assert_eq!(refusal.phase(), Some("cut_leg_a"));
+    assert_eq!(calls, [""; 0]);
+}
+
+#[test]
+fn lifecycle_enact_live_needs_sg_2_and_its_adapter_is_not_entered_without() {
+    let (refusal, calls) = approved_for::<Sg1>("SG_2");
+    assert_eq!(refusal.phase(), Some("lifecycle_enact"));
+    assert_eq!(
+        calls,
+        [
+            "execute cut_leg_a",
+            "execute write_verify",
+            "execute cut_leg_b"
+        ]
+    );
+}
+
+#[test]
+fn three_units_are_created_linked_and_enacted_and_triggers_and_log_are_surveyed() {
+    let town = town();
+    let calls = Calls::new();
+    let enacted = town.live(&three_units(), &calls).unwrap();
+    assert_eq!((enacted.units, enacted.log_entries), (3, 6));
+    assert_eq!(enacted.triggers, ["unit_lifecycle"]);
+    assert_eq!(town.tables(), (3, 3, 6));
+    assert_eq!(
+        calls.count("connect"),
+        5,
+        "each phase has a session of its own"
+    );
+    let mut admin = town.admin();
+    let written = admin.query(
+        "SELECT DISTINCT entry > 3, xmin::text FROM iu.lifecycle_log",
+        &[],
+    );
+    assert_eq!(
+        written.unwrap().len(),
+        2,
+        "creating was one transaction, enacting another"
+    );
+}
+
+#[test]
+fn a_failure_at_unit_2_of_creating_names_the_row_and_leaves_no_unit() {
+    let town = town();
+    let mut document = three_units();
+    document.units[1].body = "As the Chamber of Sealed\nLedgers has it.".to_owned();
+    let rollback = rollback(town.live(&document, &Calls::new()));
+    assert_eq!(rollback.phase(), "cut_leg_a");
+    let (row, failure) = (rollback.row().unwrap(), rollback.failure().unwrap());
+    assert_eq!((row.ordinal(), row.key()), (2, "1.1, three.md:5"));
+    assert_eq!(
+        failure.sqlstate().map(postgres::error::SqlState::code),
+        Some("IU003")
+    );
+    assert!(
+        rollback.to_string().contains("uses the withdrawn term"),
+        "{rollback}"
+    );
+    assert_eq!(town.tables(), (0, 0, 0));
+}
+
+#[test]
+fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_line() {
+    let planned = three_units();
+    let blank_title = |unit: &mut Unit| unit.title = " ".to_owned();
+    let no_body = |unit: &mut Unit| unit.body.clear();
+    let spoils: [fn(&mut Unit); 2] = [blank_title, no_body];
+    for (spoil, what) in spoils.into_iter().zip(["title", "body"]) {
+        let mut document = planned.clone();
+        spoil(&mut document.units[2]);
+        let plan = plan(&Target::new("0", "nowhere", "nobody"), &planned);
+        let answer = live(
+            plan,
+            &document,
+            ScriptedSwitch::always_on(),
+            ApprovesEverything,
+            TripwireConnector,
+            TripwireAdapter,
+        );
+        let refusal = refusal(answer);
+        assert_eq!(refusal.row().map(Row::ordinal), Some(3));
+        let expected = format!("three.md:9: the unit has no {what}");
+        assert!(refusal.to_string().contains(&expected), "{refusal}");
+    }
+}
+
+#[test]
+fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
+    let town = town();
+    town.sql(
+        "CREATE FUNCTION iu.refuse() RETURNS trigger LANGUAGE plpgsql \
+           AS $$ BEGIN RAISE 'not this one' USING ERRCODE = 'ZZ002'; END $$; \
+         CREATE TRIGGER refuse BEFORE UPDATE OF state ON iu.unit FOR EACH ROW \
+           WHEN (NEW.address = '1.1') EXECUTE FUNCTION iu.refuse()",
+    );
+    let rollback = rollback(town.live(&three_units(), &Calls::new()));
+    assert_eq!(rollback.phase(), "lifecycle_enact");
+    let (row, failure) = (rollback.row().unwrap(), rollback.failure().unwrap());
+    assert_eq!((row.ordinal(), row.key()), (2, "1.1"));
+    assert_eq!(
+        failure.sqlstate().map(postgres::error::SqlState::code),
+        Some("ZZ002")
+    );
+    // The three phases before it are committed: three drafts, logged once each.
+    assert_eq!(town.tables(), (3, 0, 3));
+}
+
+#[test]
+fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
+    let town = town();
+    town.sql("ALTER TABLE iu.unit DISABLE TRIGGER unit_lifecycle");
+    let rollback = rollback(town.live(&three_units(), &Calls::new()));
+    assert_eq!(rollback.phase(), "lifecycle_enact");
+    assert!(
+        rollback
+            .to_string()
+            .contains("unit_lifecycle is not active"),
+        "{rollback}"
+    );
+    assert_eq!(town.tables(), (3, 0, 0));
+}
+
+#[test]
+fn the_whole_charter_is_cut_and_enacted() {
+    let town = town();
+    let charter = document("charter.md", CHARTER);
+    let units = charter.units.len();
+    assert!(units >= 40, "{units}");
+    let enacted = town.live(&charter, &Calls::new()).unwrap();
+    assert_eq!(
+        (enacted.units, enacted.log_entries),
+        (units as u64, 2 * units as u64)
+    );
+    let units = i64::try_from(units).unwrap();
+    assert_eq!(town.tables(), (units, units, 2 * units));
+}
+
+#[test]
+fn the_amendment_fails_at_unit_6_and_the_charter_stays_as_it_is() {
+    let town = town();
+    town.live(&document("charter.md", CHARTER), &Calls::new())
+        .unwrap();
+    let before = town.tables();
+    let rollback = rollback(town.live(&document("amendment.md", AMENDMENT), &Calls::new()));
+    assert_eq!(rollback.phase(), "cut_leg_a");
+    assert_eq!(rollback.row().map(Row::ordinal), Some(6));
+    assert_eq!(town.tables(), before);
+}

@@ -1,0 +1,250 @@
+//! A phase that fails leaves nothing behind, however it fails, and says which row it was.
+
+mod pipeline;
+mod server;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TripwireAdapter, TripwireConnector};
+use phasegate::{Failure, LiveRunner, PhaseTx, PostgresConnector, Receipt, RollbackCause};
+use postgres::NoTls;
+use postgres::error::SqlState;
+
+use pipeline::Draft;
+use server::proxy::{Proxy, Verdict};
+use server::{Database, PIPELINE, all, database, does, drafting, drafting_plan, refusal, rollback};
+
+const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
+
+/// Nothing is in the table, no lock is held, and the session is gone.
+fn is_as_before(database: &Database) {
+    assert_eq!(database.items(), []);
+    assert_eq!(database.locks(), 0, "locks were left");
+    database.is_left_clean();
+}
+
+#[test]
+fn a_failure_at_row_2_names_the_row_and_the_constraint_and_leaves_nothing() {
+    let database = database();
+    database.sql("ALTER TABLE item ADD CONSTRAINT no_secrets CHECK (name NOT LIKE 'secret%')");
+    let draft = Draft::of(&["a", "secret-4711", "c"]);
+    let answer = database
+        .live(drafting_plan(&database.target, &draft))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let rollback = rollback(answer);
+    let (failure, row) = (rollback.failure().unwrap(), rollback.row().unwrap());
+    assert_eq!((row.ordinal(), row.key()), (2, "secret-4711"));
+    assert_eq!(failure.sqlstate(), Some(&SqlState::CHECK_VIOLATION));
+    assert_eq!(failure.constraint(), Some("no_secrets"));
+    assert!(failure.detail().unwrap().contains("(secret-4711, draft)"));
+    let said = rollback.to_string();
+    for part in [
+        "phase `draft` (live)",
+        "row 2",
+        "23514",
+        "no_secrets",
+        "nothing of it remains",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    for quiet in [said, format!("{rollback:?}")] {
+        assert!(!quiet.contains("Failing row contains"), "{quiet}");
+    }
+    is_as_before(&database);
+}
+
+#[test]
+fn rows_that_are_not_valid_are_refused_before_connecting() {
+    let rows = Draft::of(&["a", "", "c"]);
+    // A dry run refuses them too, so the plan is one that somebody else made.
+    let plan = drafting_plan(&server::nowhere(), &Draft::of(&["a"]));
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan)
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| drafting(run, on, &rows).map(Receipt::into_output));
+    let refusal = refusal(answer);
+    assert_eq!(refusal.row().map(phasegate::Row::ordinal), Some(2));
+    assert!(
+        refusal
+            .to_string()
+            .contains("refused before connecting, row 2"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn an_adapter_that_fails_after_writing_leaves_nothing() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        Err(Failure::new("changed my mind"))
+    });
+    let rollback = rollback(answer);
+    assert!(
+        rollback.to_string().contains("failed: changed my mind"),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn a_rollback_is_asked_for_and_not_left_to_the_end_of_the_connection() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
+    let answer = database
+        .live_by(
+            drafting_plan(&database.target, &draft),
+            does(|_, _| Err(Failure::new("no"))),
+        )
+        .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    rollback(answer);
+    assert_eq!(
+        proxy.messages.so_far().last().map(String::as_str),
+        Some("ROLLBACK")
+    );
+}
+
+#[test]
+fn an_adapter_that_panics_after_writing_leaves_nothing_and_the_run_can_try_again() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let mut first = true;
+    let panics_once = does(|_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        assert!(!std::mem::take(&mut first), "in the middle of the phase");
+        Ok(1)
+    });
+    let answer = database
+        .live_by(drafting_plan(&database.target, &draft), panics_once)
+        .run(|run, on| {
+            let tried = catch_unwind(AssertUnwindSafe(|| drafting(run, on, &draft).map(drop)));
+            let panic = tried.unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"in the middle of the phase"));
+            is_as_before(&database);
+            drafting(run, on, &draft).map(Receipt::into_output)
+        });
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(database.items(), all(&["a"], "draft"));
+}
+
+/// Ends the session that the phase is in, as an administrator would.
+fn terminate(database: &Database, tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
+    let pid: i32 = tx.query_one("SELECT pg_backend_pid()", &[])?.try_get(0)?;
+    let ended: bool = database.ask(&format!("SELECT pg_terminate_backend({pid}, 20000)"));
+    assert!(ended, "the session is gone");
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_is_lost_in_the_middle_leaves_nothing() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        terminate(&database, tx)?;
+        Ok(tx.execute(INSERT, &[&"b"])?)
+    });
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::Failed(_)),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn a_connection_that_is_lost_and_whose_error_is_dropped_is_no_success() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        terminate(&database, tx)?;
+        let _dropped = tx.execute(INSERT, &[&"b"]);
+        Ok(1)
+    });
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::ConnectionLost),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn a_deferred_constraint_that_fails_at_the_commit_is_a_certain_rollback_with_its_name() {
+    let database = database();
+    database.sql(
+        "ALTER TABLE item ADD CONSTRAINT one_of_each UNIQUE (state) DEFERRABLE INITIALLY DEFERRED",
+    );
+    let draft = Draft::of(&["a", "b"]);
+    let answer = database
+        .live(drafting_plan(&database.target, &draft))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let rollback = rollback(answer);
+    let RollbackCause::CommitRefused(failure) = rollback.cause() else {
+        panic!("{rollback}");
+    };
+    assert_eq!(failure.sqlstate(), Some(&SqlState::UNIQUE_VIOLATION));
+    assert_eq!(failure.constraint(), Some("one_of_each"));
+    assert!(
+        rollback
+            .to_string()
+            .contains("refused by the server at the commit"),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn a_deferred_trigger_of_the_owners_can_refuse_the_commit() {
+    let database = database();
+    database.at_commit("RAISE 'not on a Sunday' USING ERRCODE = 'ZZ001'");
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| Ok(tx.execute(INSERT, &[&"a"])?));
+    let rollback = rollback(answer);
+    let RollbackCause::CommitRefused(failure) = rollback.cause() else {
+        panic!("{rollback}");
+    };
+    assert_eq!(failure.sqlstate().map(SqlState::code), Some("ZZ001"));
+    assert!(
+        rollback.to_string().contains("not on a Sunday"),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn a_statement_that_failed_and_whose_error_was_dropped_is_no_success() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        let _dropped = tx.execute("SELECT 1 / 0", &[]);
+        Ok(1)
+    });
+    let rollback = rollback(answer);
+    let RollbackCause::Swallowed { statement, .. } = rollback.cause() else {
+        panic!("{rollback}");
+    };
+    assert_eq!(
+        statement.as_deref(),
+        Some("division by zero (SQLSTATE 22012)")
+    );
+    assert!(
+        rollback.to_string().contains("answered Ok although"),
+        "{rollback}"
+    );
+    is_as_before(&database);
+}
+
+#[test]
+fn the_bare_driver_would_have_called_that_a_success() {
+    let database = database();
+    let mut client = database.runner.config().connect(NoTls).unwrap();
+    let mut tx = client.transaction().unwrap();
+    tx.execute(INSERT, &[&"a"]).unwrap();
+    let _dropped = tx.execute("SELECT 1 / 0", &[]);
+    tx.commit().expect("the driver says that it is committed");
+    assert_eq!(database.items(), [], "and it is not");
+}

@@ -1,0 +1,247 @@
+//! The steps of a live phase: which there are, in which order, and that a refusal stops at its own.
+
+mod pipeline;
+mod server;
+mod traced;
+
+use phasegate::testing::{ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireConnector};
+use phasegate::{
+    Authority, ConnectError, Connector, DryRunner, Gate, PostgresConnector, Refusal, RollbackCause,
+    Sg1, Sg2,
+};
+use postgres::{Client, NoTls};
+
+use server::proxy::{Proxy, Verdict};
+use server::{Database, PIPELINE, database, nowhere, refusal, rollback};
+use traced::{
+    Answers, CALLS, ORDER, TRACED, Traced, Traces, heard, live, on, plan, ready, stopped_after,
+    traced,
+};
+
+#[test]
+fn the_steps_of_a_live_phase_are_these_in_this_order() {
+    let (database, plan) = ready();
+    let (answer, calls) = live(
+        plan,
+        &TRACED,
+        on(),
+        ApprovesEverything,
+        database.connector(),
+    );
+    assert_eq!(answer.unwrap(), 1);
+    stopped_after("passed Committed", "Performed", &calls);
+}
+
+#[test]
+fn the_steps_of_a_dry_phase_are_two() {
+    let calls = Calls::new();
+    CALLS.set(calls.clone());
+    let dry = DryRunner::new(PIPELINE)
+        .target(nowhere())
+        .simulator(Recorder::new(Traces, &calls))
+        .observer(heard(&calls))
+        .run(|run, on| traced(run, on, &TRACED));
+    assert_eq!(dry.unwrap().value, 1);
+    let expected = [
+        "begins traced 1 None",
+        "validate",
+        "passed Valid",
+        "simulate traced",
+        "passed Performed",
+        "ends Performed",
+    ];
+    assert_eq!(calls.so_far(), expected);
+}
+
+#[test]
+fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
+    let off = ScriptedSwitch::on_for(1);
+    let plan = plan(&nowhere(), &TRACED);
+    let invalid = Traced {
+        valid: false,
+        ..TRACED
+    };
+    let (answer, mut calls) = live(plan, &invalid, off, ApprovesEverything, TripwireConnector);
+    assert!(matches!(
+        refusal(answer),
+        Refusal::SwitchOff { phase: Some(_) }
+    ));
+    // The last reading is the one that said no.
+    assert_eq!(calls.remove(3), "read switch");
+    stopped_after("begins traced 1 Some(1)", "Refused", &calls);
+}
+
+#[test]
+fn a_spec_that_is_not_valid_stops_before_it_is_compared_with_the_plan() {
+    let plan = plan(&nowhere(), &TRACED);
+    let invalid = Traced {
+        valid: false,
+        ..TRACED
+    };
+    let (answer, calls) = live(plan, &invalid, on(), ApprovesEverything, TripwireConnector);
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::Invalid { .. }), "{refusal}");
+    stopped_after("validate", "Refused", &calls);
+}
+
+#[test]
+fn a_spec_that_was_not_planned_stops_before_connecting() {
+    let plan = plan(&nowhere(), &TRACED);
+    let other = Traced {
+        output: Answers::Failing,
+        ..TRACED
+    };
+    let (answer, calls) = live(plan, &other, on(), ApprovesEverything, TripwireConnector);
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::InputChanged { .. }), "{refusal}");
+    stopped_after("passed Valid", "Refused", &calls);
+}
+
+/// Leads nowhere, and says so.
+struct Unreachable;
+
+impl Connector for Unreachable {
+    fn connect(&mut self) -> Result<Client, ConnectError> {
+        Err(ConnectError::new("there is no road"))
+    }
+}
+
+#[test]
+fn a_connector_that_fails_stops_there() {
+    let plan = plan(&nowhere(), &TRACED);
+    let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, Unreachable);
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::NotConnected { .. }), "{refusal}");
+    assert!(
+        refusal.to_string().contains("there is no road"),
+        "{refusal}"
+    );
+    stopped_after("connect", "Refused", &calls);
+}
+
+/// Gives a session that the server has ended already.
+struct Ended<'a>(&'a Database);
+
+impl Connector for Ended<'_> {
+    fn connect(&mut self) -> Result<Client, ConnectError> {
+        let mut client = self.0.runner.config().connect(NoTls)?;
+        let _ = client.execute("SELECT pg_terminate_backend(pg_backend_pid())", &[]);
+        Ok(client)
+    }
+}
+
+#[test]
+fn a_server_that_does_not_say_who_it_is_stops_before_a_transaction_is_opened() {
+    let (database, plan) = ready();
+    let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, Ended(&database));
+    let refusal = refusal(answer);
+    assert!(
+        matches!(refusal, Refusal::NotIdentified { .. }),
+        "{refusal}"
+    );
+    stopped_after("connect", "Refused", &calls);
+}
+
+#[test]
+fn another_target_stops_before_a_transaction_is_opened() {
+    let (database, _) = ready();
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
+    let connector = PostgresConnector::no_tls(proxy.config.clone());
+    let plan = plan(&nowhere(), &TRACED);
+    let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
+    let refusal = refusal(answer);
+    assert!(
+        matches!(refusal, Refusal::AnotherTarget { .. }),
+        "{refusal}"
+    );
+    stopped_after("connect", "Refused", &calls);
+    assert_eq!(proxy.messages.count("BEGIN"), 0);
+    database.is_left_clean();
+}
+
+#[test]
+fn a_server_that_opens_no_transaction_stops_before_the_adapter_is_entered() {
+    let (database, plan) = ready();
+    let proxy = Proxy::new(&database.runner.config(), |_| {
+        Verdict::Replace("BEGIN ISOLATION LEVEL", "BEGIN ISOLATION DEVIL")
+    });
+    let connector = PostgresConnector::no_tls(proxy.config.clone());
+    let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::NotOpened { .. }), "{refusal}");
+    stopped_after("passed Connected", "Refused", &calls);
+    database.is_left_clean();
+}
+
+#[test]
+fn an_adapter_that_fails_stops_before_the_switch_is_read_again() {
+    for output in [Answers::Failing, Answers::Unkept] {
+        let database = database();
+        let spec = Traced { output, ..TRACED };
+        let plan = plan(&database.target, &spec);
+        let (answer, calls) = live(plan, &spec, on(), ApprovesEverything, database.connector());
+        let rollback = rollback(answer);
+        match rollback.cause() {
+            RollbackCause::Failed(_) => assert!(output == Answers::Failing, "{rollback}"),
+            RollbackCause::Output(_) => assert!(output == Answers::Unkept, "{rollback}"),
+            _ => panic!("{rollback}"),
+        }
+        stopped_after("row 1 of Some(1)", "RolledBack", &calls);
+        assert_eq!(database.items(), []);
+    }
+}
+
+#[test]
+fn a_switch_that_is_off_when_it_is_read_again_stops_before_the_commit() {
+    let (database, plan) = ready();
+    let (answer, calls) = live(
+        plan,
+        &TRACED,
+        ScriptedSwitch::on_for(2),
+        ApprovesEverything,
+        database.connector(),
+    );
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        "{rollback}"
+    );
+    stopped_after("read switch", "RolledBack", &calls);
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn a_commit_that_the_server_refuses_is_the_last_step_and_is_not_passed() {
+    let database = database();
+    database.sql("ALTER TABLE item ADD UNIQUE (state) DEFERRABLE INITIALLY DEFERRED");
+    let spec = Traced {
+        output: Answers::Breaking,
+        ..TRACED
+    };
+    let plan = plan(&database.target, &spec);
+    let (answer, mut calls) = live(plan, &spec, on(), ApprovesEverything, database.connector());
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::CommitRefused(_)),
+        "{rollback}"
+    );
+    assert_eq!(calls.remove(13), "row 2 of Some(2)");
+    calls[12] = ORDER[12].to_owned();
+    stopped_after("passed SwitchStillOn", "RolledBack", &calls);
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn an_approval_that_is_denied_stops_before_the_phase_begins() {
+    struct Denies;
+    impl Authority for Denies {}
+    let plan = plan(&nowhere(), &TRACED);
+    let (answer, calls) = live(plan, &TRACED, on(), Denies, TripwireConnector);
+    assert!(matches!(refusal(answer), Refusal::Approval { .. }));
+    assert_eq!(calls, ["read switch", "attest SG_1 for traced"]);
+}
+
+#[test]
+fn the_names_of_the_gates_are_those_of_the_field() {
+    assert_eq!((Sg1::NAME, Sg2::NAME), ("SG_1", "SG_2"));
+}

@@ -1,0 +1,149 @@
+//! A database with the register of the IU cutter in it, and what it takes to run the five phases there.
+#![allow(unreachable_pub)]
+
+use std::sync::OnceLock;
+
+use phasegate::testing::{
+    ApprovesEverything, Calls, Recorder, ScratchDatabase, ScratchRole, ScriptedSwitch, TestPostgres,
+};
+use phasegate::{
+    Authority, Connector, DryRunner, Error, KillSwitch, LiveRunner, Plan, PostgresConnector,
+    Refusal, Rollback, Target,
+};
+use postgres::{Client, NoTls};
+
+use crate::phases::{self, Document, Enacted, PIPELINE, cut_and_enact};
+use crate::register::Register;
+use crate::simulator::Simulator;
+use crate::{install, markdown};
+
+pub const PHASES: [&str; 5] = [
+    "cut_leg_a",
+    "write_verify",
+    "cut_leg_b",
+    "lifecycle_enact",
+    "enact_verify",
+];
+pub const CHARTER: &str = include_str!("../../examples/iu_cutter/charter.md");
+pub const AMENDMENT: &str = include_str!("../../examples/iu_cutter/amendment.md");
+
+/// A database with the register in it.
+pub struct Town {
+    scratch: ScratchDatabase,
+    runner: ScratchRole,
+    pub target: Target,
+}
+
+pub fn town() -> Town {
+    static SERVER: OnceLock<TestPostgres> = OnceLock::new();
+    let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
+    let scratch = server.create_database().expect("a database");
+    let runner = scratch.create_role("iu_runner").expect("a role");
+    let mut admin = scratch.admin().connect(NoTls).expect("the installer");
+    install::install(&mut admin, runner.name()).expect("the register");
+    let mut client = runner.config().connect(NoTls).expect("the runner");
+    let target = Target::identify(&mut client).expect("the target");
+    Town {
+        scratch,
+        runner,
+        target,
+    }
+}
+
+impl Town {
+    pub fn admin(&self) -> Client {
+        self.scratch.admin().connect(NoTls).expect("the installer")
+    }
+
+    pub fn sql(&self, sql: &str) {
+        self.admin().batch_execute(sql).expect(sql);
+    }
+
+    /// How many units there are, how many of them are enacted, and how many entries the log has.
+    pub fn tables(&self) -> (i64, i64, i64) {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE state = 'enacted'), \
+                     (SELECT count(*) FROM iu.lifecycle_log) FROM iu.unit";
+        let row = self.admin().query_one(sql, &[]).expect("the tables");
+        (row.get(0), row.get(1), row.get(2))
+    }
+
+    pub fn connector(&self) -> PostgresConnector {
+        PostgresConnector::no_tls(self.runner.config())
+    }
+
+    /// Performs all five phases live by the register's adapter, and writes down who is called.
+    pub fn live(&self, document: &Document, calls: &Calls) -> Result<Enacted, Error> {
+        live(
+            self.plan(document),
+            document,
+            ScriptedSwitch::always_on(),
+            ApprovesEverything,
+            Recorder::new(self.connector(), calls),
+            Recorder::new(Register, calls),
+        )
+    }
+
+    pub fn plan(&self, document: &Document) -> Plan {
+        plan(&self.target, document)
+    }
+}
+
+pub fn plan(target: &Target, document: &Document) -> Plan {
+    let dry = DryRunner::new(PIPELINE)
+        .target(target.clone())
+        .simulator(Simulator);
+    dry.run(|run, on| cut_and_enact(run, on, document))
+        .expect("a dry run")
+        .plan
+}
+
+pub fn live<W>(
+    plan: Plan,
+    document: &Document,
+    switch: impl KillSwitch,
+    authority: impl Authority,
+    connector: impl Connector,
+    adapter: W,
+) -> Result<Enacted, Error>
+where
+    W: phases::PerformsAll<phasegate::Live>,
+{
+    LiveRunner::new(PIPELINE)
+        .plan(plan)
+        .kill_switch(switch)
+        .authority(authority)
+        .connector(connector)
+        .adapter(adapter)
+        .run(|run, on| cut_and_enact(run, on, document))
+}
+
+pub fn document(name: &str, text: &str) -> Document {
+    let units = markdown::cut(name, text, false).expect("a document").units;
+    Document {
+        name: name.to_owned(),
+        units,
+    }
+}
+
+pub fn three_units() -> Document {
+    document(
+        "three.md",
+        "# One\n\nFirst.\n\n## Two\n\nSecond.\n\n## Three\n\nThird.\n",
+    )
+}
+
+#[track_caller]
+pub fn refusal(answer: Result<Enacted, Error>) -> Refusal {
+    match answer {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn rollback(answer: Result<Enacted, Error>) -> Rollback {
+    match answer {
+        Err(Error::RolledBack(rollback)) => rollback,
+        other => panic!("not rolled back: {other:?}"),
+    }
+}

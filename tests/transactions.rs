@@ -1,0 +1,208 @@
+//! One live phase is one transaction, in a session of its own; what it did is committed, durably, or tried again.
+
+mod pipeline;
+mod server;
+
+use phasegate::testing::{ApprovesEverything, Calls, Recorder};
+use phasegate::{Attempt, Failure, PhaseTx, PostgresConnector, Receipt, Run, Start};
+use postgres::error::SqlState;
+
+use pipeline::{Adapter, Check, Draft};
+use server::proxy::{Proxy, Verdict};
+use server::{PIPELINE, all, database, does, drafting, drafting_plan, rollback};
+
+const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
+
+#[test]
+fn three_rows_are_committed_in_one_transaction_whose_id_the_receipt_has() {
+    let database = database();
+    let draft = Draft::of(&["a", "b", "c"]);
+    let (xid, target) = database
+        .live(drafting_plan(&database.target, &draft))
+        .run(|run, on| {
+            let receipt = drafting(run, on, &draft)?;
+            let committed = receipt.committed();
+            assert_eq!(
+                database.items(),
+                all(&["a", "b", "c"], "draft"),
+                "before the run ends"
+            );
+            Ok((committed.xid().to_owned(), committed.target().clone()))
+        })
+        .unwrap();
+    assert_eq!(target, database.target);
+    let status: String = database.ask(&format!("SELECT pg_xact_status('{xid}')"));
+    assert_eq!(status, "committed");
+    let transactions: String =
+        database.ask("SELECT string_agg(DISTINCT xmin::text, ' ') FROM item");
+    assert_eq!(transactions, xid, "one transaction wrote all three rows");
+    database.is_left_clean();
+}
+
+#[test]
+fn the_opening_is_one_message_and_so_is_the_close_with_its_commit() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
+    let answer = database
+        .live(drafting_plan(&database.target, &draft))
+        .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    assert_eq!(answer.unwrap(), 1);
+    let messages = proxy.messages.so_far();
+    let begin = messages
+        .iter()
+        .filter(|text| text.starts_with("BEGIN"))
+        .count();
+    let commits: Vec<_> = messages
+        .iter()
+        .filter(|text| text.contains("; COMMIT"))
+        .collect();
+    assert_eq!((begin, commits.len()), (1, 1), "{messages:?}");
+    let close = commits[0];
+    assert!(
+        close.starts_with("SET CONSTRAINTS ALL IMMEDIATE; "),
+        "{close}"
+    );
+    assert!(close.ends_with("; COMMIT"), "{close}");
+    assert_eq!(proxy.messages.count("ROLLBACK"), 0);
+    assert_eq!(messages.last(), Some(commits[0]));
+}
+
+#[test]
+fn a_phase_that_turned_durability_off_is_committed_durably() {
+    let database = database();
+    database.sql("CREATE TABLE seen (setting text)");
+    // The drain turns it off once more, and has the trigger fire again in the commit itself, which
+    // is where it is seen.
+    database.at_commit(
+        "IF NOT EXISTS (SELECT FROM public.seen) THEN \
+           INSERT INTO public.seen VALUES ('drained'); \
+           PERFORM set_config('synchronous_commit', 'off', false); \
+           SET CONSTRAINTS public.at_commit DEFERRED; \
+           INSERT INTO public.item VALUES ('again', 'draft'); \
+         ELSE \
+           INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); \
+         END IF",
+    );
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute("SET synchronous_commit = off", &[])?;
+        Ok(tx.execute(INSERT, &[&"a"])?)
+    });
+    assert_eq!(answer.unwrap(), 1);
+    let seen = "SELECT string_agg(setting, ', ') FROM seen";
+    assert_eq!(database.ask::<String>(seen), "drained, on");
+}
+
+#[test]
+fn a_phase_that_was_rolled_back_comes_back_with_its_approval_and_can_be_tried_again() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let calls = Calls::new();
+    let mut first = true;
+    let fails_once = does(|_, tx| {
+        tx.execute(INSERT, &[&"a"])?;
+        if std::mem::take(&mut first) {
+            Err(Failure::new("not yet"))
+        } else {
+            Ok(1)
+        }
+    });
+    let answer = database
+        .live_by(drafting_plan(&database.target, &draft), fails_once)
+        .authority(Recorder::new(ApprovesEverything, &calls))
+        .run(|run, on| {
+            let sg1 = run.approval()?;
+            match run.phase(draft.clone()).attempt(on, sg1, Start) {
+                Attempt::RolledBack { phase, rollback } => {
+                    assert!(rollback.to_string().contains("not yet"), "{rollback}");
+                    assert_eq!(phase.spec().rows, draft.rows);
+                    Ok(run.perform(phase)?.into_output())
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(database.items(), all(&["a"], "draft"));
+    assert_eq!(calls.so_far(), ["attest SG_1 for draft"]);
+}
+
+/// Leaves behind in its session whatever a session can keep, and tells what it finds.
+struct Litters(Vec<i32>);
+
+impl phasegate::Execute<Draft> for Litters {
+    fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        tx.execute("SET application_name = 'litter'", &[])?;
+        tx.execute("CREATE TEMP TABLE litter ()", &[])?;
+        tx.execute("SELECT pg_advisory_lock(4711)", &[])?;
+        self.0
+            .push(tx.query_one("SELECT pg_backend_pid()", &[])?.try_get(0)?);
+        Ok(1)
+    }
+}
+
+impl phasegate::Execute<Check> for Litters {
+    fn execute(&mut self, _: &Check, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        let row = tx.query_one(
+            "SELECT pg_backend_pid(), current_setting('application_name'), pg_my_temp_schema() = 0, \
+               (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())",
+            &[],
+        )?;
+        let found: (String, bool, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        assert_eq!(found, (String::new(), true, 0));
+        self.0.push(row.try_get(0)?);
+        Ok(1)
+    }
+}
+
+#[test]
+fn what_one_phase_leaves_in_its_session_does_not_reach_the_next() {
+    fn both<'run, M: phasegate::Mode, W>(
+        run: &mut Run<'run, M, W>,
+        on: &M::Switch<'run>,
+        draft: &Draft,
+    ) -> Result<(), phasegate::Error>
+    where
+        W: phasegate::Perform<M, Draft> + phasegate::Perform<M, Check>,
+    {
+        let drafted = drafting(run, on, draft)?;
+        run.phase(Check).perform(on, phasegate::Ungated, &drafted)?;
+        Ok(())
+    }
+    let database = database();
+    let (name, runner) = (database.target.database(), database.runner.name());
+    database.sql(&format!("GRANT TEMP ON DATABASE {name} TO {runner}"));
+    let draft = Draft::of(&["a"]);
+    let dry = phasegate::DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(pipeline::Simulator)
+        .run(|run, on| both(run, on, &draft));
+    let mut litters = Litters(Vec::new());
+    let live = database.live_by(dry.unwrap().plan, &mut litters);
+    live.run(|run, on| both(run, on, &draft)).unwrap();
+    assert_ne!(
+        litters.0[0], litters.0[1],
+        "each phase has a session of its own"
+    );
+    database.is_left_clean();
+}
+
+#[test]
+fn a_retry_is_not_in_the_way_of_what_another_session_wrote_meanwhile() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let answer = database
+        .live_by(drafting_plan(&database.target, &draft), Adapter)
+        .run(|run, on| {
+            database.sql("INSERT INTO item VALUES ('a', 'theirs')");
+            let first = rollback(drafting(run, on, &draft).map(Receipt::into_output));
+            assert_eq!(
+                first.failure().unwrap().sqlstate(),
+                Some(&SqlState::UNIQUE_VIOLATION)
+            );
+            database.sql("DELETE FROM item");
+            drafting(run, on, &draft).map(Receipt::into_output)
+        });
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(database.items(), all(&["a"], "draft"));
+}
