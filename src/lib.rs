@@ -3,6 +3,10 @@
 //! > A live phase that is not switched on, approved, planned and in order **does not compile**.
 //! > A live phase that fails **leaves nothing behind**, and says which row it was.
 //!
+//! What the compiler sees is that nothing live is performed without asking for the switch, the plan
+//! and the approval, nor before the phases that it comes after. Whether the switch *is* ON, the
+//! input *planned* and the approval *given* is asked at run time, before anything is touched.
+//!
 //! A *phase* is one step of a data change; live, it is exactly one transaction. A *pipeline* is a
 //! plain function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a
 //! [simulator](Simulate) performs them and leaves a [`Plan`]; [`Live`], a [live adapter](Execute)
@@ -71,6 +75,7 @@
 //! | the compiler says | it means |
 //! |---|---|
 //! | expected `Approved<'_, Sg1>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
+//! | expected `<M as Mode>::Approval<'run, G>`, found `..` | the same, in a pipeline that is generic over the mode |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
 //! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one |
 //! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
@@ -111,7 +116,8 @@ mod sealed;
 pub mod testing;
 
 pub use crate::postgres::{
-    ConnectError, Connector, PhaseTx, PostgresConnector, PreparedStatement, Sql, StatementError,
+    ConnectError, Connector, PhaseTx, PostgresConnector, PreparedStatement, Rows, Sql,
+    StatementError,
 };
 pub use approval::{ApprovalRequest, Attestation, Authority, Denied, Statement, UnsignedApprovals};
 pub use canonical::NotCanonical;

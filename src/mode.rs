@@ -5,6 +5,8 @@
 //! approval, its receipts, and the run itself. Code generic over [`Mode`] is written once and runs
 //! in both; nothing that it is given by the run makes it need to ask which one it is in.
 
+use std::fmt;
+
 use crate::gate::{And, Approvable, Approved, Requirement, Unapproved};
 use crate::kill_switch::{KillSwitchOn, NoSwitch};
 use crate::sealed;
@@ -30,7 +32,7 @@ pub enum Live {}
 /// | [`Approval`](Mode::Approval) | [`Unapproved`] | [`Approved`] |
 /// | performed by | [`Simulate`](crate::Simulate) | [`Execute`](crate::Execute) |
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// enum ReallyDry {}
 /// impl phasegate::Mode for ReallyDry {} // sealed
 /// ```
@@ -46,7 +48,7 @@ pub trait Mode: sealed::Mode + Sized + 'static {
     type Switch<'run>;
 
     /// What a phase of this mode demands as approval of `R`.
-    type Approval<'run, R: Requirement>;
+    type Approval<'run, R: Requirement>: fmt::Debug;
 
     /// Joins two approvals into the approval of both, in this order.
     ///

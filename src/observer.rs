@@ -44,6 +44,17 @@ pub enum Event<'a> {
 
 /// The steps of a phase, in the order in which they are passed. The order is part of the contract.
 ///
+/// | step | if it is not passed |
+/// |---|---|
+/// | [`SwitchOn`](Step::SwitchOn) | `Refusal::{SwitchOff, SwitchUnreadable}` |
+/// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
+/// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, Approval}` |
+/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, NotIdentified, SessionInTransaction, ActingRole, AnotherTarget, Standby}` |
+/// | [`Opened`](Step::Opened) | `Refusal::NotOpened` |
+/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, SwitchOff, SwitchUnreadable, SavepointLeftOpen, Output}` |
+/// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
+/// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, CommitRefused}`, or in doubt |
+///
 /// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]

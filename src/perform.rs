@@ -9,8 +9,8 @@ use crate::sealed;
 /// What the phases before `S` left: `()`, a reference to an output, or a tuple of them.
 pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 
-/// A simulator: performs phase `S` in a dry run. It is never given a transaction, and never called
-/// in a live run.
+/// A simulator: never called in a live run, and never given a transaction. It performs phase `S` in
+/// a dry run.
 ///
 /// It predicts what the live adapter would answer. Whatever it does beside that it does on its own
 /// account; the engine gives it nothing to do it with.
@@ -28,7 +28,7 @@ pub trait Simulate<S: PhaseSpec> {
     fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure>;
 }
 
-/// A live adapter: performs phase `S` in its transaction. It is never called in a dry run.
+/// A live adapter: never called in a dry run. It performs phase `S`, in the phase's transaction.
 ///
 /// The transaction is lent to it, without its ending: what it returns decides. On `Err`, and on a
 /// panic, the transaction is rolled back.

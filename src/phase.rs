@@ -18,6 +18,10 @@ use crate::sealed;
 /// is performed is the value *read back from those bytes*: a field under `#[serde(skip)]` arrives
 /// as its default, in a dry run as in a live one.
 ///
+/// Never build a spec from a receipt's output: what the simulator predicted and what the server
+/// answered may differ, and the input would not be the one that was approved. What is known only
+/// when it is performed reaches a phase as its [`Prior`](crate::Prior).
+///
 /// ```
 /// use phasegate::{Invalid, PhaseSpec, Sg1, Start};
 /// use serde::{Deserialize, Serialize};

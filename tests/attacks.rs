@@ -435,3 +435,87 @@ fn an_approval_that_was_asked_for_one_phase_does_not_open_the_next() {
     );
     assert_eq!(calls.so_far(), ["0", "1", "0"]);
 }
+
+const END_MYSELF: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
+
+#[test]
+fn an_adapter_that_drops_the_end_of_its_session_is_rolled_back_and_not_in_doubt() {
+    let database = database();
+    for _ in 0..10 {
+        let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+            tx.execute(INSERT, &[&"a"])?;
+            assert!(tx.execute(END_MYSELF, &[]).is_err());
+            Ok(1)
+        });
+        assert_eq!(cause(answer), "ConnectionLost");
+    }
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn a_session_that_ends_inside_a_savepoint_does_not_hide_the_row() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.savepoint(|tx| {
+            tx.each_row(
+                ["x", "y"],
+                |row| *row,
+                |tx, row| match *row {
+                    "y" => Ok(tx.execute(END_MYSELF, &[])?),
+                    name => Ok(tx.execute(INSERT, &[&name])?),
+                },
+            )
+        })?;
+        Ok(1)
+    });
+    let error = answer.unwrap_err();
+    assert_eq!(
+        error.row().map(|row| (row.ordinal(), row.key())),
+        Some((2, "y"))
+    );
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn a_row_that_failed_while_the_rows_arrived_and_was_dropped_is_named() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        let rows = tx.query_raw("SELECT 1 / (2 - g) FROM generate_series(0, 2) AS g", &[])?;
+        Ok(rows.flatten().count() as u64)
+    });
+    assert!(cause(answer).contains("division by zero"));
+}
+
+#[test]
+fn a_phase_cannot_make_its_commit_less_durable_than_its_session_was() {
+    for (session, phase, committed) in [
+        ("on", "local", "on"),
+        ("on", "off", "on"),
+        ("remote_apply", "local", "remote_apply"),
+        ("off", "off", "on"),
+    ] {
+        let database = database();
+        let runner = database.runner.name();
+        database.sql(&format!(
+            "CREATE TABLE seen (setting text); \
+             ALTER ROLE {runner} SET synchronous_commit = {session}"
+        ));
+        // Fires in the drain, puts itself off to the commit, and looks there.
+        database.at_commit(
+            "IF NOT EXISTS (SELECT FROM public.seen) THEN \
+               INSERT INTO public.seen VALUES ('drained'); \
+               SET CONSTRAINTS public.at_commit DEFERRED; \
+               INSERT INTO public.item VALUES ('again', 'draft'); \
+             ELSE \
+               INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); \
+             END IF",
+        );
+        let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+            tx.execute(&format!("SET synchronous_commit = {phase}"), &[])?;
+            Ok(tx.execute(INSERT, &[&"a"])?)
+        });
+        assert_eq!(answer.unwrap(), 1);
+        let seen: String = database.ask("SELECT string_agg(setting, ', ') FROM seen");
+        assert_eq!(seen, format!("drained, {committed}"), "{session}, {phase}");
+    }
+}

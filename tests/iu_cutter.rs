@@ -3,6 +3,7 @@
 
 #[path = "../examples/iu_cutter"]
 mod example {
+    pub mod document;
     pub mod install;
     pub mod markdown;
     pub mod phases;
@@ -295,6 +296,10 @@ fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
     );
     let rollback = rollback(town.live(&three_units(), &Calls::new()));
     assert_eq!(rollback.phase(), "lifecycle_enact");
+    assert_eq!(
+        rollback.committed(),
+        ["cut_leg_a", "write_verify", "cut_leg_b"]
+    );
     let (row, failure) = (rollback.row().unwrap(), rollback.failure().unwrap());
     assert_eq!((row.ordinal(), row.key()), (2, "1.1"));
     assert_eq!(

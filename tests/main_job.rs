@@ -130,10 +130,7 @@ fn a_document_with_empty_headings_is_refused_with_file_and_line_or_cut_without_t
     let cut = with_input(cut, DOCUMENT);
     let shown = text(&cut.stdout);
     assert!(cut.status.success(), "{shown}{}", text(&cut.stderr));
-    assert!(
-        shown.contains("2 units, 1 empty headings left out"),
-        "{shown}"
-    );
+    assert!(shown.contains("2 units, left out as empty: 1"), "{shown}");
     let digest = Digest::of(&fs::read(&saved).unwrap()).to_string();
     assert!(
         shown.contains(&digest),
@@ -237,7 +234,7 @@ fn interrupted_it_rolls_back_and_leaves_nothing() {
         let (status, shown, place) = interrupted_by(signal);
         assert_eq!(status, Some(1), "{shown}");
         assert!(
-            shown.contains("the kill switch is OFF, and nothing is left behind"),
+            shown.contains("interrupted: the kill switch is OFF; what was running was rolled back"),
             "{shown}"
         );
         assert!(!shown.contains("committed"), "{shown}");

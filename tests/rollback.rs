@@ -6,7 +6,7 @@ mod server;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TripwireAdapter, TripwireConnector};
-use phasegate::{Failure, LiveRunner, PhaseTx, PostgresConnector, Receipt, RollbackCause};
+use phasegate::{Error, Failure, LiveRunner, PhaseTx, PostgresConnector, Receipt, RollbackCause};
 use postgres::NoTls;
 use postgres::error::SqlState;
 
@@ -213,6 +213,31 @@ fn a_deferred_trigger_of_the_owners_can_refuse_the_commit() {
         "{rollback}"
     );
     is_as_before(&database);
+}
+
+#[test]
+fn a_phase_whose_commit_was_refused_does_not_count_as_performed_and_can_be_tried_again() {
+    let database = database();
+    database.at_commit("RAISE 'too late'");
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let dropped = database.live(plan.clone()).run(|run, on| {
+        rollback(drafting(run, on, &draft).map(Receipt::into_output));
+        Ok(())
+    });
+    let Err(Error::Incomplete(incomplete)) = dropped else {
+        panic!("{dropped:?}");
+    };
+    assert_eq!(incomplete.performed(), [""; 0]);
+    assert_eq!(incomplete.missing(), ["draft"]);
+    is_as_before(&database);
+    let tried_again = database.live(plan).run(|run, on| {
+        rollback(drafting(run, on, &draft).map(Receipt::into_output));
+        database.sql("ALTER TABLE item DISABLE TRIGGER at_commit");
+        drafting(run, on, &draft).map(Receipt::into_output)
+    });
+    assert_eq!(tried_again.unwrap(), 1);
+    assert_eq!(database.items(), all(&["a"], "draft"));
 }
 
 #[test]

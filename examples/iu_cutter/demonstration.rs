@@ -31,7 +31,8 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
     let interrupted = stop_button(&switch)?;
 
     terminal::part("phasegate: the IU cutter");
-    let mut town = Town::found()?;
+    let mut town =
+        terminal::while_waiting("looking for a PostgreSQL, or starting one", Town::found)?;
     let (server, database) = town.describe();
     terminal::fact("server", server);
     terminal::fact(
@@ -168,6 +169,7 @@ impl Shown {
             }
             Err(error) => {
                 terminal::said(&error);
+                self.stop_if_interrupted()?;
                 self.check(false, "the document is in force");
             }
         }
@@ -210,7 +212,9 @@ impl Shown {
     fn conclude(self) -> bool {
         println!();
         if self.held {
-            terminal::held("everything held");
+            terminal::held(
+                "everything held: three refusals touched nothing, five phases were committed as planned, and one that failed at a row left nothing",
+            );
         } else {
             terminal::broke("something did not hold; see above");
         }
@@ -228,7 +232,10 @@ impl Shown {
 
     fn refused(&mut self, answer: Result<Enacted, Error>, as_expected: impl Fn(&Refusal) -> bool) {
         match answer {
-            Err(Error::Refused(refusal)) if as_expected(&refusal) => terminal::said(&refusal),
+            Err(Error::Refused(refusal)) if as_expected(&refusal) => {
+                terminal::held("refused, as it must be:");
+                terminal::said(&refusal);
+            }
             Err(error) => {
                 terminal::said(&error);
                 self.check(false, "refused for the expected reason");
@@ -239,7 +246,7 @@ impl Shown {
 
     fn stop_if_interrupted(&self) -> Outcome<()> {
         if self.interrupted.load(Ordering::SeqCst) {
-            Err("interrupted: the kill switch is OFF, and nothing is left behind".into())
+            Err("interrupted: the kill switch is OFF; what was running was rolled back, and the database of this demonstration is dropped".into())
         } else {
             Ok(())
         }

@@ -77,7 +77,7 @@ fn read(arguments: &Arguments) -> Result<(phases::Document, String), Box<dyn std
     let cut = markdown::cut(&name, &text, arguments.skip_empty)?;
     let mut left_out = String::new();
     if cut.skipped > 0 {
-        left_out += &format!(", {} empty headings left out", cut.skipped);
+        left_out += &format!(", left out as empty: {}", cut.skipped);
     }
     if cut.front_matter > 0 {
         left_out += &format!(", {} lines of front matter left out", cut.front_matter);

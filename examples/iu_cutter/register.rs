@@ -175,9 +175,11 @@ impl Execute<EnactVerify> for Register {
         )?;
         expect(
             "logged once as created and once as enacted",
-            "SELECT count(*) FROM iu.unit AS u WHERE document = $1 AND ARRAY['draft', 'enacted'] = \
-               (SELECT array_agg(to_state ORDER BY entry) FROM iu.lifecycle_log AS l \
-                WHERE l.document = u.document AND l.address = u.address)",
+            "SELECT count(*) FROM iu.unit JOIN \
+               (SELECT document, address, array_agg(to_state ORDER BY entry) AS states \
+                FROM iu.lifecycle_log WHERE document = $1 GROUP BY document, address) AS log \
+               USING (document, address) \
+             WHERE states = ARRAY['draft', 'enacted']",
             tx,
         )?;
         Ok(enacted.units)

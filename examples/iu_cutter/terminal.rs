@@ -1,7 +1,6 @@
 //! What a person sees: colours and bars in a terminal, plain lines anywhere else.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use console::{Emoji, style};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,28 +16,43 @@ pub fn part(title: &str) {
 
 /// A line of plain fact.
 pub fn fact(label: &str, value: impl std::fmt::Display) {
-    println!("  {:<10} {value}", style(label).dim());
+    let indent = " ".repeat(13);
+    let lines = wrapped(&value.to_string(), width(13));
+    println!(
+        "  {:<10} {}",
+        style(label).dim(),
+        lines.join(&format!("\n{indent}"))
+    );
 }
 
 /// Something that was expected, and happened.
 pub fn held(what: &str) {
-    println!("  {} {what}", style(YES).green().bold());
+    let lines = wrapped(what, width(4));
+    println!("  {} {}", style(YES).green().bold(), lines.join("\n    "));
 }
 
 /// Something that was expected, and did not happen.
 pub fn broke(what: &str) {
-    println!("  {} {what}", style(NO).red().bold());
+    let lines = wrapped(what, width(4));
+    println!("  {} {}", style(NO).red().bold(), lines.join("\n    "));
 }
 
 /// What an error said, as it would be printed by a program of one's own.
 pub fn said(error: &dyn std::fmt::Display) {
-    let width = usize::from(console::Term::stdout().size().1).clamp(60, 100) - 6;
-    for line in wrapped(&error.to_string(), width) {
+    for line in wrapped(&error.to_string(), width(4)) {
         println!("    {}", style(line).yellow());
     }
 }
 
+/// How much of a line is left beside an indentation.
+fn width(indent: usize) -> usize {
+    usize::from(console::Term::stdout().size().1).clamp(40, 100) - indent - 1
+}
+
 fn wrapped(text: &str, width: usize) -> Vec<String> {
+    if console::measure_text_width(text) <= width {
+        return vec![text.to_owned()];
+    }
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines
@@ -89,42 +103,52 @@ pub fn short(digest: Digest) -> String {
     text + "…"
 }
 
-/// Watches a run: a bar for each phase while it goes on, a line when it has ended.
+/// Something that takes a moment, while it does.
+pub fn while_waiting<T>(what: &str, f: impl FnOnce() -> T) -> T {
+    let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let answer = f();
+    spinner.finish_and_clear();
+    answer
+}
+
+/// Watches a run: a bar for each phase while it does its rows, a line when it has ended.
 pub fn watch() -> impl FnMut(&Event<'_>) + Send + 'static {
-    let bar = Arc::new(Mutex::new(ProgressBar::hidden()));
+    let mut bar: Option<ProgressBar> = None;
+    let mut prefix = String::new();
     let mut began = Instant::now();
     let mut rows = 0_usize;
-    move |event| {
-        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Begins {
-                phase, place, of, ..
-            } => {
-                (began, rows) = (Instant::now(), 0);
-                *bar = phase_bar(phase, *place, *of);
-            }
-            Event::Rows { done, total, .. } => {
-                rows = usize::try_from(*done).unwrap_or(usize::MAX);
-                bar.set_length(total.unwrap_or(*done));
-                bar.set_position(*done);
-            }
-            Event::Ends { phase, ending, .. } => {
-                bar.finish_and_clear();
-                line(phase, *ending, rows, began.elapsed().as_millis());
-            }
-            _ => {}
+    move |event| match event {
+        Event::Begins { place, of, .. } => {
+            (began, rows) = (Instant::now(), 0);
+            let of = of.map_or_else(|| "?".to_owned(), |of| of.to_string());
+            prefix = format!("{place}/{of}");
         }
+        Event::Rows {
+            phase, done, total, ..
+        } => {
+            rows = usize::try_from(*done).unwrap_or(usize::MAX);
+            let bar = bar.get_or_insert_with(|| phase_bar(phase, &prefix));
+            bar.set_length(total.unwrap_or(*done));
+            bar.set_position(*done);
+        }
+        Event::Ends { phase, ending, .. } => {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            line(phase, *ending, rows, began.elapsed().as_millis());
+        }
+        _ => {}
     }
 }
 
-fn phase_bar(phase: &str, place: usize, of: Option<usize>) -> ProgressBar {
+fn phase_bar(phase: &str, prefix: &str) -> ProgressBar {
     let bar = ProgressBar::new(1);
-    let template = "  {prefix} {msg:<16} {bar:32.cyan/dim} {pos}/{len}";
+    let template = "  {prefix} {msg:<16} {wide_bar:.cyan/dim} {pos}/{len} ";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━━╌"));
     }
-    let of = of.map_or_else(|| "?".to_owned(), |of| of.to_string());
-    bar.set_prefix(format!("{place}/{of}"));
+    bar.set_prefix(prefix.to_owned());
     bar.set_message(phase.to_owned());
     bar
 }
@@ -132,13 +156,14 @@ fn phase_bar(phase: &str, place: usize, of: Option<usize>) -> ProgressBar {
 fn line(phase: &str, ending: Ending, rows: usize, millis: u128) {
     let rows = match rows {
         0 => String::new(),
-        rows => format!("{}, ", counted(rows, "row")),
+        rows => format!("{} done, ", counted(rows, "row")),
     };
     match ending {
         Ending::Performed => held(&format!("{phase:<16} committed  {rows}{millis} ms")),
-        Ending::Refused => broke(&format!("{phase:<16} refused")),
+        // The refusal itself is shown.
+        Ending::Refused => {}
         Ending::RolledBack => {
-            broke(&format!("{phase:<16} rolled back after {rows}{millis} ms"));
+            broke(&format!("{phase:<16} rolled back, {rows}{millis} ms"));
         }
         _ => broke(&format!("{phase:<16} IN DOUBT")),
     }

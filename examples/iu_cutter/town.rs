@@ -80,7 +80,7 @@ impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "units {}, enacted {}, log entries {}, content {}",
+            "units {}, enacted {}, log entries {}, md5 of both tables {}",
             self.units,
             self.enacted,
             self.log_entries,

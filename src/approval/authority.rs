@@ -67,8 +67,9 @@ pub struct Statement {
 
 /// What an authority attests: that this approver made this statement.
 ///
-/// The engine compares the statement with the run before it makes a witness of it; an attestation
-/// by itself opens nothing.
+/// The engine compares gate, plan, target and expiry with the run before it makes a witness of it;
+/// an attestation by itself opens nothing. The nonce and the comment are not compared: nothing
+/// refuses yet an approval that another run has used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
     statement: Statement,

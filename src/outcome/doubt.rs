@@ -124,12 +124,8 @@ impl InDoubt {
 
 impl fmt::Display for InDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InDoubt {
-            phase,
-            place,
-            source,
-            ..
-        } = self;
+        let InDoubt { phase, place, .. } = self;
+        let source = super::describe(&*self.source);
         write!(f, "phase `{phase}` is IN DOUBT: ")?;
         match self.reason {
             DoubtReason::NoAnswer => {

@@ -73,8 +73,9 @@ impl Invalid {
 
 /// Why a simulator or a live adapter could not do its work, and at which row.
 ///
-/// Every error becomes one by `?`. Like `anyhow::Error`, and for the same reason, it is not itself
-/// a [`std::error::Error`]; the [`Rollback`](super::Rollback) that carries it is.
+/// Every `std::error::Error + Send + Sync + 'static` becomes one by `?`; texts, boxed errors and
+/// `anyhow::Error` do by `.map_err(Failure::new)?`. Like `anyhow::Error`, and for the same reason,
+/// it is not itself a [`std::error::Error`]; the [`Rollback`](super::Rollback) that carries it is.
 ///
 /// Its `Display` says what the server said, with the SQLSTATE and the constraint, but not the
 /// server's DETAIL, which quotes values of the row; [`detail`](Failure::detail) has that.

@@ -10,10 +10,12 @@ use crate::kill_switch::SwitchUnreadable;
 /// Live, its transaction was rolled back, or its session ended without the close ever having been
 /// sent, which is the same to the server. In a dry run there was nothing to roll back.
 ///
-/// Phases are performed in the plan's order, so every phase before this one is committed.
+/// Phases are performed in the plan's order, so every phase before this one is
+/// [committed](Rollback::committed), and stays so.
 #[derive(Debug)]
 pub struct Rollback {
     phase: String,
+    committed: Vec<String>,
     mode: &'static str,
     cause: Box<RollbackCause>,
 }
@@ -49,15 +51,27 @@ impl Rollback {
     pub(crate) fn new(phase: &str, mode: &'static str, cause: RollbackCause) -> Self {
         Rollback {
             phase: phase.to_owned(),
+            committed: Vec::new(),
             mode,
             cause: Box::new(cause),
         }
+    }
+
+    pub(crate) fn after(mut self, committed: Vec<String>) -> Self {
+        self.committed = committed;
+        self
     }
 
     /// The phase that left nothing behind.
     #[must_use]
     pub fn phase(&self) -> &str {
         &self.phase
+    }
+
+    /// The phases of the run that are committed, in order.
+    #[must_use]
+    pub fn committed(&self) -> &[String] {
+        &self.committed
     }
 
     /// Why.
@@ -114,7 +128,11 @@ impl fmt::Display for Rollback {
                 write!(f, "was refused by the server at the commit: {failure}")
             }
         }?;
-        f.write_str("; nothing of it remains")
+        f.write_str("; nothing of it remains")?;
+        match self.committed.as_slice() {
+            [] => Ok(()),
+            before => write!(f, ", and committed before it: {}", super::list(before)),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
     }
 }
 
-/// Connects with a [`postgres::Config`], over TLS if it is given a connector for that.
+/// Connects with a [`Config`] of the driver, over TLS if it is given a connector for that.
 ///
 /// Where the configuration sets none, it bounds the wait: 10 s to connect, and 30 s until a peer
 /// that answers nothing counts as lost.

@@ -12,4 +12,4 @@ mod tx;
 pub use connector::{ConnectError, Connector, PostgresConnector};
 pub(crate) use session::{CloseError, Identity, Session};
 pub use statement::{PreparedStatement, Sql, StatementError};
-pub use tx::PhaseTx;
+pub use tx::{PhaseTx, Rows};

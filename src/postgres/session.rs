@@ -17,6 +17,8 @@ const NOT_THE_OPENED_ONE: &str = "ZG001";
 pub(crate) struct Session {
     client: Client,
     open: bool,
+    /// The session's `synchronous_commit` when the transaction was opened.
+    durability: String,
 }
 
 /// Who is at the other end.
@@ -63,6 +65,7 @@ impl Session {
         Ok(Session {
             client,
             open: false,
+            durability: String::new(),
         })
     }
 
@@ -79,16 +82,23 @@ impl Session {
         self.open = true;
         let answer = self.client.simple_query(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-             SELECT pg_catalog.pg_current_xact_id()",
+             SELECT pg_catalog.pg_current_xact_id(), \
+                    pg_catalog.current_setting('synchronous_commit')",
         )?;
-        let xid = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        // It becomes a part of the closing message.
-        xid.filter(|xid| !xid.is_empty() && xid.bytes().all(|byte| byte.is_ascii_digit()))
-            .map(str::to_owned)
-            .ok_or_else(|| "the server did not say which transaction it opened".into())
+        // Both become parts of the closing message.
+        let part = |column: usize, allowed: fn(u8) -> bool| {
+            let text = row.and_then(|row| row.get(column)).unwrap_or_default();
+            let fit = !text.is_empty() && text.bytes().all(allowed);
+            fit.then(|| text.to_owned())
+                .ok_or("the server did not say which transaction it opened, and how durable it is")
+        };
+        let xid = part(0, |byte| byte.is_ascii_digit())?;
+        self.durability = part(1, |byte| byte.is_ascii_lowercase() || byte == b'_')?;
+        Ok(xid)
     }
 
     /// Closes the transaction, in one round trip: drain the deferred constraints; is it still the
@@ -102,17 +112,19 @@ impl Session {
             return Err(CloseError::AlreadyLost);
         }
         // Every function is qualified, so that no search path can put another in its place. A phase
-        // may have turned durability off: a receipt is durable.
+        // may have made its commit less durable than the session's: a receipt is durable.
         let other = not_the_opened_one(xid);
+        let durability = match self.durability.as_str() {
+            "off" => "on",
+            durability => durability,
+        };
         let close = format!(
             "SET CONSTRAINTS ALL IMMEDIATE; \
              DO $close$ BEGIN \
                IF pg_catalog.xid8ne(pg_catalog.pg_current_xact_id(), '{xid}') THEN \
                  RAISE EXCEPTION USING ERRCODE = '{NOT_THE_OPENED_ONE}', MESSAGE = '{other}'; \
                END IF; \
-               IF pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'off') THEN \
-                 PERFORM pg_catalog.set_config('synchronous_commit', 'on', true); \
-               END IF; \
+               PERFORM pg_catalog.set_config('synchronous_commit', '{durability}', true); \
              END $close$; \
              COMMIT"
         );

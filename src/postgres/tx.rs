@@ -1,6 +1,9 @@
-use std::fmt;
+use std::error::Error as StdError;
 use std::marker::PhantomData;
+use std::{fmt, io};
 
+use ::postgres::error::{DbError, Severity};
+use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
@@ -17,14 +20,16 @@ const ROWS_BETWEEN_READINGS: u64 = 64;
 /// For how many answers [`PhaseTx::each_row`] makes room on the word of an iterator.
 const MOST_ROWS_RESERVED: usize = 4096;
 
-/// The transaction of one phase, with its ending taken off.
+/// Holding one lets an adapter read and write in the transaction of its phase, and neither commit it
+/// nor roll it back.
 ///
-/// Lent to a live adapter for as long as it performs the phase. There is no commit and no rollback
-/// on it, and no way to keep it: what the adapter returns decides. Its lifetime is fresh for each
+/// Lent to a live adapter for as long as it performs the phase. There is no way to keep it: what the
+/// adapter returns decides how it ends. Its lifetime is fresh for each
 /// performance and invariant, so that two transactions cannot be exchanged for each other.
 ///
 /// Each method sends one statement by the extended protocol. Statements that would begin, end or
-/// divide the transaction are refused before they are sent.
+/// divide the transaction are recognised by their first word and not sent; inside `DO` and `CALL`
+/// the server refuses them, since a transaction is open.
 ///
 /// ```compile_fail
 /// fn two_at_once(a: &mut phasegate::PhaseTx<'_>, b: &mut phasegate::PhaseTx<'_>) {
@@ -48,6 +53,8 @@ pub(crate) struct Traces {
     pub(crate) failed_statement: Option<String>,
     /// Why the kill switch stopped it.
     pub(crate) stopped: Option<RollbackCause>,
+    /// The session is gone, and the server has rolled the transaction back.
+    pub(crate) lost: bool,
     /// How many savepoints were neither released nor rolled back to.
     pub(crate) open_savepoints: u32,
 }
@@ -139,14 +146,20 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// # Errors
     ///
-    /// As [`execute`](PhaseTx::execute).
+    /// As [`execute`](PhaseTx::execute), and so does each row.
     pub fn query_raw<Q: Sql + ?Sized>(
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<RowIter<'_>, StatementError> {
+    ) -> Result<Rows<'_>, StatementError> {
         let (statement, params) = self.ready(sql, params)?;
-        Ok(self.client.query_raw(&statement, params)?)
+        match self.client.query_raw(&statement, params) {
+            Ok(rows) => Ok(Rows {
+                rows,
+                traces: &mut self.traces,
+            }),
+            Err(error) => Err(self.traces.note(error)),
+        }
     }
 
     /// Prepares a statement, for use in this phase.
@@ -207,8 +220,14 @@ impl<'tx> PhaseTx<'tx> {
                 },
             );
         if released.is_err() {
-            self.control(&format!("ROLLBACK TO {name}"))?;
-            self.control(&format!("RELEASE {name}"))?;
+            // Where it cannot be taken back the session is gone, and the failure says so already.
+            let undone = self.control(&format!("ROLLBACK TO {name}"));
+            if undone
+                .and_then(|()| self.control(&format!("RELEASE {name}")))
+                .is_err()
+            {
+                self.traces.open_savepoints += 1;
+            }
         }
         self.traces.failed_statement = before;
         released
@@ -225,7 +244,7 @@ impl<'tx> PhaseTx<'tx> {
     /// # Errors
     ///
     /// The first failure of `f`, with the row; or that the kill switch stopped the phase.
-    pub fn each_row<R, K: Into<String>, T>(
+    pub fn each_row<R, K: ToString, T>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
         key: impl Fn(&R) -> K,
@@ -238,7 +257,8 @@ impl<'tx> PhaseTx<'tx> {
         };
         let mut answers = Vec::with_capacity(rows.size_hint().0.min(MOST_ROWS_RESERVED));
         for (row, ordinal) in rows.zip(1_u64..) {
-            let answer = f(self, &row).map_err(|failure| failure.at_row(ordinal, key(&row)))?;
+            let answer =
+                f(self, &row).map_err(|failure| failure.at_row(ordinal, key(&row).to_string()))?;
             answers.push(answer);
             (self.observer)(&Event::Rows {
                 phase: self.phase,
@@ -292,14 +312,48 @@ impl<'tx> PhaseTx<'tx> {
     }
 
     fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, StatementError> {
-        if let Err(error) = &answer
-            && error.as_db_error().is_some()
-        {
+        answer.map_err(|error| self.traces.note(error))
+    }
+}
+
+impl Traces {
+    fn note(&mut self, error: ::postgres::Error) -> StatementError {
+        let severity = error.as_db_error().map(DbError::parsed_severity);
+        match severity {
             // The first says what was wrong; those after it, that something was.
-            let describe = || crate::outcome::describe(error);
-            self.traces.failed_statement.get_or_insert_with(describe);
+            Some(Some(Severity::Error)) => {
+                let describe = || crate::outcome::describe(&error);
+                self.failed_statement.get_or_insert_with(describe);
+            }
+            // `FATAL` and `PANIC` end the session.
+            Some(_) => self.lost = true,
+            None => {
+                let io = error.source().is_some_and(<dyn StdError>::is::<io::Error>);
+                self.lost |= io || error.is_closed();
+            }
         }
-        Ok(answer?)
+        error.into()
+    }
+}
+
+/// The rows of a query, as they arrive; see [`PhaseTx::query_raw`].
+pub struct Rows<'a> {
+    rows: RowIter<'a>,
+    traces: &'a mut Traces,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row, StatementError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next().transpose()?;
+        Some(row.map_err(|error| self.traces.note(error)))
+    }
+}
+
+impl fmt::Debug for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rows(..)")
     }
 }
 

@@ -189,7 +189,8 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         self
     }
 
-    /// Performs the pipeline, if the kill switch is ON and the plan is of this pipeline.
+    /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
+    /// transaction of its own. `Ok` means that every planned phase is committed.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// - [`Error::InDoubt`] if a phase is, whatever it answered;
     /// - otherwise the pipeline's own.
     ///
-    /// Whatever the error, the phases that came before the one it names are committed.
+    /// Whatever the error, the phases that came before the one it names are committed, and stay so.
     pub fn run<V, F>(self, pipeline: F) -> Result<V, Error>
     where
         P: SuppliedPlan,
@@ -214,7 +215,9 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         self.try_run(pipeline)
     }
 
-    /// As [`run`](LiveRunner::run), for pipelines with an error type of their own.
+    /// As [`run`](LiveRunner::run), for pipelines with an error type of their own, which takes up
+    /// the crate's by `From<phasegate::Error>`:
+    /// `.try_run(|run, on| -> Result<_, MyError> { .. })`.
     ///
     /// # Errors
     ///

@@ -65,15 +65,16 @@ impl<'run> LiveEngine<'run> {
             return Err(Error::from(doubt).into());
         }
         let value = answer?;
-        let (performed, missing) = self.plan.phases().split_at(self.performed);
+        let missing = &self.plan.phases()[self.performed..];
         if missing.is_empty() {
             Ok(value)
         } else {
-            let names = |phases: &[PlannedPhase]| {
-                phases.iter().map(|phase| phase.name().to_owned()).collect()
-            };
-            Err(Error::from(Incomplete::new(names(performed), names(missing))).into())
+            Err(Error::from(Incomplete::new(self.committed(), names(missing))).into())
         }
+    }
+
+    fn committed(&self) -> Vec<String> {
+        names(&self.plan.phases()[..self.performed])
     }
 
     /// The live phase, step by step. The order is part of the contract; see [`Step`].
@@ -118,6 +119,9 @@ impl<'run> LiveEngine<'run> {
             return Err(rolled_back(cause).into());
         }
         let output = answer.map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
+        if traces.lost {
+            return Err(rolled_back(RollbackCause::ConnectionLost).into());
+        }
         if traces.open_savepoints > 0 {
             return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
         }
@@ -258,6 +262,10 @@ impl<'run> LiveEngine<'run> {
     }
 }
 
+fn names(phases: &[PlannedPhase]) -> Vec<String> {
+    phases.iter().map(|phase| phase.name().to_owned()).collect()
+}
+
 /// What a close that was not answered with a commit means.
 fn close_failed(
     phase: &str,
@@ -330,7 +338,10 @@ impl sealed::Mode for Live {
             place: engine.performed + 1,
             of: Some(engine.plan.phases().len()),
         });
-        let done = engine.execute(&phase, worker, spec, given);
+        let done = match engine.execute(&phase, worker, spec, given) {
+            Err(Stop::RolledBack(rollback)) => Err(rollback.after(engine.committed()).into()),
+            done => done,
+        };
         let ending = match &done {
             Ok(_) => Ending::Performed,
             Err(Stop::Refused(_)) => Ending::Refused,

@@ -48,11 +48,12 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     /// Asks for the approval of gate `G`, and is the only place that gives one.
     ///
     /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
-    /// with this run's plan. In a dry run nothing is asked. `run.approval()?` infers the gate from
+    /// with this run: gate, plan, target, expiry. In a dry run nothing is asked. `run.approval()?` infers the gate from
     /// the phase that consumes the approval; `run.approval::<Sg1>()?` says it to whoever reads.
     ///
     /// It is for one phase: the plan's next one behind `G` at the moment of asking, which is the one
-    /// that the authority is asked about. So ask for it just before that phase.
+    /// that the authority is asked about. A gate that only a later phase is behind can be asked for
+    /// before the first phase is performed, so that a refusal comes while nothing has changed yet.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{ApprovalRequest, Attestation, Authority, Denied, Statement};
 
-/// An authority that says yes to everything, for a minute.
+/// Never outside a test: an authority that says yes to everything, for a minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApprovesEverything;
 
