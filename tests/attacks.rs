@@ -1,25 +1,21 @@
-//! Ways that were found round the engine, in safe code of a user's, and that are closed.
+//! Ways that were found round the transaction, in safe code of a user's, and that are closed.
 #![allow(clippy::unwrap_used)]
 
 mod pipeline;
 mod server;
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
-use phasegate::testing::{Calls, TripwireAdapter};
+use phasegate::testing::TripwireAdapter;
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, ConnectError, Connector, Denied,
-    DryRunner, Error, Execute, Failure, Invalid, PhaseSpec, PhaseTx, PostgresConnector, Prior,
-    Receipt, Refusal, Sg1, Simulate, Start, StatementError, Ungated,
+    ConnectError, Connector, Error, Failure, PostgresConnector, Receipt, Refusal, StatementError,
 };
 use pipeline::Draft;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls};
-use serde::{Deserialize, Serialize};
-use server::{Database, PIPELINE, all, database, does, drafting, drafting_plan, refusal};
+use server::{Database, all, database, does, drafting, drafting_plan, refusal};
 
 const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 
@@ -220,220 +216,6 @@ fn a_trigger_that_imitates_the_engines_own_error_is_a_rollback_and_no_doubt() {
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| Ok(tx.execute(INSERT, &[&"a"])?));
     assert!(cause(answer).contains("an impostor"));
     assert_eq!(database.items(), []);
-}
-
-/// Performs any phase, and records the spec that it was given.
-struct Shows<'a>(&'a Calls);
-
-macro_rules! shown {
-    ($spec:ty) => {
-        impl Simulate<$spec> for Shows<'_> {
-            fn simulate(&mut self, _: &$spec, _: Prior<'_, $spec>) -> Result<(), Failure> {
-                Ok(())
-            }
-        }
-
-        impl Execute<$spec> for Shows<'_> {
-            fn execute(
-                &mut self,
-                spec: &$spec,
-                _: Prior<'_, $spec>,
-                _: &mut PhaseTx<'_>,
-            ) -> Result<(), Failure> {
-                self.0.record(serde_json::to_string(spec)?);
-                Ok(())
-            }
-        }
-    };
-}
-
-/// Changes itself while it is checked.
-#[derive(Serialize, Deserialize)]
-struct Sneaky(RefCell<Vec<u32>>);
-
-impl PhaseSpec for Sneaky {
-    const NAME: &'static str = "sneaky";
-    type Gate = Ungated;
-    type After = Start;
-    type Output = ();
-
-    fn validate(&self) -> Result<(), Invalid> {
-        self.0.borrow_mut().push(666);
-        Ok(())
-    }
-}
-
-shown!(Sneaky);
-
-#[test]
-fn what_validation_does_to_a_spec_is_not_performed() {
-    let database = database();
-    let calls = Calls::new();
-    let sneaky = || Sneaky(RefCell::new(vec![1]));
-    let plan = DryRunner::new(PIPELINE)
-        .target(database.target.clone())
-        .simulator(Shows(&calls))
-        .run(|run, on| {
-            run.phase(sneaky()).perform(on, Ungated, Start)?;
-            Ok(())
-        })
-        .unwrap()
-        .plan;
-    database
-        .live_by(plan, Shows(&calls))
-        .run(|run, on| {
-            run.phase(sneaky()).perform(on, Ungated, Start)?;
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(calls.so_far(), ["[1]"]);
-}
-
-/// Is called after something that is not in its bytes.
-#[derive(Serialize, Deserialize)]
-struct Region {
-    #[serde(skip)]
-    name: String,
-}
-
-impl PhaseSpec for Region {
-    const NAME: &'static str = "close";
-    type Gate = Ungated;
-    type After = Start;
-    type Output = ();
-
-    fn instance(&self) -> Option<String> {
-        Some(self.name.clone())
-    }
-}
-
-shown!(Region);
-
-#[test]
-fn a_name_that_is_not_in_the_bytes_is_refused() {
-    let name = "EU".to_owned();
-    let refused = refusal(
-        DryRunner::new(PIPELINE)
-            .target(server::nowhere())
-            .simulator(Shows(&Calls::new()))
-            .run(|run, on| {
-                run.phase(Region { name }).perform(on, Ungated, Start)?;
-                Ok(())
-            }),
-    );
-    assert!(
-        matches!(&refused, Refusal::NameNotPlanned { phase, decoded, .. }
-            if phase == "close[EU]" && decoded == "close[]"),
-        "{refused}"
-    );
-}
-
-/// One of several jobs.
-#[derive(Serialize, Deserialize)]
-struct Job(u32);
-
-impl PhaseSpec for Job {
-    const NAME: &'static str = "job";
-    type Gate = Ungated;
-    type After = Start;
-    type Output = ();
-
-    fn instance(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-}
-
-/// Comes after one of them, and is behind a gate.
-#[derive(Serialize, Deserialize)]
-struct Purge(u32);
-
-impl PhaseSpec for Purge {
-    const NAME: &'static str = "purge";
-    type Gate = Sg1;
-    type After = Job;
-    type Output = ();
-
-    fn instance(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-}
-
-shown!(Job);
-shown!(Purge);
-
-/// The plan of two jobs, and of two purges after the first.
-fn purging(database: &Database, calls: &Calls) -> phasegate::Plan {
-    DryRunner::new(PIPELINE)
-        .target(database.target.clone())
-        .simulator(Shows(calls))
-        .run(|run, on| {
-            let first = run.phase(Job(0)).perform(on, Ungated, Start)?;
-            run.phase(Job(1)).perform(on, Ungated, Start)?;
-            let sg1 = run.approval::<Sg1>()?;
-            run.phase(Purge(0)).perform(on, sg1, &first)?;
-            let sg1 = run.approval::<Sg1>()?;
-            run.phase(Purge(1)).perform(on, sg1, &first)?;
-            Ok(())
-        })
-        .unwrap()
-        .plan
-}
-
-#[test]
-fn a_receipt_of_another_phase_of_the_same_type_is_refused() {
-    let database = database();
-    let calls = Calls::new();
-    let plan = purging(&database, &calls);
-    let refused = refusal(database.live_by(plan, Shows(&calls)).run(|run, on| {
-        run.phase(Job(0)).perform(on, Ungated, Start)?;
-        let second = run.phase(Job(1)).perform(on, Ungated, Start)?;
-        let sg1 = run.approval::<Sg1>()?;
-        run.phase(Purge(0)).perform(on, sg1, &second)?;
-        Ok(())
-    }));
-    assert!(
-        matches!(&refused, Refusal::OrderChanged { planned, presented, .. }
-            if planned == &["job[0]"] && presented == &["job[1]"]),
-        "{refused}"
-    );
-    assert_eq!(calls.count("2"), 0);
-}
-
-/// Approves the first purge, and nothing else.
-struct OnlyTheFirst;
-
-impl Authority for OnlyTheFirst {
-    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
-        if request.phase() == "purge[0]" {
-            phasegate::testing::ApprovesEverything.attest(request)
-        } else {
-            Err(Denied::new("not this one"))
-        }
-    }
-}
-
-#[test]
-fn an_approval_that_was_asked_for_one_phase_does_not_open_the_next() {
-    let database = database();
-    let calls = Calls::new();
-    let plan = purging(&database, &calls);
-    let live = database
-        .live_by(plan, Shows(&calls))
-        .authority(OnlyTheFirst);
-    let refused = refusal(live.run(|run, on| {
-        let first = run.phase(Job(0)).perform(on, Ungated, Start)?;
-        run.phase(Job(1)).perform(on, Ungated, Start)?;
-        let (one, another) = (run.approval::<Sg1>()?, run.approval::<Sg1>()?);
-        run.phase(Purge(0)).perform(on, one, &first)?;
-        run.phase(Purge(1)).perform(on, another, &first)?;
-        Ok(())
-    }));
-    assert!(
-        matches!(&refused, Refusal::Approval { reason: ApprovalRefusal::AnotherPhase { asked, .. }, .. }
-            if asked == "purge[0]"),
-        "{refused}"
-    );
-    assert_eq!(calls.so_far(), ["0", "1", "0"]);
 }
 
 const END_MYSELF: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
