@@ -146,8 +146,8 @@ impl<R: Requirement> fmt::Debug for Unapproved<R> {
 }
 
 /// Holding one proves that, in this run, the run's [`Authority`](crate::Authority) attested that
-/// `R` was approved for this very plan on this very target, and that the attestation had not
-/// expired.
+/// `R` was approved for this very plan on this very target, when it was asked about one phase of it,
+/// and that the attestation had not expired. It opens that phase and no other.
 ///
 /// Got from [`Run::approval`](crate::Run::approval), the only place that makes one. It is affine:
 /// performing a phase consumes it. It cannot leave its run, be cloned, compared or deserialized.

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::Brand;
-use super::dry::decoded;
+use super::decoded::decoded;
 use crate::approval::{ApprovalRequest, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate, Requirement};

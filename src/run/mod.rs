@@ -2,6 +2,7 @@
 
 mod attempt;
 mod brand;
+mod decoded;
 mod dry;
 mod live;
 mod live_engine;
