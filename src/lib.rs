@@ -2,10 +2,13 @@
 //!
 //! > A live phase that is not switched on, approved, planned and in order **does not compile**.
 //! > A live phase that fails **leaves nothing behind**, and says which row it was.
+//! > And the **database itself refuses a commit** that is not sealed, planned, in order, approved and
+//! > switched on, and refuses any other write of the runner's role to the tables under guard.
 //!
 //! What the compiler sees is that nothing live is performed without asking for the switch, the plan
 //! and the approval, nor before the phases that it comes after. Whether the switch *is* ON, the
-//! input *planned* and the approval *given* is asked at run time, before anything is touched.
+//! input *planned* and the approval *given* is asked at run time, before anything is touched, and
+//! once more by the database, inside the commit.
 //!
 //! A *phase* is one step of a data change; live, it is exactly one transaction. A *pipeline* is a
 //! plain function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a
@@ -52,6 +55,7 @@
 //! - [`LiveRunner::run`]: what a live run cannot be started without;
 //! - [`Run::approval`]: the only place where an [`Approved`] is made;
 //! - [`Attestation::assert_verified`]: what every authority comes down to;
+//! - [`Operator`]: who admits plans and approvals to the database, and turns its kill switch;
 //! - [`Step`]: the order in which the engine checks everything again;
 //! - [`PhaseTx`]: what an adapter is lent.
 //!
@@ -66,8 +70,9 @@
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
 //! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Target`], [`Digest`] |
-//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Incomplete`], [`Failure`] |
-//! | the database | [`Connector`], [`PostgresConnector`], [`PhaseTx`], [`PreparedStatement`] |
+//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
+//! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`Timeouts`] |
+//! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
 //! | doubles, with the feature `testing` | `testing` |
 //!
 //! # When it does not compile
@@ -92,9 +97,9 @@
 //! The types stop accidents and make intent greppable. They do not stop hostile code in the same
 //! process: safe Rust can forge any witness by a compiler bug (rust-lang/rust#25860). Neither the
 //! types nor the engine see an adapter or a simulator that starts a run of its own inside, or one
-//! that writes through another connection. The database does not yet refuse a commit that did not
-//! come through this crate, nor remember that a plan was performed; a commit interlock and a journal
-//! are what is built next. The crate's tests show each of the holes.
+//! that writes through another connection; the database's guard sees the latter, on the tables that it
+//! stands on. What the wall in the database leaves open is listed in the README. The crate's tests
+//! show each of the holes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod approval;
@@ -111,14 +116,20 @@ mod plan;
 mod postgres;
 mod run;
 mod sealed;
+mod secret;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 
 pub use crate::postgres::{
-    ConnectError, Connector, PhaseTx, PostgresConnector, PreparedStatement, Rows, Sql,
-    StatementError,
+    BrokenChain, ConnectError, Connection, Connector, Effects, Holder, Journal, JournalEntry,
+    JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector,
+    PreparedStatement, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff,
+    Warnings, protect, unprotect,
 };
+#[cfg(feature = "install")]
+#[cfg_attr(docsrs, doc(cfg(feature = "install")))]
+pub use crate::postgres::{InstallError, Installed, install};
 pub use approval::{ApprovalRequest, Attestation, Authority, Denied, Statement, UnsignedApprovals};
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};
@@ -132,15 +143,16 @@ pub use kill_switch::{
 pub use mode::{DryRun, Live, Mode};
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
-    ApprovalRefusal, Committed, Error, Failure, InDoubt, Incomplete, Invalid, Refusal, Rollback,
-    RollbackCause, Row,
+    ApprovalRefusal, Committed, Durability, Error, Failure, InDoubt, Incomplete, Invalid, Learnt,
+    Refusal, Rollback, RollbackCause, Row, Settled, StillInDoubt,
 };
 pub use perform::{Execute, Perform, Prior, Simulate};
 pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, Witness};
 pub use plan::{Plan, PlanError, PlannedPhase, Target};
 pub use run::{
     Attempt, DryRunner, LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan,
-    NoSimulator, NoTarget, Planned, Run, ToPerform, WithAdapter, WithSimulator,
+    NoSimulator, NoTarget, Planned, Run, Timeouts, ToPerform, Unsettled, WithAdapter,
+    WithSimulator,
 };
 
 /// The README's example, compiled and run.

@@ -32,6 +32,16 @@ pub enum Event<'a> {
         /// How many there are, if that is known.
         total: Option<u64>,
     },
+    /// A phase was rolled back for a reason that passes, and is about to be performed once more.
+    #[non_exhaustive]
+    TriesAgain {
+        /// The phase.
+        phase: &'a str,
+        /// Which try it will be, counted from 1.
+        attempt: u32,
+        /// What the server said: 40001, 40P01 or 55P03.
+        sqlstate: &'a str,
+    },
     /// A phase has ended.
     #[non_exhaustive]
     Ends {
@@ -49,11 +59,11 @@ pub enum Event<'a> {
 /// | [`SwitchOn`](Step::SwitchOn) | `Refusal::{SwitchOff, SwitchUnreadable}` |
 /// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
 /// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, Approval}` |
-/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, NotIdentified, SessionInTransaction, ActingRole, AnotherTarget, Standby}` |
-/// | [`Opened`](Step::Opened) | `Refusal::NotOpened` |
-/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, SwitchOff, SwitchUnreadable, SavepointLeftOpen, Output}` |
+/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, RoleTooPowerful}` |
+/// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, NotOpened}` |
+/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, SavepointLeftOpen, Output}` |
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
-/// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, CommitRefused}`, or in doubt |
+/// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
 ///
 /// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,9 +76,10 @@ pub enum Step {
     /// It is the next phase of the plan, with the gates and the input that were approved, and its
     /// approvals hold.
     AsPlanned,
-    /// There is a session, and it leads to the database of the plan.
+    /// There is a session, and it leads to the database of the plan, by a role that may perform
+    /// phases and cannot get round the interlock.
     Connected,
-    /// The transaction is open.
+    /// The transaction is open, and the phase in it: admitted, in order, approved, switched on.
     Opened,
     /// The adapter, or the simulator, is done.
     Performed,
@@ -84,6 +95,8 @@ pub enum Step {
 pub enum Ending {
     /// It was performed; live, it is committed.
     Performed,
+    /// It had been committed before, by an earlier run of the same plan or by another one.
+    AlreadyCommitted,
     /// A check said no, and nothing was touched.
     Refused,
     /// It failed, and nothing of it remains.

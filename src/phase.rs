@@ -9,7 +9,7 @@ use crate::gate::Requirement;
 use crate::mode::{DryRun, Live, Mode};
 use crate::outcome::{Error, Invalid};
 use crate::perform::Perform;
-use crate::run::{Brand, Run};
+use crate::run::{Brand, Run, Timeouts};
 use crate::sealed;
 
 /// What a phase is, apart from how it is performed.
@@ -74,6 +74,11 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     fn instance(&self) -> Option<String> {
         None
     }
+
+    /// How long this phase may take, where the run's own timeouts do not fit it.
+    fn timeouts(&self, of_the_run: Timeouts) -> Timeouts {
+        of_the_run
+    }
 }
 
 pub(crate) fn full_name<S: PhaseSpec>(spec: &S) -> String {
@@ -107,7 +112,7 @@ pub trait After: sealed::After + 'static {
     type Receipts<'r, 'run: 'r, M: Mode>: Copy;
 
     /// What the phases before left: references to their outputs.
-    type Outputs<'r>;
+    type Outputs<'r>: Copy;
 }
 
 /// Nothing comes before this phase. Both the type (`type After = Start;`) and the value that stands

@@ -9,12 +9,15 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, Digest, Error, LiveRunner,
-    Refusal, Sg1, Sg2, Start, Statement, Target, Ungated, UnsignedApprovals,
+    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Connector, Denied, Digest, Error,
+    LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, Start, Statement, Target, Ungated,
+    UnsignedApprovals,
 };
 
 use pipeline::{Adapter, Check, Draft, Enact, pipeline};
-use server::{PIPELINE, all, database, drafting, drafting_plan, nowhere, plan_for, refusal};
+use server::{
+    Database, PIPELINE, all, database, drafting, drafting_plan, nowhere, plan_for, refusal,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -38,7 +41,7 @@ fn reason(authority: impl Authority) -> ApprovalRefusal {
         .plan(plan_for(&nowhere(), &draft))
         .kill_switch(ScriptedSwitch::always_on())
         .authority(authority)
-        .connector(TripwireConnector)
+        .connector(Nowhere)
         .adapter(TripwireAdapter)
         .run(|run, on| {
             let given = run.approval::<Sg1>();
@@ -58,6 +61,10 @@ fn reason(authority: impl Authority) -> ApprovalRefusal {
         other => panic!("refused for another reason: {other}"),
     }
 }
+
+/// Whether the phase has spent the approval already cannot be asked: that means no.
+struct Nowhere;
+impl Connector for Nowhere {}
 
 #[test]
 fn what_nobody_approved_is_refused() {
@@ -126,7 +133,7 @@ fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
         .plan(drafting_plan(&nowhere(), &draft))
         .kill_switch(ScriptedSwitch::always_on())
         .authority(brief)
-        .connector(TripwireConnector)
+        .connector(Nowhere)
         .adapter(TripwireAdapter)
         .run(|run, on| {
             let sg1 = run.approval::<Sg1>()?;
@@ -156,7 +163,7 @@ fn a_gate_that_no_further_phase_has_is_refused_and_the_authority_is_not_asked() 
         .plan(drafting_plan(&nowhere(), &draft))
         .kill_switch(ScriptedSwitch::always_on())
         .authority(Recorder::new(ApprovesEverything, &calls))
-        .connector(TripwireConnector)
+        .connector(Nowhere)
         .adapter(TripwireAdapter)
         .run(|run, _| run.approval::<Sg2>().map(drop));
     let refusal = refusal(answer);
@@ -198,6 +205,35 @@ fn the_gate_of_a_phase_that_is_done_is_not_needed_any_more() {
     );
 }
 
+/// Has an operator admit the plan, and what was approved.
+fn admit(database: &Database, plan: &Plan, approvals: &UnsignedApprovals) {
+    let mut operator = database.operator();
+    operator.admit_plan(plan).expect("the plan");
+    for approval in approvals.attestations() {
+        operator.admit_approval(approval).expect("the approval");
+    }
+}
+
+#[test]
+fn an_approval_that_was_not_admitted_is_refused_by_the_database() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let mut approvals = UnsignedApprovals::new();
+    approvals.approve::<Sg1>(&plan, "ada", "told nobody", HOUR);
+    let answer = database
+        .live_by(plan, Adapter)
+        .authority(approvals)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let refusal = refusal(answer);
+    let Refusal::Approval { gate, reason, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(gate, "SG_1");
+    assert!(matches!(reason, ApprovalRefusal::NotAdmitted), "{reason}");
+    assert_eq!(database.items(), []);
+}
+
 #[test]
 fn each_phase_asks_for_its_own_approval_and_the_authority_hears_for_which() {
     let database = database();
@@ -224,6 +260,7 @@ fn a_second_gate_that_is_not_approved_stops_the_run_there_and_what_came_before_i
     let plan = database.plan(&draft);
     let mut approvals = UnsignedApprovals::new();
     approvals.approve::<Sg1>(&plan, "ada", "the first gate only", HOUR);
+    admit(&database, &plan, &approvals);
     let calls = Calls::new();
     let answer = database
         .live_by(plan, Recorder::new(Adapter, &calls))

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{BufMut, BytesMut};
 use phasegate::testing::TripwireAdapter;
 use phasegate::{
-    ConnectError, Connector, Error, Failure, PostgresConnector, Receipt, Refusal, StatementError,
+    ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, StatementError,
 };
 use pipeline::Draft;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Config, NoTls};
+use postgres::{Config, NoTls};
 use server::{Database, all, database, does, drafting, drafting_plan, refusal};
 
 const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
@@ -116,8 +116,9 @@ fn copy_is_not_sent() {
 fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
     let database = database();
     database.at_commit("RAISE WARNING 'watch out'");
-    let mut config = database.runner.config();
-    config.notice_callback(|_| panic!("a callback of the driver"));
+    let connector = database
+        .connector()
+        .on_notice(|_| panic!("a callback of the driver"));
     let draft = Draft::of(&["a"]);
     let tries = AtomicUsize::new(0);
     let answer = database
@@ -128,7 +129,7 @@ fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
                 Ok(tx.execute(INSERT, &[&name])?)
             }),
         )
-        .connector(PostgresConnector::no_tls(config))
+        .connector(connector)
         .run(|run, on| {
             let attempt = |run: &mut _| drafting(run, on, &draft).map(Receipt::into_output);
             let panicked = catch_unwind(AssertUnwindSafe(|| attempt(run)));
@@ -166,10 +167,10 @@ fn a_panic_inside_a_savepoint_that_the_adapter_catches_rolls_the_phase_back() {
 struct Prepared(Config, &'static str);
 
 impl Connector for Prepared {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         let mut client = self.0.connect(NoTls)?;
         client.batch_execute(self.1)?;
-        Ok(client)
+        Ok(client.into())
     }
 }
 
@@ -187,6 +188,7 @@ fn refused_session(database: &Database, before: &'static str) -> Refusal {
 #[test]
 fn a_session_that_is_in_a_transaction_already_is_refused() {
     let database = database();
+    database.sql("SELECT phasegate.unprotect('item')");
     for before in ["BEGIN", "BEGIN; INSERT INTO item VALUES ('early', 'draft')"] {
         let refused = refused_session(&database, before);
         assert!(

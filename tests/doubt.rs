@@ -4,18 +4,47 @@ mod pipeline;
 mod server;
 
 use std::error::Error as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use phasegate::{
-    Attempt, Error, Failure, InDoubt, PhaseTx, PostgresConnector, Receipt, Refusal, Start,
+    Attempt, Durability, Error, Failure, InDoubt, Learnt, Live, Mode, PhaseTx, PostgresConnector,
+    Receipt, Refusal, Rollback, RollbackCause, Settled, Sg1, Sg2, Start, Timeouts, Ungated,
 };
 use postgres::error::SqlState;
 
-use pipeline::{Draft, pipeline};
+use pipeline::{Check, Draft, Enact, Publish, pipeline};
 use server::proxy::{Proxy, Verdict};
-use server::{Database, all, database, does, doubt, drafting, drafting_plan, refusal};
+use server::{Database, all, database, does, doubt, drafting, drafting_plan, refusal, rollback};
 
 const INSERT: &str = "INSERT INTO item VALUES ('a', 'draft')";
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Hands a doubt on at once.
+const UNSETTLED: Timeouts = Timeouts::DEFAULT.settle(Duration::ZERO);
+
+/// What is lost of the first close.
+#[derive(Clone, Copy)]
+enum Fault {
+    Question,
+    Answer,
+}
+
+/// A proxy that loses `fault` of the first close, and nothing of the later ones.
+fn closing(database: &Database, fault: Fault) -> Proxy {
+    let closes = AtomicUsize::new(0);
+    Proxy::new(&database.runner.config(), move |sql| {
+        if !sql.contains("; COMMIT") || closes.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Verdict::Pass;
+        }
+        match fault {
+            Fault::Question => Verdict::Cut,
+            Fault::Answer => Verdict::CutAnswer,
+        }
+    })
+}
 
 /// Who performs a phase, as the server itself says: xid, backend, its start, timeline.
 type Evidence = (String, i32, String, String);
@@ -23,7 +52,7 @@ type Evidence = (String, i32, String, String);
 fn evidence(tx: &mut PhaseTx<'_>) -> Result<Evidence, Failure> {
     let row = tx.query_one(
         "SELECT pg_current_xact_id()::text, pg_backend_pid(), \
-           (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
+           (SELECT to_json(backend_start) #>> '{}' FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
            left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)",
         &[],
     )?;
@@ -55,6 +84,7 @@ fn doubted(database: &Database, at_close: fn() -> Verdict) -> InDoubt {
     let answer = database
         .live_by(drafting_plan(&database.target, &draft), writes)
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .timeouts(UNSETTLED)
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     let doubt = doubt(answer);
     let (xid, pid, start, timeline) = seen.expect("the adapter was entered");
@@ -69,9 +99,24 @@ fn doubted(database: &Database, at_close: fn() -> Verdict) -> InDoubt {
     doubt
 }
 
-/// What the doubt says settles it.
-fn settled(database: &Database, doubt: &InDoubt) -> String {
-    database.ask(&format!("SELECT pg_xact_status('{}')", doubt.xid()))
+/// Settles the doubt, twice, and answers `committed` or `rolled back`.
+fn settled(database: &Database, doubt: &InDoubt) -> &'static str {
+    let settle = || {
+        doubt
+            .settle(database.connector(), PATIENCE)
+            .expect("a server")
+    };
+    let settled = settle();
+    assert_eq!(settle(), settled, "it is final");
+    match settled {
+        Settled::Committed(committed) => {
+            assert_eq!(committed.xid(), doubt.xid());
+            assert_eq!(committed.nonce(), doubt.nonce());
+            assert_eq!(committed.learnt(), Learnt::Settled);
+            "committed"
+        }
+        Settled::RolledBack => "rolled back",
+    }
 }
 
 #[test]
@@ -86,7 +131,7 @@ fn a_commit_whose_answer_was_lost_is_in_doubt_and_was_committed() {
 fn a_commit_that_did_not_arrive_is_in_doubt_and_was_not_committed() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Cut);
-    assert_eq!(settled(&database, &doubt), "aborted");
+    assert_eq!(settled(&database, &doubt), "rolled back");
     assert_eq!(database.items(), []);
 }
 
@@ -112,8 +157,8 @@ fn the_message_says_what_not_to_do_and_what_to_ask() {
     for part in [
         "phase `draft` is IN DOUBT",
         "Do not repeat it",
-        &format!("SELECT pg_xact_status('{}')", doubt.xid()),
-        &doubt.backend_pid().to_string(),
+        "`InDoubt::settle`",
+        doubt.nonce(),
         database.target.database(),
     ] {
         assert!(said.contains(part), "{part}: {said}");
@@ -138,11 +183,16 @@ fn a_session_that_is_ended_in_the_middle_of_the_close_is_in_doubt() {
             });
             database.ask::<bool>(&format!("SELECT pg_terminate_backend(pid) {waiting}"))
         });
-        database.draft_by(&Draft::of(&["a"]), |_, tx| Ok(tx.execute(INSERT, &[])?))
+        let draft = Draft::of(&["a"]);
+        let writes = does(|_, tx| Ok(tx.execute(INSERT, &[])?));
+        database
+            .live_by(drafting_plan(&database.target, &draft), writes)
+            .timeouts(UNSETTLED)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
     });
     let doubt = doubt(answer);
     database.is_left_clean();
-    assert_eq!(settled(&database, &doubt), "aborted");
+    assert_eq!(settled(&database, &doubt), "rolled back");
     assert_eq!(database.items(), []);
 }
 
@@ -161,6 +211,7 @@ fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipe
     let answer = database
         .live(plan)
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .timeouts(UNSETTLED)
         .run(|run, on| {
             let dropped = pipeline(run, on, draft.clone());
             assert!(matches!(dropped, Err(Error::InDoubt(_))), "{dropped:?}");
@@ -198,6 +249,7 @@ fn a_doubt_outranks_the_pipelines_own_error() {
     let answer = database
         .live(database.plan(&draft))
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .timeouts(UNSETTLED)
         .run(|run, on| -> Result<(), Error> {
             let first = drafting(run, on, &draft).map(Receipt::into_output);
             assert!(matches!(first, Err(Error::InDoubt(_))), "{first:?}");
@@ -206,11 +258,72 @@ fn a_doubt_outranks_the_pipelines_own_error() {
     assert_eq!(doubt(answer).phase(), "draft");
 }
 
+#[test]
+fn a_commit_whose_answer_was_lost_is_settled_by_the_run_itself() {
+    for (at_close, committed) in [(Fault::Answer, true), (Fault::Question, false)] {
+        let database = database();
+        let draft = Draft::of(&["a"]);
+        let proxy = closing(&database, at_close);
+        let answer = database
+            .live(drafting_plan(&database.target, &draft))
+            .connector(PostgresConnector::no_tls(proxy.config.clone()))
+            .run(|run, on| {
+                let receipt = drafting(run, on, &draft)?;
+                assert_eq!(receipt.committed().learnt(), Learnt::Settled);
+                assert_eq!(*receipt.committed().durability(), Durability::Unknown);
+                Ok(receipt.into_output())
+            });
+        if committed {
+            assert_eq!(answer.unwrap(), 1);
+            assert_eq!(database.items(), all(&["a"], "draft"));
+        } else {
+            let rollback = rollback(answer);
+            let settled = matches!(rollback.cause(), RollbackCause::NotCommitted { .. });
+            assert!(settled, "{rollback}");
+            assert_eq!(database.items(), []);
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_on_when_it_has_settled_its_doubt() {
+    for (at_close, committed) in [(Fault::Answer, true), (Fault::Question, false)] {
+        let database = database();
+        let draft = Draft::of(&["a"]);
+        let proxy = closing(&database, at_close);
+        let plan = database.plan(&draft);
+        let answer = database
+            .live(plan)
+            .connector(PostgresConnector::no_tls(proxy.config.clone()))
+            .timeouts(UNSETTLED)
+            .run(|run, on| {
+                let sg1 = run.approval()?;
+                let Attempt::InDoubt(unsettled) = run.phase(draft.clone()).attempt(on, sg1, Start)
+                else {
+                    panic!("not in doubt");
+                };
+                let drafted = match run.settle(unsettled, PATIENCE) {
+                    Attempt::Performed(receipt) if committed => receipt,
+                    Attempt::RolledBack { phase, .. } if !committed => run.perform(phase)?,
+                    other => panic!("{other:?}"),
+                };
+                let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
+                let sg2 = run.approval()?;
+                let enacted = run.phase(Enact).perform(on, sg2, &checked)?;
+                let both = Live::and::<Sg1, Sg2>(run.approval()?, run.approval()?);
+                run.phase(Publish).perform(on, both, (&drafted, &enacted))?;
+                Ok(())
+            });
+        answer.unwrap();
+        assert_eq!(database.items(), all(&["a"], "published"));
+    }
+}
+
 /// What stands in the adapter's statement, and what a pooler that has its own mind makes of it.
 const HARMLESS: &str = "SELECT 'harmless'";
 
 /// Performs `Draft` through a proxy that ends the transaction from within by `ending`.
-fn ended_from_within(database: &Database, ending: &'static str) -> InDoubt {
+fn ended_from_within(database: &Database, ending: &'static str) -> Rollback {
     let draft = Draft::of(&["a"]);
     let proxy = Proxy::new(&database.runner.config(), move |_| {
         Verdict::Replace(HARMLESS, ending)
@@ -224,29 +337,26 @@ fn ended_from_within(database: &Database, ending: &'static str) -> InDoubt {
         .live_by(drafting_plan(&database.target, &draft), writes)
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-    let doubt = doubt(answer);
-    assert!(
-        doubt
-            .to_string()
-            .contains("ended from within before the close"),
-        "{doubt}"
-    );
+    let rollback = rollback(answer);
     database.is_left_clean();
-    doubt
+    assert_eq!(database.items(), [], "{ending}");
+    rollback
 }
 
 #[test]
-fn a_transaction_that_was_ended_from_within_is_in_doubt_and_not_a_success() {
-    for (ending, status) in [
-        ("COMMIT", "committed"),
-        ("COMMIT AND CHAIN", "committed"),
-        ("ROLLBACK", "aborted"),
-        ("ROLLBACK AND CHAIN", "aborted"),
-    ] {
-        let database = database();
-        let doubt = ended_from_within(&database, ending);
-        assert_eq!(settled(&database, &doubt), status, "{ending}");
-        let there = usize::from(status == "committed");
-        assert_eq!(database.items().len(), there, "{ending}");
+fn a_commit_that_is_smuggled_in_is_refused_by_the_interlock() {
+    for ending in ["COMMIT", "COMMIT AND CHAIN"] {
+        let rollback = ended_from_within(&database(), ending);
+        let sqlstate = rollback.failure().and_then(Failure::sqlstate);
+        assert_eq!(sqlstate.map(SqlState::code), Some("ZG001"), "{rollback}");
+    }
+}
+
+#[test]
+fn a_rollback_that_is_smuggled_in_leaves_nothing_to_be_sealed() {
+    for ending in ["ROLLBACK", "ROLLBACK AND CHAIN"] {
+        let rollback = ended_from_within(&database(), ending);
+        let ended = matches!(rollback.cause(), RollbackCause::EndedFromWithin(_));
+        assert!(ended, "{rollback}");
     }
 }

@@ -273,7 +273,7 @@ fn a_simulator_can_drive_a_live_run_that_it_was_lent() {
 
     struct Unreachable<'a>(&'a mut bool);
     impl Connector for Unreachable<'_> {
-        fn connect(&mut self) -> Result<postgres::Client, phasegate::ConnectError> {
+        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
             *self.0 = true;
             Err(phasegate::ConnectError::new("as far as it got"))
         }

@@ -177,6 +177,7 @@ fn approved_for<G: phasegate::Gate>(missing: &str) -> (Refusal, Vec<String>) {
     let plan = town.plan(&document);
     let mut approvals = UnsignedApprovals::new();
     approvals.approve::<G>(&plan, "ada", "one of two", Duration::from_hours(1));
+    town.admit(&approvals);
     let answer = live(
         plan,
         &document,

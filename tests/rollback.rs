@@ -266,6 +266,7 @@ fn a_statement_that_failed_and_whose_error_was_dropped_is_no_success() {
 #[test]
 fn the_bare_driver_would_have_called_that_a_success() {
     let database = database();
+    database.sql("SELECT phasegate.unprotect('item')");
     let mut client = database.runner.config().connect(NoTls).unwrap();
     let mut tx = client.transaction().unwrap();
     tx.execute(INSERT, &[&"a"]).unwrap();

@@ -6,10 +6,11 @@ mod traced;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireConnector};
 use phasegate::{
-    Authority, ConnectError, Connector, DryRunner, Gate, PostgresConnector, Refusal, RollbackCause,
-    Sg1, Sg2,
+    Authority, ConnectError, Connection, Connector, DryRunner, Gate, PostgresConnector, Refusal,
+    RollbackCause, Sg1, Sg2, SwitchedOff,
 };
-use postgres::{Client, NoTls};
+use postgres::NoTls;
+use std::time::Duration;
 
 use server::proxy::{Proxy, Verdict};
 use server::{Database, PIPELINE, database, nowhere, refusal, rollback};
@@ -97,11 +98,13 @@ fn a_spec_that_was_not_planned_stops_before_connecting() {
     stopped_after("passed Valid", "Refused", &calls);
 }
 
+const BOUND: Duration = Duration::from_secs(10);
+
 /// Leads nowhere, and says so.
 struct Unreachable;
 
 impl Connector for Unreachable {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         Err(ConnectError::new("there is no road"))
     }
 }
@@ -123,30 +126,26 @@ fn a_connector_that_fails_stops_there() {
 struct Ended<'a>(&'a Database);
 
 impl Connector for Ended<'_> {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         let mut client = self.0.runner.config().connect(NoTls)?;
         let _ = client.execute("SELECT pg_terminate_backend(pg_backend_pid())", &[]);
-        Ok(client)
+        Ok(client.into())
     }
 }
 
 #[test]
-fn a_server_that_does_not_say_who_it_is_stops_before_a_transaction_is_opened() {
+fn a_session_that_has_ended_stops_before_a_phase_is_opened() {
     let (database, plan) = ready();
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, Ended(&database));
     let refusal = refusal(answer);
-    assert!(
-        matches!(refusal, Refusal::NotIdentified { .. }),
-        "{refusal}"
-    );
+    assert!(matches!(refusal, Refusal::NotOpened { .. }), "{refusal}");
     stopped_after("connect", "Refused", &calls);
 }
 
 #[test]
-fn another_target_stops_before_a_transaction_is_opened() {
+fn another_target_stops_before_a_phase_is_opened() {
     let (database, _) = ready();
-    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
-    let connector = PostgresConnector::no_tls(proxy.config.clone());
+    let connector = database.connector();
     let plan = plan(&nowhere(), &TRACED);
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
     let refusal = refusal(answer);
@@ -155,8 +154,11 @@ fn another_target_stops_before_a_transaction_is_opened() {
         "{refusal}"
     );
     stopped_after("connect", "Refused", &calls);
-    assert_eq!(proxy.messages.count("BEGIN"), 0);
     database.is_left_clean();
+    assert_eq!(
+        database.ask::<i64>("SELECT count(*) FROM phasegate.attempt"),
+        0
+    );
 }
 
 #[test]
@@ -169,8 +171,25 @@ fn a_server_that_opens_no_transaction_stops_before_the_adapter_is_entered() {
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
     let refusal = refusal(answer);
     assert!(matches!(refusal, Refusal::NotOpened { .. }), "{refusal}");
-    stopped_after("passed Connected", "Refused", &calls);
+    stopped_after("connect", "Refused", &calls);
     database.is_left_clean();
+}
+
+#[test]
+fn a_lease_that_is_off_stops_before_the_adapter_is_entered() {
+    let (database, plan) = ready();
+    let off = database.operator().switch_off("a test", BOUND);
+    assert_eq!(off.unwrap(), SwitchedOff::Drained);
+    let (answer, calls) = live(
+        plan,
+        &TRACED,
+        on(),
+        ApprovesEverything,
+        database.connector(),
+    );
+    let refusal = refusal(answer);
+    assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+    stopped_after("passed Connected", "Refused", &calls);
 }
 
 #[test]
@@ -179,6 +198,7 @@ fn an_adapter_that_fails_stops_before_the_switch_is_read_again() {
         let database = database();
         let spec = Traced { output, ..TRACED };
         let plan = plan(&database.target, &spec);
+        database.admit(&plan);
         let (answer, calls) = live(plan, &spec, on(), ApprovesEverything, database.connector());
         let rollback = rollback(answer);
         match rollback.cause() {
@@ -219,6 +239,7 @@ fn a_commit_that_the_server_refuses_is_the_last_step_and_is_not_passed() {
         ..TRACED
     };
     let plan = plan(&database.target, &spec);
+    database.admit(&plan);
     let (answer, mut calls) = live(plan, &spec, on(), ApprovesEverything, database.connector());
     let rollback = rollback(answer);
     assert!(

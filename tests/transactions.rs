@@ -60,10 +60,7 @@ fn the_opening_is_one_message_and_so_is_the_close_with_its_commit() {
         .collect();
     assert_eq!((begin, commits.len()), (1, 1), "{messages:?}");
     let close = commits[0];
-    assert!(
-        close.starts_with("SET CONSTRAINTS ALL IMMEDIATE; "),
-        "{close}"
-    );
+    assert!(close.starts_with("SELECT phasegate.seal("), "{close}");
     assert!(close.ends_with("; COMMIT"), "{close}");
     assert_eq!(proxy.messages.count("ROLLBACK"), 0);
     assert_eq!(messages.last(), Some(commits[0]));
@@ -132,8 +129,8 @@ struct Litters(Vec<i32>);
 
 impl phasegate::Execute<Draft> for Litters {
     fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        tx.execute("SET application_name = 'litter'", &[])?;
-        tx.execute("CREATE TEMP TABLE litter ()", &[])?;
+        tx.execute("SET lock_timeout = '17s'", &[])?;
+        tx.execute("LISTEN litter", &[])?;
         tx.execute("SELECT pg_advisory_lock(4711)", &[])?;
         self.0
             .push(tx.query_one("SELECT pg_backend_pid()", &[])?.try_get(0)?);
@@ -144,12 +141,13 @@ impl phasegate::Execute<Draft> for Litters {
 impl phasegate::Execute<Check> for Litters {
     fn execute(&mut self, _: &Check, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let row = tx.query_one(
-            "SELECT pg_backend_pid(), current_setting('application_name'), pg_my_temp_schema() = 0, \
+            "SELECT pg_backend_pid(), current_setting('lock_timeout'), \
+               NOT EXISTS (SELECT FROM pg_listening_channels()), \
                (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())",
             &[],
         )?;
         let found: (String, bool, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        assert_eq!(found, (String::new(), true, 0));
+        assert_eq!(found, ("10s".to_owned(), true, 0));
         self.0.push(row.try_get(0)?);
         Ok(1)
     }
@@ -170,8 +168,6 @@ fn what_one_phase_leaves_in_its_session_does_not_reach_the_next() {
         Ok(())
     }
     let database = database();
-    let (name, runner) = (database.target.database(), database.runner.name());
-    database.sql(&format!("GRANT TEMP ON DATABASE {name} TO {runner}"));
     let draft = Draft::of(&["a"]);
     let dry = phasegate::DryRunner::new(PIPELINE)
         .target(database.target.clone())

@@ -1,14 +1,16 @@
 //! The pipeline that phasegate was made for, from a Markdown document to enacted information units.
 //!
 //! `cargo run --example iu_cutter` finds or starts a PostgreSQL of its own, and shows: a dry run
-//! and its plan; what is refused; the live run; and a document that the server refuses at one unit,
-//! of which nothing remains. It exits with 1 if any of this does not hold.
+//! and its plan; what is refused; the live run; a document that the server refuses at one unit, of
+//! which nothing remains; the kill switch turned off in mid-phase; and a commit whose answer is lost,
+//! which is settled. It exits with 1 if any of this does not hold.
 
 #![allow(unreachable_pub, clippy::print_stdout)] // a program: nobody links it, and it prints
 
 mod demonstration;
 mod document;
 mod install;
+mod lossy;
 mod markdown;
 mod phases;
 mod register;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// Cuts a Markdown document into information units and enacts them in PostgreSQL: dry, refused,
-/// live, and rolled back.
+/// live, rolled back, stopped, and settled.
 #[derive(Debug, Parser)]
 #[command(
     name = "iu_cutter",

@@ -160,6 +160,9 @@ fn line(phase: &str, ending: Ending, rows: usize, millis: u128) {
     };
     match ending {
         Ending::Performed => held(&format!("{phase:<16} committed  {rows}{millis} ms")),
+        Ending::AlreadyCommitted => held(&format!(
+            "{phase:<16} committed before, not performed again"
+        )),
         // The refusal itself is shown.
         Ending::Refused => {}
         Ending::RolledBack => {

@@ -1,7 +1,7 @@
 //! The database of the demonstration: made for it, and gone after it.
 
-use phasegate::Target;
 use phasegate::testing::{ScratchDatabase, ScratchRole, TestPostgres};
+use phasegate::{Operator, Plan, Target, UnsignedApprovals, protect};
 use postgres::{Client, Config, NoTls};
 
 use crate::install;
@@ -11,27 +11,40 @@ pub struct Town {
     database: ScratchDatabase,
     runner: ScratchRole,
     admin: Client,
+    /// The session of somebody who may admit plans and turn the database's kill switch.
+    pub operator: Operator,
     pub target: Target,
     // Last, so that the database is dropped before its server goes.
     server: TestPostgres,
 }
 
 impl Town {
-    /// Finds or starts a server, creates the database and installs the register.
+    /// Finds or starts a server, creates the database, installs the wall and the register, and puts
+    /// the register's tables under guard.
     pub fn found() -> Result<Self, Box<dyn std::error::Error>> {
         let server = TestPostgres::find_or_start()?;
         let database = server.create_database()?;
-        let runner = database.create_role("iu_runner")?;
+        let operator = database.install()?;
+        let runner = database.create_runner("iu_runner")?;
         let mut admin = database.admin().connect(NoTls)?;
         install::install(&mut admin, runner.name())?;
+        for table in ["iu.unit", "iu.lifecycle_log"] {
+            protect(&mut admin, table)?;
+        }
         let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
         Ok(Town {
             database,
             runner,
             admin,
+            operator,
             target,
             server,
         })
+    }
+
+    /// The session of the administrator, who may read the journal too.
+    pub fn admin(&mut self) -> &mut Client {
+        &mut self.admin
     }
 
     /// What to call the server and the database.
@@ -40,6 +53,20 @@ impl Town {
             self.server.source().to_string(),
             self.database.name().to_owned(),
         )
+    }
+
+    /// What an operator does who has verified the approvals: without it, the database performs
+    /// nothing of the plan.
+    pub fn admit(
+        &mut self,
+        plan: &Plan,
+        approvals: &UnsignedApprovals,
+    ) -> Result<(), phasegate::OperatorError> {
+        self.operator.admit_plan(plan)?;
+        for approval in approvals.attestations() {
+            self.operator.admit_approval(approval)?;
+        }
+        Ok(())
     }
 
     /// How the role that runs phases connects: no superuser, no CREATE, no TEMP, no table of its

@@ -59,7 +59,8 @@ pub struct Statement {
     pub target: Target,
     /// From when on the approval means nothing.
     pub expires: SystemTime,
-    /// What makes this approval this one, among all that say the same.
+    /// What makes this approval this one, among all that say the same. It is what the database admits
+    /// and spends.
     pub nonce: String,
     /// For people.
     pub comment: String,
@@ -68,8 +69,9 @@ pub struct Statement {
 /// What an authority attests: that this approver made this statement.
 ///
 /// The engine compares gate, plan, target and expiry with the run before it makes a witness of it;
-/// an attestation by itself opens nothing. The nonce and the comment are not compared: nothing
-/// refuses yet an approval that another run has used.
+/// an attestation by itself opens nothing. The database compares once more: an operator has
+/// [admitted](crate::Operator::admit_approval) it under its nonce, it is for that gate of that plan, it
+/// has not expired by the server's clock, and it is spent in the transaction of the phase that it allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
     statement: Statement,

@@ -6,7 +6,8 @@ use crate::plan::Plan;
 
 /// Approvals that were given inside this process, and that **nobody signed**.
 ///
-/// It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
+/// The operator of the database [admits](crate::Operator::admit_approval) each of them before it can
+/// be spent. It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
 /// tests, and where something else has verified the approver already.
 ///
 /// ```
@@ -19,10 +20,9 @@ use crate::plan::Plan;
 ///     approvals
 /// }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct UnsignedApprovals {
     given: Vec<Attestation>,
-    serial: u64,
 }
 
 impl UnsignedApprovals {
@@ -43,19 +43,26 @@ impl UnsignedApprovals {
         comment: &str,
         lifetime: Duration,
     ) -> &mut Self {
-        self.serial += 1;
         let now = SystemTime::now();
         let statement = Statement {
             gate: G::NAME.to_owned(),
             plan: plan.digest(),
             target: plan.target().clone(),
             expires: now.checked_add(lifetime).unwrap_or(now),
-            nonce: format!("unsigned-{}", self.serial),
+            nonce: format!("unsigned-{}", crate::secret::unique()),
             comment: comment.to_owned(),
         };
         self.given
             .push(Attestation::assert_verified(statement, approver));
         self
+    }
+}
+
+impl UnsignedApprovals {
+    /// What was approved so far, for an operator to admit.
+    #[must_use]
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.given
     }
 }
 

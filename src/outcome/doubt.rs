@@ -1,86 +1,92 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Foreign;
+use super::{Committed, Foreign};
 use crate::plan::Target;
-
-/// The transaction of a phase that was committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
-    pub(crate) target: Target,
-    pub(crate) transaction: Transaction,
-}
-
-impl Committed {
-    /// The database that it was committed in.
-    #[must_use]
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The server's 64-bit transaction id, as `pg_current_xact_id()` prints it.
-    #[must_use]
-    pub fn xid(&self) -> &str {
-        &self.transaction.xid
-    }
-
-    /// The timeline that the server was on, as eight hexadecimal digits: it changes when a standby
-    /// is promoted, and transaction ids mean something on one timeline only.
-    #[must_use]
-    pub fn timeline(&self) -> &str {
-        &self.transaction.timeline
-    }
-}
-
-/// What identifies a transaction to the server, taken when it was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Transaction {
-    pub(crate) xid: String,
-    pub(crate) timeline: String,
-    pub(crate) backend_pid: i32,
-    pub(crate) backend_start: String,
-}
+use crate::postgres::{Connector, Fate, settle};
 
 /// Whether a phase was committed is not known.
 ///
-/// The close was sent, and no usable answer came. The run refuses further phases, and its result is
-/// this value whatever the pipeline answers.
-///
-/// What is known of the transaction is here, so that it can be asked about: on the same
-/// [`target`](InDoubt::target) and [`timeline`](InDoubt::timeline), and once the backend
-/// `backend_pid` started at `backend_start` has ended, `pg_xact_status(xid)` answers `committed` or
-/// `aborted`. Never perform the phase again on a guess.
+/// The close was sent, no usable answer came, and within the time that was given for it the matter
+/// could not be settled. The run refuses further phases, and its result is this value whatever the
+/// pipeline answers. Settle it: in the run with [`Run::settle`](crate::Run::settle), after it with
+/// [`settle`](InDoubt::settle), or by running the same plan again, which performs what was not
+/// committed and nothing else.
 #[derive(Debug, Clone)]
 #[must_use = "a commit in doubt has to be settled before anything else is done"]
 pub struct InDoubt {
     phase: String,
-    reason: DoubtReason,
-    place: Box<Committed>,
+    attempt: Box<Attempted>,
     source: Arc<dyn StdError + Send + Sync>,
 }
 
-/// Why it is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DoubtReason {
-    /// No answer, or a fatal one, came to the close.
-    NoAnswer,
-    /// The transaction that the close met was not the one that was opened.
-    AnotherTransaction,
+/// What identifies an attempt to the server, taken when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempted {
+    pub(crate) target: Target,
+    pub(crate) place: u32,
+    pub(crate) nonce: String,
+    pub(crate) xid: String,
+    pub(crate) timeline: String,
+    pub(crate) backend_pid: i32,
+    pub(crate) backend_start: String,
+    pub(crate) opened_at: String,
+}
+
+/// What became of a phase that was in doubt. It is final: what was rolled back can never be
+/// committed late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it says whether the phase was committed"]
+pub enum Settled {
+    /// It was committed.
+    Committed(Box<Committed>),
+    /// It was rolled back, and its nonce is claimed, so that it stays so.
+    RolledBack,
+}
+
+/// A commit in doubt could not be settled now. It is still in doubt.
+#[derive(Debug, thiserror::Error)]
+#[error("phase `{phase}` is still in doubt: {}", super::describe(&**.source))]
+pub struct StillInDoubt {
+    phase: String,
+    source: Foreign,
 }
 
 impl InDoubt {
-    pub(crate) fn new(
-        phase: &str,
-        reason: DoubtReason,
-        place: Committed,
-        source: impl Into<Foreign>,
-    ) -> Self {
+    pub(crate) fn new(phase: &str, attempt: Attempted, source: impl Into<Foreign>) -> Self {
         InDoubt {
             phase: phase.to_owned(),
-            reason,
-            place: Box::new(place),
+            attempt: Box::new(attempt),
             source: Arc::from(source.into()),
+        }
+    }
+
+    /// Settles it, trying for at most `patience`, through sessions of `connector`, whose role is the
+    /// one that performed the phase, or an operator's.
+    ///
+    /// It is not looked at but claimed: the session of the attempt is ended if it lives, and then
+    /// either its row is there, or its nonce is taken, so that it can never be committed late. Two
+    /// who settle the same doubt get the same answer.
+    ///
+    /// # Errors
+    ///
+    /// When no server answers, or not the one in question; the doubt stays, and can be settled later.
+    pub fn settle(
+        &self,
+        mut connector: impl Connector,
+        patience: Duration,
+    ) -> Result<Settled, StillInDoubt> {
+        match settle(&mut connector, self, patience) {
+            Ok(Fate::Committed { entry, hash }) => Ok(Settled::Committed(Box::new(
+                Committed::from_journal(&entry, hash),
+            ))),
+            Ok(Fate::RolledBack) => Ok(Settled::RolledBack),
+            Err(source) => Err(StillInDoubt {
+                phase: self.phase.clone(),
+                source,
+            }),
         }
     }
 
@@ -93,60 +99,58 @@ impl InDoubt {
     /// The database.
     #[must_use]
     pub fn target(&self) -> &Target {
-        &self.place.target
+        &self.attempt.target
     }
 
-    /// The server's 64-bit transaction id, as `pg_current_xact_id()` printed it.
+    /// What makes this attempt this one: the journal has it if, and only if, it was committed.
+    #[must_use]
+    pub fn nonce(&self) -> &str {
+        &self.attempt.nonce
+    }
+
+    /// The server's 64-bit transaction id, as `pg_current_xact_id()` printed it. Evidence, and not
+    /// the judge: after the promotion of a standby it may be that of another transaction.
     #[must_use]
     pub fn xid(&self) -> &str {
-        self.place.xid()
+        &self.attempt.xid
     }
 
     /// The timeline that the server was on when the transaction was opened.
     #[must_use]
     pub fn timeline(&self) -> &str {
-        self.place.timeline()
+        &self.attempt.timeline
     }
 
     /// The process id of the server's backend.
     #[must_use]
     pub fn backend_pid(&self) -> i32 {
-        self.place.transaction.backend_pid
+        self.attempt.backend_pid
     }
 
-    /// When that backend started, as `pg_stat_activity.backend_start` prints it: process ids are
-    /// used again.
+    /// When that backend started: process ids are used again.
     #[must_use]
     pub fn backend_start(&self) -> &str {
-        &self.place.transaction.backend_start
+        &self.attempt.backend_start
+    }
+
+    /// When the phase was opened, by the server's clock.
+    #[must_use]
+    pub fn opened_at(&self) -> &str {
+        &self.attempt.opened_at
     }
 }
 
 impl fmt::Display for InDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InDoubt { phase, place, .. } = self;
-        let source = super::describe(&*self.source);
-        write!(f, "phase `{phase}` is IN DOUBT: ")?;
-        match self.reason {
-            DoubtReason::NoAnswer => {
-                write!(
-                    f,
-                    "the commit was sent and no usable answer came ({source})"
-                )
-            }
-            DoubtReason::AnotherTransaction => write!(
-                f,
-                "its transaction had been ended from within before the close ({source}), and what was ended may have been committed"
-            ),
-        }?;
         write!(
             f,
-            ". Do not repeat it. On {}, timeline {}, once backend {} of {} has ended, `SELECT pg_xact_status('{}')` says whether it was committed",
-            place.target,
-            place.timeline(),
-            place.transaction.backend_pid,
-            place.transaction.backend_start,
-            place.xid()
+            "phase `{}` is IN DOUBT: the commit was sent and no usable answer came ({}). \
+             Do not repeat it by hand. `InDoubt::settle` finds out for good, and so does running the same plan again: \
+             on {}, phasegate.journal has nonce {} if it was committed, and never will if not",
+            self.phase,
+            super::describe(&*self.source),
+            self.attempt.target,
+            self.attempt.nonce,
         )
     }
 }

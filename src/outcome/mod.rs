@@ -7,8 +7,9 @@
 //! | performed | committed | [`Receipt`](crate::Receipt) |
 //! | refused | nothing was touched | [`Refusal`] |
 //! | rolled back | tried, and nothing of it remains | [`Rollback`] |
-//! | in doubt | the answer to the commit was lost | [`InDoubt`] |
+//! | in doubt | the answer to the commit was lost, and the matter is not settled yet | [`InDoubt`] |
 
+mod committed;
 mod doubt;
 mod failure;
 mod refusal;
@@ -16,8 +17,9 @@ mod rollback;
 
 use std::error::Error as StdError;
 
-pub use doubt::{Committed, InDoubt};
-pub(crate) use doubt::{DoubtReason, Transaction};
+pub use committed::{Committed, Durability, Learnt};
+pub(crate) use doubt::Attempted;
+pub use doubt::{InDoubt, Settled, StillInDoubt};
 pub(crate) use failure::describe;
 pub use failure::{Failure, Invalid, Row};
 pub use refusal::{ApprovalRefusal, Refusal};

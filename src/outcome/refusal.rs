@@ -1,11 +1,12 @@
 use std::time::SystemTime;
 
-use super::{Foreign, Invalid, Row};
+use super::{Failure, Foreign, Invalid, Row};
 use crate::approval::Denied;
 use crate::canonical::NotCanonical;
 use crate::digest::Digest;
 use crate::kill_switch::SwitchUnreadable;
 use crate::plan::Target;
+use crate::postgres::Holder;
 
 /// A check said no, before anything was touched. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
@@ -147,14 +148,6 @@ pub enum Refusal {
         /// What the connector said.
         source: Foreign,
     },
-    /// The server did not say who it is.
-    #[error("phase `{phase}`: refused, the server could not be identified: {source}")]
-    NotIdentified {
-        /// The phase.
-        phase: String,
-        /// What the server said instead.
-        source: Foreign,
-    },
     /// The server is not the one that the plan is for.
     #[error(
         "phase `{phase}`: refused, this is not the database of the plan: planned {planned}, found {found}"
@@ -193,8 +186,109 @@ pub enum Refusal {
         /// The phase.
         phase: String,
     },
-    /// The server did not open a transaction.
-    #[error("phase `{phase}`: refused, the server did not open a transaction: {source}")]
+    /// The schema `phasegate` is not in the database.
+    #[error(
+        "phase `{phase}`: refused, the schema `phasegate` is not installed in {found}. Install it once, as a superuser: `phasegate::install(&mut client)`"
+    )]
+    NotInstalled {
+        /// The phase.
+        phase: String,
+        /// The database that the connector led to.
+        found: Box<Target>,
+    },
+    /// The schema there speaks another protocol than this release.
+    #[error("phase `{phase}`: refused, {said}")]
+    AnotherProtocol {
+        /// The phase.
+        phase: String,
+        /// What the server said.
+        said: Failure,
+    },
+    /// The role may not perform phases.
+    #[error(
+        "phase `{phase}`: refused, role `{role}` may not perform phases here. Let it: `GRANT phasegate_runner TO {role}`"
+    )]
+    NotARunner {
+        /// The phase.
+        phase: String,
+        /// The role.
+        role: String,
+    },
+    /// The role could get round the interlock, so that its promises would be empty.
+    #[error(
+        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}.          Or say that you know: `LiveRunner::despite_a_role_that_could_get_round_the_interlock`",
+        .powers.join("; ")
+    )]
+    RoleTooPowerful {
+        /// The phase.
+        phase: String,
+        /// The role.
+        role: String,
+        /// Each with the command that mends it.
+        powers: Vec<String>,
+    },
+    /// Nobody has admitted the plan to the database.
+    #[error(
+        "phase `{phase}`: refused, plan {plan} is not admitted in {found}. An operator admits it: `Operator::admit_plan`"
+    )]
+    NotAdmitted {
+        /// The phase.
+        phase: String,
+        /// The digest of the plan.
+        plan: Digest,
+        /// The database that the connector led to.
+        found: Box<Target>,
+    },
+    /// The lease of the database's kill switch is over.
+    #[error(
+        "phase `{phase}`: refused, the lease of the kill switch is over. An operator turns it on again: `Operator::switch_on`"
+    )]
+    LeaseOver {
+        /// The phase.
+        phase: String,
+    },
+    /// The kill switch was turned on elsewhere: in another cluster, or on another timeline.
+    #[error("phase `{phase}`: refused, {said}")]
+    LeaseElsewhere {
+        /// The phase.
+        phase: String,
+        /// What the server said.
+        said: Failure,
+    },
+    /// Another run is performing a phase of the same plan, and did not end it in the time that
+    /// [`Timeouts::lock`](crate::Timeouts::lock) gives it.
+    #[error(
+        "phase `{phase}`: refused, the plan is being performed by {}. Wait for it, or end it",
+        .holder.as_ref().map_or_else(|| "a session that has ended meanwhile".to_owned(), ToString::to_string)
+    )]
+    Held {
+        /// The phase.
+        phase: String,
+        /// Who performs it.
+        holder: Option<Box<Holder>>,
+    },
+    /// The connector handed out a session that is older than the asking for it.
+    #[error(
+        "phase `{phase}`: refused, the session that the connector handed out had been in use for {age:.1} s: a pool, or pgbouncer in transaction mode, stands between. What others left in it would reach the phase. Connect to the server itself"
+    )]
+    SessionNotNew {
+        /// The phase.
+        phase: String,
+        /// How old it is, in seconds.
+        age: f64,
+    },
+    /// The journal has the phase as committed, and what it left cannot be read as this phase's output.
+    #[error(
+        "phase `{phase}`: refused, it is committed, and what it left cannot be read back: {source}"
+    )]
+    OutputUnreadable {
+        /// The phase.
+        phase: String,
+        /// Why not.
+        source: Foreign,
+    },
+    /// The server did not open the phase.
+    #[error("phase `{phase}`: refused, the server did not open it: {}", super::describe(&**.source))]
     NotOpened {
         /// The phase.
         phase: String,
@@ -230,11 +324,20 @@ impl Refusal {
             | Refusal::InputChanged { phase, .. }
             | Refusal::Unsettled { phase, .. }
             | Refusal::NotConnected { phase, .. }
-            | Refusal::NotIdentified { phase, .. }
             | Refusal::AnotherTarget { phase, .. }
             | Refusal::SessionInTransaction { phase }
             | Refusal::ActingRole { phase, .. }
             | Refusal::Standby { phase }
+            | Refusal::NotInstalled { phase, .. }
+            | Refusal::AnotherProtocol { phase, .. }
+            | Refusal::NotARunner { phase, .. }
+            | Refusal::RoleTooPowerful { phase, .. }
+            | Refusal::NotAdmitted { phase, .. }
+            | Refusal::LeaseOver { phase }
+            | Refusal::LeaseElsewhere { phase, .. }
+            | Refusal::Held { phase, .. }
+            | Refusal::SessionNotNew { phase, .. }
+            | Refusal::OutputUnreadable { phase, .. }
             | Refusal::NotOpened { phase, .. } => Some(phase),
             Refusal::EmptyPlan | Refusal::AnotherPipeline { .. } => None,
         }
@@ -284,6 +387,12 @@ pub enum ApprovalRefusal {
         /// The target of the plan.
         planned: Box<Target>,
     },
+    /// The database has no approval that fits: none was admitted under its nonce, or it is over by
+    /// the server's clock.
+    #[error(
+        "the database has not admitted this approval, or it has expired there. An operator admits it: `Operator::admit_approval`"
+    )]
+    NotAdmitted,
     /// The approval is over.
     #[error("the approval expired {} ago", ago(*.at))]
     Expired {

@@ -30,6 +30,10 @@ pub enum RollbackCause {
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
     SwitchOff,
+    /// The lease of the database's kill switch ended while the phase was being performed.
+    LeaseOver,
+    /// It was not done in the time that [`Timeouts::phase`](crate::Timeouts::phase) gives it.
+    TimeOver,
     /// The kill switch could not be read again before the commit.
     SwitchUnreadable(SwitchUnreadable),
     /// A statement had failed, and the adapter answered `Ok` all the same.
@@ -43,8 +47,17 @@ pub enum RollbackCause {
     /// The connection was lost while the phase was being performed, and the adapter answered `Ok`
     /// all the same.
     ConnectionLost,
-    /// The server refused the close: a deferred constraint, or the commit itself.
+    /// The server refused the close: a deferred constraint, the interlock, or the commit itself.
     CommitRefused(Failure),
+    /// The transaction had been ended from within before the close, and the interlock kept it from
+    /// being committed. What the adapter did *after* that was no part of the phase; on tables under
+    /// guard it was refused.
+    EndedFromWithin(Failure),
+    /// The close was not answered. Settled since: it was rolled back, and can never be committed.
+    NotCommitted {
+        /// What came instead of an answer.
+        source: Failure,
+    },
 }
 
 impl Rollback {
@@ -85,7 +98,10 @@ impl Rollback {
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match &*self.cause {
-            RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => Some(failure),
+            RollbackCause::Failed(failure)
+            | RollbackCause::CommitRefused(failure)
+            | RollbackCause::EndedFromWithin(failure)
+            | RollbackCause::NotCommitted { source: failure } => Some(failure),
             _ => None,
         }
     }
@@ -109,6 +125,10 @@ impl fmt::Display for Rollback {
                 write!(f, "left an output that cannot be kept: {error}")
             }
             RollbackCause::SwitchOff => f.write_str("was stopped: the kill switch is OFF"),
+            RollbackCause::LeaseOver => {
+                f.write_str("was stopped: the lease of the kill switch is over")
+            }
+            RollbackCause::TimeOver => f.write_str("was ended: its time was over"),
             RollbackCause::SwitchUnreadable(error) => write!(f, "was stopped: {error}"),
             RollbackCause::Swallowed { statement } => {
                 f.write_str("answered Ok although a statement had failed")?;
@@ -127,6 +147,18 @@ impl fmt::Display for Rollback {
             RollbackCause::CommitRefused(failure) => {
                 write!(f, "was refused by the server at the commit: {failure}")
             }
+            RollbackCause::EndedFromWithin(failure) => {
+                write!(
+                    f,
+                    "had its transaction ended from within: {failure}. Of what it did after that, something may remain on tables that are not under guard"
+                )
+            }
+            RollbackCause::NotCommitted { source } => {
+                write!(
+                    f,
+                    "was not committed: its close got no answer ({source}), and the matter is settled"
+                )
+            }
         }?;
         f.write_str("; nothing of it remains")?;
         match self.committed.as_slice() {
@@ -139,12 +171,15 @@ impl fmt::Display for Rollback {
 impl StdError for Rollback {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.cause {
-            RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => {
-                Some(failure.source())
-            }
+            RollbackCause::Failed(failure)
+            | RollbackCause::CommitRefused(failure)
+            | RollbackCause::EndedFromWithin(failure)
+            | RollbackCause::NotCommitted { source: failure } => Some(failure.source()),
             RollbackCause::Output(error) => Some(error),
             RollbackCause::SwitchUnreadable(error) => Some(error),
             RollbackCause::SwitchOff
+            | RollbackCause::LeaseOver
+            | RollbackCause::TimeOver
             | RollbackCause::Swallowed { .. }
             | RollbackCause::SavepointLeftOpen
             | RollbackCause::ConnectionLost => None,

@@ -1,5 +1,8 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::postgres::error::DbError;
 use ::postgres::tls::{MakeTlsConnect, TlsConnect};
 use ::postgres::{Client, Config, NoTls, Socket};
 
@@ -36,10 +39,83 @@ impl From<::postgres::Error> for ConnectError {
     }
 }
 
-/// Gives the engine the session in which it performs one phase.
+/// A session that a [`Connector`] hands out, and what it overhears of the server's warnings.
 ///
-/// Called once for each attempt at a live phase, after every check that needs no server, and never
-/// in a dry run. The session must be a new one: the engine closes it when the phase has ended.
+/// `Client` becomes one by `into()`; then nobody hears the warnings, and a commit that did not reach
+/// its synchronous standby looks like one that did.
+pub struct Connection {
+    client: Client,
+    warnings: Warnings,
+}
+
+impl Connection {
+    /// A session whose warnings are written into `warnings`, by the
+    /// [callback](Warnings::callback) that its `Config` was given.
+    #[must_use]
+    pub fn new(client: Client, warnings: Warnings) -> Self {
+        Connection { client, warnings }
+    }
+
+    pub(crate) fn into_parts(self) -> (Client, Warnings) {
+        (self.client, self.warnings)
+    }
+}
+
+impl From<Client> for Connection {
+    fn from(client: Client) -> Self {
+        Connection::new(client, Warnings::default())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection(..)")
+    }
+}
+
+/// What the server warned of in one session, in order.
+///
+/// ```
+/// # use phasegate::{ConnectError, Connection, Connector, Warnings};
+/// struct Mine(postgres::Config);
+///
+/// impl Connector for Mine {
+///     fn connect(&mut self) -> Result<Connection, ConnectError> {
+///         let warnings = Warnings::default();
+///         let mut config = self.0.clone();
+///         config.notice_callback(warnings.callback());
+///         Ok(Connection::new(config.connect(postgres::NoTls)?, warnings))
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// For `postgres::Config::notice_callback`.
+    pub fn callback(&self) -> impl Fn(DbError) + Send + Sync + 'static {
+        let warnings = Arc::clone(&self.0);
+        move |notice| {
+            if notice.severity() == "WARNING" {
+                let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+                warnings.push(format!("{} ({})", notice.message(), notice.code().code()));
+            }
+        }
+    }
+
+    /// Forgets what it has heard, and answers it.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Gives the engine the sessions that it needs, each a new one: for each attempt at a live phase,
+/// after every check that needs no server; to end a phase whose time is over; to settle a commit in
+/// doubt. It is never asked in a dry run.
+///
+/// The engine closes each session after its use, and refuses one that is older than the asking,
+/// since whatever an earlier user left in it (settings, locks, temporary tables) would reach the
+/// phase. So nothing may stand between that hands sessions on, like pgbouncer.
 ///
 /// Open for implementation. The provided body refuses, so an empty `impl` reaches nothing.
 #[diagnostic::on_unimplemented(
@@ -47,37 +123,42 @@ impl From<::postgres::Error> for ConnectError {
     label = "nothing here leads to a database",
     note = "give the runner one before `run`: `.connector(connector)`, for example `PostgresConnector`"
 )]
-pub trait Connector {
+pub trait Connector: Send {
     /// Opens a session.
     ///
     /// # Errors
     ///
     /// When there is none to be had; the phase is then refused.
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         Err(ConnectError::new("this connector leads nowhere"))
     }
 }
 
 impl<C: Connector + ?Sized> Connector for &mut C {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         (**self).connect()
     }
 }
 
 impl<C: Connector + ?Sized> Connector for Box<C> {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         (**self).connect()
     }
 }
 
+type Listener = Arc<dyn Fn(&DbError) + Send + Sync>;
+
 /// Connects with a [`Config`] of the driver, over TLS if it is given a connector for that.
 ///
 /// Where the configuration sets none, it bounds the wait: 10 s to connect, and 30 s until a peer
-/// that answers nothing counts as lost.
-#[derive(Debug, Clone)]
+/// that answers nothing counts as lost. It listens to the server's notices itself, so that a
+/// `notice_callback` of the configuration is not called; see
+/// [`on_notice`](PostgresConnector::on_notice).
+#[derive(Clone)]
 pub struct PostgresConnector<T = NoTls> {
     config: Config,
     tls: T,
+    on_notice: Option<Listener>,
 }
 
 impl PostgresConnector {
@@ -105,7 +186,18 @@ impl<T> PostgresConnector<T> {
                 .keepalives_interval(Duration::from_secs(5))
                 .keepalives_retries(4);
         }
-        PostgresConnector { config, tls }
+        PostgresConnector {
+            config,
+            tls,
+            on_notice: None,
+        }
+    }
+
+    /// Is told every notice of the server, in the place of `Config::notice_callback`.
+    #[must_use]
+    pub fn on_notice(mut self, f: impl Fn(&DbError) + Send + Sync + 'static) -> Self {
+        self.on_notice = Some(Arc::new(f));
+        self
     }
 }
 
@@ -116,7 +208,23 @@ where
     T::Stream: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
-        Ok(self.config.connect(self.tls.clone())?)
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
+        let warnings = Warnings::default();
+        let (hear, tell) = (warnings.callback(), self.on_notice.clone());
+        let mut config = self.config.clone();
+        config.notice_callback(move |notice| {
+            if let Some(tell) = &tell {
+                tell(&notice);
+            }
+            hear(notice);
+        });
+        let client = config.connect(self.tls.clone())?;
+        Ok(Connection::new(client, warnings))
+    }
+}
+
+impl<T> fmt::Debug for PostgresConnector<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresConnector({:?})", self.config)
     }
 }

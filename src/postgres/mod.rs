@@ -1,15 +1,32 @@
-//! Everything that talks to PostgreSQL: the connector, the session of one phase, its transaction.
+//! Everything that talks to PostgreSQL: the connector, the session of one phase, its transaction,
+//! and the wall in the database, whose own part is the SQL in `schema/`.
 //!
 //! Each phase has a session of its own, which is closed when the phase has ended, however it ended:
 //! no setting, lock, cursor or temporary object of one phase can reach the next.
 
 mod connector;
+mod guard;
+mod journal;
+mod lease_switch;
+mod operator;
 mod params;
+#[cfg(feature = "install")]
+mod schema;
 mod session;
+mod settling;
 mod statement;
 mod tx;
 
-pub use connector::{ConnectError, Connector, PostgresConnector};
-pub(crate) use session::{CloseError, Identity, Session};
+pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
+pub use guard::{protect, unprotect};
+pub(crate) use journal::StoredEntry;
+pub use journal::{BrokenChain, Effects, Journal, JournalEntry, JournalError, SpentApproval};
+pub use lease_switch::LeaseSwitch;
+pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
+#[cfg(feature = "install")]
+#[cfg_attr(docsrs, doc(cfg(feature = "install")))]
+pub use schema::{InstallError, Installed, install};
+pub(crate) use session::{CloseError, Closed, OpenError, OpenRequest, Opened, Session};
+pub(crate) use settling::{Fate, settle};
 pub use statement::{PreparedStatement, Sql, StatementError};
 pub use tx::{PhaseTx, Rows};

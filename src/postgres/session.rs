@@ -1,24 +1,103 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ::postgres::error::{Severity, SqlState};
 use ::postgres::{Client, SimpleQueryMessage};
+use serde::{Deserialize, Serialize};
 
-use super::connector::{ConnectError, Connector};
-use crate::outcome::{Foreign, Transaction};
+use super::connector::{ConnectError, Connector, Warnings};
+use super::journal::StoredEntry;
+use crate::digest::Digest;
+use crate::outcome::Foreign;
 use crate::plan::Target;
+use crate::secret::{Secret, hex};
 
-/// Raised by the close when the transaction is not the one that was opened.
-const NOT_THE_OPENED_ONE: &str = "ZG001";
+/// How long giving a session up may take. After that, the connection is left to a thread of its own.
+const GIVING_UP: Duration = Duration::from_secs(5);
 
-/// The session of one phase: connect, identify, open, and close, which consumes it.
+/// How much older than the asking a session may be, since two clocks measured it.
+const CLOCKS_DIFFER_BY: f64 = 0.1;
+
+/// The version of the messages between this crate and the schema.
+const PROTOCOL: u32 = 1;
+
+/// The session of one phase: connect, open, and close, which consumes it.
 ///
 /// Dropped before a close that succeeded, it rolls back; and whatever happened, the connection ends
-/// with it.
+/// with it, and giving it up takes a bounded time.
 pub(crate) struct Session {
-    client: Client,
+    /// None once it is given up.
+    client: Option<Client>,
+    warnings: Warnings,
     open: bool,
-    /// The session's `synchronous_commit` when the transaction was opened.
-    durability: String,
+    asked_at: Instant,
+}
+
+/// What is asked for in the opening message.
+#[derive(Serialize)]
+pub(crate) struct OpenRequest<'a> {
+    pub(crate) plan: Digest,
+    /// Counted from 1.
+    pub(crate) place: usize,
+    pub(crate) phase: &'a str,
+    pub(crate) input: Digest,
+    pub(crate) nonce: &'a str,
+    pub(crate) lock: Digest,
+    /// The nonces of the approvals, in the order of the gates.
+    pub(crate) approvals: Vec<&'a str>,
+    pub(crate) application_name: String,
+    /// Whether a role that could get round the interlock is refused.
+    pub(crate) refuse_powers: bool,
+    /// All in milliseconds.
+    pub(crate) lock_timeout: u64,
+    pub(crate) statement_timeout: u64,
+    pub(crate) idle_timeout: u64,
+    pub(crate) phase_timeout: u64,
+}
+
+/// What the server answers to the opening message.
+#[derive(Debug, Deserialize)]
+#[allow(clippy::struct_field_names)] // `opened_at` is the journal's word
+pub(crate) struct Opened {
+    system_identifier: String,
+    database: String,
+    role: String,
+    pub(crate) timeline: String,
+    pub(crate) backend_pid: i32,
+    pub(crate) backend_start: String,
+    /// Seconds.
+    session_age: f64,
+    pub(crate) opened_at: String,
+    /// The transaction, unless the phase is committed already.
+    #[serde(default)]
+    pub(crate) xid: String,
+    #[serde(default)]
+    pub(crate) epoch: i64,
+    /// How much of the lease is left, in milliseconds.
+    #[serde(default)]
+    pub(crate) lease_left: u64,
+    pub(crate) committed: Option<StoredEntry>,
+}
+
+impl Opened {
+    pub(crate) fn target(&self) -> Target {
+        Target::new(&*self.system_identifier, &*self.database, &*self.role)
+    }
+}
+
+/// Why a phase was not opened.
+pub(crate) enum OpenError {
+    /// The server said no, and opened nothing.
+    Refused(::postgres::Error),
+    /// There was no usable answer. What may be open cannot commit: it is not sealed.
+    NoAnswer(Foreign),
+    /// The session is older than the asking for it.
+    NotNew {
+        /// How old, in seconds.
+        age: f64,
+    },
 }
 
 /// Who is at the other end.
@@ -26,23 +105,16 @@ pub(crate) struct Identity {
     pub(crate) target: Target,
     /// Nothing on a standby, which has no timeline of its own.
     pub(crate) timeline: Option<String>,
-    backend_pid: i32,
-    backend_start: String,
-    /// The session was in a transaction before it was asked.
-    pub(crate) in_transaction: bool,
     /// The role that it acts as, if that is not the one that it logged in as.
     pub(crate) acting_role: Option<String>,
 }
 
-impl Identity {
-    pub(crate) fn transaction(&self, xid: String) -> Transaction {
-        Transaction {
-            xid,
-            timeline: self.timeline.clone().unwrap_or_default(),
-            backend_pid: self.backend_pid,
-            backend_start: self.backend_start.clone(),
-        }
-    }
+/// What the close answered.
+pub(crate) struct Closed {
+    /// The hash of the journal's row.
+    pub(crate) hash: Digest,
+    /// What the server warned of on the way.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Why a close did not commit, or is not known to have.
@@ -51,111 +123,143 @@ pub(crate) enum CloseError {
     AlreadyLost,
     /// A statement had failed in the transaction, so the server refused the close.
     StatementHadFailed,
-    /// The server refused the close: a deferred constraint, or the commit.
+    /// The server refused the close: the seal, a deferred constraint, the interlock, or the commit.
     Refused(::postgres::Error),
-    /// The transaction is not the one that was opened.
-    AnotherTransaction(::postgres::Error),
-    /// No answer, or a fatal one: it may have been committed or not.
-    NoAnswer(::postgres::Error),
+    /// No answer, or none that says commit: it may have been committed or not.
+    NoAnswer(Foreign),
 }
 
 impl Session {
     pub(crate) fn connect(connector: &mut dyn Connector) -> Result<Self, ConnectError> {
-        let client = connector.connect()?;
+        let asked_at = Instant::now();
+        let (client, warnings) = connector.connect()?.into_parts();
         Ok(Session {
-            client,
+            client: Some(client),
+            warnings,
             open: false,
-            durability: String::new(),
+            asked_at,
         })
     }
 
     pub(crate) fn client(&mut self) -> &mut Client {
-        &mut self.client
+        self.client
+            .as_mut()
+            .expect("a session has a client until it is dropped or closed, which consume it")
     }
 
+    /// Asks the server who it is, in a transaction of its own.
     pub(crate) fn identify(&mut self) -> Result<Identity, Foreign> {
-        identify(&mut self.client)
+        identify(self.client())
     }
 
-    /// Opens the transaction, in one round trip, and answers its xid.
-    pub(crate) fn open(&mut self) -> Result<String, Foreign> {
-        self.open = true;
-        let answer = self.client.simple_query(
+    /// Rolls back what a refused opening left, so that something else can be asked.
+    pub(crate) fn roll_back(&mut self) -> Result<(), ::postgres::Error> {
+        self.open = false;
+        self.client().simple_query("ROLLBACK").map(drop)
+    }
+
+    /// Opens the transaction and the phase in it, in one round trip.
+    pub(crate) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened, OpenError> {
+        #[derive(Serialize)]
+        struct Message<'a> {
+            protocol: u32,
+            #[serde(flatten)]
+            request: &'a OpenRequest<'a>,
+        }
+        let no_answer = |error: Foreign| OpenError::NoAnswer(error);
+        let request = serde_json::to_vec(&Message {
+            protocol: PROTOCOL,
+            request,
+        })
+        .map_err(|error| no_answer(error.into()))?;
+        // ASCII, every name qualified, no operator: no setting of the session changes what it says.
+        let message = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-             SELECT pg_catalog.pg_current_xact_id(), \
-                    pg_catalog.current_setting('synchronous_commit')",
-        )?;
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        // Both become parts of the closing message.
-        let part = |column: usize, allowed: fn(u8) -> bool| {
-            let text = row.and_then(|row| row.get(column)).unwrap_or_default();
-            let fit = !text.is_empty() && text.bytes().all(allowed);
-            fit.then(|| text.to_owned())
-                .ok_or("the server did not say which transaction it opened, and how durable it is")
-        };
-        let xid = part(0, |byte| byte.is_ascii_digit())?;
-        self.durability = part(1, |byte| byte.is_ascii_lowercase() || byte == b'_')?;
-        Ok(xid)
+             SELECT phasegate.open(pg_catalog.decode('{}', 'hex'))",
+            hex(&request)
+        );
+        self.open = true;
+        let answer = self.client().simple_query(&message).map_err(|error| {
+            match error
+                .as_db_error()
+                .map(::postgres::error::DbError::parsed_severity)
+            {
+                Some(Some(Severity::Error)) => OpenError::Refused(error),
+                _ => no_answer(error.into()),
+            }
+        })?;
+        let text = first_value(&answer)
+            .ok_or_else(|| no_answer("the server did not say what it opened".into()))?;
+        let opened: Opened = serde_json::from_str(text).map_err(|error| no_answer(error.into()))?;
+        let asked_before = self.asked_at.elapsed().as_secs_f64();
+        if opened.session_age > asked_before + CLOCKS_DIFFER_BY {
+            return Err(OpenError::NotNew {
+                age: opened.session_age,
+            });
+        }
+        Ok(opened)
     }
 
-    /// Closes the transaction, in one round trip: drain the deferred constraints; is it still the
-    /// transaction that was opened; commit.
+    /// Closes the phase, in one round trip: seal it; drain the deferred constraints; write the
+    /// journal; commit.
     ///
-    /// The three travel in one message, of which the server drops the rest at the first error: a
-    /// failed transaction cannot get as far as the `COMMIT`, to which the server would answer with
-    /// a rollback and the driver with `Ok`.
-    pub(crate) fn close(mut self, xid: &str) -> Result<(), CloseError> {
-        if self.client.is_closed() {
+    /// They travel in one message, of which the server drops the rest at the first error: a failed
+    /// transaction cannot get as far as the `COMMIT`, to which the server would answer with a
+    /// rollback and the driver with `Ok`.
+    pub(crate) fn close(mut self, secret: &Secret, output: &[u8]) -> Result<Closed, CloseError> {
+        if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);
         }
-        // Every function is qualified, so that no search path can put another in its place. A phase
-        // may have made its commit less durable than the session's: a receipt is durable.
-        let other = not_the_opened_one(xid);
-        let durability = match self.durability.as_str() {
-            "off" => "on",
-            durability => durability,
-        };
         let close = format!(
-            "SET CONSTRAINTS ALL IMMEDIATE; \
-             DO $close$ BEGIN \
-               IF pg_catalog.xid8ne(pg_catalog.pg_current_xact_id(), '{xid}') THEN \
-                 RAISE EXCEPTION USING ERRCODE = '{NOT_THE_OPENED_ONE}', MESSAGE = '{other}'; \
-               END IF; \
-               PERFORM pg_catalog.set_config('synchronous_commit', '{durability}', true); \
-             END $close$; \
-             COMMIT"
+            "SELECT phasegate.seal(pg_catalog.decode('{}', 'hex')); \
+             SET CONSTRAINTS ALL IMMEDIATE; \
+             SELECT phasegate.finish(pg_catalog.decode('{}', 'hex')); \
+             COMMIT",
+            secret.to_hex(),
+            hex(output)
         );
+        self.warnings.take();
         // How it ends is the server's to say from here on, also if a callback of the driver panics.
         self.open = false;
-        self.client.simple_query(&close).map(drop).map_err(|error| {
-            self.open = true;
-            close_error(error, xid)
-        })
+        let answer = match self.client().simple_query(&close) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.open = true;
+                return Err(close_error(error));
+            }
+        };
+        // The driver does not hand on what the server calls what it did. Each of the four statements
+        // was performed, or the answer would have been an error; and a COMMIT that was performed in
+        // a transaction that had not failed commits.
+        let performed = answer
+            .iter()
+            .filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(_)));
+        let hash = answer.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).and_then(|hash| hash.parse().ok()),
+            _ => None,
+        });
+        match (performed.count(), hash.last()) {
+            (4, Some(hash)) => Ok(Closed {
+                hash,
+                warnings: self.warnings.take(),
+            }),
+            _ => Err(CloseError::NoAnswer(
+                "the server did not say that it committed".into(),
+            )),
+        }
     }
 }
 
-/// What the server says when the transaction `xid` is not the one that it is in.
-fn not_the_opened_one(xid: &str) -> String {
-    format!("this is not transaction {xid}, which was opened")
-}
-
-fn close_error(error: ::postgres::Error, xid: &str) -> CloseError {
+fn close_error(error: ::postgres::Error) -> CloseError {
     let Some(database) = error.as_db_error() else {
-        return CloseError::NoAnswer(error);
+        return CloseError::NoAnswer(error.into());
     };
     // Only `ERROR` says that the transaction is over and undone; a session that was ended may have
     // been ended between the commit and its answer.
     if database.parsed_severity() != Some(Severity::Error) {
-        CloseError::NoAnswer(error)
+        CloseError::NoAnswer(error.into())
     } else if *database.code() == SqlState::IN_FAILED_SQL_TRANSACTION {
         CloseError::StatementHadFailed
-    } else if database.code().code() == NOT_THE_OPENED_ONE
-        && database.message() == not_the_opened_one(xid)
-    {
-        CloseError::AnotherTransaction(error)
     } else {
         CloseError::Refused(error)
     }
@@ -163,14 +267,40 @@ fn close_error(error: ::postgres::Error, xid: &str) -> CloseError {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.open && !self.client.is_closed() {
-            // Asked for, not left to the end of the connection, so that its locks are gone when
-            // the caller hears of the failure. An error, or a panic of a callback, means at worst
-            // that the transaction ends with the session.
-            let client = AssertUnwindSafe(&mut self.client);
-            let _ = catch_unwind(|| { client }.simple_query("ROLLBACK").map(drop));
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        if client.is_closed() {
+            return;
+        }
+        let open = self.open;
+        let (gone, is_gone) = mpsc::channel();
+        // A peer that is silent would keep whoever waits for it: so somebody else does.
+        let give_up = move |mut client: Client| {
+            if open {
+                // Asked for, not left to the end of the connection, so that its locks are gone when
+                // the caller hears of the failure. An error, or a panic of a callback, means at
+                // worst that the transaction ends with the session.
+                let client = AssertUnwindSafe(&mut client);
+                let _ = catch_unwind(|| { client }.simple_query("ROLLBACK").map(drop));
+            }
+            drop(client);
+            let _ = gone.send(());
+        };
+        let spawned = thread::Builder::new()
+            .name("phasegate-give-up".to_owned())
+            .spawn(move || give_up(client));
+        if open && spawned.is_ok() {
+            let _ = is_gone.recv_timeout(GIVING_UP);
         }
     }
+}
+
+pub(super) fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
 }
 
 /// Asks the server who it is, in a message of its own: in a new session, that is a transaction of its
@@ -182,9 +312,6 @@ fn identify(client: &mut Client) -> Result<Identity, Foreign> {
                 session_user, \
                 CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.left( \
                   pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END, \
-                pg_catalog.pg_backend_pid(), \
-                (SELECT backend_start FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())), \
-                pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp(), \
                 CASE WHEN current_user OPERATOR(pg_catalog.<>) session_user THEN current_user END",
     )?;
     let row = answer.iter().find_map(|message| match message {
@@ -196,10 +323,7 @@ fn identify(client: &mut Client) -> Result<Identity, Foreign> {
     Ok(Identity {
         target: Target::new(known(0), known(1), known(2)),
         timeline: row.get(3).map(str::to_owned),
-        backend_pid: known(4).parse()?,
-        backend_start: known(5),
-        in_transaction: row.get(6) != Some("f"),
-        acting_role: row.get(7).map(str::to_owned),
+        acting_role: row.get(4).map(str::to_owned),
     })
 }
 

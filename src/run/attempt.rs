@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::mode::Mode;
 use crate::outcome::{InDoubt, Refusal, Rollback};
 use crate::phase::{Phase, PhaseSpec, Receipt};
@@ -47,8 +49,38 @@ pub enum Attempt<'r, 'run, S: PhaseSpec, M: Mode> {
         /// Why, and at which row.
         rollback: Rollback,
     },
-    /// The answer to the commit was lost. The phase does not come back: it may be committed.
-    InDoubt(InDoubt),
+    /// The answer to the commit was lost. The phase does not come back before that is settled: it
+    /// may be committed.
+    InDoubt(Unsettled<'r, 'run, S, M>),
+}
+
+/// A phase whose commit is in doubt, kept until that is settled by
+/// [`Run::settle`](crate::Run::settle).
+#[must_use = "a commit in doubt has to be settled before anything else is done"]
+pub struct Unsettled<'r, 'run, S: PhaseSpec, M: Mode> {
+    phase: Phase<'r, 'run, S, M>,
+    doubt: InDoubt,
+}
+
+impl<'r, 'run, S: PhaseSpec, M: Mode> Unsettled<'r, 'run, S, M> {
+    pub(super) fn new(phase: Phase<'r, 'run, S, M>, doubt: InDoubt) -> Self {
+        Unsettled { phase, doubt }
+    }
+
+    pub(super) fn into_parts(self) -> (Phase<'r, 'run, S, M>, InDoubt) {
+        (self.phase, self.doubt)
+    }
+
+    /// What is in doubt.
+    pub fn doubt(&self) -> &InDoubt {
+        &self.doubt
+    }
+}
+
+impl<S: PhaseSpec, M: Mode> fmt::Debug for Unsettled<'_, '_, S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unsettled({})", self.doubt)
+    }
 }
 
 impl<'run, S: PhaseSpec, M: Mode> Attempt<'_, 'run, S, M> {
@@ -62,7 +94,7 @@ impl<'run, S: PhaseSpec, M: Mode> Attempt<'_, 'run, S, M> {
             Attempt::Performed(receipt) => Ok(receipt),
             Attempt::Refused { refusal, .. } => Err(refusal.into()),
             Attempt::RolledBack { rollback, .. } => Err(rollback.into()),
-            Attempt::InDoubt(doubt) => Err(doubt.into()),
+            Attempt::InDoubt(unsettled) => Err(unsettled.doubt.into()),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::live_engine::LiveEngine;
-use super::{Brand, Run};
+use super::{Brand, Run, Timeouts};
 use crate::approval::Authority;
 use crate::kill_switch::{KillSwitch, KillSwitchOn};
 use crate::mode::Live;
@@ -97,6 +97,25 @@ pub struct LiveRunner<P = NoPlan, K = NoKillSwitch, A = NoAuthority, C = NoConne
     connector: C,
     adapter: W,
     observer: Box<Observer<'static>>,
+    conduct: Conduct,
+}
+
+/// How a live run goes about things, apart from what it is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conduct {
+    pub(super) timeouts: Timeouts,
+    pub(super) retries: u32,
+    pub(super) despite_powers: bool,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Conduct {
+            timeouts: Timeouts::default(),
+            retries: 2,
+            despite_powers: false,
+        }
+    }
 }
 
 impl LiveRunner {
@@ -110,6 +129,7 @@ impl LiveRunner {
             connector: NoConnector,
             adapter: NoAdapter,
             observer: Box::new(|_| ()),
+            conduct: Conduct::default(),
         }
     }
 }
@@ -125,6 +145,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             connector: self.connector,
             adapter: self.adapter,
             observer: self.observer,
+            conduct: self.conduct,
         }
     }
 
@@ -138,6 +159,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             connector: self.connector,
             adapter: self.adapter,
             observer: self.observer,
+            conduct: self.conduct,
         }
     }
 
@@ -151,6 +173,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             connector: self.connector,
             adapter: self.adapter,
             observer: self.observer,
+            conduct: self.conduct,
         }
     }
 
@@ -164,6 +187,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             connector,
             adapter: self.adapter,
             observer: self.observer,
+            conduct: self.conduct,
         }
     }
 
@@ -177,6 +201,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             connector: self.connector,
             adapter: WithAdapter(adapter),
             observer: self.observer,
+            conduct: self.conduct,
         }
     }
 
@@ -189,8 +214,35 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         self
     }
 
+    /// How long each phase may take, and what it waits for; a phase can ask for others with
+    /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts).
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.conduct.timeouts = timeouts;
+        self
+    }
+
+    /// How often a whole phase is tried again after a serialization failure, a deadlock or a lock
+    /// timeout, and after nothing else; 2 if this is not called. The adapter is then called again,
+    /// in a new transaction, after a pause of random length.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.conduct.retries = retries;
+        self
+    }
+
+    /// Lets a role perform phases that could get round the interlock: a superuser, the owner of a
+    /// table under guard, and so on. The database's promises are then its good will.
+    pub fn despite_a_role_that_could_get_round_the_interlock(mut self) -> Self {
+        self.conduct.despite_powers = true;
+        self
+    }
+
     /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
     /// transaction of its own. `Ok` means that every planned phase is committed.
+    ///
+    /// A phase that the database's journal has as committed is not performed again: its receipt is
+    /// handed back, with the output that it left. So the same plan can be run again after a failure,
+    /// by anybody, and goes on where it stopped. Of two runs of one plan at once, one performs, and
+    /// the other waits for it.
     ///
     /// # Errors
     ///
@@ -246,6 +298,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             &mut self.authority,
             &mut self.connector,
             &mut *self.observer,
+            self.conduct,
         );
         engine.refuse_unless_on(None).map_err(Error::from)?;
         let on = KillSwitchOn::mint(Brand::new());

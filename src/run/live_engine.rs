@@ -1,7 +1,7 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Brand;
-use super::decoded::decoded;
+use super::live::Conduct;
 use crate::approval::{ApprovalRequest, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate, Requirement};
@@ -9,25 +9,31 @@ use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::mode::{Live, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
-    ApprovalRefusal, Committed, DoubtReason, Error, Failure, InDoubt, Incomplete, Refusal,
-    Rollback, RollbackCause, Stop,
+    ApprovalRefusal, Committed, Error, Failure, InDoubt, Incomplete, Learnt, Refusal, Rollback,
+    RollbackCause, Stop,
 };
 use crate::phase::{PhaseSpec, full_name, gates};
 use crate::plan::{Plan, PlannedPhase};
-use crate::postgres::{CloseError, Connector, Identity, PhaseTx, Session};
+use crate::postgres::{Connector, Fate, PhaseTx, Session, settle};
 use crate::sealed::{self, Done, Given};
 
 /// What a live run holds: the plan and how far it got, and the collaborators, which it asks anew
 /// for every phase.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
 pub struct LiveEngine<'run> {
-    plan: &'run Plan,
-    performed: usize,
-    in_doubt: Option<InDoubt>,
-    kill_switch: &'run dyn KillSwitch,
+    pub(super) plan: &'run Plan,
+    /// How many of the plan's phases are committed, by this run or before it.
+    pub(super) performed: usize,
+    /// How many the journal was seen to have.
+    journalled: usize,
+    pub(super) in_doubt: Option<InDoubt>,
+    /// The role was found not to have powers that it must not have.
+    pub(super) role_is_fit: bool,
+    pub(super) kill_switch: &'run dyn KillSwitch,
     authority: &'run mut dyn Authority,
-    connector: &'run mut dyn Connector,
-    observer: &'run mut Observer<'run>,
+    pub(super) connector: &'run mut dyn Connector,
+    pub(super) observer: &'run mut Observer<'run>,
+    pub(super) conduct: Conduct,
 }
 
 impl<'run> LiveEngine<'run> {
@@ -37,15 +43,19 @@ impl<'run> LiveEngine<'run> {
         authority: &'run mut dyn Authority,
         connector: &'run mut dyn Connector,
         observer: &'run mut Observer<'run>,
+        conduct: Conduct,
     ) -> Self {
         LiveEngine {
             plan,
             performed: 0,
+            journalled: 0,
             in_doubt: None,
+            role_is_fit: conduct.despite_powers,
             kill_switch,
             authority,
             connector,
             observer,
+            conduct,
         }
     }
 
@@ -77,86 +87,7 @@ impl<'run> LiveEngine<'run> {
         names(&self.plan.phases()[..self.performed])
     }
 
-    /// The live phase, step by step. The order is part of the contract; see [`Step`].
-    fn execute<S: PhaseSpec, W: sealed::Perform<Live, S>>(
-        &mut self,
-        phase: &str,
-        worker: &mut W,
-        spec: &S,
-        given: Given<'_, '_, S>,
-    ) -> Result<Done<S::Output, Committed>, Stop> {
-        self.refuse_in_doubt(phase)?;
-
-        self.refuse_unless_on(Some(phase))?;
-        self.passed(phase, Step::SwitchOn);
-
-        let (bytes, spec) = decoded(phase, spec)?;
-        self.passed(phase, Step::Valid);
-
-        self.refuse_unplanned(&PlannedPhase::of::<S>(phase, given.after, &bytes))?;
-        self.refuse_unapproved::<S>(phase, given.approvals)?;
-        self.passed(phase, Step::AsPlanned);
-
-        let (mut session, identity) = self.connect(phase)?;
-        self.passed(phase, Step::Connected);
-
-        let xid = session.open().map_err(|source| Refusal::NotOpened {
-            phase: phase.to_owned(),
-            source,
-        })?;
-        self.passed(phase, Step::Opened);
-        let committed = Committed {
-            transaction: identity.transaction(xid),
-            target: identity.target,
-        };
-
-        // A panic in here drops the session, which rolls back.
-        let mut tx = PhaseTx::new(session.client(), phase, self.kill_switch, self.observer);
-        let answer = worker.perform(&spec, given.prior, &mut tx);
-        let traces = tx.into_traces();
-        let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause);
-        if let Some(cause) = traces.stopped {
-            return Err(rolled_back(cause).into());
-        }
-        let output = answer.map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
-        if traces.lost {
-            return Err(rolled_back(RollbackCause::ConnectionLost).into());
-        }
-        if traces.open_savepoints > 0 {
-            return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
-        }
-        let (_, output) = canonical::round_trip(&output)
-            .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
-        self.passed(phase, Step::Performed);
-
-        match self.kill_switch.read() {
-            Ok(SwitchState::On) => self.passed(phase, Step::SwitchStillOn),
-            Ok(SwitchState::Off) => return Err(rolled_back(RollbackCause::SwitchOff).into()),
-            Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
-        }
-
-        // In doubt from here on, until there is an answer: even if a callback of the driver panics.
-        let unanswered = "the close did not come to its end";
-        let doubt = InDoubt::new(phase, DoubtReason::NoAnswer, committed.clone(), unanswered);
-        self.in_doubt = Some(doubt);
-        let closed = session
-            .close(committed.xid())
-            .map_err(|error| close_failed(phase, error, traces.failed_statement, &committed));
-        self.in_doubt = match &closed {
-            Err(Stop::InDoubt(doubt)) => Some(doubt.clone()),
-            _ => None,
-        };
-        closed?;
-        // Before anybody is told: an observer that panics does not make it uncommitted.
-        self.performed += 1;
-        self.passed(phase, Step::Committed);
-        Ok(Done {
-            output,
-            evidence: committed,
-        })
-    }
-
-    fn refuse_in_doubt(&self, phase: &str) -> Result<(), Refusal> {
+    pub(super) fn refuse_in_doubt(&self, phase: &str) -> Result<(), Refusal> {
         match &self.in_doubt {
             None => Ok(()),
             Some(doubt) => Err(Refusal::Unsettled {
@@ -166,7 +97,7 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    fn refuse_unplanned(&self, presented: &PlannedPhase) -> Result<(), Refusal> {
+    pub(super) fn refuse_unplanned(&self, presented: &PlannedPhase) -> Result<(), Refusal> {
         let phase = presented.name();
         let next = self.plan.phases().get(self.performed);
         let Some(planned) = next.filter(|planned| planned.name() == phase) else {
@@ -200,16 +131,15 @@ impl<'run> LiveEngine<'run> {
     }
 
     /// The approvals again, at this moment: one may have expired since it was given.
-    fn refuse_unapproved<S: PhaseSpec>(
-        &self,
+    pub(super) fn refuse_unapproved<S: PhaseSpec>(
+        &mut self,
         phase: &str,
         approvals: &[Granted],
     ) -> Result<(), Refusal> {
-        let now = SystemTime::now();
         let mut approvals = approvals.iter();
         for gate in gates::<S>() {
             let checked = match approvals.next() {
-                Some(granted) => granted.check(phase, &gate, self.plan, now),
+                Some(granted) => self.check(granted, self.performed, &gate),
                 None => Err(ApprovalRefusal::Missing),
             };
             checked.map_err(|reason| Refusal::Approval {
@@ -221,71 +151,80 @@ impl<'run> LiveEngine<'run> {
         Ok(())
     }
 
-    fn connect(&mut self, phase: &str) -> Result<(Session, Identity), Refusal> {
-        let phase = || phase.to_owned();
-        let mut session =
-            Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
-                phase: phase(),
-                source: source.into(),
-            })?;
-        let found = session
-            .identify()
-            .map_err(|source| Refusal::NotIdentified {
-                phase: phase(),
-                source,
-            })?;
-        if found.in_transaction {
-            return Err(Refusal::SessionInTransaction { phase: phase() });
+    /// Checks an approval for the phase at `place`, counted from 0. One that the phase has spent
+    /// already need not hold any longer.
+    fn check(
+        &mut self,
+        granted: &Granted,
+        place: usize,
+        gate: &str,
+    ) -> Result<(), ApprovalRefusal> {
+        let phase = self.plan.phases()[place].name();
+        match granted.check(phase, gate, self.plan, SystemTime::now()) {
+            Err(ApprovalRefusal::Expired { .. }) if self.is_journalled(place) => Ok(()),
+            checked => checked,
         }
-        if let Some(acting) = found.acting_role {
-            return Err(Refusal::ActingRole {
-                phase: phase(),
-                role: found.target.role().to_owned(),
-                acting,
-            });
-        }
-        if found.target != *self.plan.target() {
-            return Err(Refusal::AnotherTarget {
-                phase: phase(),
-                planned: Box::new(self.plan.target().clone()),
-                found: Box::new(found.target),
-            });
-        }
-        if found.timeline.is_none() {
-            return Err(Refusal::Standby { phase: phase() });
-        }
-        Ok((session, found))
     }
 
-    fn passed(&mut self, phase: &str, step: Step) {
+    /// Whether the journal has the phase at `place`, counted from 0. A server that does not say so
+    /// means no.
+    fn is_journalled(&mut self, place: usize) -> bool {
+        if self.journalled <= place
+            && let Ok(mut session) = Session::connect(self.connector)
+        {
+            let plan = self.plan.digest();
+            let committed = session.client().query_one(
+                "SELECT pg_catalog.count(*) FROM phasegate.journal_of($1)",
+                &[&plan.as_bytes().as_slice()],
+            );
+            let committed = committed.and_then(|row| row.try_get::<_, i64>(0));
+            self.journalled =
+                committed.map_or(0, |committed| usize::try_from(committed).unwrap_or(0));
+        }
+        self.journalled > place
+    }
+
+    /// Settles a doubt of this run, and answers as the phase itself would have.
+    pub(super) fn settle<S: PhaseSpec>(
+        &mut self,
+        doubt: InDoubt,
+        patience: Duration,
+    ) -> Result<Done<S::Output, Committed>, Stop> {
+        let phase = doubt.phase().to_owned();
+        match settle(self.connector, &doubt, patience) {
+            Err(_) => Err(doubt.into()),
+            Ok(Fate::RolledBack) => {
+                self.in_doubt = None;
+                let source = Failure::new(doubt.to_string());
+                let cause = RollbackCause::NotCommitted { source };
+                Err(Rollback::new(&phase, Live::NAME, cause)
+                    .after(self.committed())
+                    .into())
+            }
+            Ok(Fate::Committed { entry, hash }) => {
+                self.in_doubt = None;
+                self.performed += 1;
+                let output = canonical::decode(entry.output.as_bytes());
+                let output = output.map_err(|error| Refusal::OutputUnreadable {
+                    phase: phase.clone(),
+                    source: error.into(),
+                })?;
+                self.passed(&phase, Step::Committed);
+                Ok(Done {
+                    output,
+                    evidence: Committed::from_journal(&entry, hash),
+                })
+            }
+        }
+    }
+
+    pub(super) fn passed(&mut self, phase: &str, step: Step) {
         (self.observer)(&Event::Passed { phase, step });
     }
 }
 
 fn names(phases: &[PlannedPhase]) -> Vec<String> {
     phases.iter().map(|phase| phase.name().to_owned()).collect()
-}
-
-/// What a close that was not answered with a commit means.
-fn close_failed(
-    phase: &str,
-    error: CloseError,
-    swallowed: Option<String>,
-    committed: &Committed,
-) -> Stop {
-    let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause).into();
-    let in_doubt = |reason, error| InDoubt::new(phase, reason, committed.clone(), error).into();
-    match error {
-        CloseError::AlreadyLost => rolled_back(RollbackCause::ConnectionLost),
-        CloseError::StatementHadFailed => rolled_back(RollbackCause::Swallowed {
-            statement: swallowed,
-        }),
-        CloseError::Refused(error) => {
-            rolled_back(RollbackCause::CommitRefused(Failure::new(error)))
-        }
-        CloseError::AnotherTransaction(error) => in_doubt(DoubtReason::AnotherTransaction, error),
-        CloseError::NoAnswer(error) => in_doubt(DoubtReason::NoAnswer, error),
-    }
 }
 
 impl sealed::Mode for Live {
@@ -297,14 +236,14 @@ impl sealed::Mode for Live {
         engine: &mut Self::Engine<'run>,
     ) -> Result<<Self as Mode>::Approval<'run, G>, Refusal> {
         let plan = engine.plan;
-        let mut ahead = plan.phases()[engine.performed..].iter();
-        let next = ahead.find(|planned| planned.gates().iter().any(|gate| gate == G::NAME));
+        let mut ahead = plan.phases().iter().enumerate().skip(engine.performed);
+        let next = ahead.find(|(_, planned)| planned.gates().iter().any(|gate| gate == G::NAME));
         let refused = |reason| Refusal::Approval {
-            phase: next.map(|planned| planned.name().to_owned()),
+            phase: next.map(|(_, planned)| planned.name().to_owned()),
             gate: G::NAME.to_owned(),
             reason,
         };
-        let phase = next.ok_or_else(|| refused(ApprovalRefusal::NotNeeded))?;
+        let (place, phase) = next.ok_or_else(|| refused(ApprovalRefusal::NotNeeded))?;
         let attestation = engine
             .authority
             .attest(&ApprovalRequest {
@@ -316,9 +255,7 @@ impl sealed::Mode for Live {
             })
             .map_err(|denied| refused(ApprovalRefusal::Denied(denied)))?;
         let granted = Granted::new(attestation, phase.name());
-        granted
-            .check(phase.name(), G::NAME, plan, SystemTime::now())
-            .map_err(refused)?;
+        engine.check(&granted, place, G::NAME).map_err(refused)?;
         Ok(Approved::mint(granted, Brand::new()))
     }
 
@@ -338,11 +275,12 @@ impl sealed::Mode for Live {
             place: engine.performed + 1,
             of: Some(engine.plan.phases().len()),
         });
-        let done = match engine.execute(&phase, worker, spec, given) {
+        let done = match engine.execute(&phase, worker, spec, &given) {
             Err(Stop::RolledBack(rollback)) => Err(rollback.after(engine.committed()).into()),
             done => done,
         };
         let ending = match &done {
+            Ok(done) if done.evidence.learnt() == Learnt::Before => Ending::AlreadyCommitted,
             Ok(_) => Ending::Performed,
             Err(Stop::Refused(_)) => Ending::Refused,
             Err(Stop::RolledBack(_)) => Ending::RolledBack,

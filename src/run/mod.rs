@@ -2,22 +2,29 @@
 
 mod attempt;
 mod brand;
+mod closing;
 mod decoded;
 mod dry;
 mod live;
 mod live_engine;
+mod live_phase;
+mod opening;
+mod timeouts;
+mod watch;
 
 use std::fmt;
+use std::time::Duration;
 
-pub use attempt::Attempt;
+pub use attempt::{Attempt, Unsettled};
 pub(crate) use brand::Brand;
 pub use dry::{DryRunner, NoSimulator, NoTarget, Planned, WithSimulator};
 pub use live::{
     LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan, WithAdapter,
 };
+pub use timeouts::Timeouts;
 
 use crate::gate::Gate;
-use crate::mode::Mode;
+use crate::mode::{Live, Mode};
 use crate::outcome::{Error, Stop};
 use crate::perform::Perform;
 use crate::phase::{Phase, PhaseSpec, Receipt, Receipts, Witness};
@@ -107,7 +114,28 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
             Ok(done) => Attempt::Performed(Receipt::mint(phase.name(), done, self.brand)),
             Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
             Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
-            Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(doubt),
+            Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(Unsettled::new(phase, doubt)),
+        }
+    }
+}
+
+impl<'run, W> Run<'run, Live, W> {
+    /// Settles a phase that is in doubt, so that the run can go on: with its receipt if it was
+    /// committed, with the phase itself if it was rolled back.
+    ///
+    /// It tries for at most `patience`. What cannot be settled now stays in doubt, and the run
+    /// refuses further phases.
+    pub fn settle<'r, S: PhaseSpec>(
+        &mut self,
+        unsettled: Unsettled<'r, 'run, S, Live>,
+        patience: Duration,
+    ) -> Attempt<'r, 'run, S, Live> {
+        let (phase, doubt) = unsettled.into_parts();
+        match self.engine.settle::<S>(doubt, patience) {
+            Ok(done) => Attempt::Performed(Receipt::mint(phase.name(), done, self.brand)),
+            Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
+            Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
+            Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(Unsettled::new(phase, doubt)),
         }
     }
 }

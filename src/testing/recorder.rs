@@ -1,10 +1,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::postgres::Client;
-
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connector, Denied, Execute, Failure,
-    KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState, SwitchUnreadable,
+    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Execute,
+    Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState, SwitchUnreadable,
 };
 
 /// Calls, in the order in which they were made. Clones share one list.
@@ -81,7 +79,7 @@ impl<S: PhaseSpec, W: Execute<S>> Execute<S> for Recorder<W> {
 }
 
 impl<W: Connector> Connector for Recorder<W> {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         self.calls.record("connect");
         self.inner.connect()
     }

@@ -1,8 +1,6 @@
-use ::postgres::Client;
-
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connector, Denied, Execute, Failure,
-    PhaseSpec, PhaseTx, Prior, Simulate,
+    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Execute,
+    Failure, PhaseSpec, PhaseTx, Prior, Simulate,
 };
 
 /// A simulator of every phase, that panics if it is called: for proving that a live run does not.
@@ -43,7 +41,7 @@ impl<S: PhaseSpec> Execute<S> for TripwireAdapter {
 }
 
 impl Connector for TripwireConnector {
-    fn connect(&mut self) -> Result<Client, ConnectError> {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
         panic!("tripwire: the connector was called")
     }
 }

@@ -3,14 +3,14 @@
 
 pub mod proxy;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use phasegate::testing::{
     ApprovesEverything, ScratchDatabase, ScratchRole, ScriptedSwitch, TestPostgres,
 };
 use phasegate::{
-    DryRunner, Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseTx, Plan,
+    DryRunner, Error, Execute, Failure, LiveRunner, Mode, Operator, Perform, PhaseTx, Plan,
     PostgresConnector, Receipt, Run, Start, Target, WithAdapter,
 };
 use postgres::{Client, Config, NoTls};
@@ -28,6 +28,7 @@ pub struct Database {
     scratch: ScratchDatabase,
     pub runner: ScratchRole,
     pub target: Target,
+    operator: Mutex<Operator>,
 }
 
 /// A live runner that lacks nothing: always on, everything approved, the small pipeline's adapter.
@@ -39,11 +40,13 @@ pub fn database() -> Database {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
     let scratch = server.create_database().expect("a database");
-    let runner = scratch.create_role("runner").expect("a role");
+    let operator = Mutex::new(scratch.install().expect("the schema phasegate"));
+    let runner = scratch.create_runner("runner").expect("a role");
     let mut client = scratch.admin().connect(NoTls).expect("the administrator");
     client
         .batch_execute(&format!(
             "CREATE TABLE item (name text PRIMARY KEY, state text); \
+             SELECT phasegate.protect('item'); \
              GRANT SELECT, INSERT, UPDATE, DELETE ON item TO {}",
             runner.name()
         ))
@@ -54,6 +57,7 @@ pub fn database() -> Database {
         scratch,
         runner,
         target,
+        operator,
     }
 }
 
@@ -141,6 +145,16 @@ impl Database {
         self.admin().query_one(sql, &[]).expect(sql).get(0)
     }
 
+    /// The session of an operator: the kill switch is on until it says otherwise.
+    pub fn operator(&self) -> MutexGuard<'_, Operator> {
+        self.operator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Admits a plan, and everything that the double which approves everything would say.
+    pub fn admit(&self, plan: &Plan) {
+        ApprovesEverything::admit(&mut self.operator(), plan).expect("an operator admits");
+    }
+
     pub fn connector(&self) -> PostgresConnector {
         PostgresConnector::no_tls(self.runner.config())
     }
@@ -163,6 +177,9 @@ impl Database {
 
     /// A live run of `plan` by `adapter`.
     pub fn live_by<W>(&self, plan: Plan, adapter: W) -> Live<W> {
+        if plan.target() == &self.target {
+            self.admit(&plan);
+        }
         LiveRunner::new(PIPELINE)
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -31,6 +32,8 @@ pub struct Proxy {
     pub config: Config,
     /// Every simple query in full, and of each prepared statement the text, in order.
     pub messages: Calls,
+    /// How many times the server has said that it is ready for the next query.
+    pub answers: Arc<AtomicU64>,
     _directory: tempfile::TempDir,
 }
 
@@ -42,12 +45,13 @@ impl Proxy {
         let directory = tempfile::tempdir().expect("a directory");
         let listener =
             UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
-        let (server, messages) = (config.clone(), Calls::new());
+        let (server, messages, answers) = (config.clone(), Calls::new(), Arc::default());
         let (log, rule): (_, Rule) = (messages.clone(), Arc::new(rule));
+        let ready: Arc<AtomicU64> = Arc::clone(&answers);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (server, log, rule) = (Stream::connect(&server), log.clone(), rule.clone());
-                serve(&Stream::Unix(client), &server, log, rule);
+                serve(&Stream::Unix(client), &server, log, rule, ready.clone());
             }
         });
         let mut through = Config::new();
@@ -64,6 +68,7 @@ impl Proxy {
         Proxy {
             config: through,
             messages,
+            answers,
             _directory: directory,
         }
     }
@@ -79,7 +84,7 @@ struct Talk {
 }
 
 /// Serves one connection, in two threads, until either side ends it.
-fn serve(client: &Stream, server: &Stream, log: Calls, rule: Rule) {
+fn serve(client: &Stream, server: &Stream, log: Calls, rule: Rule, ready: Arc<AtomicU64>) {
     let talk = Arc::new(Mutex::new(Talk::default()));
     let (from, to, both) = (client.again(), server.again(), talk.clone());
     thread::spawn(move || {
@@ -88,7 +93,7 @@ fn serve(client: &Stream, server: &Stream, log: Calls, rule: Rule) {
     });
     let (from, to) = (server.again(), client.again());
     thread::spawn(move || {
-        let _ = answer(&from, &to, &talk);
+        let _ = answer(&from, &to, &talk, &ready);
         end(&from, &to);
     });
 }
@@ -125,12 +130,13 @@ fn ask(
     Ok(())
 }
 
-fn answer(mut from: &Stream, to: &Stream, talk: &Mutex<Talk>) -> io::Result<()> {
+fn answer(mut from: &Stream, to: &Stream, talk: &Mutex<Talk>, count: &AtomicU64) -> io::Result<()> {
     let (mut kind, mut answered) = ([0], 0);
     loop {
         from.read_exact(&mut kind)?;
         let message = body(from)?;
         let ready = kind[0] == b'Z';
+        count.fetch_add(u64::from(ready), Ordering::SeqCst);
         let mut talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
         match &talk.lost {
             Some((query, verdict)) if *query == answered => match (ready, verdict) {

@@ -1,14 +1,14 @@
 //! A database with the register of the IU cutter in it, and what it takes to run the five phases there.
 #![allow(unreachable_pub)]
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScratchDatabase, ScratchRole, ScriptedSwitch, TestPostgres,
 };
 use phasegate::{
-    Authority, Connector, DryRunner, Error, KillSwitch, LiveRunner, Plan, PostgresConnector,
-    Refusal, Rollback, Target,
+    Authority, Connector, DryRunner, Error, KillSwitch, LiveRunner, Operator, Plan,
+    PostgresConnector, Refusal, Rollback, Target, UnsignedApprovals,
 };
 use postgres::{Client, NoTls};
 
@@ -31,6 +31,7 @@ pub const AMENDMENT: &str = include_str!("../../examples/iu_cutter/amendment.md"
 pub struct Town {
     scratch: ScratchDatabase,
     runner: ScratchRole,
+    operator: Mutex<Operator>,
     pub target: Target,
 }
 
@@ -38,7 +39,8 @@ pub fn town() -> Town {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
     let scratch = server.create_database().expect("a database");
-    let runner = scratch.create_role("iu_runner").expect("a role");
+    let operator = Mutex::new(scratch.install().expect("the schema phasegate"));
+    let runner = scratch.create_runner("iu_runner").expect("a role");
     let mut admin = scratch.admin().connect(NoTls).expect("the installer");
     install::install(&mut admin, runner.name()).expect("the register");
     let mut client = runner.config().connect(NoTls).expect("the runner");
@@ -46,6 +48,7 @@ pub fn town() -> Town {
     Town {
         scratch,
         runner,
+        operator,
         target,
     }
 }
@@ -83,8 +86,22 @@ impl Town {
         )
     }
 
+    /// Has an operator admit what was approved.
+    pub fn admit(&self, approvals: &UnsignedApprovals) {
+        let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
+        for approval in approvals.attestations() {
+            operator
+                .admit_approval(approval)
+                .expect("an operator admits");
+        }
+    }
+
+    /// The plan for `document`, admitted, with everything that the double would approve.
     pub fn plan(&self, document: &Document) -> Plan {
-        plan(&self.target, document)
+        let plan = plan(&self.target, document);
+        let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
+        ApprovesEverything::admit(&mut operator, &plan).expect("an operator admits");
+        plan
     }
 }
 

@@ -175,6 +175,7 @@ pub fn stopped_after(last: &str, ending: &str, calls: &[String]) {
 pub fn ready() -> (Database, Plan) {
     let database = database();
     let plan = plan(&database.target, &TRACED);
+    database.admit(&plan);
     (database, plan)
 }
 

@@ -8,6 +8,7 @@ use postgres::{Client, Config};
 use super::error::ServerError;
 use super::role::ScratchRole;
 use super::{random, sql};
+use crate::Operator;
 
 /// How long a drop may take: it runs in destructors, too.
 const REMOVAL: Duration = Duration::from_secs(15);
@@ -106,6 +107,43 @@ impl ScratchDatabase {
     pub fn create_role(&self, label: &str) -> Result<ScratchRole, ServerError> {
         let name = self.reserve_role(label);
         ScratchRole::create(&self.admin(), name, self.shared)
+    }
+
+    /// As [`create_role`](ScratchDatabase::create_role), for one that may perform phases.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_role`](ScratchDatabase::create_role), and when the schema `phasegate` is not
+    /// [installed](ScratchDatabase::install).
+    pub fn create_runner(&self, label: &str) -> Result<ScratchRole, ServerError> {
+        let role = self.create_role(label)?;
+        let grant = format!("GRANT phasegate_runner TO {}", role.name());
+        let doing = "let the new role perform phases";
+        sql::session(&self.admin(), doing, sql::LIMIT, move |client| {
+            client.batch_execute(&grant)
+        })?;
+        Ok(role)
+    }
+
+    /// Installs the schema `phasegate`, turns its kill switch on for a day, and answers the session of
+    /// an operator. The roles of that schema stay in a shared server.
+    ///
+    /// # Errors
+    ///
+    /// The server refused.
+    pub fn install(&self) -> Result<Operator, ServerError> {
+        let unfit = |reason: String| ServerError::Unfit { reason };
+        let connected = self.admin().connect(postgres::NoTls);
+        let mut client = connected.map_err(|source| ServerError::Sql {
+            doing: "connect as the administrator".to_owned(),
+            source,
+        })?;
+        crate::install(&mut client).map_err(|error| unfit(error.to_string()))?;
+        let mut operator = Operator::new(client);
+        operator
+            .switch_on("a test", Duration::from_hours(24))
+            .map_err(|error| unfit(error.to_string()))?;
+        Ok(operator)
     }
 
     /// Returns a name for a role that the caller creates; it is dropped with the database if it

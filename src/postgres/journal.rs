@@ -1,0 +1,247 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ::postgres::Client;
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::outcome::Foreign;
+
+/// What a phase did to one table, by the server's own counters, triggers and functions included.
+/// What a savepoint took back is still counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[non_exhaustive]
+pub struct Effects {
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows updated.
+    pub updated: u64,
+    /// Rows deleted.
+    pub deleted: u64,
+}
+
+/// An approval that a phase has spent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct SpentApproval {
+    /// The gate.
+    pub gate: String,
+    /// Who approved.
+    pub approver: String,
+    /// What makes the approval this one.
+    pub nonce: String,
+}
+
+/// What the journal says of one committed phase. Written by the server, in the transaction of the
+/// phase itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct JournalEntry {
+    /// The digest of the plan.
+    pub plan: Digest,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The phase's place in the plan, counted from 1.
+    pub place: u32,
+    /// The phase.
+    pub phase: String,
+    /// The digest of its input.
+    pub input: Digest,
+    /// What it left, as canonical JSON.
+    pub output: String,
+    /// The approvals that it has spent.
+    pub approvals: Vec<SpentApproval>,
+    /// What it did to each table that it changed.
+    pub effects: BTreeMap<String, Effects>,
+    /// What makes this attempt this one.
+    pub nonce: String,
+    /// The server's 64-bit transaction id.
+    pub xid: String,
+    /// The cluster.
+    pub system_identifier: String,
+    /// The timeline.
+    pub timeline: String,
+    /// The database.
+    pub database: String,
+    /// The role that performed it.
+    pub role: String,
+    /// The address that it was performed from, or `local`.
+    pub from: String,
+    /// What the session called itself.
+    pub application_name: String,
+    /// The server's process.
+    pub backend_pid: i32,
+    /// When that process began.
+    pub backend_start: String,
+    /// The epoch of the kill switch.
+    pub epoch: i64,
+    /// When the phase was opened, by the server's clock.
+    pub opened_at: String,
+    /// When it was finished, which is just before its commit.
+    pub finished_at: String,
+}
+
+/// A row of the journal as it is stored: the text that was hashed, and the hash.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct StoredEntry {
+    pub(crate) body: String,
+    pub(crate) hash: Digest,
+}
+
+impl StoredEntry {
+    pub(crate) fn read(&self) -> Result<JournalEntry, serde_json::Error> {
+        serde_json::from_str(&self.body)
+    }
+}
+
+/// The journal of one plan, as it is stored.
+///
+/// Reading it takes a member of `phasegate_auditor`. [`verify`](Journal::verify) recomputes the chain
+/// here, from the stored text, and takes the server's word for nothing.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    plan: Digest,
+    entries: Vec<(i32, StoredEntry)>,
+    /// How many phases are committed, and the hash of the last one, from outside the journal.
+    committed: i32,
+    head: Digest,
+}
+
+/// The journal could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The plan was never admitted in this database.
+    #[error("the journal cannot be read: plan {0} was never admitted in this database")]
+    NoSuchPlan(Digest),
+    /// The server said no, or what it answered makes no sense.
+    #[error("the journal cannot be read: {}", crate::outcome::describe(&**.0))]
+    Database(#[source] Foreign),
+}
+
+/// The journal does not fit together: somebody has changed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenChain {
+    place: u32,
+    why: String,
+}
+
+impl BrokenChain {
+    /// The place of the first row that does not fit, counted from 1.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        self.place
+    }
+}
+
+impl fmt::Display for BrokenChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the journal was changed: row {} {}",
+            self.place, self.why
+        )
+    }
+}
+
+impl std::error::Error for BrokenChain {}
+
+impl Journal {
+    /// Reads the journal of the plan with this digest.
+    ///
+    /// # Errors
+    ///
+    /// When the plan is unknown, or the server says no.
+    pub fn read(client: &mut Client, plan: Digest) -> Result<Self, JournalError> {
+        let foreign = |error: ::postgres::Error| JournalError::Database(error.into());
+        // One snapshot: a phase that is committed meanwhile is in both or in neither.
+        let mut tx = client
+            .build_transaction()
+            .isolation_level(::postgres::IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .map_err(foreign)?;
+        let key = plan.as_bytes().as_slice();
+        let run = tx
+            .query_opt(
+                "SELECT committed, head FROM phasegate.run WHERE plan OPERATOR(pg_catalog.=) $1",
+                &[&key],
+            )
+            .map_err(foreign)?
+            .ok_or(JournalError::NoSuchPlan(plan))?;
+        let rows = tx
+            .query(
+                "SELECT place, body, hash FROM phasegate.journal WHERE plan OPERATOR(pg_catalog.=) $1 ORDER BY place",
+                &[&key],
+            )
+            .map_err(foreign)?;
+        let digest = |bytes: &[u8]| {
+            Digest::from_bytes(bytes)
+                .ok_or_else(|| JournalError::Database("a hash is not 32 bytes".into()))
+        };
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let hash = digest(row.try_get(2).map_err(foreign)?)?;
+            let body = row.try_get(1).map_err(foreign)?;
+            entries.push((row.try_get(0).map_err(foreign)?, StoredEntry { body, hash }));
+        }
+        let head = digest(run.try_get(1).map_err(foreign)?)?;
+        let committed = run.try_get(0).map_err(foreign)?;
+        Ok(Journal {
+            plan,
+            entries,
+            committed,
+            head,
+        })
+    }
+
+    /// Recomputes the chain, and answers what it says, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenChain`] names the first row that does not fit: one that was changed, added, removed
+    /// or moved, also at the end.
+    pub fn verify(&self) -> Result<Vec<JournalEntry>, BrokenChain> {
+        let mut chain = Digest::of(format!("phasegate/journal/1 {}", self.plan).as_bytes());
+        let mut verified = Vec::with_capacity(self.entries.len());
+        for (place, (stored_place, entry)) in (1_u32..).zip(&self.entries) {
+            let broken = |why: &str| BrokenChain {
+                place,
+                why: why.to_owned(),
+            };
+            if i64::from(*stored_place) != i64::from(place) {
+                return Err(broken("is missing"));
+            }
+            let mut linked = chain.as_bytes().to_vec();
+            linked.extend(Digest::of(entry.body.as_bytes()).as_bytes());
+            chain = Digest::of(&linked);
+            if chain != entry.hash {
+                return Err(broken(
+                    "does not have the hash that it and the rows before it make",
+                ));
+            }
+            let read = entry
+                .read()
+                .map_err(|_| broken("is not an entry of a journal"))?;
+            if read.plan != self.plan || read.place != place {
+                return Err(broken("is that of another plan or place"));
+            }
+            verified.push(read);
+        }
+        let after = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        if i64::from(self.committed) > i64::from(after) {
+            return Err(BrokenChain {
+                place: after + 1,
+                why: "is missing".to_owned(),
+            });
+        }
+        if i64::from(self.committed) < i64::from(after) || chain != self.head {
+            return Err(BrokenChain {
+                place: after.max(1),
+                why: "is not what the run, which keeps the chain's head, says is the last"
+                    .to_owned(),
+            });
+        }
+        Ok(verified)
+    }
+}

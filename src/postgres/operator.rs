@@ -1,0 +1,315 @@
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use ::postgres::{Client, Row};
+
+use crate::approval::Attestation;
+use crate::digest::Digest;
+use crate::outcome::describe;
+use crate::plan::Plan;
+
+/// A session of somebody who is a member of `phasegate_operator`: admits plans and approvals, turns
+/// the kill switch on and off. The role that performs phases is not one, and cannot do any of it.
+pub struct Operator {
+    client: Client,
+}
+
+/// The server said no to an operator.
+#[derive(Debug, thiserror::Error)]
+#[error("the server did not {what}: {}", describe(.source))]
+pub struct OperatorError {
+    what: &'static str,
+    source: ::postgres::Error,
+}
+
+impl OperatorError {
+    pub(super) fn new(what: &'static str, source: ::postgres::Error) -> Self {
+        OperatorError { what, source }
+    }
+}
+
+/// A session that has a phase or a commit in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The server's process; none for a prepared transaction, which has no session.
+    pub pid: Option<i32>,
+    /// The role, where the server says it.
+    pub role: Option<String>,
+    /// What the session calls itself: `phasegate PIPELINE/PHASE`, if it is one of ours. A session
+    /// can call itself anything.
+    pub application_name: Option<String>,
+    /// When its transaction began.
+    pub since: Option<SystemTime>,
+    /// The name of the prepared transaction, if it is one: `ROLLBACK PREPARED` ends it.
+    pub prepared: Option<String>,
+}
+
+impl Holder {
+    /// Who is performing a phase of this plan, if the server says it.
+    pub(crate) fn of_run(client: &mut Client, plan: Digest) -> Option<Self> {
+        let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
+                     FROM phasegate.holder_of_run($1)";
+        let row = client
+            .query_opt(query, &[&plan.as_bytes().as_slice()])
+            .ok()??;
+        Holder::read(&row).ok()
+    }
+
+    fn read(row: &Row) -> Result<Self, ::postgres::Error> {
+        Ok(Holder {
+            pid: row.try_get("pid")?,
+            role: row.try_get("who")?,
+            application_name: row.try_get("application_name")?,
+            since: row.try_get("since")?,
+            prepared: row.try_get("prepared")?,
+        })
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, &self.prepared) {
+            (Some(pid), _) => write!(f, "process {pid}")?,
+            (None, Some(name)) => write!(f, "prepared transaction `{name}`")?,
+            (None, None) => f.write_str("a session that the server does not name")?,
+        }
+        if let Some(role) = &self.role {
+            write!(f, " of role `{role}`")?;
+        }
+        match &self.application_name {
+            Some(name) if !name.is_empty() => write!(f, ", which calls itself `{name}`")?,
+            _ => {}
+        }
+        let running = self.since.and_then(|since| since.elapsed().ok());
+        running.map_or(Ok(()), |since| write!(f, ", for {} s", since.as_secs()))
+    }
+}
+
+/// The kill switch is OFF. Whether the last commit that was let through has ended is what this says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a commit may still be in flight"]
+pub enum SwitchedOff {
+    /// No later commit passes: every one that had been let through has ended.
+    Drained,
+    /// No check of the switch passes any more. These had passed it before, and their commits have
+    /// not ended within the time that was given.
+    HeldUp(Vec<Holder>),
+}
+
+/// What the kill switch of a database says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SwitchStatus {
+    /// Whether a phase may begin, and commit, now.
+    pub on: bool,
+    /// Why not: switched off, lease over, another timeline.
+    pub refusal: Option<String>,
+    /// Counts every turn of the switch. A phase commits in the epoch in which it began, or not.
+    pub epoch: i64,
+    /// When the lease ends, by the server's clock; none if it was switched off.
+    pub until: Option<SystemTime>,
+    /// Who turned it last.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: SystemTime,
+    /// Phases that are open.
+    pub phases: Vec<Holder>,
+    /// Whether it is known that nothing is being committed and nothing can be: the switch is off,
+    /// and the lock that every commit shares was free. Otherwise it is not known.
+    pub drained: bool,
+}
+
+impl Operator {
+    /// Works through this session.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Operator { client }
+    }
+
+    /// Admits a plan, so that its phases can be opened. The server reads its bytes itself. Admitting
+    /// it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is for another database, or the server says no.
+    pub fn admit_plan(&mut self, plan: &Plan) -> Result<(), OperatorError> {
+        self.call(
+            "admit the plan",
+            "SELECT phasegate.admit_plan($1)",
+            &[&plan.bytes()],
+        )
+    }
+
+    /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind
+    /// its gate. Whoever calls this has verified it. Admitting it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When no admitted plan has that gate, when it has expired, when its nonce is that of another
+    /// approval, or the server says no.
+    pub fn admit_approval(&mut self, approval: &Attestation) -> Result<(), OperatorError> {
+        let statement = approval.statement();
+        self.call(
+            "admit the approval",
+            "SELECT phasegate.admit_approval($1, $2, $3, $4, $5, $6)",
+            &[
+                &statement.nonce,
+                &statement.plan.as_bytes().as_slice(),
+                &statement.gate,
+                &approval.approver(),
+                &statement.expires,
+                &statement.comment,
+            ],
+        )
+    }
+
+    /// Turns the kill switch on, in a new epoch, for at most a day; answers the epoch. A phase that
+    /// was open under an earlier one does not commit any more.
+    ///
+    /// # Errors
+    ///
+    /// When `why` is empty, `lasts` is zero or longer than a day, or the server says no.
+    pub fn switch_on(&mut self, why: &str, lasts: Duration) -> Result<i64, OperatorError> {
+        self.client
+            .query_one(
+                "SELECT phasegate.switch_on($1, pg_catalog.make_interval(secs => $2))",
+                &[&why, &lasts.as_secs_f64()],
+            )
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| OperatorError::new("turn the switch on", error))
+    }
+
+    /// Turns the kill switch off, ends the phases that are open, and waits at most `patience` for
+    /// the commits that had been let through. It never waits for a phase.
+    ///
+    /// Once it has answered [`SwitchedOff::Drained`], no later commit passes.
+    ///
+    /// # Errors
+    ///
+    /// When the server says no. After an error of the connection, the switch may be off or not.
+    pub fn switch_off(
+        &mut self,
+        why: &str,
+        patience: Duration,
+    ) -> Result<SwitchedOff, OperatorError> {
+        self.call(
+            "turn the switch off",
+            "SELECT phasegate.switch_off($1)",
+            &[&why],
+        )?;
+        if self.drain(patience)? {
+            return Ok(SwitchedOff::Drained);
+        }
+        let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()")?;
+        Ok(SwitchedOff::HeldUp(holders))
+    }
+
+    /// Ends the sessions whose commits hold [`switch_off`](Operator::switch_off) up, for example
+    /// behind a synchronous standby that is dead, and waits at most `patience` for them to be gone.
+    /// What they have committed stays committed on this server.
+    ///
+    /// # Errors
+    ///
+    /// When the server says no.
+    pub fn end_commits_in_flight(
+        &mut self,
+        patience: Duration,
+    ) -> Result<SwitchedOff, OperatorError> {
+        self.call(
+            "end the commits in flight",
+            "SELECT phasegate.end_commits_in_flight()",
+            &[],
+        )?;
+        if self.drain(patience)? {
+            return Ok(SwitchedOff::Drained);
+        }
+        let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()")?;
+        Ok(SwitchedOff::HeldUp(holders))
+    }
+
+    /// What the switch says, without waiting for anybody.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn status(&mut self) -> Result<SwitchStatus, OperatorError> {
+        let drained = self.drain(Duration::ZERO)?;
+        let phases = self.holders("SELECT * FROM phasegate.phases_in_progress()")?;
+        let read = |row: Row| -> Result<SwitchStatus, ::postgres::Error> {
+            Ok(SwitchStatus {
+                on: row.try_get("is_on")?,
+                refusal: row.try_get("refusal")?,
+                epoch: row.try_get("epoch")?,
+                until: row.try_get("until")?,
+                who: row.try_get("who")?,
+                why: row.try_get("why")?,
+                at: row.try_get("at")?,
+                phases,
+                drained,
+            })
+        };
+        self.client
+            .query_one(
+                "SELECT is_on, refusal, epoch, who, why, at, \
+                        CASE WHEN pg_catalog.isfinite(until) THEN until END AS until \
+                 FROM phasegate.switch_status()",
+                &[],
+            )
+            .and_then(read)
+            .map_err(|error| OperatorError::new("say how the switch is", error))
+    }
+
+    /// Deletes what keeps attempts older than this from being opened late, and with it the
+    /// possibility to settle them; at least a day is kept. Answers how many. The journal stays.
+    ///
+    /// # Errors
+    ///
+    /// When the server says no.
+    pub fn forget_attempts(&mut self, older_than: Duration) -> Result<i64, OperatorError> {
+        self.client
+            .query_one(
+                "SELECT phasegate.forget_attempts(pg_catalog.make_interval(secs => $1))",
+                &[&older_than.as_secs_f64()],
+            )
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| OperatorError::new("forget old attempts", error))
+    }
+
+    fn drain(&mut self, patience: Duration) -> Result<bool, OperatorError> {
+        self.client
+            .query_one(
+                "SELECT phasegate.drain(pg_catalog.make_interval(secs => $1))",
+                &[&patience.as_secs_f64()],
+            )
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| OperatorError::new("wait for commits in flight", error))
+    }
+
+    fn holders(&mut self, query: &str) -> Result<Vec<Holder>, OperatorError> {
+        self.client
+            .query(query, &[])
+            .and_then(|rows| rows.iter().map(Holder::read).collect())
+            .map_err(|error| OperatorError::new("say who holds it up", error))
+    }
+
+    fn call(
+        &mut self,
+        what: &'static str,
+        query: &str,
+        params: &[&(dyn ::postgres::types::ToSql + Sync)],
+    ) -> Result<(), OperatorError> {
+        self.client
+            .execute(query, params)
+            .map(drop)
+            .map_err(|error| OperatorError::new(what, error))
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Operator(..)")
+    }
+}

@@ -1,0 +1,112 @@
+-- What an operator admits: plans, whose phases may then be performed, and approvals, which may then be spent. The
+-- server cannot verify a signature; whoever admits an approval has.
+CREATE TABLE phasegate.plan (
+    plan bytea PRIMARY KEY, -- SHA-256 of bytes
+    bytes bytea NOT NULL,
+    pipeline text NOT NULL,
+    system_identifier bigint NOT NULL,
+    database text NOT NULL,
+    role text NOT NULL,
+    admitted_by text NOT NULL DEFAULT session_user,
+    admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE phasegate.planned_phase (
+    plan bytea NOT NULL REFERENCES phasegate.plan,
+    place integer NOT NULL CHECK (place > 0), -- counted from 1
+    phase text NOT NULL,
+    gates text[] NOT NULL,
+    input bytea NOT NULL, -- SHA-256
+    PRIMARY KEY (plan, place)
+);
+
+CREATE TABLE phasegate.approval (
+    nonce text PRIMARY KEY,
+    plan bytea NOT NULL REFERENCES phasegate.plan,
+    gate text NOT NULL,
+    approver text NOT NULL,
+    expires timestamptz NOT NULL,
+    comment text NOT NULL,
+    admitted_by text NOT NULL DEFAULT session_user,
+    admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- One row in the transaction of the phase that the approval allowed: rolled back, it is unspent; committed, it is
+-- spent for ever.
+CREATE TABLE phasegate.approval_spent (
+    nonce text NOT NULL REFERENCES phasegate.approval,
+    place integer NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (nonce, place)
+);
+
+-- Answers the digest. Admitting the same bytes again changes nothing.
+CREATE FUNCTION phasegate.admit_plan(plan_bytes bytea) RETURNS bytea
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    digest bytea := sha256(plan_bytes);
+    content jsonb := convert_from(plan_bytes, 'UTF8')::jsonb;
+    target jsonb := content -> 'target';
+    here jsonb := jsonb_build_object(
+        'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
+        'database', current_database());
+BEGIN
+    IF content ->> 'schema' IS DISTINCT FROM 'phasegate/plan/1' THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the plan is of schema %, and this install knows phasegate/plan/1',
+            coalesce(content ->> 'schema', '(none)') USING ERRCODE = 'ZG020';
+    END IF;
+    IF target -> 'role' IS NULL OR target - 'role' <> here THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the plan is for %, and this is %', target - 'role', here
+            USING ERRCODE = 'ZG020', HINT = 'Admit the plan in the database that it was made for.';
+    END IF;
+    INSERT INTO phasegate.plan (plan, bytes, pipeline, system_identifier, database, role)
+    VALUES (digest, plan_bytes, content ->> 'pipeline', (target ->> 'system_identifier')::bigint,
+            target ->> 'database', target ->> 'role')
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO phasegate.planned_phase (plan, place, phase, gates, input)
+        SELECT digest, p.place, p.phase ->> 'name',
+               ARRAY(SELECT jsonb_array_elements_text(p.phase -> 'gates')), decode(p.phase ->> 'input', 'hex')
+        FROM jsonb_array_elements(content -> 'phases') WITH ORDINALITY AS p (phase, place);
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'phasegate: not admitted: the plan has no phase' USING ERRCODE = 'ZG020';
+        END IF;
+        INSERT INTO phasegate.run (plan, head) VALUES (digest, phasegate.first_head(digest));
+    END IF;
+    RETURN digest;
+END
+$$;
+
+-- Admitting the same approval again changes nothing; another one under the same nonce is refused.
+CREATE FUNCTION phasegate.admit_approval(
+    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text
+) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF expires <= clock_timestamp() THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the approval expired at %', expires USING ERRCODE = 'ZG020';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM phasegate.planned_phase AS p
+        WHERE p.plan = admit_approval.plan AND admit_approval.gate = ANY (p.gates)
+    ) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: no admitted plan % has a phase behind gate %', encode(plan, 'hex'), gate
+            USING ERRCODE = 'ZG020', HINT = 'Admit the plan first.';
+    END IF;
+    INSERT INTO phasegate.approval (nonce, plan, gate, approver, expires, comment)
+    VALUES (admit_approval.nonce, admit_approval.plan, admit_approval.gate, admit_approval.approver,
+            admit_approval.expires, admit_approval.comment)
+    ON CONFLICT (nonce) DO NOTHING;
+    IF NOT EXISTS (
+        SELECT FROM phasegate.approval AS a
+        WHERE (a.nonce, a.plan, a.gate, a.approver, a.expires) = (admit_approval.nonce, admit_approval.plan,
+               admit_approval.gate, admit_approval.approver, admit_approval.expires)
+    ) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: nonce % is that of another approval', nonce USING ERRCODE = 'ZG020';
+    END IF;
+END
+$$;
+
+GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.approval, phasegate.approval_spent
+    TO phasegate_auditor, phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.admit_plan, phasegate.admit_approval TO phasegate_operator;

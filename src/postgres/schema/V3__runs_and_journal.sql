@@ -1,0 +1,96 @@
+-- How far a plan has been performed. The head of the journal's chain stands here, outside the journal: a chain whose
+-- tail was cut off is itself valid.
+CREATE TABLE phasegate.run (
+    plan bytea PRIMARY KEY REFERENCES phasegate.plan,
+    committed integer NOT NULL DEFAULT 0,
+    head bytea NOT NULL
+) WITH (fillfactor = 50);
+
+-- An attempt at a phase: the latch of its transaction while it is open, and its fence for ever. What was rolled back
+-- leaves no row; a nonce whose fate somebody had to settle leaves one that is claimed, so that it can never be opened.
+CREATE TABLE phasegate.attempt (
+    nonce uuid PRIMARY KEY,
+    state text NOT NULL CHECK (state IN ('open', 'sealed', 'drained', 'finished', 'claimed')),
+    armed integer NOT NULL DEFAULT 0, -- a change of it queues the interlock once more
+    xid xid8 NOT NULL,
+    opened_at timestamptz NOT NULL,
+    plan bytea,
+    place integer,
+    lock bytea, -- SHA-256 of the secret that seals it
+    epoch bigint,
+    until timestamptz,
+    timeline text,
+    approvals jsonb,
+    durability text -- synchronous_commit, as the session had it
+) WITH (fillfactor = 40);
+-- Not unique: a database that was copied into another cluster meets its old numbers again.
+CREATE INDEX attempt_xid ON phasegate.attempt (xid);
+
+-- One row for each committed phase. Written once, by the transaction that it tells of.
+CREATE TABLE phasegate.journal (
+    plan bytea NOT NULL REFERENCES phasegate.run,
+    place integer NOT NULL,
+    nonce uuid NOT NULL UNIQUE,
+    body text NOT NULL, -- JSON, kept as the text that was hashed
+    hash bytea NOT NULL, -- SHA-256 of the hash before it and SHA-256 of body
+    PRIMARY KEY (plan, place)
+);
+
+CREATE TABLE phasegate.retention (
+    the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
+    horizon timestamptz NOT NULL DEFAULT '-infinity' -- attempts from before it may have been deleted
+);
+INSERT INTO phasegate.retention DEFAULT VALUES;
+
+-- What the chain of a plan begins with.
+CREATE FUNCTION phasegate.first_head(plan bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN pg_catalog.sha256(pg_catalog.convert_to('phasegate/journal/1 ' || pg_catalog.encode(plan, 'hex'), 'UTF8'));
+
+CREATE FUNCTION phasegate.never_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'phasegate: the journal is written once; % is refused', tg_op USING ERRCODE = 'ZG008';
+END
+$$;
+CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON phasegate.journal
+    FOR EACH STATEMENT EXECUTE FUNCTION phasegate.never_changed();
+ALTER TABLE phasegate.journal ENABLE ALWAYS TRIGGER never_changed;
+
+-- The attempt that this transaction has opened.
+CREATE FUNCTION phasegate.this_attempt() RETURNS phasegate.attempt
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    attempt phasegate.attempt;
+BEGIN
+    SELECT a.* INTO attempt FROM phasegate.attempt AS a
+    WHERE a.xid = pg_current_xact_id_if_assigned() AND a.opened_at >= transaction_timestamp() AND a.state <> 'claimed';
+    RETURN attempt;
+END
+$$;
+
+-- Who has a plan's run locked: the session that is performing a phase of it.
+CREATE FUNCTION phasegate.holder_of_run(plan bytea)
+RETURNS TABLE (pid integer, who text, application_name text, since timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.pid, a.usename::text, a.application_name, a.xact_start
+    FROM phasegate.run AS r
+    JOIN pg_catalog.pg_locks AS l ON l.locktype = 'transactionid' AND l.transactionid = r.xmax
+         AND l.mode = 'ExclusiveLock' AND l.granted
+    JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    WHERE r.plan = holder_of_run.plan;
+END;
+
+-- The journal of one plan, for whoever performs it; phasegate.journal itself is the auditor's.
+CREATE FUNCTION phasegate.journal_of(plan bytea)
+RETURNS TABLE (place integer, nonce uuid, body text, hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT j.place, j.nonce, j.body, j.hash FROM phasegate.journal AS j WHERE j.plan = journal_of.plan ORDER BY j.place;
+END;
+
+GRANT SELECT ON phasegate.run, phasegate.attempt, phasegate.journal, phasegate.retention
+    TO phasegate_auditor, phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.holder_of_run, phasegate.journal_of
+    TO phasegate_runner, phasegate_operator, phasegate_auditor;

@@ -1,0 +1,267 @@
+-- A phase, from its opening to its commit:
+--
+--   BEGIN; SELECT phasegate.open(request)                       the opening message
+--   ...                                                         whatever the adapter says
+--   SELECT phasegate.seal(secret); SET CONSTRAINTS ALL IMMEDIATE;
+--   SELECT phasegate.finish(output); COMMIT                     the closing message
+--
+-- The messages are ASCII, with every name qualified, no cast and no operator: nothing in a session's settings changes
+-- what they mean. The interlock, at the end, stands in every way to a commit.
+
+-- Opens a phase, or refuses. If the phase is committed already, answers its row of the journal and opens nothing.
+CREATE FUNCTION phasegate.open(request_bytes bytea) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    request jsonb := convert_from(request_bytes, 'UTF8')::jsonb;
+    the_plan bytea := decode(request ->> 'plan', 'hex');
+    the_place integer := (request ->> 'place')::integer;
+    the_nonce uuid := (request ->> 'nonce')::uuid;
+    durability text := current_setting('synchronous_commit');
+    now timestamptz := greatest(clock_timestamp(), transaction_timestamp());
+    answer jsonb;
+    planned phasegate.planned_phase;
+    run phasegate.run;
+    entry phasegate.journal;
+    lease phasegate.kill_switch;
+    lease_left bigint;
+    power record;
+    powers text[] := '{}';
+    spent jsonb := '[]';
+    the_gate text;
+    gate_place bigint;
+    approver text;
+BEGIN
+    IF request -> 'protocol' IS DISTINCT FROM '1'::jsonb THEN
+        RAISE EXCEPTION 'phasegate: the caller speaks protocol %, and this install speaks 1', request -> 'protocol'
+            USING ERRCODE = 'ZG017', HINT = 'Install the schema with the release that performs the phases.';
+    END IF;
+    IF transaction_timestamp() <> statement_timestamp() THEN
+        RAISE EXCEPTION 'phasegate: the session was in a transaction already'
+            USING ERRCODE = 'ZG016', DETAIL = 'in_transaction', HINT = 'Give each phase a session of its own.';
+    END IF;
+    IF current_setting('role') <> 'none' THEN
+        RAISE EXCEPTION 'phasegate: the session of role % acts as %', session_user, current_setting('role')
+            USING ERRCODE = 'ZG016', DETAIL = current_setting('role'), HINT = 'Take the SET ROLE out of what opens the session.';
+    END IF;
+    IF NOT current_setting('track_counts')::boolean THEN
+        RAISE EXCEPTION 'phasegate: track_counts is off, so that effects would not be counted'
+            USING ERRCODE = 'ZG015', HINT = 'Set track_counts = on.';
+    END IF;
+    IF (request ->> 'refuse_powers')::boolean THEN
+        FOR power IN SELECT * FROM phasegate.powers_of(session_user::text) LOOP
+            powers := powers || (power.what || '; mend it with: ' || power.mend);
+        END LOOP;
+        IF powers <> '{}' THEN
+            RAISE EXCEPTION 'phasegate: role % could get round the interlock: %', session_user, array_to_string(powers, ' | ')
+                USING ERRCODE = 'ZG018', DETAIL = to_jsonb(powers)::text;
+        END IF;
+    END IF;
+
+    PERFORM set_config('application_name', request ->> 'application_name', true);
+    PERFORM set_config('lock_timeout', request ->> 'lock_timeout', true);
+
+    -- One phase of a plan at a time: another runner of it waits here.
+    SELECT r.* INTO run FROM phasegate.run AS r WHERE r.plan = the_plan FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'phasegate: plan % is not admitted', request ->> 'plan'
+            USING ERRCODE = 'ZG010', HINT = 'An operator admits the plan.';
+    END IF;
+    SELECT p.* INTO planned FROM phasegate.planned_phase AS p WHERE p.plan = the_plan AND p.place = the_place;
+    IF NOT FOUND OR planned.phase <> request ->> 'phase' OR planned.input <> decode(request ->> 'input', 'hex') THEN
+        RAISE EXCEPTION 'phasegate: phase % at place % is not what was planned', request ->> 'phase', the_place
+            USING ERRCODE = 'ZG011';
+    END IF;
+    answer := jsonb_build_object(
+        'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
+        'database', current_database(), 'role', session_user, 'timeline', phasegate.timeline(),
+        'backend_pid', pg_backend_pid(),
+        'backend_start', (SELECT a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS a),
+        'session_age', (SELECT extract(epoch FROM clock_timestamp() - a.backend_start)
+                        FROM pg_stat_get_activity(pg_backend_pid()) AS a),
+        'opened_at', now);
+    IF NOT EXISTS (
+        SELECT FROM phasegate.plan AS p
+        WHERE p.plan = the_plan AND p.system_identifier::text = answer ->> 'system_identifier'
+          AND p.database = current_database() AND p.role = session_user
+    ) THEN
+        RAISE EXCEPTION 'phasegate: the plan is not for this database and this role' USING ERRCODE = 'ZG021';
+    END IF;
+    SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.plan = the_plan AND j.place = the_place;
+    IF FOUND THEN
+        RETURN (answer || jsonb_build_object('committed', jsonb_build_object(
+            'nonce', entry.nonce, 'body', entry.body, 'hash', encode(entry.hash, 'hex'))))::text;
+    END IF;
+    IF the_place <> run.committed + 1 THEN
+        RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
+            planned.phase, the_place, run.committed USING ERRCODE = 'ZG012';
+    END IF;
+    IF (phasegate.this_attempt()).nonce IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: this transaction has opened a phase already' USING ERRCODE = 'ZG012';
+    END IF;
+
+    -- Before the switch is read: whoever turns it off then either finds this phase, or is seen by it.
+    LOCK TABLE phasegate.phase_in_progress IN ROW SHARE MODE;
+    lease := phasegate.lease();
+    lease_left := greatest(1, floor(extract(epoch FROM lease.until - clock_timestamp()) * 1000));
+
+    FOR the_gate, gate_place IN SELECT * FROM unnest(planned.gates) WITH ORDINALITY LOOP
+        SELECT a.approver INTO approver FROM phasegate.approval AS a
+        WHERE a.nonce = request -> 'approvals' ->> (gate_place - 1)::integer
+          AND a.plan = the_plan AND a.gate = the_gate AND a.expires > clock_timestamp();
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'phasegate: phase % needs an approval of gate % that was admitted, is for this plan, and has not expired',
+                planned.phase, the_gate USING ERRCODE = 'ZG013', DETAIL = the_gate, HINT = 'An operator admits the approval.';
+        END IF;
+        INSERT INTO phasegate.approval_spent (nonce, place)
+        VALUES (request -> 'approvals' ->> (gate_place - 1)::integer, the_place);
+        spent := spent || jsonb_build_object('gate', the_gate, 'approver', approver,
+                                             'nonce', request -> 'approvals' -> (gate_place - 1)::integer);
+    END LOOP;
+
+    BEGIN
+        INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan, place, lock, epoch, until, timeline, approvals, durability)
+        VALUES (the_nonce, 'open', pg_current_xact_id(), now, the_plan, the_place, decode(request ->> 'lock', 'hex'),
+                lease.epoch, lease.until, lease.timeline, spent, durability);
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'phasegate: nonce % was used, or its fate has been settled', the_nonce USING ERRCODE = 'ZG019';
+    END;
+
+    -- No statement outlives the lease. A phase could undo these: they are not a wall, and the caller bounds itself too.
+    PERFORM set_config('statement_timeout', least((request ->> 'statement_timeout')::bigint, lease_left)::text, true);
+    PERFORM set_config('idle_in_transaction_session_timeout', least((request ->> 'idle_timeout')::bigint, lease_left)::text, true);
+    IF current_setting('transaction_timeout', true) IS NOT NULL THEN
+        PERFORM set_config('transaction_timeout', least((request ->> 'phase_timeout')::bigint, lease_left)::text, true);
+    END IF;
+    RETURN (answer || jsonb_build_object(
+        'xid', pg_current_xact_id()::text, 'epoch', lease.epoch, 'lease_left', lease_left))::text;
+END
+$$;
+
+-- Seals the phase: only who opened it knows what the lock is the hash of.
+CREATE FUNCTION phasegate.seal(secret bytea) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this phasegate.attempt := phasegate.this_attempt();
+BEGIN
+    UPDATE phasegate.attempt AS a SET state = 'sealed'
+    WHERE a.nonce = this.nonce AND a.state = 'open' AND a.lock = sha256(secret);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'phasegate: not sealed: this transaction has no open phase with that lock' USING ERRCODE = 'ZG001';
+    END IF;
+END
+$$;
+
+-- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
+-- back; the counters say how many rows, and are not. A partition counts for its root.
+CREATE FUNCTION phasegate.effects() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seen jsonb;
+    rewritten text;
+BEGIN
+    WITH locked AS (
+        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten
+        FROM pg_locks AS l
+        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')
+        GROUP BY l.relation
+    ), counted AS (
+        SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root, bool_or(k.rewritten) AS rewritten,
+               sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS inserted,
+               sum(pg_stat_get_xact_tuples_updated(c.oid)) AS updated,
+               sum(pg_stat_get_xact_tuples_deleted(c.oid)) AS deleted
+        FROM locked AS k JOIN pg_class AS c ON c.oid = k.oid
+        WHERE c.relkind IN ('r', 'p', 'm') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
+        GROUP BY 1
+    ), named AS (
+        SELECT format('%I.%I', n.nspname, c.relname) AS name, t.*
+        FROM counted AS t JOIN pg_class AS c ON c.oid = t.root JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    )
+    SELECT coalesce(jsonb_object_agg(t.name, jsonb_build_object('inserted', t.inserted, 'updated', t.updated, 'deleted', t.deleted))
+                        FILTER (WHERE t.inserted + t.updated + t.deleted > 0), '{}'),
+           string_agg(t.name, ', ') FILTER (WHERE t.rewritten)
+    INTO seen, rewritten FROM named AS t;
+    IF rewritten IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
+            USING ERRCODE = 'ZG006', HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most.';
+    END IF;
+    RETURN seen;
+END
+$$;
+
+-- Writes the row of the journal. Nothing of the phase comes after it but COMMIT.
+CREATE FUNCTION phasegate.finish(output bytea) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this phasegate.attempt := phasegate.this_attempt();
+    run phasegate.run;
+    body text;
+    new_head bytea;
+BEGIN
+    IF this.nonce IS NULL OR this.state <> 'drained' THEN
+        RAISE EXCEPTION 'phasegate: not finished: the phase is not sealed and drained' USING ERRCODE = 'ZG001';
+    END IF;
+    PERFORM phasegate.refuse_cursors_with_hold();
+    SELECT r.* INTO run FROM phasegate.run AS r WHERE r.plan = this.plan;
+    SELECT jsonb_build_object(
+        'schema', 'phasegate/journal/1', 'plan', encode(this.plan, 'hex'), 'pipeline', p.pipeline, 'place', this.place,
+        'phase', f.phase, 'input', encode(f.input, 'hex'), 'output', convert_from(output, 'UTF8'),
+        'approvals', this.approvals, 'effects', phasegate.effects(), 'nonce', this.nonce, 'xid', this.xid::text,
+        'system_identifier', p.system_identifier::text, 'timeline', this.timeline, 'database', p.database,
+        'role', session_user, 'from', coalesce(host(a.client_addr), 'local'),
+        'application_name', current_setting('application_name'), 'backend_pid', pg_backend_pid(),
+        'backend_start', a.backend_start, 'epoch', this.epoch, 'opened_at', this.opened_at,
+        'finished_at', clock_timestamp())::text
+    INTO STRICT body
+    FROM phasegate.plan AS p JOIN phasegate.planned_phase AS f ON f.plan = p.plan AND f.place = this.place,
+         pg_stat_get_activity(pg_backend_pid()) AS a
+    WHERE p.plan = this.plan;
+    new_head := sha256(run.head || sha256(convert_to(body, 'UTF8')));
+    INSERT INTO phasegate.journal (plan, place, nonce, body, hash) VALUES (this.plan, this.place, this.nonce, body, new_head);
+    UPDATE phasegate.run AS r SET committed = this.place, head = new_head WHERE r.plan = this.plan;
+    UPDATE phasegate.attempt AS a SET state = 'finished' WHERE a.nonce = this.nonce;
+    -- A phase may have made its commit less durable than its session's: a receipt is durable.
+    PERFORM set_config('synchronous_commit', CASE this.durability WHEN 'off' THEN 'on' ELSE this.durability END, true);
+    RETURN encode(new_head, 'hex');
+END
+$$;
+
+-- Such a cursor is materialised after the deferred triggers, and may call a function that writes.
+CREATE FUNCTION phasegate.refuse_cursors_with_hold() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_cursors AS c WHERE c.is_holdable) THEN
+        RAISE EXCEPTION 'phasegate: a cursor WITH HOLD would run after the interlock'
+            USING ERRCODE = 'ZG005', HINT = 'Close the cursor, or declare it without HOLD.';
+    END IF;
+END
+$$;
+
+-- The interlock. Deferred, it fires inside every COMMIT; SET CONSTRAINTS ALL IMMEDIATE fires it as well, and a sealed
+-- phase is then armed anew, so that exactly one event is pending at any time.
+CREATE FUNCTION phasegate.interlock() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    this phasegate.attempt;
+BEGIN
+    SELECT a.* INTO STRICT this FROM phasegate.attempt AS a WHERE a.nonce = new.nonce;
+    IF this.state = 'sealed' THEN
+        SET CONSTRAINTS phasegate.interlock DEFERRED;
+        UPDATE phasegate.attempt AS a SET state = 'drained', armed = a.armed + 1 WHERE a.nonce = this.nonce;
+        RETURN NULL;
+    END IF;
+    IF this.state <> 'finished' THEN
+        RAISE EXCEPTION 'phasegate: commit refused: the phase is %, not finished', this.state
+            USING ERRCODE = 'ZG001', HINT = 'What the adapter returns ends the phase. To check deferred constraints before that, name them in SET CONSTRAINTS instead of saying ALL.';
+    END IF;
+    PERFORM phasegate.refuse_cursors_with_hold();
+    -- Held until the commit is over: who turns the switch off waits for it, and whoever comes later sees another epoch.
+    LOCK TABLE phasegate.kill_switch IN ROW SHARE MODE;
+    PERFORM phasegate.refuse_unless_on(this.epoch, this.until, this.timeline);
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER interlock AFTER INSERT OR UPDATE OF armed ON phasegate.attempt
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.state <> 'claimed') EXECUTE FUNCTION phasegate.interlock();
+ALTER TABLE phasegate.attempt ENABLE ALWAYS TRIGGER interlock;
+
+GRANT EXECUTE ON FUNCTION phasegate.open, phasegate.seal, phasegate.finish TO phasegate_runner;

@@ -1,0 +1,219 @@
+//! Installing the schema `phasegate`, and upgrading it.
+
+use ::postgres::{Client, Transaction};
+use refinery_core::error::Kind;
+use refinery_core::traits::sync::{Query, Transaction as Migrated};
+use refinery_core::{Migrate, Migration, Runner, Target};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const ROLES: &str = include_str!("roles.sql");
+
+/// In order. One that was released is never changed: the next release adds another.
+const MIGRATIONS: [(&str, &str); 6] = [
+    ("V1__kill_switch", include_str!("V1__kill_switch.sql")),
+    (
+        "V2__plans_and_approvals",
+        include_str!("V2__plans_and_approvals.sql"),
+    ),
+    (
+        "V3__runs_and_journal",
+        include_str!("V3__runs_and_journal.sql"),
+    ),
+    ("V4__phase", include_str!("V4__phase.sql")),
+    ("V5__guard", include_str!("V5__guard.sql")),
+    ("V6__settling", include_str!("V6__settling.sql")),
+];
+
+/// The oldest server whose roles and parameters have everything that the interlock asks about.
+const OLDEST_SERVER: i32 = 150_000;
+
+/// What an install has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Installed {
+    /// The versions of the schema that were applied now, in order; none if it was up to date.
+    pub applied: Vec<String>,
+}
+
+/// The schema could not be installed. The database is as it was: all of it is one transaction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The server is older than the interlock needs.
+    #[error("not installed: the server is PostgreSQL {found}, and 15 or newer is needed")]
+    OldServer {
+        /// Its `server_version`.
+        found: String,
+    },
+    /// The database cannot hold all characters.
+    #[error("not installed: the database is in {found}; create one with ENCODING 'UTF8'")]
+    NotUtf8 {
+        /// Its encoding.
+        found: String,
+    },
+    /// The schema there is of a newer release.
+    #[error(
+        "not installed: the schema has {found}, which this release does not know; use the newer release"
+    )]
+    Newer {
+        /// The version that is unknown.
+        found: String,
+    },
+    /// The schema there has another content under a version that this release knows.
+    #[error(
+        "not installed: {found} in the database is not that of this release; it was changed by hand, or comes from an unreleased state. Drop the schema, or use the release that made it"
+    )]
+    Divergent {
+        /// The version that differs.
+        found: String,
+    },
+    /// A migration was refused.
+    #[error("not installed: {0}")]
+    Migration(#[source] Box<refinery_core::Error>),
+    /// The server said no, or the connection was lost.
+    #[error("not installed: {}; install as a superuser", crate::outcome::describe(.0))]
+    Database(#[from] ::postgres::Error),
+}
+
+/// Installs the schema `phasegate`, with its roles, or upgrades it to that of this release.
+///
+/// One transaction; a second call changes nothing; of two at once, one waits for the other. The
+/// roles `phasegate_owner`, `phasegate_operator`, `phasegate_runner` and `phasegate_auditor` belong
+/// to the whole cluster. Then:
+///
+/// - `GRANT phasegate_runner TO ..` for the role that performs phases, and `phasegate_operator` for
+///   the people who admit plans and turn the switch on; never both for one;
+/// - `REVOKE TEMPORARY ON DATABASE .. FROM PUBLIC`, which everybody has by default;
+/// - [`protect`](crate::protect) each table that phases write.
+///
+/// ```no_run
+/// let mut superuser = postgres::Client::connect("host=/run/postgresql user=postgres", postgres::NoTls)?;
+/// phasegate::install(&mut superuser)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`InstallError`]; nothing was changed.
+pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
+    install_up_to(client, Target::Latest)
+}
+
+fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, InstallError> {
+    let mut tx = client.transaction()?;
+    refuse_unfit(&mut tx)?;
+    // One install at a time, and whatever the session's settings are, these are what the SQL means.
+    tx.batch_execute(
+        "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL standard_conforming_strings = on; \
+         SET LOCAL check_function_bodies = on; SET LOCAL client_min_messages = warning; \
+         SELECT pg_catalog.pg_advisory_xact_lock(7309453175411201908)",
+    )?;
+    tx.batch_execute(ROLES)?;
+    tx.batch_execute("SET LOCAL ROLE phasegate_owner")?;
+    let mut runner = Runner::new(&migrations()?)
+        .set_grouped(true)
+        .set_target(target);
+    runner.set_migration_table_name("phasegate.migration");
+    let report = runner
+        .run(&mut InOneTransaction(&mut tx))
+        .map_err(explain)?;
+    let applied = report
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    tx.commit()?;
+    Ok(Installed { applied })
+}
+
+fn migrations() -> Result<Vec<Migration>, InstallError> {
+    let unapplied = |(name, sql): &(&str, &str)| Migration::unapplied(name, sql).map_err(explain);
+    MIGRATIONS.iter().map(unapplied).collect()
+}
+
+fn refuse_unfit(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
+    let row = tx.query_one(
+        "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
+                pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_encoding')",
+        &[],
+    )?;
+    if row.try_get::<_, i32>(0)? < OLDEST_SERVER {
+        return Err(InstallError::OldServer {
+            found: row.try_get(1)?,
+        });
+    }
+    match row.try_get::<_, String>(2)? {
+        utf8 if utf8 == "UTF8" => Ok(()),
+        found => Err(InstallError::NotUtf8 { found }),
+    }
+}
+
+fn explain(error: refinery_core::Error) -> InstallError {
+    match error.kind() {
+        Kind::MissingVersion(found) => InstallError::Newer {
+            found: found.to_string(),
+        },
+        Kind::DivergentVersion(found, _) => InstallError::Divergent {
+            found: found.to_string(),
+        },
+        _ => InstallError::Migration(Box::new(error)),
+    }
+}
+
+/// The library would begin and commit transactions of its own.
+struct InOneTransaction<'a, 'tx>(&'a mut Transaction<'tx>);
+
+impl Migrated for InOneTransaction<'_, '_> {
+    type Error = Unmigrated;
+
+    fn execute<'a, T: Iterator<Item = &'a str>>(
+        &mut self,
+        queries: T,
+    ) -> Result<usize, Unmigrated> {
+        let mut done = 0;
+        for query in queries {
+            self.0.batch_execute(query)?;
+            done += 1;
+        }
+        Ok(done)
+    }
+}
+
+impl Query<Vec<Migration>> for InOneTransaction<'_, '_> {
+    fn query(&mut self, query: &str) -> Result<Vec<Migration>, Unmigrated> {
+        let mut applied = Vec::new();
+        for row in self.0.query(query, &[])? {
+            let unreadable =
+                || Unmigrated("phasegate.migration has a row that cannot be read".to_owned());
+            let at = OffsetDateTime::parse(row.try_get(2)?, &Rfc3339).map_err(|_| unreadable())?;
+            let checksum = row
+                .try_get::<_, &str>(3)?
+                .parse()
+                .map_err(|_| unreadable())?;
+            applied.push(Migration::applied(
+                row.try_get(0)?,
+                row.try_get(1)?,
+                at,
+                checksum,
+            ));
+        }
+        Ok(applied)
+    }
+}
+
+impl Migrate for InOneTransaction<'_, '_> {}
+
+/// What the server said to a migration, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unmigrated(String);
+
+impl From<::postgres::Error> for Unmigrated {
+    fn from(error: ::postgres::Error) -> Self {
+        Unmigrated(crate::outcome::describe(&error))
+    }
+}
+
+#[cfg(all(test, unix, feature = "testing"))]
+mod tests;

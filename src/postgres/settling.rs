@@ -1,0 +1,95 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::postgres::types::ToSql;
+use serde::Deserialize;
+
+use super::connector::Connector;
+use super::journal::{JournalEntry, StoredEntry};
+use super::session::Session;
+use crate::digest::Digest;
+use crate::outcome::{Foreign, InDoubt};
+
+/// How long to wait before the server is asked again.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// How long one try may wait for the attempt's own session to end.
+const ONE_TRY: Duration = Duration::from_secs(5);
+
+/// What became of an attempt, for good.
+pub(crate) enum Fate {
+    Committed {
+        entry: Box<JournalEntry>,
+        hash: Digest,
+    },
+    /// Its nonce is claimed: it was rolled back, and cannot be committed any more.
+    RolledBack,
+}
+
+/// Settles `doubt` by claiming its nonce, trying for at most `patience`.
+pub(crate) fn settle(
+    connector: &mut dyn Connector,
+    doubt: &InDoubt,
+    patience: Duration,
+) -> Result<Fate, Foreign> {
+    let began = Instant::now();
+    loop {
+        let error = match try_to_settle(connector, doubt) {
+            Ok(fate) => return Ok(fate),
+            Err(error) => error,
+        };
+        if began.elapsed() + BETWEEN_TRIES >= patience {
+            return Err(error);
+        }
+        thread::sleep(BETWEEN_TRIES);
+    }
+}
+
+fn try_to_settle(connector: &mut dyn Connector, doubt: &InDoubt) -> Result<Fate, Foreign> {
+    #[derive(Deserialize)]
+    struct Answer {
+        state: String,
+        #[serde(flatten)]
+        entry: Option<StoredEntry>,
+    }
+    let mut session = Session::connect(connector)?;
+    let identity = session.identify()?;
+    // The nonce is the judge, wherever the cluster goes on; but not in another one.
+    if identity.target.system_identifier() != doubt.target().system_identifier()
+        || identity.target.database() != doubt.target().database()
+    {
+        return Err(format!(
+            "the connector leads to {}, and the commit in doubt is on {}",
+            identity.target,
+            doubt.target()
+        )
+        .into());
+    }
+    if identity.timeline.is_none() {
+        return Err("the server is a standby, which cannot settle anything".into());
+    }
+    let texts = [doubt.nonce(), doubt.opened_at(), doubt.backend_start()];
+    let [nonce, opened_at, backend_start] = &texts;
+    let params: [&(dyn ToSql + Sync); 5] = [
+        nonce,
+        opened_at,
+        &doubt.backend_pid(),
+        backend_start,
+        &ONE_TRY.as_secs_f64(),
+    ];
+    let row = session.client().query_one(
+        "SELECT phasegate.settle($1::pg_catalog.text::pg_catalog.uuid, \
+                $2::pg_catalog.text::pg_catalog.timestamptz, $3::pg_catalog.int4, \
+                $4::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $5))",
+        &params,
+    )?;
+    let answer: Answer = serde_json::from_str(row.try_get(0)?)?;
+    match (answer.state.as_str(), answer.entry) {
+        ("committed", Some(stored)) => Ok(Fate::Committed {
+            entry: Box::new(stored.read()?),
+            hash: stored.hash,
+        }),
+        ("rolled back", _) => Ok(Fate::RolledBack),
+        (state, _) => Err(format!("the server answered `{state}`").into()),
+    }
+}

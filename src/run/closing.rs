@@ -1,0 +1,113 @@
+//! From the opening to the close: the adapter, the kill switch once more, and the closing message.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::watch::Watch;
+use crate::canonical;
+use crate::kill_switch::{KillSwitch, SwitchState};
+use crate::mode::{Live, Mode};
+use crate::observer::{Event, Observer, Step};
+use crate::outcome::{Attempted, Failure, InDoubt, Rollback, RollbackCause, Stop};
+use crate::postgres::{CloseError, Closed, PhaseTx, Session};
+use crate::secret::Secret;
+
+/// What the seal says when the transaction is not the one that was opened.
+const NOT_SEALED: &str = "phasegate: not sealed";
+
+/// What happens between the opening and the close.
+pub(super) struct Inside<'a, 'o, P> {
+    pub(super) perform: P,
+    pub(super) kill_switch: &'a dyn KillSwitch,
+    pub(super) observer: &'a mut Observer<'o>,
+    pub(super) in_doubt: &'a mut Option<InDoubt>,
+    pub(super) attempted: &'a Attempted,
+    /// Whether the session was lost on the way.
+    pub(super) lost: &'a mut bool,
+}
+
+pub(super) fn perform_and_close<O, P>(
+    mut session: Session,
+    phase: &str,
+    watch: &Watch,
+    secret: &Secret,
+    inside: Inside<'_, '_, P>,
+) -> Result<(O, Closed), Stop>
+where
+    O: Serialize + DeserializeOwned,
+    P: FnOnce(&mut PhaseTx<'_>) -> Result<O, Failure>,
+{
+    let Inside {
+        perform,
+        kill_switch,
+        observer,
+        in_doubt,
+        attempted,
+        lost,
+    } = inside;
+    // A panic in here drops the session, which rolls back.
+    let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer);
+    let answer = perform(&mut tx);
+    let traces = tx.into_traces();
+    *lost = traces.lost;
+    let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause);
+    if let Some(cause) = traces.stopped {
+        return Err(rolled_back(cause).into());
+    }
+    let output = answer.map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
+    if traces.lost {
+        return Err(rolled_back(RollbackCause::ConnectionLost).into());
+    }
+    if traces.open_savepoints > 0 {
+        return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
+    }
+    let (bytes, output) = canonical::round_trip(&output)
+        .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
+    observer(&Event::Passed {
+        phase,
+        step: Step::Performed,
+    });
+
+    match kill_switch.read() {
+        Ok(SwitchState::On) => observer(&Event::Passed {
+            phase,
+            step: Step::SwitchStillOn,
+        }),
+        Ok(SwitchState::Off) => return Err(rolled_back(RollbackCause::SwitchOff).into()),
+        Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
+    }
+
+    // In doubt from here on, until there is an answer: even if a callback of the driver panics.
+    let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
+    *in_doubt = Some(doubt("the close did not come to its end".into()));
+    watch.closes();
+    let error = match session.close(secret, &bytes) {
+        Ok(closed) => return Ok((output, closed)),
+        Err(error) => error,
+    };
+    *lost = matches!(error, CloseError::AlreadyLost);
+    let refused = |error: ::postgres::Error| {
+        let said = error.as_db_error();
+        let code = said.map(|said| said.code().code().to_owned());
+        let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
+        match code.as_deref() {
+            Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
+            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff,
+            Some("ZG003") => RollbackCause::LeaseOver,
+            _ => RollbackCause::CommitRefused(Failure::new(error)),
+        }
+    };
+    Err(match error {
+        CloseError::AlreadyLost => rolled_back(RollbackCause::ConnectionLost).into(),
+        CloseError::StatementHadFailed => {
+            let statement = traces.failed_statement;
+            rolled_back(RollbackCause::Swallowed { statement }).into()
+        }
+        CloseError::Refused(error) => rolled_back(refused(error)).into(),
+        CloseError::NoAnswer(source) => {
+            let doubt = doubt(source);
+            *in_doubt = Some(doubt.clone());
+            doubt.into()
+        }
+    })
+}

@@ -1,0 +1,196 @@
+//! A live phase, step by step. The order is part of the contract; see [`Step`].
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::closing::{Inside, perform_and_close};
+use super::decoded::decoded;
+use super::live_engine::LiveEngine;
+use super::watch::{Ended, Watched, watched};
+use crate::canonical;
+use crate::kill_switch::SwitchState;
+use crate::mode::{Live, Mode};
+use crate::observer::{Event, Step};
+use crate::outcome::{Attempted, Committed, Refusal, Rollback, RollbackCause, Stop};
+use crate::phase::PhaseSpec;
+use crate::plan::PlannedPhase;
+use crate::postgres::{Connector, PhaseTx, Session};
+use crate::sealed::{self, Done, Given};
+use crate::secret::{Secret, jitter, nonce};
+
+/// How long the first pause before another try may be; each further one, twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl LiveEngine<'_> {
+    pub(super) fn execute<S: PhaseSpec, W: sealed::Perform<Live, S>>(
+        &mut self,
+        phase: &str,
+        worker: &mut W,
+        spec: &S,
+        given: &Given<'_, '_, S>,
+    ) -> Result<Done<S::Output, Committed>, Stop> {
+        self.refuse_in_doubt(phase)?;
+
+        self.refuse_unless_on(Some(phase))?;
+        self.passed(phase, Step::SwitchOn);
+
+        let (bytes, mut spec) = decoded(phase, spec)?;
+        self.passed(phase, Step::Valid);
+
+        self.refuse_unplanned(&PlannedPhase::of::<S>(phase, given.after.clone(), &bytes))?;
+        self.refuse_unapproved::<S>(phase, given.approvals)?;
+        self.passed(phase, Step::AsPlanned);
+
+        let mut attempt = 1;
+        loop {
+            let done = self.attempt(phase, worker, &spec, given);
+            let Err(Stop::RolledBack(rollback)) = done else {
+                return done;
+            };
+            let again = transient(&rollback).filter(|_| attempt <= self.conduct.retries);
+            let Some(sqlstate) =
+                again.filter(|_| matches!(self.kill_switch.read(), Ok(SwitchState::On)))
+            else {
+                return Err(rollback.into());
+            };
+            attempt += 1;
+            (self.observer)(&Event::TriesAgain {
+                phase,
+                attempt,
+                sqlstate: &sqlstate,
+            });
+            thread::sleep(jitter(PAUSE * 2_u32.saturating_pow(attempt - 2)));
+            // Whatever the adapter did to the value that it was shown stays there.
+            spec = canonical::decode(&bytes).map_err(|source| Refusal::NotCanonical {
+                phase: phase.to_owned(),
+                source,
+            })?;
+        }
+    }
+
+    /// One session, one transaction.
+    fn attempt<S: PhaseSpec, W: sealed::Perform<Live, S>>(
+        &mut self,
+        phase: &str,
+        worker: &mut W,
+        spec: &S,
+        given: &Given<'_, '_, S>,
+    ) -> Result<Done<S::Output, Committed>, Stop> {
+        let timeouts = spec.timeouts(self.conduct.timeouts);
+        let not_opened = |source| Refusal::NotOpened {
+            phase: phase.to_owned(),
+            source,
+        };
+        let secret = Secret::new().map_err(|error| not_opened(error.into()))?;
+        let nonce = nonce().map_err(|error| not_opened(error.into()))?;
+        let request = self.request(phase, &nonce, secret.lock(), given.approvals, &timeouts);
+        let (session, opened) = self.open(phase, &request)?;
+        self.passed(phase, Step::Connected);
+        if let Some(stored) = &opened.committed {
+            return self.hand_back::<S>(phase, stored);
+        }
+        self.passed(phase, Step::Opened);
+
+        let now = Instant::now();
+        let lease_over = now + Duration::from_millis(opened.lease_left);
+        let over = Watched {
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start.clone(),
+            phase_over: now.checked_add(timeouts.phase).unwrap_or(lease_over),
+            lease_over,
+        };
+        let attempted = Attempted {
+            target: opened.target(),
+            place: u32::try_from(self.performed + 1).unwrap_or(u32::MAX),
+            nonce: nonce.clone(),
+            xid: opened.xid.clone(),
+            timeline: opened.timeline.clone(),
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start.clone(),
+            opened_at: opened.opened_at.clone(),
+        };
+        let LiveEngine {
+            connector,
+            observer,
+            kill_switch,
+            in_doubt,
+            ..
+        } = self;
+        let (kill_switch, connector) = (*kill_switch, &mut **connector);
+        let mut lost = false;
+        let (ended, closed) = watched(connector, &over, |watch| {
+            let closed = perform_and_close(
+                session,
+                phase,
+                watch,
+                &secret,
+                Inside {
+                    perform: |tx: &mut PhaseTx<'_>| worker.perform(spec, given.prior, tx),
+                    kill_switch,
+                    observer: &mut **observer,
+                    in_doubt,
+                    attempted: &attempted,
+                    lost: &mut lost,
+                },
+            );
+            (watch.ended(), closed)
+        });
+        match closed {
+            Ok((output, closed)) => {
+                *in_doubt = None;
+                // Before anybody is told: an observer that panics does not make it uncommitted.
+                self.performed += 1;
+                self.passed(phase, Step::Committed);
+                Ok(Done {
+                    output,
+                    evidence: Committed::answered(&attempted, &closed),
+                })
+            }
+            Err(Stop::InDoubt(doubt)) if timeouts.settle.is_zero() => Err(doubt.into()),
+            Err(Stop::InDoubt(doubt)) => self.settle::<S>(doubt, timeouts.settle),
+            Err(Stop::RolledBack(rollback)) => {
+                *in_doubt = None;
+                let lease = (lost || ended.is_some()).then_some((opened.epoch, lease_over));
+                let stopped = lease.and_then(|lease| why_stopped(connector, ended, lease));
+                Err(match stopped {
+                    Some(cause) => Rollback::new(phase, Live::NAME, cause),
+                    None => rollback,
+                }
+                .into())
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+}
+
+/// Why a phase that lost its session lost it, if that was no accident.
+fn why_stopped(
+    connector: &mut dyn Connector,
+    ended: Option<Ended>,
+    (epoch, lease_over): (i64, Instant),
+) -> Option<RollbackCause> {
+    match ended {
+        Some(Ended::TimeOver) => return Some(RollbackCause::TimeOver),
+        Some(Ended::LeaseOver) => return Some(RollbackCause::LeaseOver),
+        None if Instant::now() >= lease_over => return Some(RollbackCause::LeaseOver),
+        None => {}
+    }
+    let mut session = Session::connect(connector).ok()?;
+    let answer = session
+        .client()
+        .query_one("SELECT epoch FROM phasegate.switch_status()", &[]);
+    let now: i64 = answer.and_then(|row| row.try_get(0)).ok()?;
+    (now != epoch).then_some(RollbackCause::SwitchOff)
+}
+
+/// The SQLSTATE, if what went wrong goes away by itself: a serialization failure, a deadlock, or a
+/// lock timeout.
+fn transient(rollback: &Rollback) -> Option<String> {
+    let code = match rollback.cause() {
+        RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => {
+            failure.sqlstate()?.code()
+        }
+        _ => return None,
+    };
+    matches!(code, "40001" | "40P01" | "55P03").then(|| code.to_owned())
+}

@@ -1,0 +1,198 @@
+//! Opening a live phase: the connection, the opening message, and which check said no.
+
+use crate::approval::Granted;
+use crate::canonical;
+use crate::digest::Digest;
+use crate::observer::Step;
+use crate::outcome::{ApprovalRefusal, Committed, Failure, Refusal, Stop};
+use crate::phase::PhaseSpec;
+use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry};
+use crate::sealed::Done;
+
+use super::live_engine::LiveEngine;
+use super::timeouts::{Timeouts, milliseconds};
+
+impl LiveEngine<'_> {
+    /// What the opening message of the next phase asks for.
+    pub(super) fn request<'a>(
+        &self,
+        phase: &'a str,
+        nonce: &'a str,
+        lock: Digest,
+        approvals: &'a [Granted],
+        timeouts: &Timeouts,
+    ) -> OpenRequest<'a> {
+        let nonce_of = |granted: &'a Granted| &*granted.attestation().statement().nonce;
+        OpenRequest {
+            plan: self.plan.digest(),
+            place: self.performed + 1,
+            phase,
+            input: self.plan.phases()[self.performed].input(),
+            nonce,
+            lock,
+            approvals: approvals.iter().map(nonce_of).collect(),
+            application_name: format!("phasegate {}/{phase}", self.plan.pipeline()),
+            refuse_powers: !self.role_is_fit,
+            lock_timeout: milliseconds(timeouts.lock),
+            statement_timeout: milliseconds(timeouts.statement),
+            idle_timeout: milliseconds(timeouts.idle),
+            phase_timeout: milliseconds(timeouts.phase),
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        phase: &str,
+        request: &OpenRequest<'_>,
+    ) -> Result<(Session, Opened), Refusal> {
+        let mut session =
+            Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
+                phase: phase.to_owned(),
+                source: source.into(),
+            })?;
+        let opened = match session.open(request) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let refusal = self.not_opened(phase, session, error);
+                if comes_after_connecting(&refusal) {
+                    self.passed(phase, Step::Connected);
+                }
+                return Err(refusal);
+            }
+        };
+        let found = opened.target();
+        if found != *self.plan.target() {
+            return Err(Refusal::AnotherTarget {
+                phase: phase.to_owned(),
+                planned: Box::new(self.plan.target().clone()),
+                found: Box::new(found),
+            });
+        }
+        self.role_is_fit = true;
+        Ok((session, opened))
+    }
+
+    /// The receipt of a phase that is committed already.
+    pub(super) fn hand_back<S: PhaseSpec>(
+        &mut self,
+        phase: &str,
+        stored: &StoredEntry,
+    ) -> Result<Done<S::Output, Committed>, Stop> {
+        let unreadable = |source| Refusal::OutputUnreadable {
+            phase: phase.to_owned(),
+            source,
+        };
+        let entry = stored.read().map_err(|error| unreadable(error.into()))?;
+        let output =
+            canonical::decode(entry.output.as_bytes()).map_err(|error| unreadable(error.into()))?;
+        self.performed += 1;
+        Ok(Done {
+            output,
+            evidence: Committed::before(&entry, stored.hash),
+        })
+    }
+
+    /// Which check of the server said no. What it says is asked for anew where the refusal itself
+    /// does not say it.
+    fn not_opened(&self, phase: &str, mut session: Session, error: OpenError) -> Refusal {
+        let phase = phase.to_owned();
+        let error = match error {
+            OpenError::NotNew { age } => return Refusal::SessionNotNew { phase, age },
+            OpenError::NoAnswer(source) => return Refusal::NotOpened { phase, source },
+            OpenError::Refused(error) => error,
+        };
+        let said = error.as_db_error();
+        let code = said
+            .map(|said| said.code().code().to_owned())
+            .unwrap_or_default();
+        let detail = said
+            .and_then(|said| said.detail())
+            .unwrap_or_default()
+            .to_owned();
+        let planned = self.plan.target();
+        let found = session
+            .roll_back()
+            .map_err(Into::into)
+            .and_then(|()| session.identify());
+        let Ok(found) = found else {
+            let source = error.into();
+            return Refusal::NotOpened { phase, source };
+        };
+        if code == "25001" || (code == "ZG016" && detail == "in_transaction") {
+            return Refusal::SessionInTransaction { phase };
+        }
+        if let Some(acting) = found.acting_role {
+            return Refusal::ActingRole {
+                phase,
+                role: found.target.role().to_owned(),
+                acting,
+            };
+        }
+        if found.target != *planned {
+            return Refusal::AnotherTarget {
+                phase,
+                planned: Box::new(planned.clone()),
+                found: Box::new(found.target),
+            };
+        }
+        if found.timeline.is_none() {
+            return Refusal::Standby { phase };
+        }
+        match code.as_str() {
+            "3F000" | "42883" => Refusal::NotInstalled {
+                phase,
+                found: Box::new(found.target),
+            },
+            "42501" => Refusal::NotARunner {
+                phase,
+                role: found.target.role().to_owned(),
+            },
+            "55P03" => {
+                let holder = Holder::of_run(session.client(), self.plan.digest()).map(Box::new);
+                Refusal::Held { phase, holder }
+            }
+            "ZG002" => Refusal::SwitchOff { phase: Some(phase) },
+            "ZG003" => Refusal::LeaseOver { phase },
+            "ZG004" => Refusal::LeaseElsewhere {
+                phase,
+                said: Failure::new(error),
+            },
+            "ZG010" => Refusal::NotAdmitted {
+                phase,
+                plan: self.plan.digest(),
+                found: Box::new(found.target),
+            },
+            "ZG013" => Refusal::Approval {
+                phase: Some(phase),
+                gate: detail,
+                reason: ApprovalRefusal::NotAdmitted,
+            },
+            "ZG017" => Refusal::AnotherProtocol {
+                phase,
+                said: Failure::new(error),
+            },
+            "ZG018" => Refusal::RoleTooPowerful {
+                phase,
+                role: found.target.role().to_owned(),
+                powers: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),
+            },
+            _ => Refusal::NotOpened {
+                phase,
+                source: error.into(),
+            },
+        }
+    }
+}
+
+/// Whether the server, as it is, was fit, and the opening itself refused.
+fn comes_after_connecting(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NotAdmitted { .. }
+            | Refusal::Held { .. }
+            | Refusal::SwitchOff { .. }
+            | Refusal::LeaseOver { .. }
+            | Refusal::LeaseElsewhere { .. }
+            | Refusal::Approval { .. }
+    )
+}

@@ -1,0 +1,131 @@
+//! Bounds a phase from outside: when its time or its lease is over, its session is ended, whatever it
+//! is doing and whatever it has told the server about timeouts.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::postgres::{Connector, Session};
+
+/// How long to wait before the phase is ended once more.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// How long a commit that was cancelled has to answer before its session is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is watched.
+pub(super) struct Watched {
+    pub(super) backend_pid: i32,
+    pub(super) backend_start: String,
+    pub(super) phase_over: Instant,
+    pub(super) lease_over: Instant,
+}
+
+/// Why the watch has ended a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    TimeOver,
+    LeaseOver,
+}
+
+/// What the watch and the phase tell each other.
+pub(super) struct Watch {
+    ended: AtomicU8,
+    closing: mpsc::Sender<()>,
+}
+
+impl Watch {
+    /// Why the phase was ended, if it was.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        match self.ended.load(Ordering::SeqCst) {
+            1 => Some(Ended::TimeOver),
+            2 => Some(Ended::LeaseOver),
+            _ => None,
+        }
+    }
+
+    /// The close is about to be sent. From here on it is cancelled before it is ended, since a
+    /// cancelled close has a certain answer.
+    pub(super) fn closes(&self) {
+        // Without a watcher there is nobody to tell.
+        let _ = self.closing.send(());
+    }
+}
+
+/// Performs `phase` under watch. The connector is the watcher's meanwhile.
+pub(super) fn watched<T>(
+    connector: &mut dyn Connector,
+    watched: &Watched,
+    phase: impl FnOnce(&Watch) -> T,
+) -> T {
+    let (closing, heard) = mpsc::channel();
+    let (done, is_done) = mpsc::channel::<()>();
+    let watch = Watch {
+        ended: AtomicU8::new(0),
+        closing,
+    };
+    thread::scope(|scope| {
+        // Dropped however `phase` ends, which is what ends the watcher.
+        let _done = done;
+        let ended = &watch.ended;
+        let keep = move || watch_over(connector, watched, ended, &heard, &is_done);
+        // Without it the server's own timeouts still hold.
+        let _ = thread::Builder::new()
+            .name("phasegate-watch".to_owned())
+            .spawn_scoped(scope, keep);
+        phase(&watch)
+    })
+}
+
+fn watch_over(
+    connector: &mut dyn Connector,
+    watched: &Watched,
+    ended: &AtomicU8,
+    closing: &mpsc::Receiver<()>,
+    done: &mpsc::Receiver<()>,
+) {
+    let (over, why) = if watched.lease_over <= watched.phase_over {
+        (watched.lease_over, 2)
+    } else {
+        (watched.phase_over, 1)
+    };
+    let is_done = |wait: Duration| done.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
+    if is_done(over.saturating_duration_since(Instant::now())) {
+        return;
+    }
+    ended.store(why, Ordering::SeqCst);
+    let mut cancelled = None;
+    loop {
+        let cancel = closing.try_recv().is_ok() && cancelled.is_none();
+        if cancel {
+            cancelled = Some(Instant::now());
+        }
+        let waiting = cancelled.is_some_and(|at| at.elapsed() < GRACE);
+        if cancel || !waiting {
+            let how = if cancel {
+                "pg_cancel_backend"
+            } else {
+                "pg_terminate_backend"
+            };
+            end(connector, watched, how);
+        }
+        if is_done(BETWEEN_TRIES) {
+            return;
+        }
+    }
+}
+
+/// A role may end sessions of its own. What cannot be reached now is tried again.
+fn end(connector: &mut dyn Connector, watched: &Watched, how: &str) {
+    let Ok(mut session) = Session::connect(connector) else {
+        return;
+    };
+    let sql = format!(
+        "SELECT pg_catalog.{how}(pid) FROM pg_catalog.pg_stat_get_activity($1) \
+         WHERE backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.text::pg_catalog.timestamptz"
+    );
+    let _ = session
+        .client()
+        .query(&sql, &[&watched.backend_pid, &watched.backend_start]);
+}
