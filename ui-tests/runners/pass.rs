@@ -4,7 +4,9 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, Target, UnsignedApprovals};
+use std::sync::Arc;
+
+use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, Target, UnsignedApprovals};
 use pipeline::{Adapter, Simulator};
 
 fn live_without_a_plan(plan: Plan) -> Result<(), Error> {
@@ -81,6 +83,18 @@ fn anything_as_kill_switch(plan: Plan) -> Result<(), Error> {
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
         .run(|_, _| Ok(()))
+}
+
+struct Shared(Arc<postgres::Config>);
+
+impl Connector for Shared {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
+        Ok(self.0.connect(postgres::NoTls)?.into())
+    }
+}
+
+fn connect_by_a_connector_that_stays_in_its_thread() -> Shared {
+    Shared(Arc::default())
 }
 
 fn main() {}

@@ -4,7 +4,9 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, KillSwitchOn, Live, Run, Sg1Approved, Start};
+use std::time::Duration;
+
+use phasegate::{Error, KillSwitchOn, Live, Operator, OperatorError, Run, Sg1Approved, Start, SwitchedOff};
 use pipeline::{Adapter, Draft};
 
 fn live_without_the_token<'run>(
@@ -23,6 +25,11 @@ fn token_of_another_run<'this>(
 ) -> Result<(), Error> {
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())
+}
+
+fn ignore_that_a_commit_is_in_flight(operator: &mut Operator) -> Result<bool, OperatorError> {
+    let off = operator.switch_off("stop", Duration::from_secs(2))?;
+    Ok(off == SwitchedOff::Drained)
 }
 
 fn main() {}

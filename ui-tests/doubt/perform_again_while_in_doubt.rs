@@ -1,0 +1,17 @@
+//! A phase whose commit is in doubt is not performed again: it may be committed.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, Live, Run, Unsettled};
+use pipeline::{Adapter, Draft};
+
+fn performs_again<'run>(
+    run: &mut Run<'run, Live, Adapter>,
+    unsettled: Unsettled<'_, 'run, Draft, Live>,
+) -> Result<(), Error> {
+    run.perform(unsettled)?;
+    Ok(())
+}
+
+fn main() {}

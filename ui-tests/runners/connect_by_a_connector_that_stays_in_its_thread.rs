@@ -1,0 +1,15 @@
+//! A connector is used by whoever watches a phase, too, in a thread of its own.
+
+use std::rc::Rc;
+
+use phasegate::{ConnectError, Connection, Connector};
+
+struct Shared(Rc<postgres::Config>);
+
+impl Connector for Shared {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
+        Ok(self.0.connect(postgres::NoTls)?.into())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+//! Switched off is not drained: a commit may still be in flight, and who holds it up is in the answer.
+#![deny(unused_must_use)]
+
+use std::time::Duration;
+
+use phasegate::{Operator, OperatorError};
+
+fn stops(operator: &mut Operator) -> Result<(), OperatorError> {
+    operator.switch_off("stop", Duration::from_secs(2))?;
+    Ok(())
+}
+
+fn main() {}
