@@ -1,0 +1,178 @@
+//! The journal: what it holds, and that whatever is done to it shows.
+#![allow(clippy::unwrap_used)]
+
+mod pipeline;
+mod server;
+
+use phasegate::{Digest, Effects, Journal, JournalError, Plan};
+
+use postgres::error::SqlState;
+
+use pipeline::{Draft, pipeline};
+use server::{Database, database};
+
+/// A database in which the whole pipeline was performed, and its plan.
+fn performed() -> (Database, Plan) {
+    let (database, draft) = (database(), Draft::of(&["a", "b"]));
+    let plan = database.plan(&draft);
+    let live = database.live(plan.clone());
+    live.run(|run, on| pipeline(run, on, draft))
+        .expect("a live run");
+    (database, plan)
+}
+
+fn read(database: &Database, plan: &Plan) -> Journal {
+    Journal::read(&mut database.admin(), plan.digest()).expect("the journal")
+}
+
+#[test]
+fn it_has_a_row_for_each_phase_that_says_what_was_done_by_whom_and_why_it_was_allowed() {
+    let (database, plan) = performed();
+    let entries = read(&database, &plan).verify().expect("a chain");
+    let names: Vec<_> = entries.iter().map(|entry| &*entry.phase).collect();
+    assert_eq!(names, ["draft", "check", "enact", "publish"]);
+    for (entry, planned) in entries.iter().zip(plan.phases()) {
+        assert_eq!(entry.plan, plan.digest());
+        assert_eq!(entry.input, planned.input());
+        assert_eq!(entry.pipeline, plan.pipeline());
+        assert_eq!(entry.role, database.runner.name());
+        assert_eq!(entry.system_identifier, database.target.system_identifier());
+        assert_eq!(entry.database, database.target.database());
+        assert_eq!(
+            entry.application_name,
+            format!("phasegate small/{}", entry.phase)
+        );
+        assert!(entry.opened_at < entry.finished_at, "{entry:?}");
+        let gates: Vec<_> = entry
+            .approvals
+            .iter()
+            .map(|approval| &approval.gate)
+            .collect();
+        assert_eq!(gates, planned.gates().iter().collect::<Vec<_>>());
+        assert!(
+            entry
+                .approvals
+                .iter()
+                .all(|approval| approval.approver == "a double")
+        );
+        let status: String = database.ask(&format!("SELECT pg_xact_status('{}')", entry.xid));
+        assert_eq!(status, "committed");
+    }
+    let outputs: Vec<_> = entries.iter().map(|entry| &*entry.output).collect();
+    assert_eq!(outputs, ["2", "2", "2", "null"]);
+    let effects = |place: usize| -> Vec<(&str, [u64; 3])> {
+        let each = |e: &Effects| [e.inserted, e.updated, e.deleted];
+        let effects = entries[place].effects.iter();
+        effects
+            .map(|(table, e)| (table.as_str(), each(e)))
+            .collect()
+    };
+    assert_eq!(effects(0), [("public.item", [2, 0, 0])]);
+    assert_eq!(effects(1), []);
+    assert_eq!(effects(2), [("public.item", [0, 2, 0])]);
+}
+
+/// What verifying says after somebody with all the rights has done `tampering`.
+fn tampered(tampering: &str) -> (u32, String) {
+    let (database, plan) = performed();
+    let mut admin = database.admin();
+    // Even the owner of the journal has to say so in so many words.
+    let refused = admin.batch_execute(tampering).unwrap_err();
+    assert_eq!(
+        refused.code().map(SqlState::code),
+        Some("ZG008"),
+        "{tampering}: {refused}"
+    );
+    admin
+        .batch_execute(&format!(
+            "BEGIN; ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; {tampering}; \
+             ALTER TABLE phasegate.journal ENABLE ALWAYS TRIGGER never_changed; COMMIT"
+        ))
+        .expect(tampering);
+    let broken = read(&database, &plan).verify().expect_err(tampering);
+    (broken.place(), broken.to_string())
+}
+
+#[test]
+fn a_row_that_was_changed_is_named() {
+    for place in 1..=4 {
+        let (found, said) = tampered(&format!(
+            "UPDATE phasegate.journal SET body = replace(body, '\"role\": \"', '\"role\": \"not_') WHERE place = {place}"
+        ));
+        assert_eq!(found, place, "{said}");
+    }
+}
+
+#[test]
+fn a_row_that_was_removed_is_named_also_at_the_end() {
+    for place in 1..=4 {
+        let (found, said) = tampered(&format!(
+            "DELETE FROM phasegate.journal WHERE place = {place}"
+        ));
+        assert_eq!(found, place, "{said}");
+        assert!(said.contains("is missing"), "{said}");
+    }
+    let (found, _) = tampered("DELETE FROM phasegate.journal WHERE place >= 3");
+    assert_eq!(found, 3);
+}
+
+#[test]
+fn rows_that_changed_places_are_named() {
+    let (found, said) = tampered(
+        "UPDATE phasegate.journal SET place = 30 WHERE place = 2; \
+         UPDATE phasegate.journal SET place = 2 WHERE place = 3; \
+         UPDATE phasegate.journal SET place = 3 WHERE place = 30",
+    );
+    assert_eq!(found, 2, "{said}");
+}
+
+#[test]
+fn a_row_that_was_added_is_named() {
+    let (found, said) = tampered(
+        "UPDATE phasegate.journal SET place = place; \
+         INSERT INTO phasegate.journal SELECT plan, 5, gen_random_uuid(), body, hash FROM phasegate.journal WHERE place = 4",
+    );
+    assert_eq!(found, 5, "{said}");
+}
+
+#[test]
+fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
+    // Row 4 is rewritten with a hash that fits; only the head, outside the journal, knows.
+    let (found, said) = tampered(
+        "UPDATE phasegate.journal AS j SET body = replace(j.body, 'publish', 'polish'), \
+           hash = sha256(p.hash || sha256(convert_to(replace(j.body, 'publish', 'polish'), 'UTF8'))) \
+         FROM phasegate.journal AS p WHERE j.place = 4 AND p.plan = j.plan AND p.place = 3",
+    );
+    assert_eq!(found, 4, "{said}");
+    assert!(said.contains("keeps the chain's head"), "{said}");
+}
+
+#[test]
+fn a_plan_that_was_never_admitted_has_no_journal_and_one_that_was_not_performed_an_empty_one() {
+    let database = database();
+    let unknown = Digest::of(b"unknown");
+    let error = Journal::read(&mut database.admin(), unknown).unwrap_err();
+    assert!(
+        matches!(error, JournalError::NoSuchPlan(plan) if plan == unknown),
+        "{error}"
+    );
+    let plan = database.plan(&Draft::of(&["a"]));
+    database.admit(&plan);
+    assert_eq!(read(&database, &plan).verify().expect("a chain"), []);
+}
+
+#[test]
+fn an_auditor_reads_it_and_the_runner_does_not() {
+    let (database, plan) = performed();
+    let runner = database.runner.name();
+    let mut client = database
+        .runner
+        .config()
+        .connect(postgres::NoTls)
+        .expect("the runner");
+    let error = Journal::read(&mut client, plan.digest()).unwrap_err();
+    assert!(error.to_string().contains("permission denied"), "{error}");
+    database.sql(&format!("GRANT phasegate_auditor TO {runner}"));
+    let journal = Journal::read(&mut client, plan.digest()).expect("the journal");
+    assert_eq!(journal.verify().expect("a chain").len(), 4);
+}
