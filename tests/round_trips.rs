@@ -1,0 +1,68 @@
+//! A guarded phase asks the server no more often than a bare transaction does: counted on the wire.
+#![allow(clippy::unwrap_used)]
+
+mod pipeline;
+mod server;
+
+use std::sync::atomic::Ordering;
+
+use phasegate::{PostgresConnector, Receipt};
+use postgres::NoTls;
+
+use pipeline::Draft;
+use server::proxy::{Proxy, Verdict};
+use server::{Database, database, does, drafting, drafting_plan};
+
+const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
+
+/// How often the server is asked by a new session that inserts `rows` in a transaction of its own.
+fn bare(database: &Database, rows: &[&str]) -> u64 {
+    let proxy = Proxy::new(&database.admin_config(), |_| Verdict::Pass);
+    let mut client = proxy.config.connect(NoTls).unwrap();
+    let mut tx = client.transaction().unwrap();
+    let insert = tx.prepare(INSERT).unwrap();
+    for row in rows {
+        tx.execute(&insert, &[row]).unwrap();
+    }
+    tx.commit().unwrap();
+    drop(insert);
+    client.close().unwrap();
+    proxy.answers.load(Ordering::SeqCst)
+}
+
+/// How often it is asked by a phase that does the same.
+fn guarded(database: &Database, rows: &[&str]) -> u64 {
+    let draft = Draft::of(rows);
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
+    let inserts = does(|draft, tx| {
+        let insert = tx.prepare(INSERT)?;
+        for row in &draft.rows {
+            tx.execute(&insert, &[row])?;
+        }
+        Ok(1)
+    });
+    database
+        .live_by(drafting_plan(&database.target, &draft), inserts)
+        .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+        .unwrap();
+    database.is_left_clean();
+    proxy.answers.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_guarded_phase_makes_as_many_round_trips_as_a_bare_transaction() {
+    for rows in [
+        &["a"][..],
+        &["b", "c", "d"],
+        &["e", "f", "g", "h", "i", "j", "k"],
+    ] {
+        let database = database();
+        let guarded = guarded(&database, rows);
+        database.sql("DELETE FROM item");
+        let bare = bare(&database, rows);
+        assert_eq!(guarded, bare, "{} rows", rows.len());
+        // Connecting, the opening, the preparing and its giving back, each row, the close.
+        assert_eq!(guarded, 1 + 1 + 2 + rows.len() as u64 + 1);
+    }
+}
