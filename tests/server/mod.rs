@@ -38,7 +38,11 @@ pub type Live<W> =
 /// A new database on the server of this test binary.
 pub fn database() -> Database {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
-    let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
+    database_on(SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server")))
+}
+
+/// A new database on a server that a test has for itself.
+pub fn database_on(server: &TestPostgres) -> Database {
     let scratch = server.create_database().expect("a database");
     let operator = Mutex::new(scratch.install().expect("the schema phasegate"));
     let runner = scratch.create_runner("runner").expect("a role");
@@ -138,6 +142,11 @@ impl Database {
              CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON item \
                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()"
         ));
+    }
+
+    /// A role that may log in, and nothing more.
+    pub fn role(&self, label: &str) -> ScratchRole {
+        self.scratch.create_role(label).expect("a role")
     }
 
     /// What the administrator's query answers, which is one value.

@@ -1,0 +1,14 @@
+//! The wall in the database: what the runner's role may send, whatever it is, commits nothing that is not sealed,
+//! planned, in order, approved and switched on, and writes no guarded table outside a phase.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod hand;
+
+mod committing;
+mod guard;
+mod sealing;
