@@ -8,11 +8,13 @@ use super::operator::OperatorError;
 ///
 /// `client` is the table's owner; `table` is a name as SQL has it (`accounts`, `bank.accounts`).
 /// Calling it again changes nothing. A partition that is attached later has no guard of its own
-/// until it is called again; writes through the parent are guarded all the same.
+/// until it is called again; writes through the parent are guarded all the same. Until then, a role
+/// that may write it by itself is refused when it opens a phase.
 ///
 /// # Errors
 ///
-/// When the server says no: no such table, or not its owner.
+/// When the server says no: no such table, not its owner, or the table can be written through a parent
+/// that has no guard.
 pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     client
         .execute(

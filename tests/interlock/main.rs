@@ -11,4 +11,6 @@ mod hand;
 
 mod committing;
 mod guard;
+mod powers;
+mod relatives;
 mod sealing;

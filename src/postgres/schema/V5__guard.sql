@@ -44,6 +44,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = guarded AND c.relkind IN ('r', 'p')) THEN
         RAISE EXCEPTION 'phasegate: % is not a table', guarded USING ERRCODE = 'ZG020', HINT = 'Protect the tables that it writes.';
     END IF;
+    -- A statement fires the triggers of the table that it names, and of no other.
+    SELECT i.inhparent INTO one FROM pg_inherits AS i
+    WHERE i.inhrelid = guarded AND i.inhparent NOT IN (SELECT * FROM phasegate.guarded_tables());
+    IF FOUND THEN
+        RAISE EXCEPTION 'phasegate: % can be written through %, which has no guard', guarded, one
+            USING ERRCODE = 'ZG020', HINT = format('Protect that: SELECT phasegate.protect(%L)', one);
+    END IF;
     FOR one IN SELECT * FROM phasegate.with_children(guarded) LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
                        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard()', one);
@@ -63,72 +70,111 @@ BEGIN
 END
 $$;
 
+-- Whether a guard is as `protect` makes it: enabled always; for each statement before any write; on no condition.
+CREATE FUNCTION phasegate.is_whole(tgenabled "char", tgtype smallint, tgqual pg_node_tree) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN tgenabled = 'A' AND tgtype = 62 AND tgqual IS NULL;
+
 -- The tables under guard.
 CREATE FUNCTION phasegate.guarded_tables() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT t.tgrelid::regclass FROM pg_catalog.pg_trigger AS t
-    WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND t.tgenabled = 'A';
+    WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual);
 END;
 
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH self AS (
+    WITH RECURSIVE self AS (
         SELECT r.* FROM pg_roles AS r WHERE r.rolname::text = role
     ), acting AS (
-        -- A superuser is a member of every role: nothing more need be said of one.
-        SELECT r.* FROM pg_roles AS r, self
-        WHERE r.oid = self.oid OR (NOT self.rolsuper AND pg_has_role(self.oid, r.oid, 'MEMBER'))
+        -- Being a member of the powerful is reported as such, and what they may do is not said again.
+        SELECT r.oid, r.rolname, r.oid <> self.oid AND (r.rolsuper OR r.rolcreaterole OR r.rolname IN (
+                   'phasegate_owner', 'phasegate_operator', 'pg_write_all_data', 'pg_write_server_files',
+                   'pg_execute_server_program')) AS is_powerful
+        FROM pg_roles AS r, self
+        -- A superuser is a member of every role: nothing more need be said of one. The owner of the database is one of
+        -- pg_database_owner: that it owns the database is said.
+        WHERE r.oid = self.oid
+           OR NOT self.rolsuper AND pg_has_role(self.oid, r.oid, 'MEMBER') AND r.rolname <> 'pg_database_owner'
+    ), guarded (oid) AS (
+        SELECT DISTINCT g::oid FROM phasegate.guarded_tables() AS g
+    ), above (oid) AS (
+        SELECT i.inhparent FROM guarded AS g JOIN pg_inherits AS i ON i.inhrelid = g.oid
+        UNION
+        SELECT i.inhparent FROM above AS b JOIN pg_inherits AS i ON i.inhrelid = b.oid
+    ), related (oid, of) AS (
+        -- Below a guarded table, and above one: what is written there passes its guard by.
+        SELECT c::oid, g.oid FROM guarded AS g CROSS JOIN phasegate.with_children(g.oid) AS c
+        UNION ALL
+        SELECT c::oid, b.oid FROM above AS b CROSS JOIN phasegate.with_children(b.oid) AS c
+        WHERE c::oid IN (SELECT x.oid FROM above AS x)
+          AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = b.oid)
+    ), owned (owner, what, mend) AS (
+        SELECT c.relowner, format('it owns %s, which is under guard', c.oid::regclass),
+               format('ALTER TABLE %s OWNER TO another_role', c.oid::regclass)
+        FROM guarded AS g JOIN pg_class AS c ON c.oid = g.oid
+        UNION ALL
+        SELECT n.nspowner, format('it owns the schema %I', n.nspname), format('ALTER SCHEMA %I OWNER TO another_role', n.nspname)
+        FROM pg_namespace AS n
+        UNION ALL
+        SELECT d.datdba, 'it owns the database', format('ALTER DATABASE %I OWNER TO another_role', d.datname)
+        FROM pg_database AS d WHERE d.datname = current_database()
+    ), granted (grantee, what, mend) AS (
+        SELECT x.grantee, format('it has %s on the database', x.privilege_type),
+               format('REVOKE %s ON DATABASE %I', x.privilege_type, d.datname)
+        FROM pg_database AS d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS x
+        WHERE d.datname = current_database() AND x.privilege_type IN ('CREATE', 'TEMPORARY') AND x.grantee <> d.datdba
+        UNION ALL
+        SELECT x.grantee, format('it has CREATE on the schema %I', n.nspname), format('REVOKE CREATE ON SCHEMA %I', n.nspname)
+        FROM pg_namespace AS n, aclexplode(n.nspacl) AS x
+        WHERE x.privilege_type = 'CREATE' AND x.grantee <> n.nspowner
+        UNION ALL
+        SELECT x.grantee, format('it may replace the guard of %s by a trigger of its own', c.oid::regclass),
+               format('REVOKE TRIGGER ON %s', c.oid::regclass)
+        FROM guarded AS g JOIN pg_class AS c ON c.oid = g.oid, aclexplode(c.relacl) AS x
+        WHERE x.privilege_type = 'TRIGGER' AND x.grantee <> c.relowner
+        UNION ALL
+        SELECT x.grantee, format('it may set %s', p.parname), format('REVOKE SET, ALTER SYSTEM ON PARAMETER %s', p.parname)
+        FROM pg_parameter_acl AS p, aclexplode(p.paracl) AS x
+        WHERE p.parname IN ('session_replication_role', 'track_counts')
     ), power (what, via, mend) AS (
-        SELECT 'it is a superuser', a.rolname, format('ALTER ROLE %I NOSUPERUSER', a.rolname) FROM acting AS a WHERE a.rolsuper
+        SELECT 'it is a superuser', self.rolname, format('ALTER ROLE %I NOSUPERUSER', self.rolname) FROM self WHERE self.rolsuper
         UNION ALL
-        SELECT 'it can create roles', a.rolname, format('ALTER ROLE %I NOCREATEROLE', a.rolname) FROM acting AS a WHERE a.rolcreaterole
+        SELECT 'it can create roles', self.rolname, format('ALTER ROLE %I NOCREATEROLE', self.rolname)
+        FROM self WHERE self.rolcreaterole
         UNION ALL
-        SELECT format('it is a member of %I', a.rolname), self.rolname, format('REVOKE %I FROM %I', a.rolname, self.rolname)
-        FROM acting AS a, self
-        WHERE a.rolname IN ('phasegate_owner', 'phasegate_operator', 'pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program')
+        SELECT format('it is %I', self.rolname), self.rolname, format('ALTER ROLE %I NOLOGIN', self.rolname)
+        FROM self WHERE self.rolname IN ('phasegate_owner', 'phasegate_operator')
         UNION ALL
-        SELECT format('it owns %s, which is under guard', g), a.rolname, format('ALTER TABLE %s OWNER TO another_role', g)
-        FROM phasegate.guarded_tables() AS g JOIN pg_class AS c ON c.oid = g JOIN acting AS a ON a.oid = c.relowner
+        SELECT format('it is a member of %I', a.rolname), by.rolname, format('REVOKE %I FROM %I', a.rolname, by.rolname)
+        FROM acting AS a JOIN pg_auth_members AS m ON m.roleid = a.oid JOIN acting AS by ON by.oid = m.member
+        WHERE a.is_powerful AND NOT by.is_powerful
         UNION ALL
-        SELECT format('it may write %s, a partition or child of a table under guard, which has none itself', i.inhrelid::regclass),
-               a.rolname, format('SELECT phasegate.protect(%L)', i.inhparent::regclass)
-        FROM phasegate.guarded_tables() AS g JOIN pg_inherits AS i ON i.inhparent = g CROSS JOIN acting AS a
-        WHERE i.inhrelid::regclass NOT IN (SELECT * FROM phasegate.guarded_tables())
-          AND has_table_privilege(a.oid, i.inhrelid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        SELECT o.what, a.rolname, o.mend FROM owned AS o JOIN acting AS a ON a.oid = o.owner WHERE NOT a.is_powerful
         UNION ALL
-        SELECT format('it has %s on the database', p.name), a.rolname,
-               format('REVOKE %s ON DATABASE %I FROM %s', p.name, current_database(), g.who)
-        FROM acting AS a CROSS JOIN (VALUES ('CREATE'), ('TEMPORARY')) AS p (name)
-        JOIN pg_database AS d ON d.datname = current_database(),
-        LATERAL (
-            SELECT coalesce(string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, ', '), quote_ident(a.rolname)) AS who
-            FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS x
-            WHERE x.privilege_type = p.name AND x.grantee IN (0, a.oid)
-        ) AS g
-        WHERE has_database_privilege(a.oid, d.oid, p.name)
+        SELECT g.what, coalesce(a.rolname, self.rolname), g.mend || ' FROM ' || coalesce(quote_ident(a.rolname), 'PUBLIC')
+        FROM granted AS g CROSS JOIN self LEFT JOIN acting AS a ON a.oid = g.grantee
+        WHERE g.grantee = 0 OR NOT a.is_powerful
         UNION ALL
-        SELECT format('it has CREATE on the schema %I', n.nspname), a.rolname,
-               format('REVOKE CREATE ON SCHEMA %I FROM %s', n.nspname, g.who)
-        FROM acting AS a CROSS JOIN pg_namespace AS n,
-        LATERAL (
-            SELECT coalesce(string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, ', '), quote_ident(a.rolname)) AS who
-            FROM aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS x
-            WHERE x.privilege_type = 'CREATE' AND x.grantee IN (0, a.oid)
-        ) AS g
-        WHERE has_schema_privilege(a.oid, n.oid, 'CREATE')
-        UNION ALL
-        SELECT format('it may set %s', p.name), a.rolname, format('REVOKE SET, ALTER SYSTEM ON PARAMETER %s FROM %I', p.name, a.rolname)
-        FROM acting AS a CROSS JOIN (VALUES ('session_replication_role'), ('track_counts')) AS p (name)
-        WHERE has_parameter_privilege(a.oid, p.name, 'SET, ALTER SYSTEM')
+        SELECT format('it may write %s, which has no guard, and has one above or below it', r.oid::regclass), a.rolname,
+               format('SELECT phasegate.protect(%L)', r.of::regclass)
+        FROM related AS r CROSS JOIN acting AS a
+        WHERE NOT a.is_powerful AND r.oid NOT IN (SELECT g.oid FROM guarded AS g)
+          AND (has_table_privilege(a.oid, r.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+               OR has_any_column_privilege(a.oid, r.oid, 'INSERT, UPDATE'))
         UNION ALL
         SELECT format('the trigger %s on %s is not enabled always', t.tgname, t.tgrelid::regclass), self.rolname,
                format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::regclass, t.tgname)
         FROM pg_trigger AS t, self
-        WHERE t.tgenabled <> 'A' AND NOT t.tgisinternal
-          AND (t.tgrelid = 'phasegate.attempt'::regclass OR t.tgfoid = 'phasegate.guard()'::regprocedure)
+        WHERE t.tgenabled <> 'A' AND NOT t.tgisinternal AND t.tgrelid = 'phasegate.attempt'::regclass
+        UNION ALL
+        SELECT format('the trigger %s on %s is not as it was put there', t.tgname, t.tgrelid::regclass), self.rolname,
+               format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
+        FROM pg_trigger AS t, self
+        WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND NOT phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual)
     )
     SELECT DISTINCT ON (p.what, p.mend)
            CASE WHEN p.via = self.rolname THEN p.what ELSE format('as %I, %s', p.via, p.what) END, p.mend
@@ -139,5 +185,5 @@ END;
 
 -- A trigger is created by the owner of its table, who must be allowed to name the function.
 GRANT USAGE ON SCHEMA phasegate TO PUBLIC;
-GRANT EXECUTE ON FUNCTION phasegate.guard, phasegate.with_children, phasegate.protect, phasegate.unprotect, phasegate.guarded_tables TO PUBLIC;
+GRANT EXECUTE ON FUNCTION phasegate.guard, phasegate.with_children, phasegate.protect, phasegate.unprotect, phasegate.guarded_tables, phasegate.is_whole TO PUBLIC;
 GRANT EXECUTE ON FUNCTION phasegate.powers_of TO phasegate_operator, phasegate_runner, phasegate_auditor;

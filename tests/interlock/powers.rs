@@ -1,0 +1,290 @@
+//! Roles that could get round the interlock are refused, and are told what mends it.
+
+use phasegate::testing::TestPostgres;
+use phasegate::{Error, Receipt, Refusal};
+
+use crate::hand::INSERT;
+use crate::pipeline::Draft;
+use crate::server::{Database, database, database_on, does, drafting, drafting_plan, refusal};
+
+/// Grants a power by `sql`, in which `RUNNER` and `GROUP` are the runner and a role that it is a member
+/// of. Asserts that a live run is refused because of exactly these powers; that it passes despite
+/// them when somebody says so; and that once the commands that the refusal names were performed, and
+/// nothing else, it passes.
+#[track_caller]
+fn refused_until_mended(database: &Database, sql: &str, powers: &[&str]) {
+    let mends = refused(database, sql, powers);
+    assert_eq!(run(database, "despite", true).unwrap(), 1);
+    passes_once_mended(database, &mends);
+}
+
+#[track_caller]
+fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<String> {
+    let group = database.role("group");
+    let named = |sql: &str| {
+        sql.replace("RUNNER", database.runner.name())
+            .replace("GROUP", group.name())
+    };
+    database.sql(&named(&format!("GRANT GROUP TO RUNNER; {sql}")));
+
+    let refused = refusal(run(database, "refused", false));
+    let text = refused.to_string();
+    let Refusal::RoleTooPowerful {
+        role,
+        powers: found,
+        ..
+    } = refused
+    else {
+        panic!("{text}");
+    };
+    assert_eq!(role, database.runner.name());
+    let mut mends = Vec::new();
+    let mut whats = Vec::new();
+    for power in &found {
+        assert!(text.contains(power), "{text}");
+        let (what, mend) = power.split_once("; mend it with: ").unwrap();
+        whats.push(what.to_owned());
+        mends.push(mend.replace("another_role", "phasegate_auditor"));
+    }
+    whats.sort_unstable();
+    let powers: Vec<_> = powers.iter().map(|power| named(power)).collect();
+    assert_eq!(whats, powers);
+    mends
+}
+
+#[track_caller]
+fn passes_once_mended(database: &Database, mends: &[String]) {
+    for mend in mends {
+        database.sql(mend);
+    }
+    assert_eq!(run(database, "mended", false).unwrap(), 1);
+}
+
+fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
+    let draft = Draft::of(&[name]);
+    let plan = drafting_plan(&database.target, &draft);
+    let mut live = database.live_by(
+        plan,
+        does(|draft, tx| Ok(tx.execute("INSERT INTO item VALUES ($1)", &[&draft.rows[0]])?)),
+    );
+    if despite {
+        live = live.despite_a_role_that_could_get_round_the_interlock();
+    }
+    live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+}
+
+#[test]
+fn a_superuser_is_refused() {
+    let database = database();
+    refused_until_mended(
+        &database,
+        "ALTER ROLE RUNNER SUPERUSER",
+        &["it is a superuser"],
+    );
+}
+
+#[test]
+fn a_role_that_creates_roles_is_refused() {
+    let database = database();
+    let sql = "ALTER ROLE RUNNER CREATEROLE";
+    refused_until_mended(&database, sql, &["it can create roles"]);
+}
+
+#[test]
+fn a_member_of_a_role_with_power_is_refused() {
+    for role in [
+        "phasegate_owner",
+        "phasegate_operator",
+        "pg_write_all_data",
+        "pg_write_server_files",
+        "pg_execute_server_program",
+    ] {
+        let what = format!("it is a member of {role}");
+        refused_until_mended(&database(), &format!("GRANT {role} TO RUNNER"), &[&what]);
+        let what = format!("as GROUP, {what}");
+        refused_until_mended(&database(), &format!("GRANT {role} TO GROUP"), &[&what]);
+    }
+}
+
+#[test]
+fn a_member_of_a_superuser_or_of_who_creates_roles_is_refused_for_that_alone() {
+    for power in ["SUPERUSER", "CREATEROLE"] {
+        let database = database();
+        let sql = format!("ALTER ROLE GROUP {power}");
+        refused_until_mended(&database, &sql, &["it is a member of GROUP"]);
+    }
+}
+
+#[test]
+fn a_role_that_does_not_inherit_is_refused_all_the_same() {
+    let database = database();
+    let sql = "ALTER ROLE RUNNER NOINHERIT; GRANT pg_write_all_data TO GROUP";
+    // What it may do as a runner it could not do either.
+    database.sql(&format!(
+        "GRANT EXECUTE ON FUNCTION phasegate.open, phasegate.seal, phasegate.finish TO {0}; \
+         GRANT USAGE ON SCHEMA phasegate TO {0}",
+        database.runner.name()
+    ));
+    refused_until_mended(
+        &database,
+        sql,
+        &["as GROUP, it is a member of pg_write_all_data"],
+    );
+}
+
+#[test]
+fn the_owner_of_a_guarded_table_is_refused() {
+    for (owner, what) in [
+        ("RUNNER", "it owns public.mine, which is under guard"),
+        (
+            "GROUP",
+            "as GROUP, it owns public.mine, which is under guard",
+        ),
+    ] {
+        let sql = format!(
+            "CREATE TABLE mine (); SELECT phasegate.protect('mine'); ALTER TABLE mine OWNER TO {owner}"
+        );
+        refused_until_mended(&database(), &sql, &[what]);
+    }
+}
+
+#[test]
+fn the_owner_of_a_schema_or_of_the_database_who_could_drop_the_tables_is_refused() {
+    refused_until_mended(
+        &database(),
+        "CREATE SCHEMA mine AUTHORIZATION RUNNER",
+        &["it owns the schema mine"],
+    );
+    // Also one that has taken every privilege from itself: an owner gives them back.
+    refused_until_mended(
+        &database(),
+        "CREATE SCHEMA mine AUTHORIZATION GROUP; REVOKE ALL ON SCHEMA mine FROM GROUP",
+        &["as GROUP, it owns the schema mine"],
+    );
+    let database = database();
+    let name: String = database.ask("SELECT current_database()::text");
+    let sql = format!(
+        "ALTER DATABASE {name} OWNER TO RUNNER; REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM RUNNER"
+    );
+    refused_until_mended(&database, &sql, &["it owns the database"]);
+}
+
+#[test]
+fn a_role_that_can_make_objects_is_refused() {
+    let as_group = |who: &str| if who == "GROUP" { "as GROUP, " } else { "" };
+    for who in ["RUNNER", "GROUP", "PUBLIC"] {
+        for power in ["CREATE", "TEMPORARY"] {
+            let database = database();
+            let name: String = database.ask("SELECT current_database()::text");
+            let what = format!("{}it has {power} on the database", as_group(who));
+            let sql = format!("GRANT {power} ON DATABASE {name} TO {who}");
+            refused_until_mended(&database, &sql, &[&what]);
+        }
+        let what = format!("{}it has CREATE on the schema public", as_group(who));
+        let sql = format!("GRANT CREATE ON SCHEMA public TO {who}");
+        refused_until_mended(&database(), &sql, &[&what]);
+    }
+}
+
+#[test]
+fn a_role_that_could_replace_the_guard_is_refused() {
+    for (who, what) in [
+        (
+            "RUNNER",
+            "it may replace the guard of public.item by a trigger of its own",
+        ),
+        (
+            "PUBLIC",
+            "it may replace the guard of public.item by a trigger of its own",
+        ),
+        (
+            "GROUP",
+            "as GROUP, it may replace the guard of public.item by a trigger of its own",
+        ),
+    ] {
+        refused_until_mended(&database(), &format!("GRANT ALL ON item TO {who}"), &[what]);
+    }
+}
+
+#[test]
+fn a_role_that_may_set_what_the_interlock_depends_on_is_refused() {
+    for parameter in ["session_replication_role", "track_counts"] {
+        for privilege in ["SET", "ALTER SYSTEM"] {
+            let what = format!("it may set {parameter}");
+            let sql = format!("GRANT {privilege} ON PARAMETER {parameter} TO RUNNER");
+            refused_until_mended(&database(), &sql, &[&what]);
+        }
+    }
+    // What is granted to everybody is so in the whole cluster.
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .start()
+        .expect("a server");
+    let sql = "GRANT SET ON PARAMETER session_replication_role TO PUBLIC; \
+               GRANT SET ON PARAMETER session_replication_role TO GROUP";
+    refused_until_mended(
+        &database_on(&server),
+        sql,
+        &[
+            "as GROUP, it may set session_replication_role",
+            "it may set session_replication_role",
+        ],
+    );
+}
+
+#[test]
+fn an_interlock_that_was_tampered_with_is_found_and_without_it_no_phase_is_finished() {
+    for how in [
+        "ENABLE TRIGGER",
+        "ENABLE REPLICA TRIGGER",
+        "DISABLE TRIGGER",
+    ] {
+        let database = database();
+        let sql = format!("ALTER TABLE phasegate.attempt {how} interlock");
+        let what = "the trigger interlock on phasegate.attempt is not enabled always";
+        let mends = refused(&database, &sql, &[what]);
+        let despite = run(&database, "despite", true);
+        assert_eq!(despite.is_ok(), how == "ENABLE TRIGGER", "{despite:?}");
+        passes_once_mended(&database, &mends);
+    }
+}
+
+#[test]
+fn a_guard_that_was_tampered_with_is_found() {
+    let what = "the trigger phasegate_guard on public.item is not as it was put there";
+    for how in [
+        "ENABLE TRIGGER",
+        "ENABLE REPLICA TRIGGER",
+        "DISABLE TRIGGER",
+    ] {
+        let sql = format!("ALTER TABLE item {how} phasegate_guard");
+        refused_until_mended(&database(), &sql, &[what]);
+    }
+    for instead in [
+        "BEFORE INSERT ON item FOR EACH STATEMENT",
+        "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON item FOR EACH STATEMENT WHEN (false)",
+        "AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON item FOR EACH STATEMENT",
+    ] {
+        let sql = format!(
+            "CREATE OR REPLACE TRIGGER phasegate_guard {instead} EXECUTE FUNCTION phasegate.guard(); \
+             ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_guard"
+        );
+        let database = database();
+        refused_until_mended(&database, &sql, &[what]);
+        crate::hand::refuses(&mut crate::hand::psql(&database), INSERT, "ZG007");
+    }
+}
+
+#[test]
+fn a_role_with_several_powers_is_told_all_of_them_at_once() {
+    refused_until_mended(
+        &database(),
+        "GRANT pg_write_all_data TO RUNNER; GRANT CREATE ON SCHEMA public TO PUBLIC; \
+         CREATE SCHEMA mine AUTHORIZATION RUNNER",
+        &[
+            "it has CREATE on the schema public",
+            "it is a member of pg_write_all_data",
+            "it owns the schema mine",
+        ],
+    );
+}

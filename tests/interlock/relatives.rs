@@ -1,0 +1,212 @@
+//! The guard, and the tables that inherit from one another: a statement fires the triggers of the table
+//! that it names.
+
+use phasegate::{Error, Refusal};
+
+use crate::hand::{does, psql, refuses};
+use crate::pipeline::Draft;
+use crate::server::{Database, database, refusal};
+
+/// A partitioned table `sale`, with a partition for each of two years, the later in two halves, all
+/// of which the runner may write.
+fn sales() -> Database {
+    let database = database();
+    database.sql(&format!(
+        "CREATE TABLE sale (year int, half int, what text) PARTITION BY LIST (year); \
+         CREATE TABLE sale_1 PARTITION OF sale FOR VALUES IN (1); \
+         CREATE TABLE sale_2 PARTITION OF sale FOR VALUES IN (2) PARTITION BY LIST (half); \
+         CREATE TABLE sale_2_1 PARTITION OF sale_2 FOR VALUES IN (1); \
+         CREATE TABLE sale_2_2 PARTITION OF sale_2 FOR VALUES IN (2); \
+         SELECT phasegate.protect('sale'); \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON sale, sale_1, sale_2, sale_2_1, sale_2_2 TO {}",
+        database.runner.name()
+    ));
+    database
+}
+
+fn run(database: &Database) -> Result<u64, Error> {
+    database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        Ok(tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?)
+    })
+}
+
+/// The tables without a guard because of which the role is refused, with what mends it.
+#[track_caller]
+fn refused_for(database: &Database) -> Vec<(String, String)> {
+    let refused = refusal(run(database));
+    let Refusal::RoleTooPowerful { powers, .. } = refused else {
+        panic!("{refused}");
+    };
+    let named = |power: &String| {
+        let (what, mend) = power.split_once("; mend it with: ").unwrap();
+        let table = what.strip_prefix("it may write ").unwrap();
+        let table = table.strip_suffix(", which has no guard, and has one above or below it");
+        (table.unwrap().to_owned(), mend.to_owned())
+    };
+    powers.iter().map(named).collect()
+}
+
+fn pair(table: &str, protect: &str) -> (String, String) {
+    (
+        format!("public.{table}"),
+        format!("SELECT phasegate.protect('public.{protect}')"),
+    )
+}
+
+#[test]
+fn a_partitioned_table_is_guarded_by_every_way_into_it() {
+    let database = sales();
+    database.sql("INSERT INTO sale VALUES (1, 1, 'x')");
+    for table in ["sale", "sale_1", "sale_2", "sale_2_1", "sale_2_2"] {
+        for statement in [
+            format!("INSERT INTO {table} VALUES (2, 1, 'x')"),
+            format!("UPDATE {table} SET what = 'y'"),
+            format!("DELETE FROM {table}"),
+        ] {
+            refuses(&mut psql(&database), &statement, "ZG007");
+        }
+    }
+    // A row that would move.
+    refuses(&mut psql(&database), "UPDATE sale SET year = 2", "ZG007");
+    assert_eq!(run(&database).unwrap(), 1);
+}
+
+#[test]
+fn a_partition_that_is_attached_later_is_open_by_its_own_name_and_its_writer_is_refused_until_it_is_guarded()
+ {
+    let database = sales();
+    database.sql(&format!(
+        "CREATE TABLE sale_3 PARTITION OF sale FOR VALUES IN (3); GRANT INSERT ON sale_3 TO {}",
+        database.runner.name()
+    ));
+    refuses(
+        &mut psql(&database),
+        "INSERT INTO sale VALUES (3, 1, 'x')",
+        "ZG007",
+    );
+    does(
+        &mut psql(&database),
+        "INSERT INTO sale_3 VALUES (3, 1, 'x')",
+    );
+
+    assert_eq!(refused_for(&database), [pair("sale_3", "sale")]);
+    database.sql("SELECT phasegate.protect('public.sale')");
+    refuses(
+        &mut psql(&database),
+        "INSERT INTO sale_3 VALUES (3, 1, 'x')",
+        "ZG007",
+    );
+    assert_eq!(run(&database).unwrap(), 1);
+}
+
+#[test]
+fn a_partition_of_a_partition_that_is_attached_later_is_found_too() {
+    let database = sales();
+    database.sql(&format!(
+        "CREATE TABLE sale_3 PARTITION OF sale FOR VALUES IN (3) PARTITION BY LIST (half); \
+         CREATE TABLE sale_3_1 PARTITION OF sale_3 FOR VALUES IN (1); \
+         GRANT DELETE ON sale_3_1 TO {}",
+        database.runner.name()
+    ));
+    assert_eq!(refused_for(&database), [pair("sale_3_1", "sale")]);
+    database.sql("SELECT phasegate.protect('public.sale')");
+    assert_eq!(run(&database).unwrap(), 1);
+}
+
+#[test]
+fn the_privilege_on_one_column_is_enough_to_be_refused() {
+    let database = sales();
+    database.sql(&format!(
+        "CREATE TABLE sale_3 PARTITION OF sale FOR VALUES IN (3); GRANT UPDATE (what) ON sale_3 TO {}",
+        database.runner.name()
+    ));
+    assert_eq!(refused_for(&database), [pair("sale_3", "sale")]);
+}
+
+#[test]
+fn a_partition_that_nobody_may_write_by_its_own_name_refuses_nobody() {
+    let database = sales();
+    database.sql("CREATE TABLE sale_3 PARTITION OF sale FOR VALUES IN (3)");
+    refuses(
+        &mut psql(&database),
+        "INSERT INTO sale_3 VALUES (3, 1, 'x')",
+        "42501",
+    );
+    assert_eq!(run(&database).unwrap(), 1);
+}
+
+#[test]
+fn the_children_of_a_table_are_guarded_with_it() {
+    let database = database();
+    database.sql(&format!(
+        "CREATE TABLE child () INHERITS (item); SELECT phasegate.protect('item'); \
+         GRANT INSERT, UPDATE ON child TO {}",
+        database.runner.name()
+    ));
+    refuses(
+        &mut psql(&database),
+        "INSERT INTO child VALUES ('x')",
+        "ZG007",
+    );
+    assert_eq!(run(&database).unwrap(), 1);
+    // One that comes later.
+    database.sql(&format!(
+        "CREATE TABLE late () INHERITS (child); GRANT INSERT ON late TO {}",
+        database.runner.name()
+    ));
+    does(&mut psql(&database), "INSERT INTO late VALUES ('x')");
+    let found: String = database.ask(&format!(
+        "SELECT mend FROM phasegate.powers_of('{}') WHERE what LIKE '%public.late%' AND mend LIKE '%public.item%'",
+        database.runner.name()
+    ));
+    assert_eq!(found, "SELECT phasegate.protect('public.item')");
+}
+
+#[test]
+fn a_table_that_can_be_written_through_an_unguarded_parent_is_not_put_under_guard_alone() {
+    let database = database();
+    database.sql(
+        "CREATE TABLE year (year int) PARTITION BY LIST (year); \
+         CREATE TABLE year_1 PARTITION OF year FOR VALUES IN (1); \
+         CREATE TABLE base (name text); CREATE TABLE derived () INHERITS (base)",
+    );
+    for (child, parent) in [("year_1", "year"), ("derived", "base")] {
+        let mut admin = database.admin();
+        let refused = phasegate::protect(&mut admin, child)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains(&format!("{child} can be written through public.{parent}")),
+            "{refused}"
+        );
+        phasegate::protect(&mut admin, parent).unwrap();
+        phasegate::protect(&mut admin, child).unwrap();
+    }
+}
+
+#[test]
+fn a_guarded_table_that_is_given_a_parent_later_is_open_through_it_and_its_writer_is_refused() {
+    let database = database();
+    database.sql(&format!(
+        "CREATE TABLE grand (name text); CREATE TABLE parent (name text, state text) INHERITS (grand); \
+         ALTER TABLE item INHERIT parent; INSERT INTO item VALUES ('b', 'draft'); \
+         GRANT SELECT, UPDATE ON parent TO {}",
+        database.runner.name()
+    ));
+    refuses(&mut psql(&database), "UPDATE item SET state = 'x'", "ZG007");
+    does(&mut psql(&database), "UPDATE parent SET state = 'x'");
+    assert_eq!(
+        database.items(),
+        [("b".to_owned(), "x".to_owned())],
+        "it is open"
+    );
+
+    assert_eq!(refused_for(&database), [pair("parent", "grand")]);
+    database.sql("SELECT phasegate.protect('public.grand')");
+    refuses(
+        &mut psql(&database),
+        "UPDATE parent SET state = 'y'",
+        "ZG007",
+    );
+    assert_eq!(run(&database).unwrap(), 1);
+}
