@@ -12,5 +12,7 @@ mod hand;
 mod committing;
 mod guard;
 mod powers;
+mod privileges;
+mod refusals;
 mod relatives;
 mod sealing;

@@ -67,7 +67,8 @@ BEGIN
             USING ERRCODE = 'ZG010', HINT = 'An operator admits the plan.';
     END IF;
     SELECT p.* INTO planned FROM phasegate.planned_phase AS p WHERE p.plan = the_plan AND p.place = the_place;
-    IF NOT FOUND OR planned.phase <> request ->> 'phase' OR planned.input <> decode(request ->> 'input', 'hex') THEN
+    IF NOT FOUND OR planned.phase IS DISTINCT FROM request ->> 'phase'
+       OR planned.input IS DISTINCT FROM decode(request ->> 'input', 'hex') THEN
         RAISE EXCEPTION 'phasegate: phase % at place % is not what was planned', request ->> 'phase', the_place
             USING ERRCODE = 'ZG011';
     END IF;
@@ -199,6 +200,9 @@ DECLARE
 BEGIN
     IF this.nonce IS NULL OR this.state <> 'drained' THEN
         RAISE EXCEPTION 'phasegate: not finished: the phase is not sealed and drained' USING ERRCODE = 'ZG001';
+    END IF;
+    IF output IS NULL THEN
+        RAISE EXCEPTION 'phasegate: not finished: the phase left no output' USING ERRCODE = 'ZG017';
     END IF;
     PERFORM phasegate.refuse_cursors_with_hold();
     SELECT r.* INTO run FROM phasegate.run AS r WHERE r.plan = this.plan;

@@ -1,0 +1,299 @@
+//! What the runner's role may not so much as touch.
+
+use postgres::NoTls;
+
+use crate::hand::{INSERT, does, held, held_by_hand, nothing_committed, psql, refuses};
+use crate::server::database;
+
+#[test]
+fn the_runner_has_no_privilege_on_any_relation_of_the_schema_nor_has_everybody() {
+    let database = database();
+    let query = "SELECT coalesce(string_agg(format('%s %s', c.relname, p), ', '), '') \
+         FROM pg_class AS c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', \
+              'TRUNCATE', 'REFERENCES', 'TRIGGER', 'USAGE']) AS p, \
+              unnest(ARRAY[$1::regrole::oid, 'phasegate_runner'::regrole]) AS r \
+         WHERE c.relnamespace = 'phasegate'::regnamespace AND CASE \
+           WHEN c.relkind = 'S' AND p IN ('SELECT', 'UPDATE', 'USAGE') THEN has_sequence_privilege(r, c.oid, p) \
+           WHEN c.relkind IN ('r', 'p', 'v', 'm') AND p <> 'USAGE' THEN has_table_privilege(r, c.oid, p) \
+             OR p IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(r, c.oid, p) END";
+    let query = query.replace("$1", &format!("'{}'", database.runner.name()));
+    assert_eq!(database.ask::<String>(&query), "");
+    let relations: i64 = database.ask(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'phasegate'::regnamespace AND relkind IN ('r', 'S')",
+    );
+    assert!(relations > 10, "{relations}");
+    let acls: String = database.ask(
+        "SELECT coalesce(string_agg(c.relname || ' ' || x.privilege_type, ', '), '') \
+         FROM pg_class AS c, aclexplode(c.relacl) AS x \
+         WHERE c.relnamespace = 'phasegate'::regnamespace AND x.grantee = 0",
+    );
+    assert_eq!(acls, "");
+}
+
+/// What may be called by whoever it is, in the order of the names.
+fn callable(by: &str) -> String {
+    database().ask(&format!(
+        "SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p \
+         WHERE p.pronamespace = 'phasegate'::regnamespace AND {by}"
+    ))
+}
+
+#[test]
+fn the_runner_may_call_what_a_phase_needs_and_nothing_else() {
+    let public = "guard guarded_tables is_whole protect unprotect with_children";
+    let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
+                     WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
+    assert_eq!(callable(everybody), public);
+    let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
+    assert_eq!(
+        callable(runner),
+        "commits_in_flight finish guard guarded_tables holder_of_run is_whole journal_of open \
+         phases_in_progress powers_of protect seal settle switch_status unprotect with_children"
+    );
+    // None of those that are everybody's runs as the owner, but the guard, which only a table can call.
+    let definer = format!("{everybody} AND p.prosecdef");
+    assert_eq!(callable(&definer), "guard");
+    refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
+}
+
+#[test]
+fn every_function_that_runs_as_the_owner_pins_its_search_path_with_the_temporary_schema_last() {
+    let loose = "p.prolang <> (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'c') \
+                 AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{}'))";
+    let count = format!(
+        "SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = 'phasegate'::regnamespace AND {loose}"
+    );
+    assert_eq!(database().ask::<i64>(&count), 0);
+}
+
+#[test]
+fn the_runner_may_not_touch_the_tables_and_the_sequence_of_the_schema() {
+    let database = database();
+    for statement in [
+        "SELECT * FROM phasegate.kill_switch",
+        "SELECT * FROM phasegate.kill_switch FOR SHARE",
+        "SELECT * FROM phasegate.run FOR KEY SHARE",
+        "UPDATE phasegate.kill_switch SET is_on = true",
+        "DELETE FROM phasegate.approval_spent",
+        "TRUNCATE phasegate.journal",
+        "INSERT INTO phasegate.approval VALUES ('n', '', 'SG_1', 'me', 'infinity', '')",
+        "INSERT INTO phasegate.plan SELECT '', '', '', 1, '', ''",
+        "COPY phasegate.run TO STDOUT",
+        "DO $$ BEGIN LOCK TABLE phasegate.kill_switch IN ACCESS SHARE MODE; END $$",
+        "DO $$ BEGIN LOCK TABLE phasegate.kill_switch IN EXCLUSIVE MODE; END $$",
+        "DO $$ BEGIN LOCK TABLE phasegate.phase_in_progress IN ROW SHARE MODE; END $$",
+        "SELECT setval('phasegate.epoch', 1)",
+        "SELECT nextval('phasegate.epoch')",
+        "SELECT last_value FROM phasegate.epoch",
+        "SELECT pg_sequence_last_value('phasegate.epoch')",
+        "SELECT phasegate.switch_on('me', '1 hour')",
+        "SELECT phasegate.switch_off('me')",
+        "SELECT phasegate.drain('1 s')",
+        "SELECT phasegate.end_commits_in_flight()",
+        "SELECT phasegate.stop_phases()",
+        "SELECT phasegate.end_sessions(ARRAY[1])",
+        "SELECT phasegate.admit_plan('')",
+        "SELECT phasegate.admit_approval('n', '', 'SG_1', 'me', 'infinity', '')",
+        "SELECT phasegate.forget_attempts('1 day')",
+        "SELECT phasegate.this_attempt()",
+        "SELECT phasegate.lease()",
+        "SELECT phasegate.effects()",
+        "SELECT phasegate.interlock()",
+        "SELECT phasegate.refuse_unless_on(1, 'infinity', '')",
+    ] {
+        refuses(&mut psql(&database), statement, "42501");
+        held_by_hand(&database, &[statement], "42501");
+    }
+    held(
+        &database,
+        &["SELECT phasegate.switch_on('me', '1 hour')"],
+        "42501",
+        "42501",
+    );
+}
+
+#[test]
+fn the_runner_may_not_replace_what_the_wall_is_made_of() {
+    let database = database();
+    for statement in [
+        "ALTER TABLE phasegate.attempt DISABLE TRIGGER interlock",
+        "ALTER TABLE item DISABLE TRIGGER ALL",
+        "DROP TRIGGER phasegate_guard ON item",
+        "ALTER TRIGGER phasegate_guard ON item RENAME TO other",
+        "CREATE TRIGGER mine BEFORE INSERT ON item EXECUTE FUNCTION phasegate.guard()",
+        "CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT ON item FOR EACH STATEMENT WHEN (false) \
+           EXECUTE FUNCTION phasegate.guard()",
+        "CREATE RULE mine AS ON INSERT TO phasegate.attempt DO INSTEAD NOTHING",
+        "CREATE EVENT TRIGGER mine ON ddl_command_start EXECUTE FUNCTION phasegate.guard()",
+        "CREATE FUNCTION phasegate.mine() RETURNS int LANGUAGE sql RETURN 1",
+        "CREATE OR REPLACE FUNCTION phasegate.guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE OR REPLACE FUNCTION phasegate.interlock() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "ALTER FUNCTION phasegate.guard() SECURITY INVOKER",
+        "ALTER FUNCTION phasegate.open(bytea) SET search_path = public",
+        "DROP FUNCTION phasegate.guard() CASCADE",
+        "DROP SCHEMA phasegate CASCADE",
+        "ALTER SCHEMA phasegate RENAME TO other",
+        "CREATE TABLE mine ()",
+        "CREATE TABLE phasegate.mine ()",
+        "CREATE TEMPORARY TABLE mine ()",
+        "CREATE SCHEMA mine",
+        "CREATE DOMAIN mine AS int",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
+        "CREATE EXTENSION file_fdw",
+        "CREATE PUBLICATION mine FOR TABLE item",
+        "CREATE STATISTICS mine ON name, state FROM item",
+        "ALTER TABLE item INHERIT item",
+        "COMMENT ON TABLE item IS 'mine'",
+        "GRANT phasegate_operator TO CURRENT_USER",
+        "REASSIGN OWNED BY phasegate_owner TO CURRENT_USER",
+        "DROP OWNED BY phasegate_owner",
+        "UPDATE pg_trigger SET tgenabled = 'D'",
+        "DELETE FROM pg_depend",
+        "ALTER SYSTEM SET track_counts = off",
+        "COPY item FROM PROGRAM 'echo x'",
+        "COPY item TO '/tmp/x'",
+        "SELECT pg_reload_conf()",
+        "SELECT lo_import('/etc/passwd')",
+    ] {
+        refuses(&mut psql(&database), statement, "42501");
+    }
+    let mut session = psql(&database);
+    refuses(&mut session, "LOAD '/tmp/mine.so'", "42501");
+    drop(session);
+    held_by_hand(
+        &database,
+        &["ALTER TABLE item DISABLE TRIGGER ALL"],
+        "42501",
+    );
+    nothing_committed(&database);
+}
+
+#[test]
+fn the_runner_stays_the_runner() {
+    let database = database();
+    let runner = database.runner.name();
+    for statement in [
+        "SET ROLE phasegate_owner",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION phasegate_owner",
+        "SET session_replication_role = replica",
+        "SET track_counts = off",
+        "SET allow_system_table_mods = on",
+        &format!("ALTER ROLE {runner} SET session_replication_role = replica"),
+        &format!("ALTER ROLE {runner} SUPERUSER"),
+        "ALTER ROLE phasegate_owner LOGIN",
+        &format!(
+            "ALTER DATABASE {} SET session_replication_role = replica",
+            database.target.database()
+        ),
+        &format!(
+            "ALTER DATABASE {} SET search_path = public",
+            database.target.database()
+        ),
+        "SELECT set_config('session_replication_role', 'replica', false)",
+        "SELECT set_config('role', 'phasegate_owner', false)",
+        "SELECT set_config('session_authorization', 'phasegate_owner', false)",
+    ] {
+        let refused = crate::hand::tell(&mut psql(&database), statement);
+        assert!(
+            matches!(refused.as_deref(), Some("42501" | "22023")),
+            "{statement}: {refused:?}"
+        );
+    }
+    nothing_committed(&database);
+}
+
+#[test]
+fn a_runner_cannot_make_another_role_one_by_granting_itself() {
+    let database = database();
+    let other = database.role("other");
+    database.sql(&format!("GRANT INSERT ON item TO {}", other.name()));
+    for granted in ["phasegate_runner", database.runner.name()] {
+        let grant = format!("GRANT {granted} TO {}", other.name());
+        let refused = crate::hand::tell(&mut psql(&database), &grant);
+        assert!(
+            matches!(refused.as_deref(), Some("42501" | "0LP01")),
+            "{granted}: {refused:?}"
+        );
+    }
+    does(&mut other.config().connect(NoTls).unwrap(), INSERT);
+}
+
+#[test]
+fn replicas_role_disarms_neither_the_interlock_nor_the_guard() {
+    // By the role's own settings, which a superuser made; and by a parameter that was granted.
+    for how in [
+        "ALTER ROLE RUNNER SET session_replication_role = replica",
+        "GRANT SET ON PARAMETER session_replication_role TO RUNNER",
+    ] {
+        let database = database();
+        database.sql(&how.replace("RUNNER", database.runner.name()));
+        let replica = "SET session_replication_role = replica";
+        if how.starts_with("GRANT") {
+            let mut session = psql(&database);
+            does(&mut session, replica);
+            refuses(&mut session, INSERT, "ZG007");
+            drop(session);
+            held_by_hand(&database, &[replica, "COMMIT"], "ZG001");
+            held_by_hand(&database, &["ROLLBACK", replica, INSERT], "ZG007");
+            let revoke = "REVOKE SET ON PARAMETER session_replication_role FROM RUNNER";
+            database.sql(&revoke.replace("RUNNER", database.runner.name()));
+        } else {
+            let mut session = psql(&database);
+            let now: String = session
+                .query_one("SHOW session_replication_role", &[])
+                .unwrap()
+                .get(0);
+            assert_eq!(now, "replica");
+            refuses(&mut session, INSERT, "ZG007");
+            drop(session);
+            held(&database, &["COMMIT"], "ZG001", "not sent");
+            held_by_hand(&database, &["ROLLBACK", INSERT], "ZG007");
+        }
+    }
+}
+
+#[test]
+fn a_link_back_to_the_same_database_is_another_connection() {
+    let database = database();
+    let there: bool =
+        database.ask("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'dblink')");
+    if !there {
+        #[allow(clippy::print_stdout)]
+        {
+            println!("not proved here: this server has no extension dblink");
+        }
+        return;
+    }
+    database.sql("CREATE EXTENSION dblink");
+    let socket: String =
+        database.ask("SELECT split_part(current_setting('unix_socket_directories'), ',', 1)");
+    let port: String = database.ask("SELECT current_setting('port')");
+    let link = |user: &str| {
+        let socket = socket.replace('"', "");
+        format!(
+            "host={socket} port={port} dbname={} user={user}",
+            database.target.database()
+        )
+    };
+    // Without a password that the server asks for, not at all.
+    for user in [database.runner.name(), "postgres"] {
+        let statement = format!(
+            "SELECT dblink_exec('{}', '{}')",
+            link(user),
+            INSERT.replace('\'', "''")
+        );
+        held(&database, &[&statement], "2F003", "2F003");
+    }
+    // By a link that an administrator made, as itself: in a transaction of its own.
+    database.sql(&format!(
+        "GRANT EXECUTE ON FUNCTION dblink_connect_u(text) TO {}",
+        database.runner.name()
+    ));
+    let connect = format!(
+        "SELECT dblink_connect_u('{}')",
+        link(database.runner.name())
+    );
+    let exec = format!("SELECT dblink_exec('{}')", INSERT.replace('\'', "''"));
+    held(&database, &[&connect, &exec], "ZG007", "ZG007");
+}

@@ -1,0 +1,341 @@
+//! Each refusal of the schema, by its own SQLSTATE, at the opening and at the commit.
+
+use std::time::Duration;
+
+use phasegate::{Plan, Target};
+use postgres::Client;
+use serde_json::{Value, json};
+
+use crate::hand::{
+    Attempt, DRAIN, INSERT, WAYS, does, finish, nothing_committed, open, psql, refuses, say,
+};
+use crate::pipeline::Draft;
+use crate::server::{Database, all, database, drafting_plan};
+
+/// Asserts that this opening is refused, and leaves nothing.
+#[track_caller]
+fn not_opened(database: &Database, request: &Value, sqlstate: &str) {
+    let mut session = psql(database);
+    refuses(&mut session, &format!("BEGIN; {}", open(request)), sqlstate);
+    drop(session);
+    nothing_committed(database);
+}
+
+/// An open phase that has written a row, and whose server will not end it by itself.
+fn opened(database: &Database) -> (Client, Attempt) {
+    let attempt = Attempt::admitted(database);
+    let mut session = psql(database);
+    does(&mut session, &attempt.begin());
+    does(&mut session, "SET idle_in_transaction_session_timeout = 0");
+    does(&mut session, "SET statement_timeout = 0");
+    does(&mut session, INSERT);
+    (session, attempt)
+}
+
+/// Asserts that the close is refused so, at the commit and not before.
+#[track_caller]
+fn not_committed(database: &Database, mut session: Client, attempt: &Attempt, sqlstate: &str) {
+    for statement in [attempt.seal(), DRAIN.to_owned(), finish("1")] {
+        does(&mut session, &statement);
+    }
+    refuses(&mut session, "COMMIT", sqlstate);
+    drop(session);
+    nothing_committed(database);
+}
+
+#[test]
+fn a_phase_by_hand_that_lacks_nothing_is_committed() {
+    // What all the refusals differ from.
+    for way in WAYS {
+        let database = database();
+        let attempt = Attempt::admitted(&database);
+        let mut statements = vec![attempt.begin(), INSERT.to_owned()];
+        statements.extend(attempt.close());
+        let refused = say(&mut psql(&database), way, &statements);
+        assert_eq!(refused, [""; 0]);
+        assert_eq!(database.items(), all(&["smuggled"], "draft"));
+    }
+}
+
+#[test]
+fn while_the_switch_is_off_no_phase_is_opened_and_none_is_committed() {
+    let database = database();
+    // Its session would be ended; where it cannot be, it does not commit.
+    database.sql(&format!("ALTER ROLE {} SUPERUSER", database.runner.name()));
+    let (session, attempt) = opened(&database);
+    let _ = database
+        .operator()
+        .switch_off("a test", Duration::ZERO)
+        .unwrap();
+    not_committed(&database, session, &attempt, "ZG002");
+    not_opened(&database, &attempt.again().request(), "ZG002");
+}
+
+#[test]
+fn a_switch_that_is_turned_off_ends_the_phase_that_is_open() {
+    let database = database();
+    let (session, _) = opened(&database);
+    let _ = database
+        .operator()
+        .switch_off("a test", Duration::ZERO)
+        .unwrap();
+    nothing_committed(&database);
+    drop(session);
+}
+
+#[test]
+fn a_lease_that_is_over_opens_nothing_and_commits_nothing() {
+    let database = database();
+    let lease = Duration::from_secs(2);
+    database
+        .operator()
+        .switch_on("a short test", lease)
+        .unwrap();
+    let (session, attempt) = opened(&database);
+    database.until("the lease is over", |database| {
+        database.ask("SELECT until < clock_timestamp() FROM phasegate.kill_switch")
+    });
+    not_committed(&database, session, &attempt, "ZG003");
+    not_opened(&database, &attempt.again().request(), "ZG003");
+}
+
+#[test]
+fn a_phase_of_another_epoch_is_not_committed() {
+    let database = database();
+    let (session, attempt) = opened(&database);
+    let on = |database: &Database| {
+        let hour = Duration::from_hours(1);
+        database.operator().switch_on("once more", hour).unwrap();
+    };
+    on(&database);
+    not_committed(&database, session, &attempt, "ZG004");
+    // The next one is of this epoch.
+    let (session, attempt) = opened(&database);
+    drop(session);
+    nothing_committed(&database);
+    assert_eq!(attempt.place, 1);
+}
+
+#[test]
+fn a_lease_of_another_timeline_or_cluster_opens_nothing() {
+    for elsewhere in ["timeline = 'FFFFFFFF'", "system_identifier = 1"] {
+        let database = database();
+        let attempt = Attempt::admitted(&database);
+        database.sql(&format!(
+            "UPDATE phasegate.kill_switch SET {elsewhere}, epoch = epoch + 1; \
+             SELECT setval('phasegate.epoch', epoch) FROM phasegate.kill_switch"
+        ));
+        not_opened(&database, &attempt.request(), "ZG004");
+    }
+}
+
+#[test]
+fn a_switch_that_is_written_by_hand_is_off() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    database.sql("UPDATE phasegate.kill_switch SET until = until + interval '1 hour'");
+    not_opened(&database, &attempt.request(), "ZG002");
+}
+
+#[test]
+fn a_phase_out_of_order_is_not_opened() {
+    let database = database();
+    let plan = database.plan(&Draft::of(&["a"]));
+    database.admit(&plan);
+    for place in 2..=4 {
+        not_opened(&database, &Attempt::of(&plan, place).request(), "ZG012");
+    }
+}
+
+#[test]
+fn what_is_not_in_the_plan_is_not_opened() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let other = "0".repeat(64);
+    for changed in [
+        json!({ "phase": "another" }),
+        json!({ "input": other }),
+        json!({ "place": 0 }),
+        json!({ "place": 2 }),
+        json!({ "place": -1 }),
+        json!({ "phase": null }),
+        json!({ "input": null }),
+        json!({ "place": null }),
+    ] {
+        not_opened(&database, &attempt.request_but(&changed), "ZG011");
+    }
+}
+
+#[test]
+fn a_phase_leaves_an_output() {
+    let database = database();
+    let (mut session, attempt) = opened(&database);
+    does(&mut session, &attempt.seal());
+    does(&mut session, DRAIN);
+    refuses(&mut session, "SELECT phasegate.finish(NULL)", "ZG017");
+    drop(session);
+    nothing_committed(&database);
+}
+
+#[test]
+fn a_plan_that_nobody_admitted_is_not_opened() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let plan = drafting_plan(&database.target, &Draft::of(&["never admitted"]));
+    not_opened(&database, &Attempt::of(&plan, 1).request(), "ZG010");
+    not_opened(
+        &database,
+        &attempt.request_but(&json!({ "plan": null })),
+        "ZG010",
+    );
+}
+
+#[test]
+fn a_plan_for_another_role_is_not_opened() {
+    let database = database();
+    let here = &database.target;
+    let other = Target::new(here.system_identifier(), here.database(), "another");
+    let plan = drafting_plan(&other, &Draft::of(&["a"]));
+    database.admit(&plan);
+    not_opened(&database, &Attempt::of(&plan, 1).request(), "ZG021");
+}
+
+/// An approval of this gate for `plan`, admitted with this lifetime.
+fn approve(database: &Database, plan: &Plan, gate: &str, nonce: &str, lifetime: &str) {
+    database.sql(&format!(
+        "SELECT phasegate.admit_approval('{nonce}', decode('{}', 'hex'), '{gate}', 'ada', \
+           clock_timestamp() + interval '{lifetime}', '')",
+        plan.digest()
+    ));
+}
+
+#[test]
+fn an_approval_that_is_missing_unknown_or_of_another_gate_or_plan_opens_nothing() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let plans = [Draft::of(&["b"]), Draft::of(&["c"])].map(|draft| database.plan(&draft));
+    for plan in &plans {
+        database.operator().admit_plan(plan).unwrap();
+    }
+    approve(&database, &plans[0], "SG_1", "of another plan", "1 hour");
+    approve(&database, &plans[1], "SG_2", "of another gate", "1 hour");
+    let draft = Attempt::of(&plans[1], 1);
+    not_opened(
+        &database,
+        &draft.request_but(&json!({ "approvals": ["of another gate"] })),
+        "ZG013",
+    );
+    for approvals in [
+        json!(null),
+        json!([]),
+        json!([null]),
+        json!(["never admitted"]),
+        json!(["of another plan"]),
+        json!("of another plan"),
+        json!({ "0": attempt.request()["approvals"][0] }),
+    ] {
+        let request = attempt.request_but(&json!({ "approvals": approvals }));
+        not_opened(&database, &request, "ZG013");
+    }
+}
+
+#[test]
+fn an_approval_that_has_expired_opens_nothing() {
+    let database = database();
+    let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
+    database.operator().admit_plan(&plan).unwrap();
+    approve(&database, &plan, "SG_1", "short", "100 milliseconds");
+    let request = Attempt::of(&plan, 1).request_but(&json!({ "approvals": ["short"] }));
+    database.until("the approval has expired", |database| {
+        database.ask("SELECT expires < clock_timestamp() FROM phasegate.approval")
+    });
+    not_opened(&database, &request, "ZG013");
+}
+
+#[test]
+fn an_approval_that_was_spent_is_spent_for_ever_and_one_that_was_rolled_back_is_not() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let mut session = psql(&database);
+    does(&mut session, &attempt.begin());
+    does(&mut session, "ROLLBACK");
+    does(&mut session, &attempt.begin());
+    say(&mut session, WAYS[0], &attempt.close());
+    let spent: i64 = database.ask("SELECT count(*) FROM phasegate.approval_spent");
+    assert_eq!(spent, 1);
+    // Even if somebody wound the run back.
+    database.sql("UPDATE phasegate.run SET committed = 0; ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; DELETE FROM phasegate.journal");
+    refuses(&mut session, &attempt.again().begin(), "23505");
+}
+
+#[test]
+fn an_opening_message_that_is_replayed_opens_nothing() {
+    let database = database();
+    // Of a phase that was committed: what it left is handed back.
+    let plan = database.plan(&Draft::of(&["a"]));
+    database.admit(&plan);
+    let attempt = Attempt::of(&plan, 1);
+    let mut session = psql(&database);
+    does(&mut session, &attempt.begin());
+    let refused = say(&mut session, WAYS[0], &attempt.close());
+    assert_eq!(refused, [""; 0]);
+    does(&mut session, &attempt.begin());
+    refuses(&mut session, INSERT, "ZG007");
+    does(&mut session, "ROLLBACK");
+    // Its nonce, for another phase.
+    let next = Attempt::of(&plan, 2).request_but(&json!({ "nonce": attempt.nonce }));
+    refuses(&mut session, &format!("BEGIN; {}", open(&next)), "ZG019");
+    does(&mut session, "ROLLBACK");
+    // Of one whose fate was settled.
+    let settled = Attempt::of(&plan, 2);
+    let settle = format!(
+        "SELECT phasegate.settle('{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        settled.nonce
+    );
+    does(&mut session, &settle);
+    refuses(&mut session, &settled.begin(), "ZG019");
+    assert_eq!(database.items(), []);
+}
+
+#[test]
+fn another_protocol_is_not_spoken() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    for protocol in [json!(null), json!(0), json!(2), json!("1")] {
+        let request = attempt.request_but(&json!({ "protocol": protocol }));
+        not_opened(&database, &request, "ZG017");
+    }
+    refuses(&mut psql(&database), "SELECT phasegate.open(NULL)", "ZG017");
+}
+
+#[test]
+fn a_session_in_a_transaction_or_acting_as_another_role_opens_nothing() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let runner = database.runner.name();
+    let mut session = psql(&database);
+    does(&mut session, "BEGIN");
+    refuses(&mut session, &attempt.open(), "ZG016");
+    drop(session);
+    database.sql(&format!(
+        "GRANT pg_monitor TO {runner}; GRANT phasegate_runner TO pg_monitor"
+    ));
+    for role in ["pg_monitor", runner] {
+        let mut session = psql(&database);
+        does(&mut session, &format!("SET ROLE {role}"));
+        refuses(&mut session, &attempt.begin(), "ZG016");
+    }
+    database.sql("REVOKE phasegate_runner FROM pg_monitor");
+    nothing_committed(&database);
+}
+
+#[test]
+fn without_counters_nothing_is_opened() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    database.sql(&format!(
+        "ALTER ROLE {} SET track_counts = off",
+        database.runner.name()
+    ));
+    not_opened(&database, &attempt.request(), "ZG015");
+}
