@@ -10,6 +10,7 @@ mod server;
 mod hand;
 
 mod committing;
+mod effects;
 mod guard;
 mod powers;
 mod privileges;

@@ -155,7 +155,7 @@ $$;
 -- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
 -- back; the counters say how many rows, and are not. A partition counts for its root.
 CREATE FUNCTION phasegate.effects() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
 DECLARE
     seen jsonb;
     rewritten text;
