@@ -29,6 +29,13 @@ pub(super) enum Ended {
     LeaseOver,
 }
 
+/// Whether the session of a phase is there.
+#[derive(PartialEq)]
+enum Phase {
+    There,
+    Gone,
+}
+
 /// What the watch and the phase tell each other.
 pub(super) struct Watch {
     ended: AtomicU8,
@@ -108,7 +115,9 @@ fn watch_over(
             } else {
                 "pg_terminate_backend"
             };
-            end(connector, watched, how);
+            if end(connector, watched, how) == Some(Phase::Gone) {
+                return;
+            }
         }
         if is_done(BETWEEN_TRIES) {
             return;
@@ -116,16 +125,21 @@ fn watch_over(
     }
 }
 
-/// A role may end sessions of its own. What cannot be reached now is tried again.
-fn end(connector: &mut dyn Connector, watched: &Watched, how: &str) {
-    let Ok(mut session) = Session::connect(connector) else {
-        return;
-    };
+/// Whether the session of the phase was still there to be ended; nothing if that cannot be asked now.
+/// A role may end sessions of its own.
+fn end(connector: &mut dyn Connector, watched: &Watched, how: &str) -> Option<Phase> {
+    let mut session = Session::connect(connector).ok()?;
     let sql = format!(
         "SELECT pg_catalog.{how}(pid) FROM pg_catalog.pg_stat_get_activity($1) \
          WHERE backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.text::pg_catalog.timestamptz"
     );
-    let _ = session
+    let found = session
         .client()
-        .query(&sql, &[&watched.backend_pid, &watched.backend_start]);
+        .query(&sql, &[&watched.backend_pid, &watched.backend_start])
+        .ok()?;
+    Some(if found.is_empty() {
+        Phase::Gone
+    } else {
+        Phase::There
+    })
 }

@@ -85,7 +85,7 @@ END;
 
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 BEGIN ATOMIC
     WITH RECURSIVE self AS (
         SELECT r.* FROM pg_roles AS r WHERE r.rolname::text = role
