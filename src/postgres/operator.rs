@@ -1,12 +1,16 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use ::postgres::{Client, Row};
+use ::postgres::types::{FromSql, ToSql};
+use ::postgres::{Client, IsolationLevel, Row};
 
 use crate::approval::Attestation;
 use crate::digest::Digest;
 use crate::outcome::describe;
 use crate::plan::Plan;
+
+/// More than anybody waits, and not too much for the server's clock.
+const FOR_EVER: Duration = Duration::from_hours(24 * 24);
 
 /// A session of somebody who is a member of `phasegate_operator`: admits plans and approvals, turns
 /// the kill switch on and off. The role that performs phases is not one, and cannot do any of it.
@@ -173,13 +177,11 @@ impl Operator {
     ///
     /// When `why` is empty, `lasts` is zero or longer than a day, or the server says no.
     pub fn switch_on(&mut self, why: &str, lasts: Duration) -> Result<i64, OperatorError> {
-        self.client
-            .query_one(
-                "SELECT phasegate.switch_on($1, pg_catalog.make_interval(secs => $2))",
-                &[&why, &lasts.as_secs_f64()],
-            )
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| OperatorError::new("turn the switch on", error))
+        self.ask(
+            "turn the switch on",
+            "SELECT phasegate.switch_on($1, pg_catalog.make_interval(secs => $2))",
+            &[&why, &lasts.as_secs_f64()],
+        )
     }
 
     /// Turns the kill switch off, ends the phases that are open, and waits at most `patience` for
@@ -236,8 +238,20 @@ impl Operator {
     ///
     /// When the server does not answer.
     pub fn status(&mut self) -> Result<SwitchStatus, OperatorError> {
+        let before = self.read_status()?.epoch;
         let drained = self.drain(Duration::ZERO)?;
         let phases = self.holders("SELECT * FROM phasegate.phases_in_progress()")?;
+        let status = self.read_status()?;
+        Ok(SwitchStatus {
+            phases,
+            // Unless somebody has turned it meanwhile.
+            drained: drained && !status.on && status.epoch == before,
+            ..status
+        })
+    }
+
+    /// Without phases, and as if nothing were known of commits.
+    fn read_status(&mut self) -> Result<SwitchStatus, OperatorError> {
         let read = |row: Row| -> Result<SwitchStatus, ::postgres::Error> {
             Ok(SwitchStatus {
                 on: row.try_get("is_on")?,
@@ -247,8 +261,8 @@ impl Operator {
                 who: row.try_get("who")?,
                 why: row.try_get("why")?,
                 at: row.try_get("at")?,
-                phases,
-                drained,
+                phases: Vec::new(),
+                drained: false,
             })
         };
         self.client
@@ -269,23 +283,19 @@ impl Operator {
     ///
     /// When the server says no.
     pub fn forget_attempts(&mut self, older_than: Duration) -> Result<i64, OperatorError> {
-        self.client
-            .query_one(
-                "SELECT phasegate.forget_attempts(pg_catalog.make_interval(secs => $1))",
-                &[&older_than.as_secs_f64()],
-            )
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| OperatorError::new("forget old attempts", error))
+        self.ask(
+            "forget old attempts",
+            "SELECT phasegate.forget_attempts(pg_catalog.make_interval(secs => $1))",
+            &[&older_than.as_secs_f64()],
+        )
     }
 
     fn drain(&mut self, patience: Duration) -> Result<bool, OperatorError> {
-        self.client
-            .query_one(
-                "SELECT phasegate.drain(pg_catalog.make_interval(secs => $1))",
-                &[&patience.as_secs_f64()],
-            )
-            .and_then(|row| row.try_get(0))
-            .map_err(|error| OperatorError::new("wait for commits in flight", error))
+        self.ask(
+            "wait for commits in flight",
+            "SELECT phasegate.drain(pg_catalog.make_interval(secs => $1))",
+            &[&patience.min(FOR_EVER).as_secs_f64()],
+        )
     }
 
     fn holders(&mut self, query: &str) -> Result<Vec<Holder>, OperatorError> {
@@ -299,12 +309,40 @@ impl Operator {
         &mut self,
         what: &'static str,
         query: &str,
-        params: &[&(dyn ::postgres::types::ToSql + Sync)],
+        params: &[&(dyn ToSql + Sync)],
     ) -> Result<(), OperatorError> {
-        self.client
-            .execute(query, params)
+        self.perform(query, params)
             .map(drop)
             .map_err(|error| OperatorError::new(what, error))
+    }
+
+    fn ask<T: for<'a> FromSql<'a>>(
+        &mut self,
+        what: &'static str,
+        query: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<T, OperatorError> {
+        self.perform(query, params)
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| OperatorError::new(what, error))
+    }
+
+    /// Whatever the session's defaults are: an operator who has waited for another one must see what
+    /// that one did.
+    fn perform(
+        &mut self,
+        query: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, ::postgres::Error> {
+        let mut tx = self
+            .client
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .read_only(false)
+            .start()?;
+        let row = tx.query_one(query, params)?;
+        tx.commit()?;
+        Ok(row)
     }
 }
 

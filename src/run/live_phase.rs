@@ -135,6 +135,7 @@ impl LiveEngine<'_> {
             );
             (watch.ended(), closed)
         });
+        let lease = (opened.epoch, lease_over);
         match closed {
             Ok((output, closed)) => {
                 *in_doubt = None;
@@ -147,20 +148,29 @@ impl LiveEngine<'_> {
                 })
             }
             Err(Stop::InDoubt(doubt)) if timeouts.settle.is_zero() => Err(doubt.into()),
-            Err(Stop::InDoubt(doubt)) => self.settle::<S>(doubt, timeouts.settle),
+            Err(Stop::InDoubt(doubt)) => match self.settle::<S>(doubt, timeouts.settle) {
+                // A session that is ended while the adapter is busy elsewhere is missed only when
+                // the close is sent.
+                Err(Stop::RolledBack(rollback)) => {
+                    let stopped = why_stopped(self.connector, ended, lease);
+                    Err(caused_by(stopped, rollback, phase).into())
+                }
+                settled => settled,
+            },
             Err(Stop::RolledBack(rollback)) => {
                 *in_doubt = None;
-                let lease = (lost || ended.is_some()).then_some((opened.epoch, lease_over));
-                let stopped = lease.and_then(|lease| why_stopped(connector, ended, lease));
-                Err(match stopped {
-                    Some(cause) => Rollback::new(phase, Live::NAME, cause),
-                    None => rollback,
-                }
-                .into())
+                let stopped = (lost || ended.is_some())
+                    .then(|| why_stopped(connector, ended, lease))
+                    .flatten();
+                Err(caused_by(stopped, rollback, phase).into())
             }
             Err(refused) => Err(refused),
         }
     }
+}
+
+fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) -> Rollback {
+    stopped.map_or(rollback, |cause| Rollback::new(phase, Live::NAME, cause))
 }
 
 /// Why a phase that lost its session lost it, if that was no accident.
@@ -176,11 +186,20 @@ fn why_stopped(
         None => {}
     }
     let mut session = Session::connect(connector).ok()?;
-    let answer = session
-        .client()
-        .query_one("SELECT epoch FROM phasegate.switch_status()", &[]);
-    let now: i64 = answer.and_then(|row| row.try_get(0)).ok()?;
-    (now != epoch).then_some(RollbackCause::SwitchOff)
+    // Off counts before its row says so.
+    let answer = session.client().query_one(
+        "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \
+                epoch OPERATOR(pg_catalog.=) $1 AND until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
+         FROM phasegate.switch_status()",
+        &[&epoch],
+    );
+    let row = answer.ok()?;
+    let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+    match (on, over) {
+        (_, true) => Some(RollbackCause::LeaseOver),
+        (false, false) => Some(RollbackCause::SwitchOff),
+        (true, false) => None,
+    }
 }
 
 /// The SQLSTATE, if what went wrong goes away by itself: a serialization failure, a deadlock, or a

@@ -18,6 +18,8 @@ pub enum Verdict {
     Replace(&'static str, &'static str),
     /// Lose it: neither side hears of it, and the connection is gone.
     Cut,
+    /// Lose it, and whatever is said after it, and end nothing.
+    Silence,
     /// Pass it, wait until the server has answered, and lose the answer with the connection.
     CutAnswer,
     /// Pass it, wait until the server has answered, and say instead that the session was ended.
@@ -122,6 +124,10 @@ fn ask(
                 Verdict::Pass => {}
                 Verdict::Replace(this, that) => message = text.replace(this, that).into_bytes(),
                 Verdict::Cut => return Ok(()),
+                Verdict::Silence => {
+                    drop(talk);
+                    return io::copy(&mut from, &mut io::sink()).map(drop);
+                }
                 verdict => talk.lost = Some((talk.asked, verdict)),
             }
         }

@@ -6,6 +6,7 @@ CREATE TABLE phasegate.kill_switch (
     epoch bigint NOT NULL DEFAULT 0,
     until timestamptz NOT NULL DEFAULT '-infinity',
     system_identifier bigint,
+    database oid,
     timeline text,
     who text NOT NULL DEFAULT session_user,
     why text NOT NULL DEFAULT 'installed',
@@ -23,8 +24,8 @@ CREATE TABLE phasegate.switch_history (
 );
 
 -- The current epoch. A sequence, because it belongs to no snapshot: a change of it counts at once, for every
--- transaction at every isolation level, and before the one that made it has committed. Only setval touches it, which is
--- logged as it is; nextval is logged ahead, and a crash would move it.
+-- transaction at every isolation level, and before the one that made it has committed. Who turns it on uses setval, which
+-- is logged as it is; nextval is logged ahead, and a crash would move it, which is for those who turn it off.
 CREATE SEQUENCE phasegate.epoch AS bigint MINVALUE 0 START 0;
 SELECT pg_catalog.setval('phasegate.epoch', 0);
 
@@ -74,6 +75,10 @@ BEGIN
         RAISE EXCEPTION 'phasegate: the kill switch was turned on in another cluster, of which this is a copy'
             USING ERRCODE = 'ZG004', HINT = 'An operator turns the switch on here, if it is to be on.';
     END IF;
+    IF lease.database IS DISTINCT FROM (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) THEN
+        RAISE EXCEPTION 'phasegate: the kill switch was turned on in another database, of which this is a copy'
+            USING ERRCODE = 'ZG004', HINT = 'An operator turns the switch on here, if it is to be on.';
+    END IF;
     PERFORM phasegate.refuse_unless_on(lease.epoch, lease.until, lease.timeline);
     RETURN lease;
 END
@@ -84,7 +89,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     next_epoch bigint;
 BEGIN
-    IF why IS NULL OR btrim(why) = '' THEN
+    IF why IS NULL OR why !~ '[^[:space:]]' THEN
         RAISE EXCEPTION 'phasegate: say why the switch is turned on' USING ERRCODE = 'ZG020';
     END IF;
     IF lasts IS NULL OR lasts <= interval '0' OR lasts > interval '1 day' THEN
@@ -97,6 +102,7 @@ BEGIN
     UPDATE phasegate.kill_switch AS k
     SET is_on = true, epoch = next_epoch, until = clock_timestamp() + lasts, timeline = phasegate.timeline(),
         system_identifier = (SELECT c.system_identifier FROM pg_control_system() AS c),
+        database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
         who = session_user, why = switch_on.why, at = clock_timestamp();
     INSERT INTO phasegate.switch_history SELECT k.at, k.is_on, k.epoch, k.until, k.who, k.why FROM phasegate.kill_switch AS k;
     RETURN next_epoch;
@@ -110,8 +116,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     next_epoch bigint;
 BEGIN
-    PERFORM setval('phasegate.epoch', pg_sequence_last_value('phasegate.epoch'::regclass) + 1);
+    -- In one step: with setval, of a value that was read before, an epoch that others have ended could come back.
+    PERFORM nextval('phasegate.epoch');
     PERFORM phasegate.stop_phases();
+    -- Durable here, and without waiting for a standby, which may be dead: no lease outlives a promotion anyway.
+    PERFORM set_config('synchronous_commit', 'local', true);
     LOCK TABLE phasegate.switch_history IN EXCLUSIVE MODE;
     -- Again, for the case that an operator had been turning it on.
     next_epoch := greatest(pg_sequence_last_value('phasegate.epoch'::regclass), (SELECT epoch FROM phasegate.kill_switch)) + 1;
@@ -133,8 +142,11 @@ BEGIN ATOMIC
     SELECT l.pid, a.backend_start, coalesce(a.usename, p.owner)::text, a.application_name, coalesce(a.xact_start, p.prepared), p.gid
     FROM pg_catalog.pg_locks AS l
     LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-    LEFT JOIN pg_catalog.pg_prepared_xacts AS p
-        ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text
+    -- By the lock on its own number: its virtual number is the session's, or after a restart another.
+    LEFT JOIN pg_catalog.pg_locks AS x
+        ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
+           AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock'
+    LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = x.transactionid
     WHERE l.locktype = 'relation' AND l.relation = our_table AND l.mode = lock_mode AND l.granted
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
       AND l.pid IS DISTINCT FROM pg_backend_pid();
@@ -186,7 +198,7 @@ END;
 CREATE FUNCTION phasegate.drain(patience interval) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    milliseconds bigint := greatest(ceil(extract(epoch FROM patience) * 1000), 1);
+    milliseconds bigint := least(greatest(ceil(extract(epoch FROM patience) * 1000), 1), 2147483647);
 BEGIN
     PERFORM set_config('lock_timeout', milliseconds::text, true);
     PERFORM set_config('statement_timeout', '0', true);
@@ -218,19 +230,24 @@ BEGIN
 END
 $$;
 
--- An operator who writes the row by hand waits his turn, and moves the epoch too.
+-- Whoever writes the row by hand moves the epoch: what was open does not commit any more. The functions above have moved
+-- it to what they write.
 CREATE FUNCTION phasegate.written_by_hand() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF new.epoch IS NOT DISTINCT FROM old.epoch THEN
-        PERFORM setval('phasegate.epoch', pg_sequence_last_value('phasegate.epoch'::regclass) + 1);
+    IF tg_op <> 'UPDATE' OR new.epoch IS NOT DISTINCT FROM old.epoch
+       OR new.epoch IS DISTINCT FROM pg_sequence_last_value('phasegate.epoch'::regclass) THEN
+        PERFORM nextval('phasegate.epoch');
     END IF;
-    RETURN new;
+    RETURN coalesce(new, old);
 END
 $$;
-CREATE TRIGGER written_by_hand BEFORE UPDATE ON phasegate.kill_switch
+CREATE TRIGGER written_by_hand BEFORE INSERT OR UPDATE OR DELETE ON phasegate.kill_switch
     FOR EACH ROW EXECUTE FUNCTION phasegate.written_by_hand();
+CREATE TRIGGER emptied_by_hand BEFORE TRUNCATE ON phasegate.kill_switch
+    FOR EACH STATEMENT EXECUTE FUNCTION phasegate.written_by_hand();
 ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER written_by_hand;
+ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER emptied_by_hand;
 
 GRANT USAGE ON SCHEMA phasegate TO phasegate_operator, phasegate_runner, phasegate_auditor;
 GRANT SELECT ON phasegate.kill_switch, phasegate.switch_history TO phasegate_auditor, phasegate_operator;

@@ -1,0 +1,281 @@
+//! What a lease is bound to, who may have one, and what remains of it.
+
+use std::time::{Duration, SystemTime};
+
+use phasegate::testing::{Shutdown, TestPostgres};
+use phasegate::{
+    ConnectError, Connection, Connector, KillSwitch, LeaseSwitch, Operator, Refusal, RollbackCause,
+    SwitchState, SwitchedOff,
+};
+use postgres::NoTls;
+
+use crate::hand::{Hand, code, task};
+use crate::pipeline::Draft;
+use crate::server::{Database, database, database_on, refusal, rollback};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn drafts(database: &Database) -> Result<u64, phasegate::Error> {
+    database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        Ok(tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?)
+    })
+}
+
+/// Changes the row of the switch behind the back of the trigger that notices.
+fn forged(database: &Database, set: &str) {
+    database.sql(&format!(
+        "ALTER TABLE phasegate.kill_switch DISABLE TRIGGER written_by_hand; \
+         UPDATE phasegate.kill_switch SET {set}; \
+         ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER written_by_hand"
+    ));
+}
+
+fn is_on(database: &Database) -> bool {
+    database.operator().status().unwrap().on
+}
+
+#[test]
+fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
+    let database = database();
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
+        // A phase that the operator's session could not end.
+        database.operator().switch_on("once more", HOUR).unwrap();
+        Ok(1)
+    });
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        "{rollback:?}"
+    );
+    assert_eq!(database.items(), []);
+    assert!(is_on(&database));
+}
+
+#[test]
+fn a_lease_does_not_outlive_its_timeline() {
+    let database = database();
+    forged(&database, "timeline = '00000099'");
+    assert!(!is_on(&database));
+    let refused = refusal(drafts(&database));
+    assert!(
+        matches!(refused, Refusal::LeaseElsewhere { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_phase_does_not_outlive_its_timeline() {
+    let database = database();
+    let (task, mut hand) = (task(&database), Hand::of(&database));
+    hand.begin(&task, "a");
+    database.sql(
+        "CREATE OR REPLACE FUNCTION phasegate.timeline() RETURNS text LANGUAGE sql VOLATILE \
+         SET search_path = pg_catalog, pg_temp RETURN '00000099'",
+    );
+    let refused = hand.close_with("COMMIT").unwrap_err();
+    assert_eq!(code(&refused), "ZG004");
+}
+
+#[test]
+fn a_lease_does_not_hold_in_a_copy_in_another_cluster() {
+    let database = database();
+    forged(&database, "system_identifier = system_identifier + 1");
+    assert!(!is_on(&database));
+    let refused = refusal(drafts(&database));
+    assert!(
+        matches!(refused, Refusal::LeaseElsewhere { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_row_that_is_written_by_hand_is_off() {
+    for by_hand in [
+        "UPDATE phasegate.kill_switch SET until = until + interval '1 hour'",
+        "UPDATE phasegate.kill_switch SET why = 'by hand'",
+        "UPDATE phasegate.kill_switch SET is_on = true, epoch = epoch + 1, until = 'infinity'",
+        "UPDATE phasegate.kill_switch SET is_on = false",
+        "DELETE FROM phasegate.kill_switch",
+        "SELECT setval('phasegate.epoch', 77)",
+    ] {
+        let database = database();
+        let (task, mut hand) = (task(&database), Hand::of(&database));
+        hand.begin(&task, "a");
+        assert!(is_on(&database), "{by_hand}");
+        database.sql(by_hand);
+        assert!(hand.close_with("COMMIT").is_err(), "{by_hand}");
+        assert!(drafts(&database).is_err(), "{by_hand}");
+        assert_eq!(database.items(), [], "{by_hand}");
+    }
+    // An open phase keeps these from beginning.
+    for by_hand in [
+        "TRUNCATE phasegate.kill_switch",
+        "ALTER SEQUENCE phasegate.epoch RESTART",
+    ] {
+        let database = database();
+        database.sql(by_hand);
+        assert!(drafts(&database).is_err(), "{by_hand}");
+    }
+    let database = database();
+    let _ = database.operator().switch_off("off", HOUR).unwrap();
+    database.sql("UPDATE phasegate.kill_switch SET is_on = true, until = 'infinity'");
+    assert!(!is_on(&database));
+    assert!(drafts(&database).is_err());
+}
+
+#[test]
+fn a_lease_needs_a_time_of_at_most_a_day_and_a_why() {
+    const DAY: Duration = Duration::from_hours(24);
+    let database = database();
+    let _ = database.operator().switch_off("off", HOUR).unwrap();
+    let mut operator = database.operator();
+    for (why, lasts) in [
+        ("why", Duration::ZERO),
+        ("why", Duration::from_nanos(1)),
+        ("why", DAY + Duration::from_millis(1)),
+        ("why", Duration::MAX),
+        ("", HOUR),
+        (" \t", HOUR),
+    ] {
+        let refused = operator.switch_on(why, lasts);
+        assert!(refused.is_err(), "{why:?}, {lasts:?}: {refused:?}");
+        assert!(!operator.status().unwrap().on, "{why:?}, {lasts:?}");
+    }
+    drop(operator);
+    for call in ["'why', '-1 hour'", "'why', NULL", "NULL, '1 hour'"] {
+        let call = format!("SELECT phasegate.switch_on({call})");
+        let refused = database.admin().batch_execute(&call).unwrap_err();
+        assert_eq!(code(&refused), "ZG020");
+    }
+    database.operator().switch_on("why", DAY).unwrap();
+    assert!(is_on(&database));
+}
+
+#[test]
+fn an_on_or_off_that_is_rolled_back_leaves_it_off() {
+    for call in ["switch_on('not yet', '1 hour')", "switch_off('not yet')"] {
+        let database = database();
+        let before = database.operator().status().unwrap().epoch;
+        database.sql(&format!("BEGIN; SELECT phasegate.{call}; ROLLBACK"));
+        let status = database.operator().status().unwrap();
+        assert!(!status.on, "{status:?}");
+        assert!(database.ask::<i64>("SELECT last_value FROM phasegate.epoch") > before);
+        let next = database.operator().switch_on("again", HOUR).unwrap();
+        assert!(next > before + 1);
+        assert!(is_on(&database));
+    }
+}
+
+#[test]
+fn the_history_says_who_why_and_when() {
+    let database = database();
+    let role: String = database.ask("SELECT session_user::text");
+    let start = SystemTime::now();
+    let on = database.operator().switch_on("the cutover", HOUR).unwrap();
+    let _ = database
+        .operator()
+        .switch_off("it went wrong", HOUR)
+        .unwrap();
+    let query = "SELECT who, why, at, is_on, epoch FROM phasegate.switch_history ORDER BY epoch DESC LIMIT 2";
+    let rows = database.admin().query(query, &[]).unwrap();
+    let why = ["it went wrong", "the cutover"];
+    for (row, why) in rows.iter().zip(why) {
+        assert_eq!((row.get(0), row.get(1)), (role.as_str(), why));
+        let at: SystemTime = row.get(2);
+        let slack = Duration::from_secs(1);
+        assert!(at + slack > start && at < SystemTime::now() + slack);
+        assert_eq!(row.get::<_, bool>(3), why == "the cutover");
+    }
+    assert_eq!(rows[1].get::<_, i64>(4), on);
+}
+
+#[test]
+fn a_crash_keeps_on_on_and_off_off() {
+    let server = TestPostgres::builder().ignore_database_url();
+    let server = server.setting("wal_writer_delay", "10s").start().unwrap();
+    let database = database_on(&server);
+    let name = database.target.database();
+    // Of an operator whose commits are not durable by themselves.
+    database.sql(&format!(
+        "ALTER DATABASE {name} SET synchronous_commit = off"
+    ));
+    for how in [Shutdown::Immediate, Shutdown::Kill] {
+        let mut operator = Operator::new(database.admin());
+        let epoch = operator.switch_on("on", HOUR).unwrap();
+        database.sql("SET synchronous_commit = on; CREATE TABLE flushed (); DROP TABLE flushed");
+        server.restart(how).unwrap();
+        let mut operator = Operator::new(database.admin());
+        let status = operator.status().unwrap();
+        assert!(status.on && status.epoch == epoch, "{how:?}: {status:?}");
+        let off = operator.switch_off("off", HOUR).unwrap();
+        assert_eq!(off, SwitchedOff::Drained);
+        server.restart(how).unwrap();
+        let status = Operator::new(database.admin()).status().unwrap();
+        assert!(!status.on && status.why == "off", "{how:?}: {status:?}");
+    }
+}
+
+#[test]
+fn a_database_that_is_copied_within_its_cluster_has_no_lease() {
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .start()
+        .unwrap();
+    let database = database_on(&server);
+    assert!(is_on(&database));
+    let mut config = server.admin();
+    let mut admin = config.connect(NoTls).unwrap();
+    let name = database.target.database();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+    admin.execute(end, &[&name]).unwrap();
+    database.until("nobody is in it", |_| {
+        let copy = format!("CREATE DATABASE copied TEMPLATE {name}");
+        admin_of(&server).batch_execute(&copy).is_ok()
+    });
+    let copied = config.dbname("copied").connect(NoTls).unwrap();
+    let status = Operator::new(copied).status().unwrap();
+    assert!(!status.on, "{status:?}");
+}
+
+fn admin_of(server: &TestPostgres) -> postgres::Client {
+    server.admin().connect(NoTls).unwrap()
+}
+
+struct Nowhere;
+
+impl Connector for Nowhere {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
+        Err(ConnectError::new("there is no way"))
+    }
+}
+
+#[test]
+fn a_switch_that_cannot_be_read_is_not_on() {
+    assert!(LeaseSwitch::new(Nowhere).read().is_err());
+
+    let database = database();
+    let switch = LeaseSwitch::new(database.connector());
+    assert_eq!(switch.read().unwrap(), SwitchState::On);
+    let _ = database.operator().switch_off("off", HOUR).unwrap();
+    assert_eq!(switch.read().unwrap(), SwitchState::Off);
+    database.operator().switch_on("on", HOUR).unwrap();
+    assert_eq!(switch.read().unwrap(), SwitchState::On);
+
+    // A session that is ended is unreadable once, and then another one reads.
+    let runner = database.runner.name();
+    database.sql(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{runner}'"
+    ));
+    database.is_left_clean();
+    assert!(switch.read().is_err());
+    assert_eq!(switch.read().unwrap(), SwitchState::On);
+
+    database.sql(&format!("REVOKE phasegate_runner FROM {runner}"));
+    let refused = switch.read().unwrap_err().to_string();
+    assert!(refused.contains("permission denied"), "{refused}");
+    database.sql(&format!("GRANT phasegate_runner TO {runner}"));
+    assert_eq!(switch.read().unwrap(), SwitchState::On);
+    database.sql("DROP SCHEMA phasegate CASCADE");
+    assert!(switch.read().is_err());
+}

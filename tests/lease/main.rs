@@ -1,0 +1,19 @@
+//! The kill switch as a lease: what ends with it, what it waits for, and what it outlives.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod attacks;
+mod commits_in_flight;
+mod every_interleaving;
+mod hand;
+mod in_process;
+mod lease;
+mod operators;
+mod races;
+mod silence;
+mod status;
+mod stopping;

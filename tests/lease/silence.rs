@@ -1,0 +1,87 @@
+//! A peer that says nothing keeps nobody for longer than is stated.
+
+use std::time::{Duration, Instant};
+
+use phasegate::{Failure, PostgresConnector, Receipt, RollbackCause, Timeouts};
+
+use crate::pipeline::Draft;
+use crate::server::proxy::{Proxy, Verdict};
+use crate::server::{database, does, drafting, drafting_plan, rollback};
+
+/// How long giving up a session takes at most, as the engine has it.
+const GIVING_UP: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
+    let database = database();
+    let proxy = Proxy::new(&database.runner.config(), |sql| {
+        match sql.contains("ROLLBACK") {
+            true => Verdict::Silence,
+            false => Verdict::Pass,
+        }
+    });
+    let draft = Draft::of(&["a"]);
+    let start = Instant::now();
+    let answer = database
+        .live_by(
+            drafting_plan(&database.target, &draft),
+            does(|_, tx| {
+                tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
+                Err(Failure::new("no"))
+            }),
+        )
+        .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let took = start.elapsed();
+    assert!(matches!(rollback(answer).cause(), RollbackCause::Failed(_)));
+    assert!(took >= GIVING_UP, "the peer was not silent: {took:?}");
+    assert!(took < GIVING_UP + Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn the_server_is_told_how_long_the_session_may_take_and_no_longer_than_the_lease() {
+    const SETTINGS: &str = "SELECT array_agg(coalesce(current_setting(name, true), 'none') ORDER BY place) \
+         FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', \
+                           'transaction_timeout']) WITH ORDINALITY AS s (name, place)";
+    let database = database();
+    let has_transaction_timeout: bool =
+        database.ask("SELECT current_setting('transaction_timeout', true) IS NOT NULL");
+    let timeouts = Timeouts::default()
+        .lock(Duration::from_millis(1234))
+        .statement(Duration::from_millis(23_456))
+        .idle(Duration::from_millis(34_567))
+        .phase(Duration::from_millis(45_678));
+    let told = |row: &str| {
+        let draft = Draft::of(&[row]);
+        let mut told: Vec<String> = Vec::new();
+        let read = does(|_, tx| {
+            told = tx.query_one(SETTINGS, &[])?.try_get(0)?;
+            Ok(1)
+        });
+        let live = database.live_by(drafting_plan(&database.target, &draft), read);
+        let live = live.timeouts(timeouts);
+        live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+            .unwrap();
+        told
+    };
+    let told_before = told("a");
+    assert_eq!(told_before[..3], ["1234ms", "23456ms", "34567ms"]);
+    let phase = if has_transaction_timeout {
+        "45678ms"
+    } else {
+        "none"
+    };
+    assert_eq!(told_before[3], phase);
+
+    let lease = Duration::from_secs(20);
+    database.operator().switch_on("not long", lease).unwrap();
+    let told = told("b");
+    assert_eq!(told[0], "1234ms");
+    let bounded = if has_transaction_timeout { 1..4 } else { 1..3 };
+    for told in &told[bounded] {
+        let told = told.trim_end_matches("ms").trim_end_matches('s');
+        let told: u64 = told.parse().unwrap();
+        let told = if told <= 20 { told * 1000 } else { told };
+        assert!((10_000..=20_000).contains(&told), "{told}");
+    }
+}
