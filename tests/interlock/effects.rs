@@ -2,9 +2,9 @@
 
 use phasegate::Error;
 
-use crate::hand::nothing_committed;
+use crate::hand::rolled_back_by;
 use crate::pipeline::Draft;
-use crate::server::{Database, all, database, rollback};
+use crate::server::{Database, all, database};
 
 /// A database in which the runner may write these tables too.
 fn with(tables: &str, granted: &str) -> Database {
@@ -43,11 +43,8 @@ fn effects(database: &Database, statements: &[&str], expected: &str) {
 /// Asserts that a phase of these statements is rolled back because of what no counter sees.
 #[track_caller]
 fn uncountable(database: &Database, statements: &[&str], table: &str) {
-    let rollback = rollback(phase(database, statements));
-    let code = rollback.failure().and_then(|failure| failure.sqlstate());
-    assert_eq!(code.map(|code| code.code()), Some("ZG006"), "{rollback}");
+    let rollback = rolled_back_by(database, phase(database, statements), "ZG006");
     assert!(rollback.to_string().contains(table), "{rollback}");
-    nothing_committed(database);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The runner's own hand: a session of its role that may send any SQL, and the messages of a phase.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use phasegate::{Digest, Error, Failure, Plan, StatementError};
+use phasegate::{Digest, Error, Failure, Plan, Rollback, StatementError};
+use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
@@ -39,7 +41,7 @@ pub(crate) fn code(error: &postgres::Error) -> String {
 
 /// An opening is one message: the server sees by it that no transaction was open before.
 fn send(client: &mut Client, statement: &str) -> Result<(), postgres::Error> {
-    if statement.starts_with("BEGIN; ") {
+    if statement.starts_with("BEGIN") && statement.contains("; ") {
         client.simple_query(statement).map(drop)
     } else {
         client.execute(statement, &[]).map(drop)
@@ -158,7 +160,10 @@ impl Attempt {
 
     /// The opening message.
     pub(crate) fn begin(&self) -> String {
-        format!("BEGIN; {}", self.open())
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; {}",
+            self.open()
+        )
     }
 
     pub(crate) fn seal(&self) -> String {
@@ -194,7 +199,10 @@ pub(crate) fn finish(output: &str) -> String {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Asserts that nothing was committed by the runner: no row, no journal, no spent approval.
@@ -258,9 +266,10 @@ fn by_an_adapter(database: &Database, said: &[&str]) -> Vec<String> {
             }
         }
         // What was not sent does no harm, and the phase could be committed as it is.
-        match refusals.iter().all(|refusal| refusal == "not sent") {
-            true => Err(Failure::new("the adapter gives up")),
-            false => Ok(1),
+        if refusals.iter().all(|refusal| refusal == "not sent") {
+            Err(Failure::new("the adapter gives up"))
+        } else {
+            Ok(1)
         }
     });
     assert!(
@@ -269,4 +278,18 @@ fn by_an_adapter(database: &Database, said: &[&str]) -> Vec<String> {
     );
     nothing_committed(database);
     refusals
+}
+
+/// Asserts that the phase was rolled back because of this, and that nothing of it is left.
+#[track_caller]
+pub(crate) fn rolled_back_by(
+    database: &Database,
+    answer: Result<u64, Error>,
+    sqlstate: &str,
+) -> Rollback {
+    let rollback = crate::server::rollback(answer);
+    let said = rollback.failure().and_then(Failure::sqlstate);
+    assert_eq!(said.map(SqlState::code), Some(sqlstate), "{rollback}");
+    nothing_committed(database);
+    rollback
 }

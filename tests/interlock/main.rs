@@ -9,6 +9,7 @@ mod server;
 
 mod hand;
 
+mod attacks;
 mod committing;
 mod effects;
 mod guard;
@@ -17,3 +18,5 @@ mod privileges;
 mod refusals;
 mod relatives;
 mod sealing;
+mod shadowing;
+mod staying_open;

@@ -2,7 +2,9 @@
 
 use postgres::NoTls;
 
-use crate::hand::{INSERT, does, held, held_by_hand, nothing_committed, psql, refuses};
+use crate::hand::{
+    Attempt, INSERT, does, held, held_by_hand, nothing_committed, psql, refuses, tell,
+};
 use crate::server::database;
 
 #[test]
@@ -69,6 +71,9 @@ fn every_function_that_runs_as_the_owner_pins_its_search_path_with_the_temporary
 #[test]
 fn the_runner_may_not_touch_the_tables_and_the_sequence_of_the_schema() {
     let database = database();
+    let attempt = Attempt::admitted(&database);
+    let mut phase = psql(&database);
+    does(&mut phase, &attempt.begin());
     for statement in [
         "SELECT * FROM phasegate.kill_switch",
         "SELECT * FROM phasegate.kill_switch FOR SHARE",
@@ -102,8 +107,12 @@ fn the_runner_may_not_touch_the_tables_and_the_sequence_of_the_schema() {
         "SELECT phasegate.refuse_unless_on(1, 'infinity', '')",
     ] {
         refuses(&mut psql(&database), statement, "42501");
-        held_by_hand(&database, &[statement], "42501");
+        // Nor inside a phase.
+        does(&mut phase, "SAVEPOINT s");
+        refuses(&mut phase, statement, "42501");
+        does(&mut phase, "ROLLBACK TO s");
     }
+    drop(phase);
     held(
         &database,
         &["SELECT phasegate.switch_on('me', '1 hour')"],
@@ -194,7 +203,7 @@ fn the_runner_stays_the_runner() {
         "SELECT set_config('role', 'phasegate_owner', false)",
         "SELECT set_config('session_authorization', 'phasegate_owner', false)",
     ] {
-        let refused = crate::hand::tell(&mut psql(&database), statement);
+        let refused = tell(&mut psql(&database), statement);
         assert!(
             matches!(refused.as_deref(), Some("42501" | "22023")),
             "{statement}: {refused:?}"
@@ -210,13 +219,35 @@ fn a_runner_cannot_make_another_role_one_by_granting_itself() {
     database.sql(&format!("GRANT INSERT ON item TO {}", other.name()));
     for granted in ["phasegate_runner", database.runner.name()] {
         let grant = format!("GRANT {granted} TO {}", other.name());
-        let refused = crate::hand::tell(&mut psql(&database), &grant);
+        let refused = tell(&mut psql(&database), &grant);
         assert!(
             matches!(refused.as_deref(), Some("42501" | "0LP01")),
             "{granted}: {refused:?}"
         );
     }
     does(&mut other.config().connect(NoTls).unwrap(), INSERT);
+}
+
+#[test]
+fn a_runner_cannot_stop_being_one() {
+    let database = database();
+    let runner = database.runner.name();
+    for statement in [
+        &format!("REVOKE phasegate_runner FROM {runner}"),
+        &format!("REVOKE phasegate_runner FROM {runner} CASCADE"),
+        "DROP ROLE phasegate_runner",
+        "ALTER ROLE phasegate_runner RENAME TO other",
+    ] {
+        let refused = tell(&mut psql(&database), statement);
+        assert!(
+            matches!(refused.as_deref(), Some("42501" | "0LP01")),
+            "{statement}: {refused:?}"
+        );
+        refuses(&mut psql(&database), INSERT, "ZG007");
+    }
+    does(&mut psql(&database), "DROP OWNED BY CURRENT_USER");
+    refuses(&mut psql(&database), INSERT, "ZG007");
+    nothing_committed(&database);
 }
 
 #[test]

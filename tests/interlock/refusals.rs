@@ -298,6 +298,27 @@ fn an_opening_message_that_is_replayed_opens_nothing() {
 }
 
 #[test]
+fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let mut session = psql(&database);
+    let settle = |nonce: &str, opened_at: &str| {
+        format!("SELECT phasegate.settle('{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')")
+    };
+    does(&mut session, &settle(&attempt.nonce, "'-infinity'"));
+    does(&mut session, &settle(&attempt.again().nonce, "'infinity'"));
+    let day = Duration::from_hours(24);
+    assert_eq!(database.operator().forget_attempts(day).unwrap(), 0);
+    refuses(&mut session, &attempt.begin(), "ZG019");
+    does(&mut session, "ROLLBACK");
+    database.sql("UPDATE phasegate.attempt SET opened_at = opened_at - interval '2 days'");
+    assert_eq!(database.operator().forget_attempts(day).unwrap(), 2);
+    for opened_at in ["'-infinity'", "NULL"] {
+        refuses(&mut session, &settle(&attempt.nonce, opened_at), "ZG022");
+    }
+}
+
+#[test]
 fn another_protocol_is_not_spoken() {
     let database = database();
     let attempt = Attempt::admitted(&database);

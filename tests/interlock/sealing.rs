@@ -1,10 +1,11 @@
 //! Ways to seal, to drain and to finish otherwise than the engine does.
 
 use crate::hand::{
-    Attempt, DRAIN, INSERT, WAYS, does, finish, held, nothing_committed, psql, refuses, say,
+    Attempt, DRAIN, INSERT, WAYS, does, finish, held, nothing_committed, psql, refuses,
+    rolled_back_by, say,
 };
 use crate::pipeline::Draft;
-use crate::server::{Database, database, rollback};
+use crate::server::{Database, database};
 
 /// Opens a phase by hand, writes, and says this to it, with the secret at hand; the first refusal is
 /// `sqlstate`, and nothing is committed.
@@ -259,10 +260,7 @@ fn a_cursor_that_outlives_the_commit_is_refused_before_and_after_the_finish() {
 fn a_cursor_that_outlives_the_commit_rolls_an_adapters_phase_back() {
     let database = with_a_function_that_writes();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| Ok(tx.execute(HOLD, &[])?));
-    let rollback = rollback(answer);
-    let code = rollback.failure().and_then(|failure| failure.sqlstate());
-    assert_eq!(code.map(|code| code.code()), Some("ZG005"), "{rollback}");
-    nothing_committed(&database);
+    rolled_back_by(&database, answer, "ZG005");
 }
 
 #[test]

@@ -23,13 +23,14 @@ BEGIN
     END IF;
     SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.nonce = the_nonce;
     IF NOT FOUND THEN
-        IF settle.opened_at < (SELECT r.horizon FROM phasegate.retention AS r) THEN
+        IF settle.opened_at IS NULL OR settle.opened_at < (SELECT r.horizon FROM phasegate.retention AS r) THEN
             RAISE EXCEPTION 'phasegate: the attempt was opened at %, and what is older than % may have been deleted',
                 settle.opened_at, (SELECT r.horizon FROM phasegate.retention AS r)
                 USING ERRCODE = 'ZG022', HINT = 'Look at the data.';
         END IF;
+        -- As old as the claim, whatever the caller says: it fences for a day at least, and not for ever.
         INSERT INTO phasegate.attempt (nonce, state, xid, opened_at)
-        VALUES (the_nonce, 'claimed', pg_current_xact_id(), settle.opened_at) ON CONFLICT (nonce) DO NOTHING;
+        VALUES (the_nonce, 'claimed', pg_current_xact_id(), clock_timestamp()) ON CONFLICT (nonce) DO NOTHING;
         IF FOUND THEN
             RETURN jsonb_build_object('state', 'rolled back')::text;
         END IF;
