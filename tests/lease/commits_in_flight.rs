@@ -241,7 +241,7 @@ fn off_is_off_with_a_dead_standby_and_ends_the_commits_that_wait_for_it() {
         database.until("all of them wait for the standby", |database| {
             database
                 .ask::<i64>("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-                == COMMITTERS as i64 + 1
+                == i64::try_from(COMMITTERS).expect("fifty") + 1
         });
         // An operator whose own commits would wait for it too.
         let mut operator = Operator::new(database.admin_config().connect(NoTls).unwrap());

@@ -1,5 +1,6 @@
 //! Speaks to the server by hand, in the runner's role, and says what the engine never would.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use phasegate::Digest;
@@ -69,7 +70,7 @@ impl Hand {
     /// The opening message, at this level of isolation.
     pub(crate) fn open_at(&mut self, isolation: &str, task: &Task) -> Result<(), Error> {
         let attempt = task.nonces.fetch_add(1, Ordering::SeqCst);
-        let plan: String = task.plan.iter().map(|byte| format!("{byte:02x}")).collect();
+        let plan = hex(&task.plan);
         let nonce = Digest::of(format!("{plan} {attempt}").as_bytes()).to_string();
         let request = serde_json::json!({
             "protocol": 1, "plan": plan, "place": 1, "phase": PHASE, "input": input(),
@@ -77,11 +78,7 @@ impl Hand {
             "application_name": PHASE, "refuse_powers": false, "lock_timeout": 10_000,
             "statement_timeout": 60_000, "idle_timeout": 60_000, "phase_timeout": 60_000,
         });
-        let request: String = request
-            .to_string()
-            .bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let request = hex(request.to_string().as_bytes());
         let open = format!(
             "BEGIN ISOLATION LEVEL {isolation}; \
              SELECT phasegate.open(pg_catalog.decode('{request}', 'hex'))"
@@ -132,4 +129,11 @@ impl Hand {
 /// The SQLSTATE, or nothing for a connection that is gone.
 pub(crate) fn code(error: &Error) -> &str {
     error.code().map_or("", postgres::error::SqlState::code)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,5 +1,6 @@
 //! The kill switch as a lease: what ends with it, what it waits for, and what it outlives.
 #![allow(clippy::unwrap_used)]
+#![allow(unreachable_pub)] // the production code of `every_interleaving.rs`
 
 #[path = "../pipeline/mod.rs"]
 mod pipeline;

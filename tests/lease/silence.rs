@@ -15,9 +15,10 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
     let database = database();
     let proxy = Proxy::new(&database.runner.config(), |sql| {
-        match sql.contains("ROLLBACK") {
-            true => Verdict::Silence,
-            false => Verdict::Pass,
+        if sql.contains("ROLLBACK") {
+            Verdict::Silence
+        } else {
+            Verdict::Pass
         }
     });
     let draft = Draft::of(&["a"]);

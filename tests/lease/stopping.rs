@@ -131,7 +131,7 @@ fn is_stopped_at_once(at: At) {
         .map(|row| stopped_in(&database, &row.to_string(), at))
         .min();
     let best = best.unwrap();
-    println!("stopped after {best:?}");
+    eprintln!("stopped after {best:?}");
     assert!(best < Duration::from_millis(250), "{best:?}");
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use ::postgres::{Client, NoTls};
 use refinery_core::Target;
 
