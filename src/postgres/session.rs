@@ -17,8 +17,9 @@ use crate::secret::{Secret, hex};
 /// How long giving a session up may take. After that, the connection is left to a thread of its own.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
-/// How much older than the asking a session may be, since two clocks measured it.
-const CLOCKS_DIFFER_BY: f64 = 0.1;
+/// How much older than the asking a session may be, in seconds, since two clocks measured it. A phase
+/// takes longer, so that not even the one before it leaves its session to the next.
+const CLOCKS_DIFFER_BY: f64 = 0.005;
 
 /// The version of the messages between this crate and the schema.
 const PROTOCOL: u32 = 1;

@@ -1,3 +1,4 @@
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// How long one try may wait for the attempt's own session to end.
 const ONE_TRY: Duration = Duration::from_secs(5);
+
+/// How long one try has in any case.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What became of an attempt, for good.
 pub(crate) enum Fate {
@@ -34,7 +38,8 @@ pub(crate) fn settle(
 ) -> Result<Fate, Foreign> {
     let began = Instant::now();
     loop {
-        let error = match try_to_settle(connector, doubt) {
+        let error = match try_to_settle(connector, doubt, patience.saturating_sub(began.elapsed()))
+        {
             Ok(fate) => return Ok(fate),
             Err(error) => error,
         };
@@ -45,14 +50,38 @@ pub(crate) fn settle(
     }
 }
 
-fn try_to_settle(connector: &mut dyn Connector, doubt: &InDoubt) -> Result<Fate, Foreign> {
+/// The server answers when the claim is committed, and a commit may wait for a synchronous standby
+/// that is not there, which no timeout of the server bounds. So somebody else waits for it; what is
+/// claimed meanwhile is found by the next who settles.
+fn try_to_settle(
+    connector: &mut dyn Connector,
+    doubt: &InDoubt,
+    time: Duration,
+) -> Result<Fate, Foreign> {
+    let session = Session::connect(connector)?;
+    let doubt = doubt.clone();
+    let (tell, told) = mpsc::channel();
+    thread::Builder::new()
+        .name("phasegate-settle".to_owned())
+        .spawn(move || {
+            // Nobody listens any more if it took too long.
+            let _ = tell.send(claim(session, &doubt));
+        })?;
+    told.recv_timeout(time.max(AT_LEAST)).unwrap_or_else(|_| {
+        Err(
+            "the server has not answered in time: it may be waiting for a synchronous standby"
+                .into(),
+        )
+    })
+}
+
+fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
     #[derive(Deserialize)]
     struct Answer {
         state: String,
         #[serde(flatten)]
         entry: Option<StoredEntry>,
     }
-    let mut session = Session::connect(connector)?;
     let identity = session.identify()?;
     // The nonce is the judge, wherever the cluster goes on; but not in another one.
     if identity.target.system_identifier() != doubt.target().system_identifier()

@@ -1,0 +1,265 @@
+//! A thousand runs of two phases, each with a fault that chance picks.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use phasegate::{Committed, PostgresConnector, Target, Timeouts};
+use postgres::{Client, Config, NoTls};
+
+use crate::cases::Case;
+use crate::proxy::{At, Fault, Proxy, Side, What};
+use crate::rule::{before_again, committed, runs_again};
+use crate::server::{Database, database_on};
+use crate::wire::server;
+use crate::workers::each;
+
+const RUNS: usize = 1000;
+const THREADS: usize = 6;
+
+/// Numbers that the seed determines (`SplitMix64`).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let bound = u64::try_from(bound).unwrap();
+        usize::try_from((bits ^ (bits >> 31)) % bound).unwrap()
+    }
+
+    fn millis(&mut self, bound: usize) -> Duration {
+        Duration::from_micros(self.below(bound * 1000) as u64)
+    }
+}
+
+/// The number that everything follows from; `PHASEGATE_SEED` sets it.
+fn seed() -> u64 {
+    match env::var("PHASEGATE_SEED") {
+        Ok(seed) => seed.parse().expect("PHASEGATE_SEED is a number"),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .subsec_nanos()
+            .into(),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    /// To the connection.
+    Fault(Fault),
+    /// To its sessions, which are all ended after so long.
+    Ended(Duration),
+    /// To its time, which is over after so long.
+    Over(Duration),
+}
+
+/// What one run says: of each message, by whom, and where it begins and ends among that side's bytes.
+struct Said(Vec<(Side, Range<usize>)>);
+
+impl Said {
+    fn new(database: &Database) -> Self {
+        let proxy = Proxy::new(&database.runner.config());
+        let case = Case::two(&database.target, "a dry pass");
+        database.admit(&case.plan);
+        let script = proxy.play(None);
+        let runner = case.live(PostgresConnector::no_tls(proxy.config.clone()));
+        case.perform(runner).unwrap();
+        let mut so_far = [0; 2];
+        let messages = script.heard().into_iter().map(|message| {
+            let end = &mut so_far[message.side as usize];
+            let begin = *end;
+            *end += message.bytes.len();
+            (message.side, begin..*end)
+        });
+        Said(messages.collect())
+    }
+
+    /// Half of the time any byte is as likely as any other; half of the time any message is, since
+    /// most bytes are said before anything is done.
+    fn pick(&self, chance: &mut Chance) -> (Side, At) {
+        let mut at = chance.below(self.0.len());
+        if chance.below(2) == 0 {
+            let mut byte = chance.below(self.0.iter().map(|(_, bytes)| bytes.len()).sum());
+            at = 0;
+            while byte >= self.0[at].1.len() {
+                byte -= self.0[at].1.len();
+                at += 1;
+            }
+        }
+        let (side, bytes) = &self.0[at];
+        (*side, At::Byte(bytes.start + chance.below(bytes.len())))
+    }
+}
+
+impl Happens {
+    fn pick(chance: &mut Chance, said: &Said) -> Self {
+        let (side, at) = said.pick(chance);
+        let what = match chance.below(10) {
+            0..6 => What::CutHalf,
+            6 => What::Delay(chance.millis(30)),
+            7..9 => return Happens::Ended(chance.millis(100)),
+            _ => return Happens::Over(chance.millis(60)),
+        };
+        Happens::Fault(Fault { side, at, what })
+    }
+}
+
+/// What each thread has: among others a role, so that its sessions can be told from the others'.
+struct Worker {
+    role: String,
+    direct: Config,
+    target: Target,
+    proxy: Proxy,
+    client: Client,
+    ends: Client,
+}
+
+impl Worker {
+    fn new(database: &Database) -> Self {
+        // One grant on a table at a time: the server refuses two at once.
+        static ROLES: Mutex<u32> = Mutex::new(0);
+        let mut roles = ROLES.lock().unwrap();
+        *roles += 1;
+        let role = format!("chance_{roles}");
+        database.sql(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT phasegate_runner TO {role}; \
+             GRANT SELECT, INSERT ON item TO {role}"
+        ));
+        let mut direct = database.runner.config();
+        direct.user(&role);
+        let target = Target::identify(&mut direct.connect(NoTls).unwrap()).unwrap();
+        Worker {
+            role,
+            target,
+            proxy: Proxy::new(&direct),
+            direct,
+            client: database.admin(),
+            ends: database.admin(),
+        }
+    }
+}
+
+/// Performs a case of two phases while something happens, judges it, and says how it ended.
+fn run(
+    database: &Database,
+    worker: &mut Worker,
+    number: usize,
+    (happens, by_hand): (Happens, bool),
+) -> String {
+    let case = Case::two(&worker.target, &format!("run {number}"));
+    database.admit(&case.plan);
+    let fault = match happens {
+        Happens::Fault(fault) => Some(fault),
+        Happens::Ended(_) | Happens::Over(_) => None,
+    };
+    worker.proxy.play(fault);
+    let mut timeouts = Timeouts::default();
+    if by_hand {
+        timeouts = timeouts.settle(Duration::ZERO);
+    }
+    if let Happens::Over(after) = happens {
+        timeouts = timeouts.phase(after);
+    }
+    // The role is none of this file's business, and looking at its powers takes most of the time.
+    let runner = case
+        .live(PostgresConnector::no_tls(worker.proxy.config.clone()))
+        .despite_a_role_that_could_get_round_the_interlock()
+        .timeouts(timeouts);
+    let (ends, role) = (&mut worker.ends, &worker.role);
+    let answer = thread::scope(|scope| {
+        if let Happens::Ended(after) = happens {
+            scope.spawn(move || {
+                thread::sleep(after);
+                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1";
+                ends.execute(sql, &[role]).unwrap();
+            });
+        }
+        case.perform(runner)
+    });
+    let judged = before_again(&mut worker.client, &worker.direct, &case, answer);
+    runs_again(&mut worker.client, &worker.direct, &case, judged.journalled);
+    judged.to_string()
+}
+
+#[test]
+fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
+    let seed = seed();
+    println!("PHASEGATE_SEED={seed}");
+    let database = database_on(server());
+    let said = Said::new(&database);
+    let mut chance = Chance(seed);
+    let happens: Vec<_> = (0..RUNS)
+        .map(|_| (Happens::pick(&mut chance, &said), chance.below(2) == 0))
+        .collect();
+    let ended = each(
+        THREADS,
+        &happens,
+        || Worker::new(&database),
+        |worker, number, happens| run(&database, worker, number, *happens),
+    );
+    let mut counted = BTreeMap::<_, usize>::new();
+    for ending in ended {
+        *counted.entry(ending).or_default() += 1;
+    }
+    println!(
+        "{RUNS} runs, by what they answered and how many phases the journal had: {counted:#?}"
+    );
+    for ending in [
+        "refused, 0",
+        "rolled back, 0",
+        "rolled back, 1",
+        "in doubt, committed, 1",
+        "performed, settled, 2",
+        "performed, 2",
+    ] {
+        assert!(counted.contains_key(ending), "chance never made: {ending}");
+    }
+}
+
+#[test]
+fn of_two_who_run_one_plan_at_once_one_performs_each_phase_whatever_happens_to_the_other() {
+    const RIVALS: usize = 100;
+    let seed = seed();
+    println!("PHASEGATE_SEED={seed}");
+    let database = database_on(server());
+    let said = Said::new(&database);
+    let mut chance = Chance(seed);
+    let faults: Vec<_> = (0..RIVALS).map(|_| said.pick(&mut chance)).collect();
+    each(
+        THREADS,
+        &faults,
+        || Worker::new(&database),
+        |worker, number, (side, at)| {
+            let case = Case::two(&worker.target, &format!("rivals {number}"));
+            database.admit(&case.plan);
+            worker.proxy.play(Some(Fault {
+                side: *side,
+                at: *at,
+                what: What::CutHalf,
+            }));
+            let perform = |config: &Config| {
+                let runner = case.live(PostgresConnector::no_tls(config.clone()));
+                case.perform(runner.despite_a_role_that_could_get_round_the_interlock())
+            };
+            let (one, other) = thread::scope(|scope| {
+                let other = scope.spawn(|| perform(&worker.direct));
+                (perform(&worker.proxy.config), other.join().unwrap())
+            });
+            let other = other.unwrap();
+            assert_eq!(committed(&mut worker.client, &case), 2);
+            if let Ok(one) = one {
+                let nonces = |all: &[Committed]| -> Vec<String> {
+                    all.iter().map(|one| one.nonce().to_owned()).collect()
+                };
+                assert_eq!(nonces(&one), nonces(&other), "they have the same receipts");
+            }
+        },
+    );
+}

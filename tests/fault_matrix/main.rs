@@ -1,0 +1,26 @@
+//! Every fault that can be made between a phase and its commit, and after each one the rule: a
+//! phase's rows are there together with its row of the journal, or neither is.
+#![cfg(unix)]
+// What was skipped, the seed, and the times.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod cases;
+mod chance;
+mod child;
+mod disk;
+mod page;
+mod pooling;
+mod promotion;
+mod proxy;
+mod replay;
+mod replica;
+mod rule;
+mod settling;
+mod steps;
+mod wire;
+mod workers;
