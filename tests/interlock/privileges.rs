@@ -147,7 +147,6 @@ fn the_runner_may_not_replace_what_the_wall_is_made_of() {
         "CREATE SCHEMA mine",
         "CREATE DOMAIN mine AS int",
         "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
-        "CREATE LANGUAGE plmine",
         "CREATE PUBLICATION mine FOR TABLE item",
         "CREATE STATISTICS mine ON name, state FROM item",
         "ALTER TABLE item INHERIT item",

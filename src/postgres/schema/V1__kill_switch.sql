@@ -171,6 +171,7 @@ END;
 CREATE FUNCTION phasegate.end_sessions(pids integer[]) RETURNS integer
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
+    SELECT pg_catalog.pg_stat_clear_snapshot(); -- or sessions that began since this transaction first looked are not seen
     SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(a.pid))::integer
     FROM pg_catalog.pg_stat_activity AS a JOIN pg_catalog.pg_roles AS r ON r.oid = a.usesysid AND NOT r.rolsuper
     WHERE a.pid = ANY (pids);

@@ -13,11 +13,12 @@ BEGIN
     END IF;
     PERFORM set_config('statement_timeout', '0', true);
     PERFORM set_config('lock_timeout', milliseconds::text, true);
-    -- A runner ends sessions of its own role only.
+    -- A runner ends sessions of its own role only, and an operator those of runners, both in this database.
     IF EXISTS (
         SELECT FROM pg_stat_activity AS a
-        WHERE a.pid = of_pid AND a.backend_start = of_backend_start
-          AND (a.usename = session_user OR pg_has_role(session_user, 'phasegate_operator', 'MEMBER'))
+        WHERE a.pid = of_pid AND a.backend_start = of_backend_start AND a.datname = current_database()
+          AND (a.usename = session_user OR pg_has_role(session_user, 'phasegate_operator', 'MEMBER')
+               AND pg_has_role(a.usesysid, 'phasegate_runner', 'MEMBER'))
     ) THEN
         PERFORM pg_terminate_backend(of_pid, milliseconds);
     END IF;
