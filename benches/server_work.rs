@@ -4,14 +4,15 @@
 #![allow(clippy::print_stdout)]
 
 use std::error::Error as StdError;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    DryRunner, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, PostgresConnector, Sg1, Simulate,
-    Start, Target, protect,
+    Digest, DryRunner, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan,
+    PostgresConnector, Sg1, Simulate, Start, Target, protect,
 };
-use postgres::NoTls;
+use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};
 
 /// How many phases are performed, each of them the one phase of a plan.
@@ -58,7 +59,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
     protect(&mut admin, "note")?;
     let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
     let mut plans = Vec::new();
-    for n in 0..PHASES {
+    for n in 0..2 * PHASES {
         let plan = DryRunner::new("bench")
             .target(target.clone())
             .simulator(Notes)
@@ -70,6 +71,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
         ApprovesEverything::admit(&mut operator, &plan)?;
         plans.push(plan);
     }
+    let again = plans.split_off(plans.len() / 2);
     admin.batch_execute("SELECT pg_stat_reset(); CHECKPOINT")?;
 
     let (mut guarded, mut bare) = (Vec::new(), Vec::new());
@@ -114,6 +116,48 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let (median, tenth) = (ratio(|t| t[t.len() / 2]), ratio(|t| t[t.len() / 10]));
     println!("| ratio | {median:.2} | {tenth:.2} |\n");
 
+    println!("In a session of its own for each phase, as the engine has it:\n");
+    report(&mut admin, PHASES)?;
+
+    admin.batch_execute("SELECT pg_stat_reset()")?;
+    let mut session = runner.config().connect(NoTls)?;
+    for plan in &again {
+        session.batch_execute(&by_hand(plan))?;
+    }
+    session.close()?;
+    println!("\nThe same messages, by hand, all in one session:\n");
+    report(&mut admin, PHASES)?;
+    Ok(())
+}
+
+/// All that the engine and the adapter say in a phase, in one message.
+fn by_hand(plan: &Plan) -> String {
+    let phase = &plan.phases()[0];
+    let digest = plan.digest().to_string();
+    let nonce = format!("{} for {} of {digest}", Sg1::NAME, phase.name());
+    let request = serde_json::json!({
+        "protocol": 1, "plan": digest, "place": 1, "phase": phase.name(), "input": phase.input(),
+        "nonce": digest[..32], "lock": Digest::of(b"secret"), "approvals": [nonce],
+        "application_name": "by hand", "refuse_powers": true, "lock_timeout": 10_000,
+        "statement_timeout": 60_000, "idle_timeout": 60_000, "phase_timeout": 60_000,
+    });
+    format!(
+        "BEGIN; SELECT phasegate.open(decode('{}', 'hex')); INSERT INTO note VALUES (1); \
+         SELECT phasegate.seal('secret'); SET CONSTRAINTS ALL IMMEDIATE; \
+         SELECT phasegate.finish('1'); COMMIT",
+        hex(request.to_string().as_bytes())
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What each function of the schema took.
+fn report(admin: &mut Client, phases: u32) -> Result<(), Box<dyn StdError>> {
     // Counters reach the view when the session that counted them has ended.
     let counted = "SELECT funcname, calls, total_time, self_time FROM pg_stat_user_functions \
                    WHERE schemaname = 'phasegate' AND calls >= $1 ORDER BY total_time DESC";
@@ -121,14 +165,14 @@ fn main() -> Result<(), Box<dyn StdError>> {
         "| function | calls for each phase | microseconds for each call, with what it calls | without |"
     );
     println!("|---|---|---|---|");
-    for row in admin.query(counted, &[&i64::from(PHASES / 2)])? {
+    for row in admin.query(counted, &[&i64::from(phases / 2)])? {
         let (name, calls): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let (total, alone): (f64, f64) = (row.try_get(2)?, row.try_get(3)?);
         #[allow(clippy::cast_precision_loss)] // a few thousand calls
         let calls = calls as f64;
         println!(
             "| {name} | {:.1} | {:.0} | {:.0} |",
-            calls / f64::from(PHASES),
+            calls / f64::from(phases),
             total * 1000.0 / calls,
             alone * 1000.0 / calls
         );
