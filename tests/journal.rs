@@ -4,12 +4,12 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Digest, Effects, Journal, JournalError, Plan};
+use phasegate::{Digest, Effects, Journal, JournalError, Plan, Receipt};
 
 use postgres::error::SqlState;
 
 use pipeline::{Draft, pipeline};
-use server::{Database, database};
+use server::{Database, database, drafting, drafting_plan};
 
 /// A database in which the whole pipeline was performed, and its plan.
 fn performed() -> (Database, Plan) {
@@ -145,6 +145,31 @@ fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
     );
     assert_eq!(found, 4, "{said}");
     assert!(said.contains("keeps the chain's head"), "{said}");
+}
+
+#[test]
+fn a_chain_that_was_made_anew_with_its_head_must_still_tell_of_its_own_plan_and_place() {
+    for body in [
+        r#"replace(body, '"place": 1', '"place": 7')"#,
+        r#"regexp_replace(body, '"plan": "(.)(.*?)"', '"plan": "\2\1"')"#,
+    ] {
+        let (database, draft) = (database(), Draft::of(&["a"]));
+        let plan = drafting_plan(&database.target, &draft);
+        let live = database.live(plan.clone());
+        live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+            .unwrap();
+        database.sql(&format!(
+            "ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; \
+             UPDATE phasegate.journal SET body = {body}; \
+             UPDATE phasegate.journal SET hash = sha256(phasegate.first_head(plan) || sha256(convert_to(body, 'UTF8'))); \
+             UPDATE phasegate.run AS r SET head = j.hash FROM phasegate.journal AS j WHERE j.plan = r.plan"
+        ));
+        let broken = read(&database, &plan).verify().unwrap_err();
+        assert!(
+            broken.to_string().contains("another plan or place"),
+            "{broken}"
+        );
+    }
 }
 
 #[test]

@@ -162,6 +162,28 @@ fn another_target_stops_before_a_phase_is_opened() {
 }
 
 #[test]
+fn a_schema_that_opens_a_phase_and_says_that_it_is_elsewhere_stops_there() {
+    let (database, plan) = ready();
+    database.sql(
+        "CREATE OR REPLACE FUNCTION phasegate.open(request_bytes bytea) RETURNS text LANGUAGE sql AS $$ \
+           SELECT jsonb_build_object('system_identifier', '7', 'database', 'elsewhere', 'role', 'runner', \
+             'timeline', '1', 'backend_pid', 1, 'backend_start', '', 'session_age', 0, 'opened_at', '')::text $$",
+    );
+    let (answer, calls) = live(
+        plan,
+        &TRACED,
+        on(),
+        ApprovesEverything,
+        database.connector(),
+    );
+    let refusal = refusal(answer);
+    let elsewhere =
+        matches!(&refusal, Refusal::AnotherTarget { found, .. } if found.database() == "elsewhere");
+    assert!(elsewhere, "{refusal}");
+    stopped_after("connect", "Refused", &calls);
+}
+
+#[test]
 fn a_server_that_opens_no_transaction_stops_before_the_adapter_is_entered() {
     let (database, plan) = ready();
     let proxy = Proxy::new(&database.runner.config(), |_| {

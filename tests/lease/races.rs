@@ -31,11 +31,11 @@ impl Delays {
 }
 
 /// A trigger that puts itself off to the commit fires after the interlock: it makes the moment between
-/// the check and the commit long enough to be met.
+/// the check and the commit longer than turning the switch off takes, or nothing would be late.
 const PAUSE_AFTER_THE_CHECK: &str = "
     CREATE TABLE pause ();
     CREATE FUNCTION pauses() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-        BEGIN PERFORM pg_sleep(random() * 0.006); RETURN NULL; END $$;
+        BEGIN PERFORM pg_sleep(random() * 0.05); RETURN NULL; END $$;
     CREATE CONSTRAINT TRIGGER pauses AFTER INSERT ON pause DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION pauses();
     CREATE FUNCTION puts_off() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
