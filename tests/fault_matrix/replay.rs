@@ -145,26 +145,25 @@ fn what_is_said_again_changes_nothing() {
 
     let (case, script) = replay.case("twice", What::Twice);
     let answer = replay.perform(&case);
-    let judged = judge(&mut replay.client, &replay.direct, &case, answer);
+    let judged = judge(&mut replay.client, &replay.direct, &case, answer).to_string();
+    // The answer to the first races with what the second one breaks.
+    let either = ["performed, 1", "in doubt, committed, 1"];
+    assert!(either.contains(&&*judged), "{judged}");
+    let judged = either.join(" *or* ");
     let when = "on the same connection, at once";
-    replay.line(
-        CLOSING,
-        when,
-        &["(the client is gone)".to_owned()],
-        &judged.to_string(),
-    );
+    replay.line(CLOSING, when, &["(the client is gone)".to_owned()], &judged);
 
     let code = closed_again(&replay.direct, &script.message(Message::is_closing));
     assert_eq!(code, "ZG001");
     assert_eq!(committed(&mut replay.client, &case), 1);
     let when = "on a second connection, after the commit";
-    replay.line(CLOSING, when, &[code], &judged.to_string());
+    replay.line(CLOSING, when, &[code], &judged);
 
     let codes = said_again(&replay.direct, &conversation(&script));
     assert_eq!(committed(&mut replay.client, &case), 1);
     // The opening answers that the phase is committed, and opens nothing: the guard refuses the rows.
     assert_eq!(codes[0], "ZG007");
-    replay.line(ALL, "after the commit", &codes, &judged.to_string());
+    replay.line(ALL, "after the commit", &codes, &judged);
 
     let (case, script) = replay.case("lost", What::CutBefore);
     let answer = replay.perform(&case);
