@@ -1,0 +1,210 @@
+//! The parts that show the wall in the database: the guard, the kill switch, a commit that is settled.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use phasegate::{
+    Error, Execute, Failure, Journal, PhaseSpec, PhaseTx, Plan, PostgresConnector, Prior,
+    RollbackCause, Settled, SwitchedOff, Timeouts,
+};
+use postgres::NoTls;
+
+use super::{Outcome, Shown, approvals, dry_run, runner};
+use crate::lossy::Lossy;
+use crate::phases::{Document, cut_and_enact};
+use crate::register::Register;
+use crate::terminal;
+use crate::town::Town;
+
+impl Shown {
+    /// The same role, the same function, and no phase.
+    pub(super) fn by_hand(&mut self, town: &Town, document: &Document) -> Outcome<()> {
+        let unit = document.units.first().ok_or("the document has no unit")?;
+        let unit = serde_json::json!({
+            "document": document.name,
+            "address": unit.address,
+            "title": unit.title,
+            "body": unit.body,
+            "digest": unit.digest(),
+        });
+        let mut client = town.runner().connect(NoTls)?;
+        match client.query("SELECT iu.fn_iu_create($1)", &[&unit]) {
+            Err(error) => {
+                let error = Failure::new(error);
+                terminal::said(&error);
+                let guarded = error
+                    .sqlstate()
+                    .is_some_and(|state| state.code() == "ZG007");
+                self.check(guarded, "the database refuses it");
+            }
+            Ok(_) => self.check(false, "the database refuses it"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn switched_off(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
+        terminal::part("5. The kill switch of the database, turned off while a phase is performed");
+        let document = named(document, "a second reading");
+        let plan = dry_run(town, &document)?;
+        let approvals = approvals(&plan);
+        town.admit(&plan, &approvals)?;
+        let before = town.fingerprint()?;
+        let config = town.runner();
+        let operator = &mut town.operator;
+        let began = AtomicBool::new(false);
+        let (answer, off) = thread::scope(|scope| {
+            let off = scope.spawn(|| {
+                while !began.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                let pressed = Instant::now();
+                let off = operator.switch_off("shown to a visitor", Duration::from_secs(5));
+                (off, pressed)
+            });
+            let answer = self.on_while(|switch| {
+                runner(&plan, switch, approvals, config)
+                    .adapter(Slow(&began))
+                    .run(|run, on| cut_and_enact(run, on, &document))
+            });
+            let ended = Instant::now();
+            // If it never came so far.
+            began.store(true, Ordering::SeqCst);
+            // It is joined with what it answered, or has panicked.
+            let off = off
+                .join()
+                .map(|(off, pressed)| (off, ended.saturating_duration_since(pressed)));
+            (answer, off)
+        });
+        let (off, took) = off.map_err(|_| "the operator's thread panicked")?;
+        let drained = off? == SwitchedOff::Drained;
+        self.check(drained, "switched off, and no commit is in flight");
+        match answer? {
+            Err(Error::RolledBack(rollback)) => {
+                terminal::said(&rollback);
+                let off = matches!(rollback.cause(), RollbackCause::SwitchOff);
+                let what = format!(
+                    "a phase that would have slept for an hour ended after {} ms",
+                    took.as_millis()
+                );
+                self.check(off, &what);
+            }
+            other => {
+                self.stop_if_interrupted()?;
+                self.check(false, &format!("the phase was stopped: {other:?}"));
+            }
+        }
+        self.check(town.fingerprint()? == before, "the tables are as they were");
+        town.operator
+            .switch_on("the demonstration goes on", Duration::from_hours(1))?;
+        self.stop_if_interrupted()
+    }
+
+    pub(super) fn settled(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
+        terminal::part("6. A connection that is lost in the middle of a commit");
+        let document = named(document, "a third reading");
+        let plan = dry_run(town, &document)?;
+        let approvals = approvals(&plan);
+        town.admit(&plan, &approvals)?;
+        let lossy = Lossy::to(&town.runner())?;
+        // A run settles by itself; here it is told not to, to show what there is to settle.
+        let unsettled = Timeouts::default().settle(Duration::ZERO);
+        let answer = self.on_while(|switch| {
+            runner(&plan, switch, approvals.clone(), lossy.config.clone())
+                .adapter(Register)
+                .timeouts(unsettled)
+                .run(|run, on| cut_and_enact(run, on, &document))
+        })?;
+        let Err(Error::InDoubt(doubt)) = answer else {
+            self.stop_if_interrupted()?;
+            self.check(false, &format!("in doubt: {answer:?}"));
+            return Ok(());
+        };
+        terminal::said(&doubt);
+        let connector = || PostgresConnector::no_tls(town.runner());
+        let patience = Duration::from_secs(10);
+        let settled = doubt.settle(connector(), patience)?;
+        let again = doubt.settle(connector(), patience)?;
+        self.check(
+            matches!(settled, Settled::Committed(_)) && settled == again,
+            "settled: it was committed, and whoever asks again hears the same",
+        );
+        println!("  The same plan, run again:");
+        let again = self.on_while(|switch| {
+            runner(&plan, switch, approvals, town.runner())
+                .adapter(Register)
+                .run(|run, on| cut_and_enact(run, on, &document))
+        })?;
+        match again {
+            Ok(enacted) => {
+                let all = enacted.units == document.units.len() as u64;
+                self.check(
+                    all,
+                    "it went on where it had stopped, and performed nothing twice",
+                );
+            }
+            Err(error) => {
+                terminal::said(&error);
+                self.stop_if_interrupted()?;
+                self.check(false, "the plan is performed to its end");
+            }
+        }
+        self.verified(town, &plan)?;
+        terminal::fact("tables", town.fingerprint()?);
+        self.stop_if_interrupted()
+    }
+
+    /// What an auditor does: recompute the chain, and read.
+    fn verified(&mut self, town: &mut Town, plan: &Plan) -> Outcome<()> {
+        let entries = Journal::read(town.admin(), plan.digest())?.verify()?;
+        for entry in &entries {
+            let effects = entry
+                .effects
+                .iter()
+                .map(|(table, e)| format!("{table} +{} ~{} -{}", e.inserted, e.updated, e.deleted));
+            let effects = effects.collect::<Vec<_>>().join(", ");
+            let effects = if effects.is_empty() {
+                "changed nothing".to_owned()
+            } else {
+                effects
+            };
+            terminal::fact(
+                &format!("{}.", entry.place),
+                format!("{:<16} {effects}", entry.phase),
+            );
+        }
+        self.check(
+            entries.len() == plan.phases().len(),
+            "the journal has every phase once, and its chain holds",
+        );
+        Ok(())
+    }
+}
+
+/// The register, by somebody who falls asleep in the first phase.
+struct Slow<'a>(&'a AtomicBool);
+
+impl<S: PhaseSpec> Execute<S> for Slow<'_>
+where
+    Register: Execute<S>,
+{
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        let output = Register.execute(spec, prior, tx)?;
+        self.0.store(true, Ordering::SeqCst);
+        tx.execute("SELECT pg_sleep(3600)", &[])?;
+        Ok(output)
+    }
+}
+
+/// The same units, as another document.
+fn named(document: &Document, name: &str) -> Document {
+    Document {
+        name: name.to_owned(),
+        units: document.units.clone(),
+    }
+}
