@@ -60,7 +60,7 @@ impl Timeouts {
         self
     }
 
-    /// How long the phase may take, from its opening to its commit (`transaction_timeout` where the
+    /// How long the phase may take, from its opening to its commit (`transaction_timeout`, and five seconds more, where the
     /// server has it, and bounded by this crate in any case).
     #[must_use]
     pub const fn phase(mut self, phase: Duration) -> Self {

@@ -125,7 +125,8 @@ fn off_does_not_wait_for_a_phase_and_a_stopped_phase_cannot_commit() {
         assert!(took < Duration::from_secs(5), "{took:?}");
         for stopped in [runs, waits] {
             let error = stopped.join().unwrap().unwrap_err();
-            assert_eq!(code(&error), "57P01");
+            // The driver may see the end of the connection before it reads what was said.
+            assert!(["57P01", ""].contains(&code(&error)), "{error:?}");
         }
     });
     assert!(idle.close_with("COMMIT").is_err());

@@ -131,7 +131,8 @@ BEGIN
     PERFORM set_config('statement_timeout', least((request ->> 'statement_timeout')::bigint, lease_left)::text, true);
     PERFORM set_config('idle_in_transaction_session_timeout', least((request ->> 'idle_timeout')::bigint, lease_left)::text, true);
     IF current_setting('transaction_timeout', true) IS NOT NULL THEN
-        PERFORM set_config('transaction_timeout', least((request ->> 'phase_timeout')::bigint, lease_left)::text, true);
+        -- Later than who opened it would end it: a close that is cancelled has a certain answer, an ended one has none.
+        PERFORM set_config('transaction_timeout', (least((request ->> 'phase_timeout')::bigint, lease_left, 2147478647) + 5000)::text, true);
     END IF;
     RETURN (answer || jsonb_build_object(
         'xid', pg_current_xact_id()::text, 'epoch', lease.epoch, 'lease_left', lease_left))::text;
