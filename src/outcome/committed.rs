@@ -44,7 +44,7 @@ pub enum Learnt {
 
 impl Committed {
     pub(crate) fn answered(attempt: &Attempted, closed: &Closed) -> Self {
-        // 01000 is what the server warns with when it gives up waiting for a standby.
+        // What the server says when it gives up waiting for a standby; the code (01000) is any warning's.
         let local = closed.warnings.iter().find(|warning| {
             warning.contains("synchronous replication") || warning.contains("synchronous standby")
         });

@@ -1,11 +1,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Committed, Foreign};
 use crate::plan::Target;
-use crate::postgres::{Connector, Fate, settle};
 
 /// Whether a phase was committed is not known.
 ///
@@ -54,39 +52,21 @@ pub struct StillInDoubt {
     source: Foreign,
 }
 
+impl StillInDoubt {
+    pub(crate) fn new(phase: &str, source: Foreign) -> Self {
+        StillInDoubt {
+            phase: phase.to_owned(),
+            source,
+        }
+    }
+}
+
 impl InDoubt {
     pub(crate) fn new(phase: &str, attempt: Attempted, source: impl Into<Foreign>) -> Self {
         InDoubt {
             phase: phase.to_owned(),
             attempt: Box::new(attempt),
             source: Arc::from(source.into()),
-        }
-    }
-
-    /// Settles it, trying for at most `patience`, through sessions of `connector`, whose role is the
-    /// one that performed the phase, or an operator's.
-    ///
-    /// It is not looked at but claimed: the session of the attempt is ended if it lives, and then
-    /// either its row is there, or its nonce is taken, so that it can never be committed late. Two
-    /// who settle the same doubt get the same answer.
-    ///
-    /// # Errors
-    ///
-    /// When no server answers, or not the one in question; the doubt stays, and can be settled later.
-    pub fn settle(
-        &self,
-        mut connector: impl Connector,
-        patience: Duration,
-    ) -> Result<Settled, StillInDoubt> {
-        match settle(&mut connector, self, patience) {
-            Ok(Fate::Committed { entry, hash }) => Ok(Settled::Committed(Box::new(
-                Committed::from_journal(&entry, hash),
-            ))),
-            Ok(Fate::RolledBack) => Ok(Settled::RolledBack),
-            Err(source) => Err(StillInDoubt {
-                phase: self.phase.clone(),
-                source,
-            }),
         }
     }
 

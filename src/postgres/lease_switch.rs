@@ -11,7 +11,7 @@ use crate::outcome::describe;
 ///
 /// The lease is checked by the server itself, in the message that opens a phase and again inside its
 /// commit, whatever other switches a run has. This one reads it earlier: before a run begins, before
-/// each phase, and between rows. That is one round trip each, on a session that it keeps.
+/// each phase, between rows, and before each close. That is one round trip each, on a session that it keeps.
 ///
 /// Where that is too much, any other switch does: the lease must be ON all the same.
 pub struct LeaseSwitch<C> {

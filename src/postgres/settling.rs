@@ -9,7 +9,7 @@ use super::connector::Connector;
 use super::journal::{JournalEntry, StoredEntry};
 use super::session::Session;
 use crate::digest::Digest;
-use crate::outcome::{Foreign, InDoubt};
+use crate::outcome::{Committed, Foreign, InDoubt, Settled, StillInDoubt};
 
 /// How long to wait before the server is asked again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -28,6 +28,32 @@ pub(crate) enum Fate {
     },
     /// Its nonce is claimed: it was rolled back, and cannot be committed any more.
     RolledBack,
+}
+
+impl InDoubt {
+    /// Settles it, trying for at most `patience`, through sessions of `connector`, whose role is the
+    /// one that performed the phase, or an operator's.
+    ///
+    /// It is not looked at but claimed: the session of the attempt is ended if it lives, and then
+    /// either its row is there, or its nonce is taken, so that it can never be committed late. Two
+    /// who settle the same doubt get the same answer.
+    ///
+    /// # Errors
+    ///
+    /// When no server answers, or not the one in question; the doubt stays, and can be settled later.
+    pub fn settle(
+        &self,
+        mut connector: impl Connector,
+        patience: Duration,
+    ) -> Result<Settled, StillInDoubt> {
+        match settle(&mut connector, self, patience) {
+            Ok(Fate::Committed { entry, hash }) => Ok(Settled::Committed(Box::new(
+                Committed::from_journal(&entry, hash),
+            ))),
+            Ok(Fate::RolledBack) => Ok(Settled::RolledBack),
+            Err(source) => Err(StillInDoubt::new(self.phase(), source)),
+        }
+    }
 }
 
 /// Settles `doubt` by claiming its nonce, trying for at most `patience`.
