@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    Digest, DryRunner, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan,
+    Digest, DryRunner, Effects, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan,
     PostgresConnector, Sg1, Simulate, Start, Target, protect,
 };
 use postgres::{Client, NoTls};
@@ -31,7 +31,7 @@ impl PhaseSpec for Note {
 struct Notes;
 
 impl Simulate<Note> for Notes {
-    fn simulate(&mut self, _: &Note, (): ()) -> Result<u64, Failure> {
+    fn simulate(&mut self, _: &Note, (): (), _: &mut Effects) -> Result<u64, Failure> {
         Ok(1)
     }
 }

@@ -69,7 +69,7 @@
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
 //! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
-//! | the plan | [`Plan`], [`PlannedPhase`], [`Target`], [`Digest`] |
+//! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`Timeouts`] |
 //! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
@@ -107,6 +107,7 @@ mod canonical;
 mod digest;
 mod gate;
 mod kill_switch;
+mod legible;
 mod mode;
 mod observer;
 mod outcome;
@@ -122,10 +123,9 @@ mod secret;
 pub mod testing;
 
 pub use crate::postgres::{
-    BrokenChain, ConnectError, Connection, Connector, Effects, Holder, Journal, JournalEntry,
-    JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector,
-    PreparedStatement, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff,
-    Warnings, protect, unprotect,
+    BrokenChain, ConnectError, Connection, Connector, Holder, Journal, JournalEntry, JournalError,
+    LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector, PreparedStatement, Rows,
+    SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
@@ -143,12 +143,12 @@ pub use kill_switch::{
 pub use mode::{DryRun, Live, Mode};
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
-    ApprovalRefusal, Committed, Durability, Error, Failure, InDoubt, Incomplete, Invalid, Learnt,
-    Refusal, Rollback, RollbackCause, Row, Settled, StillInDoubt,
+    ApprovalRefusal, Committed, Durability, EffectsDiffer, Error, Failure, InDoubt, Incomplete,
+    Invalid, Learnt, Refusal, Rollback, RollbackCause, Row, Settled, StillInDoubt, TableDiffers,
 };
 pub use perform::{Execute, Perform, Prior, Simulate};
 pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, Witness};
-pub use plan::{Plan, PlanError, PlannedPhase, Target};
+pub use plan::{Effects, MadeBy, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target};
 pub use run::{
     Attempt, DryRunner, LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan,
     NoSimulator, NoTarget, Planned, Run, Timeouts, ToPerform, Unsettled, WithAdapter,

@@ -58,7 +58,7 @@ pub enum Event<'a> {
 /// |---|---|
 /// | [`SwitchOn`](Step::SwitchOn) | `Refusal::{SwitchOff, SwitchUnreadable}` |
 /// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
-/// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, Approval}` |
+/// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
 /// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, RoleTooPowerful}` |
 /// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, NotOpened}` |
 /// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, SavepointLeftOpen, Output}` |

@@ -3,6 +3,7 @@
 use crate::mode::{DryRun, Live, Mode};
 use crate::outcome::Failure;
 use crate::phase::{After, PhaseSpec};
+use crate::plan::Effects;
 use crate::postgres::PhaseTx;
 use crate::sealed;
 
@@ -12,20 +13,45 @@ pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 /// A simulator: never called in a live run, and never given a transaction. It performs phase `S` in
 /// a dry run.
 ///
-/// It predicts what the live adapter would answer. Whatever it does beside that it does on its own
-/// account; the engine gives it nothing to do it with.
+/// It predicts what the live adapter would answer, and what that would do to each table: what it
+/// says of that stands in the plan, and live the phase does exactly that or is rolled back. Whatever it
+/// does beside that it does on its own account; the engine gives it nothing to do it with.
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct CloseAccounts { numbers: Vec<String> }
+/// # impl PhaseSpec for CloseAccounts {
+/// #     const NAME: &'static str = "close"; type Gate = Ungated; type After = Start; type Output = u64;
+/// # }
+/// struct Predict;
+/// impl Simulate<CloseAccounts> for Predict {
+///     fn simulate(&mut self, close: &CloseAccounts, _: (), effects: &mut Effects) -> Result<u64, Failure> {
+///         let accounts = close.numbers.len() as u64;
+///         effects.update("bank.account", accounts);
+///         effects.insert("bank.account_log", accounts);   // a trigger does that
+///         Ok(accounts)
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a simulator of phase `{S}`",
     label = "missing: `impl Simulate<{S}> for {Self}`",
     note = "`Simulate` performs a phase in a dry run, `Execute` performs it live"
 )]
 pub trait Simulate<S: PhaseSpec> {
-    /// Predicts what performing `spec` would leave.
+    /// Predicts what performing `spec` would leave, and into `effects` what it would do to each
+    /// table, triggers and functions included; nothing, if nothing is said.
     ///
     /// # Errors
     ///
     /// A [`Failure`], from any error by `?`, with the row if one is to blame.
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure>;
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure>;
 }
 
 /// A live adapter: never called in a dry run. It performs phase `S`, in the phase's transaction.
@@ -68,8 +94,13 @@ pub trait Execute<S: PhaseSpec> {
 }
 
 impl<S: PhaseSpec, W: Simulate<S> + ?Sized> Simulate<S> for &mut W {
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
-        (**self).simulate(spec, prior)
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure> {
+        (**self).simulate(spec, prior, effects)
     }
 }
 
@@ -85,8 +116,13 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for &mut W {
 }
 
 impl<S: PhaseSpec, W: Simulate<S> + ?Sized> Simulate<S> for Box<W> {
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
-        (**self).simulate(spec, prior)
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure> {
+        (**self).simulate(spec, prior, effects)
     }
 }
 
@@ -138,9 +174,9 @@ impl<S: PhaseSpec, W: Simulate<S>> sealed::Perform<DryRun, S> for W {
         &mut self,
         spec: &S,
         prior: Prior<'_, S>,
-        (): &mut (),
+        effects: &mut Effects,
     ) -> Result<S::Output, Failure> {
-        self.simulate(spec, prior)
+        self.simulate(spec, prior, effects)
     }
 }
 

@@ -75,6 +75,20 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
         None
     }
 
+    /// What it is about, in one line, for those who read the plan: "58 units of charter.md, articles
+    /// 1 to 45". It stands in the plan that is approved.
+    fn summary(&self) -> String {
+        String::new()
+    }
+
+    /// How many rows more or fewer than predicted it may insert into, update in, or delete from
+    /// `table`, each by itself: none, if this does not say otherwise. It stands in the plan that is
+    /// approved. Where no row was predicted none is tolerated, whatever this says.
+    fn tolerance(&self, table: &str) -> u64 {
+        let _ = table;
+        0
+    }
+
     /// How long this phase may take, where the run's own timeouts do not fit it.
     fn timeouts(&self, of_the_run: Timeouts) -> Timeouts {
         of_the_run

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 
 use phasegate::testing::Calls;
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, DryRunner, Execute, Failure,
-    Invalid, PhaseSpec, PhaseTx, Prior, Refusal, Sg1, Simulate, Start, Ungated,
+    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, DryRunner, Effects, Execute,
+    Failure, Invalid, PhaseSpec, PhaseTx, Prior, Refusal, Sg1, Simulate, Start, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{Database, PIPELINE, database, refusal};
@@ -20,7 +20,12 @@ struct Shows<'a>(&'a Calls);
 macro_rules! shown {
     ($spec:ty) => {
         impl Simulate<$spec> for Shows<'_> {
-            fn simulate(&mut self, _: &$spec, _: Prior<'_, $spec>) -> Result<(), Failure> {
+            fn simulate(
+                &mut self,
+                _: &$spec,
+                _: Prior<'_, $spec>,
+                _: &mut Effects,
+            ) -> Result<(), Failure> {
                 Ok(())
             }
         }

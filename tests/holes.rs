@@ -7,8 +7,8 @@ mod pipeline;
 
 use phasegate::testing::{ApprovesEverything, Calls, ScriptedSwitch, TripwireConnector};
 use phasegate::{
-    Connector, DryRunner, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan, Refusal,
-    Simulate, Start, Target, Ungated,
+    Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan,
+    Refusal, Simulate, Start, Target, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator, pipeline as items};
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ macro_rules! phase_called_sweep {
         }
 
         impl Simulate<$phase> for Calls {
-            fn simulate(&mut self, _: &$phase, (): ()) -> Result<(), Failure> {
+            fn simulate(&mut self, _: &$phase, (): (), _: &mut Effects) -> Result<(), Failure> {
                 self.record(stringify!($phase));
                 Ok(())
             }
@@ -134,7 +134,7 @@ fn a_simulator_can_start_a_live_run_of_its_own() {
     struct Treacherous<'a>(&'a mut bool);
 
     impl Simulate<Gentle> for Treacherous<'_> {
-        fn simulate(&mut self, _: &Gentle, (): ()) -> Result<(), Failure> {
+        fn simulate(&mut self, _: &Gentle, (): (), _: &mut Effects) -> Result<(), Failure> {
             LiveRunner::new("items")
                 .plan(plan())
                 .kill_switch(ScriptedSwitch::always_on())
@@ -234,7 +234,7 @@ fn what_a_spec_takes_from_its_surroundings_is_not_in_its_digest() {
     }
 
     impl Simulate<Sweep> for Calls {
-        fn simulate(&mut self, sweep: &Sweep, (): ()) -> Result<u32, Failure> {
+        fn simulate(&mut self, sweep: &Sweep, (): (), _: &mut Effects) -> Result<u32, Failure> {
             Ok(sweep.rows)
         }
     }
@@ -264,7 +264,7 @@ fn a_simulator_can_drive_a_live_run_that_it_was_lent() {
     );
 
     impl Simulate<Gentle> for Inner<'_, '_, '_> {
-        fn simulate(&mut self, _: &Gentle, (): ()) -> Result<(), Failure> {
+        fn simulate(&mut self, _: &Gentle, (): (), _: &mut Effects) -> Result<(), Failure> {
             let sg1 = self.0.approval()?;
             drop(self.0.phase(Draft::of(&["a"])).perform(self.1, sg1, Start));
             Ok(())

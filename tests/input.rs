@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use phasegate::{
-    DryRunner, Execute, Failure, NotCanonical, PhaseSpec, PhaseTx, Receipt, Refusal, Simulate,
-    Start, Ungated,
+    DryRunner, Effects, Execute, Failure, NotCanonical, PhaseSpec, PhaseTx, Receipt, Refusal,
+    Simulate, Start, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{PIPELINE, database, nowhere, refusal};
@@ -46,6 +46,7 @@ impl Simulate<Smuggler> for Customs {
         &mut self,
         spec: &Smuggler,
         (): (),
+        _: &mut Effects,
     ) -> Result<<Smuggler as PhaseSpec>::Output, Failure> {
         Ok(Customs::declared(spec))
     }
@@ -103,7 +104,7 @@ impl PhaseSpec for Account {
 struct Accounts;
 
 impl Simulate<Account> for Accounts {
-    fn simulate(&mut self, account: &Account, (): ()) -> Result<u64, Failure> {
+    fn simulate(&mut self, account: &Account, (): (), _: &mut Effects) -> Result<u64, Failure> {
         Ok(account.0)
     }
 }

@@ -23,8 +23,8 @@ use phasegate::testing::{
     TripwireSimulator,
 };
 use phasegate::{
-    ApprovalRefusal, DryRunner, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal, Row, Sg1,
-    Sg2, Simulate, Target, UnsignedApprovals,
+    ApprovalRefusal, DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal, Row,
+    Sg1, Sg2, Simulate, Target, UnsignedApprovals,
 };
 
 use markdown::Unit;
@@ -53,8 +53,13 @@ where
 }
 
 impl<S: PhaseSpec> Simulate<S> for Both {
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
-        self.1.simulate(spec, prior)
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure> {
+        self.1.simulate(spec, prior, effects)
     }
 }
 
@@ -86,8 +91,13 @@ impl<S: PhaseSpec> Simulate<S> for Reversed
 where
     Simulator: Simulate<S>,
 {
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
-        self.0.simulate(spec, prior)
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure> {
+        self.0.simulate(spec, prior, effects)
     }
 }
 

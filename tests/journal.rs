@@ -4,7 +4,7 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Digest, Effects, Journal, JournalError, Plan, Receipt};
+use phasegate::{Digest, Journal, JournalError, Plan, Receipt, RowCounts};
 
 use postgres::error::SqlState;
 
@@ -61,11 +61,9 @@ fn it_has_a_row_for_each_phase_that_says_what_was_done_by_whom_and_why_it_was_al
     let outputs: Vec<_> = entries.iter().map(|entry| &*entry.output).collect();
     assert_eq!(outputs, ["2", "2", "2", "null"]);
     let effects = |place: usize| -> Vec<(&str, [u64; 3])> {
-        let each = |e: &Effects| [e.inserted, e.updated, e.deleted];
-        let effects = entries[place].effects.iter();
-        effects
-            .map(|(table, e)| (table.as_str(), each(e)))
-            .collect()
+        let each = |e: RowCounts| [e.inserted, e.updated, e.deleted];
+        let effects = entries[place].effects.tables();
+        effects.map(|(table, e)| (table, each(e))).collect()
     };
     assert_eq!(effects(0), [("public.item", [2, 0, 0])]);
     assert_eq!(effects(1), []);

@@ -7,8 +7,8 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    DryRunner, ErasedPhase, Error, Execute, Failure, LiveRunner, Mode, Perform, Phase, PhaseSpec,
-    PhaseTx, Plan, PostgresConnector, Refusal, Run, Simulate, Start, Target, Ungated,
+    DryRunner, Effects, ErasedPhase, Error, Execute, Failure, LiveRunner, Mode, Perform, Phase,
+    PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal, Run, Simulate, Start, Target, Ungated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,8 @@ impl PhaseSpec for Batch {
 struct Batches;
 
 impl Simulate<Batch> for Batches {
-    fn simulate(&mut self, batch: &Batch, (): ()) -> Result<u32, Failure> {
+    fn simulate(&mut self, batch: &Batch, (): (), effects: &mut Effects) -> Result<u32, Failure> {
+        effects.insert("public.item", 1);
         Ok(batch.0)
     }
 }

@@ -1,16 +1,25 @@
 //! Performs the five phases in a dry run: predicts what the register would answer, and touches
 //! nothing.
 
-use phasegate::{Failure, Simulate};
+use phasegate::{Effects, Failure, Simulate};
 
 use crate::phases::{CutLegA, CutLegB, Digests, EnactVerify, Enacted, LifecycleEnact, WriteVerify};
+
+/// The register's tables. Its trigger writes the log.
+const UNITS: &str = "iu.unit";
+const LOG: &str = "iu.lifecycle_log";
 
 /// Knows the register's rules as far as they can be known without it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Simulator;
 
 impl Simulate<CutLegA> for Simulator {
-    fn simulate(&mut self, cut: &CutLegA, (): ()) -> Result<Digests, Failure> {
+    fn simulate(
+        &mut self,
+        cut: &CutLegA,
+        (): (),
+        effects: &mut Effects,
+    ) -> Result<Digests, Failure> {
         let mut digests = Digests::new();
         for (unit, ordinal) in cut.units.iter().zip(1..) {
             if digests
@@ -21,20 +30,33 @@ impl Simulate<CutLegA> for Simulator {
                 return Err(Failure::new(twice).at_row(ordinal, &unit.address));
             }
         }
+        let units = cut.units.len() as u64;
+        effects.insert(UNITS, units).insert(LOG, units);
         Ok(digests)
     }
 }
 
 impl Simulate<WriteVerify> for Simulator {
-    fn simulate(&mut self, _: &WriteVerify, written: &Digests) -> Result<u64, Failure> {
+    fn simulate(
+        &mut self,
+        _: &WriteVerify,
+        written: &Digests,
+        _: &mut Effects,
+    ) -> Result<u64, Failure> {
         Ok(written.len() as u64)
     }
 }
 
 impl Simulate<CutLegB> for Simulator {
-    fn simulate(&mut self, cut: &CutLegB, verified: &u64) -> Result<u64, Failure> {
+    fn simulate(
+        &mut self,
+        cut: &CutLegB,
+        verified: &u64,
+        effects: &mut Effects,
+    ) -> Result<u64, Failure> {
         let linked = cut.links.len() as u64;
         if linked == *verified {
+            effects.update(UNITS, linked);
             Ok(linked)
         } else {
             let differ = format!("{verified} units are written, and {linked} would be linked");
@@ -44,8 +66,14 @@ impl Simulate<CutLegB> for Simulator {
 }
 
 impl Simulate<LifecycleEnact> for Simulator {
-    fn simulate(&mut self, enact: &LifecycleEnact, _: &u64) -> Result<Enacted, Failure> {
+    fn simulate(
+        &mut self,
+        enact: &LifecycleEnact,
+        _: &u64,
+        effects: &mut Effects,
+    ) -> Result<Enacted, Failure> {
         let units = enact.addresses.len() as u64;
+        effects.update(UNITS, units).insert(LOG, units);
         Ok(Enacted {
             units,
             triggers: vec!["unit_lifecycle".to_owned()],
@@ -55,7 +83,12 @@ impl Simulate<LifecycleEnact> for Simulator {
 }
 
 impl Simulate<EnactVerify> for Simulator {
-    fn simulate(&mut self, _: &EnactVerify, enacted: &Enacted) -> Result<u64, Failure> {
+    fn simulate(
+        &mut self,
+        _: &EnactVerify,
+        enacted: &Enacted,
+        _: &mut Effects,
+    ) -> Result<u64, Failure> {
         Ok(enacted.units)
     }
 }

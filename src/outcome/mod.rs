@@ -11,6 +11,7 @@
 
 mod committed;
 mod doubt;
+mod effects;
 mod failure;
 mod refusal;
 mod rollback;
@@ -20,6 +21,7 @@ use std::error::Error as StdError;
 pub use committed::{Committed, Durability, Learnt};
 pub(crate) use doubt::Attempted;
 pub use doubt::{InDoubt, Settled, StillInDoubt};
+pub use effects::{EffectsDiffer, TableDiffers};
 pub(crate) use failure::describe;
 pub use failure::{Failure, Invalid, Row};
 pub use refusal::{ApprovalRefusal, Refusal};

@@ -78,6 +78,25 @@ pub enum Refusal {
     /// A dry run performed no phase, so there is nothing to plan.
     #[error("dry run: refused, the pipeline performed no phase, so there is nothing to approve")]
     EmptyPlan,
+    /// The plan would say what no plan says, and would be refused when it is read back.
+    #[error("{}: refused, the plan would be flawed: {flaw}", .phase.as_ref().map_or_else(|| "dry run".to_owned(), |phase| format!("phase `{phase}`")))]
+    PlanFlawed {
+        /// The phase that it is about; none if it is about the plan as a whole.
+        phase: Option<String>,
+        /// What is wrong, and with what.
+        flaw: String,
+    },
+    /// The plan is older than it says that it may be.
+    #[error(
+        "phase `{phase}`: refused, the plan was valid until {} ago. Make a new plan with a dry run, and have that approved",
+        ago(*.valid_until)
+    )]
+    PlanExpired {
+        /// The phase.
+        phase: String,
+        /// Until when the plan was valid.
+        valid_until: SystemTime,
+    },
     /// The plan was made by another pipeline.
     #[error("live run: refused, the plan is for pipeline `{planned}`, and this is `{running}`")]
     AnotherPipeline {
@@ -313,6 +332,7 @@ impl Refusal {
         match self {
             Refusal::SwitchOff { phase }
             | Refusal::SwitchUnreadable { phase, .. }
+            | Refusal::PlanFlawed { phase, .. }
             | Refusal::Approval { phase, .. } => phase.as_deref(),
             Refusal::Invalid { phase, .. }
             | Refusal::NotCanonical { phase, .. }
@@ -322,6 +342,7 @@ impl Refusal {
             | Refusal::GateChanged { phase, .. }
             | Refusal::OrderChanged { phase, .. }
             | Refusal::InputChanged { phase, .. }
+            | Refusal::PlanExpired { phase, .. }
             | Refusal::Unsettled { phase, .. }
             | Refusal::NotConnected { phase, .. }
             | Refusal::AnotherTarget { phase, .. }

@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{Failure, Row};
+use super::{EffectsDiffer, Failure, Row};
 use crate::canonical::NotCanonical;
 use crate::kill_switch::SwitchUnreadable;
 
@@ -49,6 +49,9 @@ pub enum RollbackCause {
     ConnectionLost,
     /// The server refused the close: a deferred constraint, the interlock, or the commit itself.
     CommitRefused(Failure),
+    /// It did not do what was planned, by the server's own count, with what triggers and functions did:
+    /// other tables, or more or fewer rows than its tolerance allows.
+    EffectsDiffer(EffectsDiffer),
     /// The transaction had been ended from within before the close, and the interlock kept it from
     /// being committed. What the adapter did *after* that was no part of the phase; on tables under
     /// guard it was refused.
@@ -147,6 +150,13 @@ impl fmt::Display for Rollback {
             RollbackCause::CommitRefused(failure) => {
                 write!(f, "was refused by the server at the commit: {failure}")
             }
+            RollbackCause::EffectsDiffer(differ) => {
+                return write!(
+                    f,
+                    "did not do what was planned; nothing of it remains{}\n{differ}",
+                    before(&self.committed)
+                );
+            }
             RollbackCause::EndedFromWithin(failure) => {
                 write!(
                     f,
@@ -160,11 +170,14 @@ impl fmt::Display for Rollback {
                 )
             }
         }?;
-        f.write_str("; nothing of it remains")?;
-        match self.committed.as_slice() {
-            [] => Ok(()),
-            before => write!(f, ", and committed before it: {}", super::list(before)),
-        }
+        write!(f, "; nothing of it remains{}", before(&self.committed))
+    }
+}
+
+fn before(committed: &[String]) -> String {
+    match committed {
+        [] => String::new(),
+        before => format!(", and committed before it: {}", super::list(before)),
     }
 }
 
@@ -180,6 +193,7 @@ impl StdError for Rollback {
             RollbackCause::SwitchOff
             | RollbackCause::LeaseOver
             | RollbackCause::TimeOver
+            | RollbackCause::EffectsDiffer(_)
             | RollbackCause::Swallowed { .. }
             | RollbackCause::SavepointLeftOpen
             | RollbackCause::ConnectionLost => None,

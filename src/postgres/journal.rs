@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 
 use ::postgres::Client;
@@ -6,19 +5,7 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::outcome::Foreign;
-
-/// What a phase did to one table, by the server's own counters, triggers and functions included.
-/// What a savepoint took back is still counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[non_exhaustive]
-pub struct Effects {
-    /// Rows inserted.
-    pub inserted: u64,
-    /// Rows updated.
-    pub updated: u64,
-    /// Rows deleted.
-    pub deleted: u64,
-}
+use crate::plan::Effects;
 
 /// An approval that a phase has spent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,8 +38,9 @@ pub struct JournalEntry {
     pub output: String,
     /// The approvals that it has spent.
     pub approvals: Vec<SpentApproval>,
-    /// What it did to each table that it changed.
-    pub effects: BTreeMap<String, Effects>,
+    /// What it did to each table that it changed, by the server's own count, triggers and functions
+    /// included.
+    pub effects: Effects,
     /// What makes this attempt this one.
     pub nonce: String,
     /// The server's 64-bit transaction id.

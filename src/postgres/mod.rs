@@ -20,7 +20,7 @@ mod tx;
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;
-pub use journal::{BrokenChain, Effects, Journal, JournalEntry, JournalError, SpentApproval};
+pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 #[cfg(feature = "install")]

@@ -94,6 +94,12 @@ where
             Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
             Some("ZG002" | "ZG004") => RollbackCause::SwitchOff,
             Some("ZG003") => RollbackCause::LeaseOver,
+            Some("ZG014") => {
+                match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {
+                    Some(differ) => RollbackCause::EffectsDiffer(differ),
+                    None => RollbackCause::CommitRefused(Failure::new(error)),
+                }
+            }
             _ => RollbackCause::CommitRefused(Failure::new(error)),
         }
     };

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::SystemTime;
 
 use super::Run;
 use super::decoded::decoded;
@@ -10,7 +11,7 @@ use crate::mode::{DryRun, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{Error, Refusal, Rollback, RollbackCause, Stop};
 use crate::phase::{PhaseSpec, full_name};
-use crate::plan::{Plan, PlannedPhase, Target};
+use crate::plan::{Effects, Heading, MadeBy, Plan, PlannedPhase, Target};
 use crate::sealed::{self, Done, Given, SuppliedSimulator, SuppliedTarget};
 
 /// Where a target is still to be given: [`DryRunner::target`].
@@ -61,7 +62,8 @@ pub struct Planned<T> {
 /// # }
 /// struct Predicts;
 /// impl Simulate<Cut> for Predicts {
-///     fn simulate(&mut self, cut: &Cut, _: ()) -> Result<u64, Failure> {
+///     fn simulate(&mut self, cut: &Cut, _: (), effects: &mut Effects) -> Result<u64, Failure> {
+///         effects.insert("public.row", cut.rows);
 ///         Ok(cut.rows)
 ///     }
 /// }
@@ -83,6 +85,7 @@ pub struct DryRunner<T = NoTarget, W = NoSimulator> {
     target: T,
     simulator: W,
     observer: Box<Observer<'static>>,
+    heading: Heading,
 }
 
 impl DryRunner {
@@ -93,6 +96,7 @@ impl DryRunner {
             target: NoTarget,
             simulator: NoSimulator,
             observer: Box::new(|_| ()),
+            heading: Heading::default(),
         }
     }
 }
@@ -105,6 +109,7 @@ impl<T, W> DryRunner<T, W> {
             target,
             simulator: self.simulator,
             observer: self.observer,
+            heading: self.heading,
         }
     }
 
@@ -115,7 +120,30 @@ impl<T, W> DryRunner<T, W> {
             target: self.target,
             simulator: WithSimulator(simulator),
             observer: self.observer,
+            heading: self.heading,
         }
+    }
+
+    /// Who makes the plan, as the policies of gates name people. It stands in the plan; whoever made it
+    /// does not approve it, unless the policy of a gate says so.
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.heading.author = Some(author.into());
+        self
+    }
+
+    /// Who last changed what the plan is made of (the document, the list of accounts), if that was
+    /// another than the author; see [`author`](DryRunner::author).
+    pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
+        self.heading.last_editor = Some(editor.into());
+        self
+    }
+
+    /// From when on no phase of the plan is performed any more, to the second. The moment stands in the
+    /// plan, so that a plan made again is the same plan; if this is not called, only its approvals
+    /// grow old.
+    pub fn valid_until(mut self, moment: SystemTime) -> Self {
+        self.heading.valid_until = Some(moment);
+        self
     }
 
     /// Is told what happens, as it happens; if this is not called, nobody is.
@@ -163,9 +191,9 @@ impl<T, W> DryRunner<T, W> {
         if phases.is_empty() {
             return Err(Error::from(Refusal::EmptyPlan).into());
         }
-        let phase = self.pipeline.clone();
-        let plan = Plan::new(&self.pipeline, self.target.into_target(), phases)
-            .map_err(|source| Error::from(Refusal::NotCanonical { phase, source }))?;
+        let target = self.target.into_target();
+        let plan = Plan::new(MadeBy::DryRun, &self.pipeline, target, self.heading, phases)
+            .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
         Ok(Planned { value, plan })
     }
 }
@@ -184,7 +212,7 @@ pub struct DryEngine<'run> {
 }
 
 impl sealed::Mode for DryRun {
-    type Scene<'t> = ();
+    type Scene<'t> = Effects;
     type Engine<'run> = DryEngine<'run>;
     type Evidence = ();
 
@@ -239,14 +267,25 @@ impl DryEngine<'_> {
         let (bytes, spec) = decoded(phase, spec)?;
         self.passed(phase, Step::Valid);
         let rolled_back = |cause| Rollback::new(phase, DryRun::NAME, cause);
+        let mut effects = Effects::new();
         let output = worker
-            .perform(&spec, given.prior, &mut ())
+            .perform(&spec, given.prior, &mut effects)
             .map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
         let (_, output) = canonical::round_trip(&output)
             .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
+        // Of the value read once more: what the simulator did to the one that it was shown stays there.
+        let spec: S = canonical::decode(&bytes).map_err(|source| Refusal::NotCanonical {
+            phase: phase.to_owned(),
+            source,
+        })?;
+        let planned =
+            PlannedPhase::presented::<S>(phase, given.after, &bytes).with(&spec, &effects);
+        if let Some(flaw) = planned.flaw() {
+            let phase = Some(phase.to_owned());
+            return Err(Refusal::PlanFlawed { phase, flaw }.into());
+        }
         self.passed(phase, Step::Performed);
-        self.phases
-            .push(PlannedPhase::of::<S>(phase, given.after, &bytes));
+        self.phases.push(planned);
         Ok(Done {
             output,
             evidence: (),

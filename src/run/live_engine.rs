@@ -130,6 +130,21 @@ impl<'run> LiveEngine<'run> {
         Ok(())
     }
 
+    /// A plan that is over. What it has committed is handed back all the same.
+    pub(super) fn refuse_expired(&mut self, phase: &str) -> Result<(), Refusal> {
+        match self.plan.valid_until() {
+            Some(valid_until)
+                if valid_until <= SystemTime::now() && !self.is_journalled(self.performed) =>
+            {
+                Err(Refusal::PlanExpired {
+                    phase: phase.to_owned(),
+                    valid_until,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The approvals again, at this moment: one may have expired since it was given.
     pub(super) fn refuse_unapproved<S: PhaseSpec>(
         &mut self,

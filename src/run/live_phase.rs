@@ -37,7 +37,12 @@ impl LiveEngine<'_> {
         let (bytes, mut spec) = decoded(phase, spec)?;
         self.passed(phase, Step::Valid);
 
-        self.refuse_unplanned(&PlannedPhase::of::<S>(phase, given.after.clone(), &bytes))?;
+        self.refuse_unplanned(&PlannedPhase::presented::<S>(
+            phase,
+            given.after.clone(),
+            &bytes,
+        ))?;
+        self.refuse_expired(phase)?;
         self.refuse_unapproved::<S>(phase, given.approvals)?;
         self.passed(phase, Step::AsPlanned);
 

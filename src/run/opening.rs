@@ -1,5 +1,7 @@
 //! Opening a live phase: the connection, the opening message, and which check said no.
 
+use std::time::SystemTime;
+
 use crate::approval::Granted;
 use crate::canonical;
 use crate::digest::Digest;
@@ -167,6 +169,10 @@ impl LiveEngine<'_> {
                 gate: detail,
                 reason: ApprovalRefusal::NotAdmitted,
             },
+            "ZG023" => Refusal::PlanExpired {
+                phase,
+                valid_until: self.plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
+            },
             "ZG017" => Refusal::AnotherProtocol {
                 phase,
                 said: Failure::new(error),
@@ -194,5 +200,6 @@ fn comes_after_connecting(refusal: &Refusal) -> bool {
             | Refusal::LeaseOver { .. }
             | Refusal::LeaseElsewhere { .. }
             | Refusal::Approval { .. }
+            | Refusal::PlanExpired { .. }
     )
 }

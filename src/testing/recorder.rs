@@ -1,8 +1,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Execute,
-    Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState, SwitchUnreadable,
+    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Effects,
+    Execute, Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState,
+    SwitchUnreadable,
 };
 
 /// Calls, in the order in which they were made. Clones share one list.
@@ -60,9 +61,14 @@ impl<W> Recorder<W> {
 }
 
 impl<S: PhaseSpec, W: Simulate<S>> Simulate<S> for Recorder<W> {
-    fn simulate(&mut self, spec: &S, prior: Prior<'_, S>) -> Result<S::Output, Failure> {
+    fn simulate(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        effects: &mut Effects,
+    ) -> Result<S::Output, Failure> {
         self.calls.record(format!("simulate {}", S::NAME));
-        self.inner.simulate(spec, prior)
+        self.inner.simulate(spec, prior, effects)
     }
 }
 

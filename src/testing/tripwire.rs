@@ -1,6 +1,6 @@
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Execute,
-    Failure, PhaseSpec, PhaseTx, Prior, Simulate,
+    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Effects,
+    Execute, Failure, PhaseSpec, PhaseTx, Prior, Simulate,
 };
 
 /// A simulator of every phase, that panics if it is called: for proving that a live run does not.
@@ -21,7 +21,7 @@ pub struct TripwireConnector;
 pub struct TripwireAuthority;
 
 impl<S: PhaseSpec> Simulate<S> for TripwireSimulator {
-    fn simulate(&mut self, _: &S, _: Prior<'_, S>) -> Result<S::Output, Failure> {
+    fn simulate(&mut self, _: &S, _: Prior<'_, S>, _: &mut Effects) -> Result<S::Output, Failure> {
         panic!("tripwire: the simulator of phase `{}` was called", S::NAME)
     }
 }

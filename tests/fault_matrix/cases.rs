@@ -3,8 +3,8 @@
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Committed, Connector, DryRunner, Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec,
-    PhaseTx, Plan, Receipt, Run, Simulate, Start, Target, Ungated, WithAdapter,
+    Committed, Connector, DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform,
+    PhaseSpec, PhaseTx, Plan, Receipt, Run, Simulate, Start, Target, Ungated, WithAdapter,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ impl PhaseSpec for Again {
 }
 
 impl Simulate<Again> for Simulator {
-    fn simulate(&mut self, again: &Again, _: &u64) -> Result<u64, Failure> {
+    fn simulate(&mut self, again: &Again, _: &u64, _: &mut Effects) -> Result<u64, Failure> {
         Ok(again.rows.len() as u64)
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn committed(client: &mut Client, case: &Case) -> usize {
     assert_eq!(journal.len(), journalled, "the journal that verifies");
     for entry in &journal {
         assert_eq!(
-            entry.effects["public.item"].inserted,
+            entry.effects.of("public.item").inserted,
             ROWS.unsigned_abs(),
             "{entry:?}"
         );

@@ -2,10 +2,16 @@
 #![allow(dead_code, unreachable_pub)]
 
 use phasegate::{
-    And, Error, Execute, Failure, Invalid, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Sg2,
-    Simulate, Start, Ungated,
+    And, Effects, Error, Execute, Failure, Invalid, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1,
+    Sg2, Simulate, Start, Ungated,
 };
 use serde::{Deserialize, Serialize};
+
+/// More rows than any proof changes.
+const ANY: u64 = 1_000_000;
+
+/// The table of the pipeline.
+pub const TABLE: &str = "public.item";
 
 /// The first phase: behind `SG_1`, it writes rows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +42,11 @@ impl PhaseSpec for Draft {
             Some(row) => Err(Invalid::new("the row is empty").at_row(row as u64 + 1, "")),
             None => Ok(()),
         }
+    }
+
+    /// Adapters of the proofs do to its table whatever the proof is about.
+    fn tolerance(&self, _: &str) -> u64 {
+        ANY
     }
 }
 
@@ -91,25 +102,40 @@ where
 pub struct Simulator;
 
 impl Simulate<Draft> for Simulator {
-    fn simulate(&mut self, draft: &Draft, (): ()) -> Result<u64, Failure> {
-        Ok(draft.rows.len() as u64)
+    fn simulate(&mut self, draft: &Draft, (): (), effects: &mut Effects) -> Result<u64, Failure> {
+        let rows = draft.rows.len() as u64;
+        effects.insert(TABLE, rows.max(1));
+        effects.update(TABLE, 1).delete(TABLE, 1);
+        Ok(rows)
     }
 }
 
 impl Simulate<Check> for Simulator {
-    fn simulate(&mut self, _: &Check, drafted: &u64) -> Result<u64, Failure> {
+    fn simulate(&mut self, _: &Check, drafted: &u64, _: &mut Effects) -> Result<u64, Failure> {
         Ok(*drafted)
     }
 }
 
 impl Simulate<Enact> for Simulator {
-    fn simulate(&mut self, _: &Enact, checked: &u64) -> Result<u64, Failure> {
+    fn simulate(
+        &mut self,
+        _: &Enact,
+        checked: &u64,
+        effects: &mut Effects,
+    ) -> Result<u64, Failure> {
+        effects.update(TABLE, *checked);
         Ok(*checked)
     }
 }
 
 impl Simulate<Publish> for Simulator {
-    fn simulate(&mut self, _: &Publish, _: (&u64, &u64)) -> Result<(), Failure> {
+    fn simulate(
+        &mut self,
+        _: &Publish,
+        (_, enacted): (&u64, &u64),
+        effects: &mut Effects,
+    ) -> Result<(), Failure> {
+        effects.update(TABLE, *enacted);
         Ok(())
     }
 }

@@ -20,6 +20,9 @@ use crate::pipeline::{Adapter, Draft, Simulator, pipeline};
 /// What pipelines of the proofs are called.
 pub const PIPELINE: &str = "small";
 
+/// What `synchronous_commit` can be.
+const LEVELS: &str = "ARRAY['off', 'local', 'on', 'remote_write', 'remote_apply']";
+
 /// How long anything that happens by itself may take.
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -142,6 +145,26 @@ impl Database {
              CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON item \
                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()"
         ));
+    }
+
+    /// Has a constraint trigger fire in the drain, do `then`, put itself off to the commit, and look
+    /// there how durable that is. What it saw stays in a sequence: it is too late for any table.
+    pub fn watch_durability_at_commit(&self, then: &str) {
+        self.sql("CREATE SEQUENCE seen MINVALUE 0 START 0");
+        self.at_commit(&format!(
+            "IF NOT (SELECT is_called FROM public.seen) THEN \
+               PERFORM setval('public.seen', 0); {then}; \
+               SET CONSTRAINTS public.at_commit DEFERRED; \
+               INSERT INTO public.item VALUES ('again', 'draft'); \
+             ELSE \
+               PERFORM setval('public.seen', array_position({LEVELS}, current_setting('synchronous_commit'))); \
+             END IF"
+        ));
+    }
+
+    /// What `watch_durability_at_commit` has seen.
+    pub fn durability_at_commit(&self) -> String {
+        self.ask(&format!("SELECT ({LEVELS})[last_value] FROM seen"))
     }
 
     /// A role that may log in, and nothing more.

@@ -43,6 +43,9 @@ pub fn town() -> Town {
     let runner = scratch.create_runner("iu_runner").expect("a role");
     let mut admin = scratch.admin().connect(NoTls).expect("the installer");
     install::install(&mut admin, runner.name()).expect("the register");
+    for table in ["iu.unit", "iu.lifecycle_log"] {
+        phasegate::protect(&mut admin, table).expect("the guard");
+    }
     let mut client = runner.config().connect(NoTls).expect("the runner");
     let target = Target::identify(&mut client).expect("the target");
     Town {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use phasegate::testing::{Calls, Recorder, ScriptedSwitch};
 use phasegate::{
-    Authority, Connector, DryRunner, Error, Event, Execute, Failure, Invalid, KillSwitch,
+    Authority, Connector, DryRunner, Effects, Error, Event, Execute, Failure, Invalid, KillSwitch,
     LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt, Run, Sg1, Simulate, Start,
     Target,
 };
@@ -60,7 +60,8 @@ pub const TRACED: Traced = Traced {
 pub struct Traces;
 
 impl Simulate<Traced> for Traces {
-    fn simulate(&mut self, _: &Traced, (): ()) -> Result<u64, Failure> {
+    fn simulate(&mut self, _: &Traced, (): (), effects: &mut Effects) -> Result<u64, Failure> {
+        effects.insert("public.item", 1);
         Ok(1)
     }
 }

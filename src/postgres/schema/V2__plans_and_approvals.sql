@@ -7,6 +7,7 @@ CREATE TABLE phasegate.plan (
     system_identifier bigint NOT NULL,
     database text NOT NULL,
     role text NOT NULL,
+    valid_until timestamptz NOT NULL,
     admitted_by text NOT NULL DEFAULT session_user,
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -18,6 +19,19 @@ CREATE TABLE phasegate.planned_phase (
     gates text[] NOT NULL,
     input bytea NOT NULL, -- SHA-256
     PRIMARY KEY (plan, place)
+);
+
+-- What a phase does to a table. A table that is not here it does not change.
+CREATE TABLE phasegate.planned_effect (
+    plan bytea NOT NULL,
+    place integer NOT NULL,
+    relation text NOT NULL, -- as the server prints its name, with its schema
+    inserted bigint NOT NULL CHECK (inserted >= 0),
+    updated bigint NOT NULL CHECK (updated >= 0),
+    deleted bigint NOT NULL CHECK (deleted >= 0),
+    tolerance bigint NOT NULL CHECK (tolerance >= 0), -- rows more or fewer, for each of the three, where it is not 0
+    PRIMARY KEY (plan, place, relation),
+    FOREIGN KEY (plan, place) REFERENCES phasegate.planned_phase
 );
 
 CREATE TABLE phasegate.approval (
@@ -47,6 +61,7 @@ DECLARE
     digest bytea := sha256(plan_bytes);
     content jsonb := convert_from(plan_bytes, 'UTF8')::jsonb;
     target jsonb := content -> 'target';
+    valid_until timestamptz := coalesce((content ->> 'valid_until')::timestamptz, 'infinity');
     here jsonb := jsonb_build_object(
         'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
         'database', current_database());
@@ -59,9 +74,13 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not admitted: the plan is for %, and this is %', target - 'role', here
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan in the database that it was made for.';
     END IF;
-    INSERT INTO phasegate.plan (plan, bytes, pipeline, system_identifier, database, role)
+    IF valid_until <= clock_timestamp() THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the plan was valid until %', valid_until
+            USING ERRCODE = 'ZG020', HINT = 'Make a new plan with a dry run.';
+    END IF;
+    INSERT INTO phasegate.plan (plan, bytes, pipeline, system_identifier, database, role, valid_until)
     VALUES (digest, plan_bytes, content ->> 'pipeline', (target ->> 'system_identifier')::bigint,
-            target ->> 'database', target ->> 'role')
+            target ->> 'database', target ->> 'role', valid_until)
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
         INSERT INTO phasegate.planned_phase (plan, place, phase, gates, input)
@@ -71,6 +90,12 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'phasegate: not admitted: the plan has no phase' USING ERRCODE = 'ZG020';
         END IF;
+        INSERT INTO phasegate.planned_effect (plan, place, relation, inserted, updated, deleted, tolerance)
+        SELECT digest, p.place, e.relation, (e.rows ->> 'inserted')::bigint, (e.rows ->> 'updated')::bigint,
+               (e.rows ->> 'deleted')::bigint, (e.rows ->> 'tolerance')::bigint
+        FROM jsonb_array_elements(content -> 'phases') WITH ORDINALITY AS p (phase, place),
+             jsonb_each(p.phase -> 'effects') AS e (relation, rows);
+        PERFORM phasegate.refuse_uncountable(digest);
         INSERT INTO phasegate.run (plan, head) VALUES (digest, phasegate.first_head(digest));
     END IF;
     RETURN digest;
@@ -107,6 +132,6 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.approval, phasegate.approval_spent
+GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.planned_effect, phasegate.approval, phasegate.approval_spent
     TO phasegate_auditor, phasegate_operator;
 GRANT EXECUTE ON FUNCTION phasegate.admit_plan, phasegate.admit_approval TO phasegate_operator;

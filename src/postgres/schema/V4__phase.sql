@@ -92,6 +92,9 @@ BEGIN
         RETURN (answer || jsonb_build_object('committed', jsonb_build_object(
             'nonce', entry.nonce, 'body', entry.body, 'hash', encode(entry.hash, 'hex'))))::text;
     END IF;
+    IF EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = the_plan AND p.valid_until <= clock_timestamp()) THEN
+        RAISE EXCEPTION 'phasegate: plan % is over', request ->> 'plan' USING ERRCODE = 'ZG023', HINT = 'Make a new plan with a dry run.';
+    END IF;
     IF the_place <> run.committed + 1 THEN
         RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
             planned.phase, the_place, run.committed USING ERRCODE = 'ZG012';
@@ -153,49 +156,13 @@ BEGIN
 END
 $$;
 
--- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
--- back; the counters say how many rows, and are not. A partition counts for its root.
-CREATE FUNCTION phasegate.effects() RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
-DECLARE
-    seen jsonb;
-    rewritten text;
-BEGIN
-    WITH locked AS (
-        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten
-        FROM pg_locks AS l
-        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')
-        GROUP BY l.relation
-    ), counted AS (
-        SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root, bool_or(k.rewritten) AS rewritten,
-               sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS inserted,
-               sum(pg_stat_get_xact_tuples_updated(c.oid)) AS updated,
-               sum(pg_stat_get_xact_tuples_deleted(c.oid)) AS deleted
-        FROM locked AS k JOIN pg_class AS c ON c.oid = k.oid
-        WHERE c.relkind IN ('r', 'p', 'm') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
-        GROUP BY 1
-    ), named AS (
-        SELECT format('%I.%I', n.nspname, c.relname) AS name, t.*
-        FROM counted AS t JOIN pg_class AS c ON c.oid = t.root JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    )
-    SELECT coalesce(jsonb_object_agg(t.name, jsonb_build_object('inserted', t.inserted, 'updated', t.updated, 'deleted', t.deleted))
-                        FILTER (WHERE t.inserted + t.updated + t.deleted > 0), '{}'),
-           string_agg(t.name, ', ') FILTER (WHERE t.rewritten)
-    INTO seen, rewritten FROM named AS t;
-    IF rewritten IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
-            USING ERRCODE = 'ZG006', HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most.';
-    END IF;
-    RETURN seen;
-END
-$$;
-
 -- Writes the row of the journal. Nothing of the phase comes after it but COMMIT.
 CREATE FUNCTION phasegate.finish(output bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     this phasegate.attempt := phasegate.this_attempt();
     run phasegate.run;
+    seen jsonb;
     body text;
     new_head bytea;
 BEGIN
@@ -206,11 +173,14 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not finished: the phase left no output' USING ERRCODE = 'ZG017';
     END IF;
     PERFORM phasegate.refuse_cursors_with_hold();
+    -- After the drain, so that what deferred triggers did counts too.
+    seen := phasegate.effects();
+    PERFORM phasegate.refuse_unplanned_effects(this.plan, this.place, seen);
     SELECT r.* INTO run FROM phasegate.run AS r WHERE r.plan = this.plan;
     SELECT jsonb_build_object(
         'schema', 'phasegate/journal/1', 'plan', encode(this.plan, 'hex'), 'pipeline', p.pipeline, 'place', this.place,
         'phase', f.phase, 'input', encode(f.input, 'hex'), 'output', convert_from(output, 'UTF8'),
-        'approvals', this.approvals, 'effects', phasegate.effects(), 'nonce', this.nonce, 'xid', this.xid::text,
+        'approvals', this.approvals, 'effects', seen, 'nonce', this.nonce, 'xid', this.xid::text,
         'system_identifier', p.system_identifier::text, 'timeline', this.timeline, 'database', p.database,
         'role', session_user, 'from', coalesce(host(a.client_addr), 'local'),
         'application_name', current_setting('application_name'), 'backend_pid', pg_backend_pid(),

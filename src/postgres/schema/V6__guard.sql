@@ -34,12 +34,13 @@ BEGIN ATOMIC
     SELECT tree.oid::regclass FROM tree;
 END;
 
--- Puts a table under guard, with its partitions. Called by who owns them. A partition that is attached later is put
+-- Puts a table under guard, with its partitions, and has its rows counted. Called by who owns them. A partition that is attached later is put
 -- under guard by calling it again.
 CREATE FUNCTION phasegate.protect(guarded regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     one regclass;
+    ours text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = guarded AND c.relkind IN ('r', 'p')) THEN
         RAISE EXCEPTION 'phasegate: % is not a table', guarded USING ERRCODE = 'ZG020', HINT = 'Protect the tables that it writes.';
@@ -54,7 +55,15 @@ BEGIN
     FOR one IN SELECT * FROM phasegate.with_children(guarded) LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
                        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard()', one);
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_guard', one);
+        EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_inserted AFTER INSERT ON %s '
+                       'REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
+        EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON %s '
+                       'REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
+        EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_deleted AFTER DELETE ON %s '
+                       'REFERENCING OLD TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
+        FOREACH ours IN ARRAY ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted'] LOOP
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', one, 'phasegate_' || ours);
+        END LOOP;
     END LOOP;
 END
 $$;
@@ -63,9 +72,12 @@ CREATE FUNCTION phasegate.unprotect(guarded regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     one regclass;
+    ours text;
 BEGIN
     FOR one IN SELECT * FROM phasegate.with_children(guarded) LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS phasegate_guard ON %s', one);
+        FOREACH ours IN ARRAY ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted'] LOOP
+            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'phasegate_' || ours, one);
+        END LOOP;
     END LOOP;
 END
 $$;
@@ -82,6 +94,35 @@ BEGIN ATOMIC
     SELECT t.tgrelid::regclass FROM pg_catalog.pg_trigger AS t
     WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual);
 END;
+
+-- Raises unless the rows of every table that the plan names are counted here, under that name.
+CREATE FUNCTION phasegate.refuse_uncountable(the_plan bytea) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+DECLARE
+    named text;
+    its regclass;
+    root regclass;
+BEGIN
+    FOR named IN SELECT DISTINCT e.relation FROM phasegate.planned_effect AS e WHERE e.plan = the_plan ORDER BY e.relation LOOP
+        -- By its name and not through the catalog's own search, for which one has to be allowed into the schema.
+        SELECT c.oid, pg_partition_root(c.oid) INTO its, root
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE format('%I.%I', n.nspname, c.relname) = named AND c.relkind IN ('r', 'p');
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'phasegate: not admitted: the plan names %, and there is no such table here', named
+                USING ERRCODE = 'ZG020', HINT = 'A simulator names tables as the server prints them, with their schema.';
+        ELSIF root <> its THEN
+            RAISE EXCEPTION 'phasegate: not admitted: the plan names %, which is a partition of %', named, root
+                USING ERRCODE = 'ZG020', HINT = 'The rows of a partition are counted as those of its root: a simulator names that.';
+        ELSIF its NOT IN (SELECT * FROM phasegate.guarded_tables())
+              OR EXISTS (SELECT FROM phasegate.with_children(its) AS c WHERE NOT phasegate.counts_exactly(c)) THEN
+            RAISE EXCEPTION 'phasegate: not admitted: the plan changes %, which is not under guard', named
+                USING ERRCODE = 'ZG020',
+                      HINT = format('Its owner puts it under guard, with its partitions: SELECT phasegate.protect(%L)', named);
+        END IF;
+    END LOOP;
+END
+$$;
 
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
@@ -175,11 +216,16 @@ BEGIN ATOMIC
                format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
         FROM pg_trigger AS t, self
         WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND NOT phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual)
+        UNION ALL
+        SELECT format('the triggers that count the rows of %s are not as they were put there', t.tgrelid::regclass), self.rolname,
+               format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
+        FROM pg_trigger AS t, self
+        WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND NOT phasegate.counts_exactly(t.tgrelid)
     )
     SELECT DISTINCT ON (p.what, p.mend)
            CASE WHEN p.via = self.rolname THEN p.what ELSE format('as %I, %s', p.via, p.what) END, p.mend
     FROM power AS p, self
-    WHERE NOT self.rolsuper OR p.what = 'it is a superuser' OR p.what LIKE 'the trigger %'
+    WHERE NOT self.rolsuper OR p.what = 'it is a superuser' OR p.what LIKE 'the trigger%'
     ORDER BY p.what, p.mend, p.via <> self.rolname;
 END;
 

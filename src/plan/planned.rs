@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::effects::{Effects, PlannedRows, not_a_table_name};
+use crate::digest::Digest;
+use crate::legible::illegible;
+use crate::phase::{PhaseSpec, gates};
+
+/// The most that a summary may have, in bytes.
+const LONGEST_SUMMARY: usize = 400;
+
+/// One phase of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedPhase {
+    name: String,
+    gates: Vec<String>,
+    after: Vec<String>,
+    input: Digest,
+    summary: String,
+    effects: BTreeMap<String, PlannedRows>,
+}
+
+impl PlannedPhase {
+    /// The phase `S` called `name`, with the receipts of `after` and the input that `bytes` are, as
+    /// it presents itself: what it says and does of itself is not in it.
+    pub(crate) fn presented<S: PhaseSpec>(name: &str, after: Vec<String>, bytes: &[u8]) -> Self {
+        PlannedPhase {
+            name: name.to_owned(),
+            gates: gates::<S>(),
+            after,
+            input: Digest::of(bytes),
+            summary: String::new(),
+            effects: BTreeMap::new(),
+        }
+    }
+
+    /// With what `spec` says of itself, and these effects.
+    pub(crate) fn with<S: PhaseSpec>(mut self, spec: &S, effects: &Effects) -> Self {
+        self.summary = spec.summary();
+        self.effects = effects
+            .tables()
+            .map(|(table, counts)| {
+                let planned = PlannedRows::new(counts, spec.tolerance(table));
+                (table.to_owned(), planned)
+            })
+            .collect();
+        self
+    }
+
+    /// What is wrong with what it says of itself, if anything is.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        const EXACT: u64 = 1 << 53;
+        let texts = [&self.name, &self.summary];
+        for text in texts.into_iter().chain(&self.gates).chain(&self.after) {
+            if let Some(character) = illegible(text) {
+                return Some(format!(
+                    "{text:?} has a character that people would not see as it is: {character:?}"
+                ));
+            }
+        }
+        if self.summary.len() > LONGEST_SUMMARY {
+            let long = self.summary.len();
+            return Some(format!(
+                "its summary has {long} bytes, and {LONGEST_SUMMARY} are the most"
+            ));
+        }
+        self.effects.iter().find_map(|(table, planned)| {
+            let too_many = planned.counts().kinds().iter().any(|(_, n)| *n > EXACT);
+            if illegible(table).is_some() || table.len() > 300 {
+                Some(format!("{table:?} is not the name of a table"))
+            } else if let Some(flaw) = not_a_table_name(table) {
+                Some(flaw)
+            } else if too_many || planned.tolerance() > EXACT {
+                Some(format!("`{table}` would have more than 2^53 rows"))
+            } else if planned.is_none() {
+                Some(format!("nothing is done to `{table}`, which it names"))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The phase's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The gates that it is behind; empty if it is behind none.
+    #[must_use]
+    pub fn gates(&self) -> &[String] {
+        &self.gates
+    }
+
+    /// The phases that it comes after; empty if it comes after none.
+    #[must_use]
+    pub fn after(&self) -> &[String] {
+        &self.after
+    }
+
+    /// The digest of its input as canonical JSON.
+    #[must_use]
+    pub fn input(&self) -> Digest {
+        self.input
+    }
+
+    /// What it is about, in a line, for people; empty if it does not say.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// What it does to each table that it changes. Live it does that, and nothing else, or it is
+    /// rolled back.
+    #[must_use]
+    pub fn effects(&self) -> &BTreeMap<String, PlannedRows> {
+        &self.effects
+    }
+}

@@ -1,0 +1,61 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The one database that a plan is for.
+///
+/// A description, not a proof: the engine compares it with the server that it is connected to,
+/// before each phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    system_identifier: String,
+    database: String,
+    role: String,
+}
+
+impl Target {
+    /// The database `database` of the cluster with this system identifier (as
+    /// `pg_control_system()` prints it), to be changed by `role`.
+    ///
+    /// [`Target::identify`] asks the server for all three.
+    pub fn new(
+        system_identifier: impl Into<String>,
+        database: impl Into<String>,
+        role: impl Into<String>,
+    ) -> Self {
+        Target {
+            system_identifier: system_identifier.into(),
+            database: database.into(),
+            role: role.into(),
+        }
+    }
+
+    /// What identifies the cluster: given by `initdb`, shared by its standbys and by nothing else.
+    #[must_use]
+    pub fn system_identifier(&self) -> &str {
+        &self.system_identifier
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The role that changes it.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "database `{}` of cluster {} as role `{}`",
+            self.database, self.system_identifier, self.role
+        )
+    }
+}

@@ -1,0 +1,152 @@
+-- What a phase does to tables, counted by the server, triggers and functions included.
+
+-- How many rows each statement of a transaction has changed in a table under guard. Transactional, so that what a savepoint
+-- takes back is not counted; unlogged, because nobody needs it longer than its transaction.
+CREATE UNLOGGED TABLE phasegate.counted (
+    xid xid8 NOT NULL,
+    relation oid NOT NULL,
+    inserted bigint NOT NULL,
+    updated bigint NOT NULL,
+    deleted bigint NOT NULL
+);
+
+-- Fires after each statement on a table under guard; phasegate_rows is what that has changed.
+CREATE FUNCTION phasegate.count_rows() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    -- A superuser may do everything that a runner may; what one does outside of phases is not counted.
+    IF NOT pg_has_role(session_user, 'phasegate_runner', 'MEMBER')
+       OR current_setting('is_superuser') = 'on' AND (phasegate.this_attempt()).nonce IS NULL THEN
+        RETURN NULL;
+    END IF;
+    changed := (SELECT count(*) FROM phasegate_rows);
+    IF changed > 0 THEN
+        INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
+        VALUES (pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN changed ELSE 0 END,
+                CASE tg_op WHEN 'UPDATE' THEN changed ELSE 0 END, CASE tg_op WHEN 'DELETE' THEN changed ELSE 0 END);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Whether a table's rows are counted as `protect` has it: once each, on no condition.
+CREATE FUNCTION phasegate.counts_exactly(counted oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*) = 3 AND count(DISTINCT t.tgtype) = 3
+       AND bool_and(t.tgenabled = 'A' AND t.tgqual IS NULL
+                    AND coalesce(t.tgnewtable, t.tgoldtable) = 'phasegate_rows'
+                    AND CASE t.tgtype WHEN 4 THEN t.tgnewtable IS NOT NULL -- after insert
+                                      WHEN 8 THEN t.tgoldtable IS NOT NULL -- after delete
+                                      WHEN 16 THEN t.tgnewtable IS NOT NULL AND t.tgoldtable IS NULL -- after update
+                                      ELSE false END)
+    FROM pg_catalog.pg_trigger AS t
+    WHERE t.tgrelid = counted AND t.tgfoid = 'phasegate.count_rows()'::regprocedure;
+END;
+
+-- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
+-- back. How many rows is counted exactly where every table that was written, of those that share a root, counts; for others
+-- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root.
+CREATE FUNCTION phasegate.seen_effects()
+RETURNS TABLE (name text, rewritten boolean, exactly boolean, inserted bigint, updated bigint, deleted bigint)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    WITH locked AS (
+        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten
+        FROM pg_locks AS l
+        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')
+        GROUP BY l.relation
+    ), exact AS (
+        SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted
+        FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() GROUP BY c.relation
+    ), counted AS (
+        SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root, bool_or(k.rewritten) AS rewritten,
+               bool_and(phasegate.counts_exactly(c.oid)) AS exactly,
+               coalesce(sum(e.inserted), 0) AS inserted, coalesce(sum(e.updated), 0) AS updated,
+               coalesce(sum(e.deleted), 0) AS deleted,
+               sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS attempted_inserted,
+               sum(pg_stat_get_xact_tuples_updated(c.oid)) AS attempted_updated,
+               sum(pg_stat_get_xact_tuples_deleted(c.oid)) AS attempted_deleted
+        FROM locked AS k JOIN pg_class AS c ON c.oid = k.oid LEFT JOIN exact AS e ON e.relation = c.oid
+        WHERE c.relkind IN ('r', 'p', 'm') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
+        GROUP BY 1
+    )
+    SELECT format('%I.%I', n.nspname, c.relname), t.rewritten, t.exactly,
+           CASE WHEN t.exactly THEN t.inserted ELSE t.attempted_inserted END,
+           CASE WHEN t.exactly THEN t.updated ELSE t.attempted_updated END,
+           CASE WHEN t.exactly THEN t.deleted ELSE t.attempted_deleted END
+    FROM counted AS t JOIN pg_class AS c ON c.oid = t.root JOIN pg_namespace AS n ON n.oid = c.relnamespace;
+END;
+
+-- The same as {table: {inserted, updated, deleted}}, of the tables that it changed.
+CREATE FUNCTION phasegate.effects() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seen jsonb;
+    rewritten text;
+BEGIN
+    SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('inserted', s.inserted, 'updated', s.updated, 'deleted', s.deleted))
+                        FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}'),
+           string_agg(s.name, ', ') FILTER (WHERE s.rewritten)
+    INTO seen, rewritten FROM phasegate.seen_effects() AS s;
+    IF rewritten IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
+            USING ERRCODE = 'ZG006', HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most.';
+    END IF;
+    RETURN seen;
+END
+$$;
+
+-- Nothing is tolerated where nothing was planned.
+CREATE FUNCTION phasegate.is_within(planned bigint, tolerance bigint, seen bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN seen = planned OR planned > 0 AND abs(seen - planned) <= tolerance;
+
+-- Raises unless a phase has done what was planned, and nothing else, with expected and seen of every table.
+CREATE FUNCTION phasegate.refuse_unplanned_effects(the_plan bytea, the_place integer, seen jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tables jsonb;
+    differing text;
+    uncounted text;
+BEGIN
+    SELECT s.name INTO uncounted
+    FROM phasegate.planned_effect AS e JOIN phasegate.seen_effects() AS s ON s.name = e.relation AND NOT s.exactly
+    WHERE e.plan = the_plan AND e.place = the_place LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'phasegate: not finished: the rows of %, which the plan names, are not counted', uncounted
+            USING ERRCODE = 'ZG025',
+                  HINT = format('Its owner puts it under guard, with its partitions: SELECT phasegate.protect(%L)', uncounted);
+    END IF;
+    WITH both_sides AS (
+        SELECT coalesce(e.relation, s.name) AS name, e.relation IS NOT NULL AS is_planned,
+               coalesce(e.inserted, 0) AS inserted, coalesce(e.updated, 0) AS updated, coalesce(e.deleted, 0) AS deleted,
+               coalesce(e.tolerance, 0) AS tolerance,
+               coalesce((s.rows ->> 'inserted')::bigint, 0) AS seen_inserted,
+               coalesce((s.rows ->> 'updated')::bigint, 0) AS seen_updated,
+               coalesce((s.rows ->> 'deleted')::bigint, 0) AS seen_deleted
+        FROM (SELECT p.* FROM phasegate.planned_effect AS p WHERE p.plan = the_plan AND p.place = the_place) AS e
+        FULL JOIN jsonb_each(seen) AS s (name, rows) ON s.name = e.relation
+    )
+    SELECT jsonb_agg(jsonb_build_object('table', b.name,
+               'planned', CASE WHEN b.is_planned THEN jsonb_build_object('inserted', b.inserted, 'updated', b.updated,
+                                                                         'deleted', b.deleted, 'tolerance', b.tolerance) END,
+               'seen', jsonb_build_object('inserted', b.seen_inserted, 'updated', b.seen_updated, 'deleted', b.seen_deleted))
+               ORDER BY b.name),
+           string_agg(b.name, ', ' ORDER BY b.name) FILTER (WHERE NOT (
+               phasegate.is_within(b.inserted, b.tolerance, b.seen_inserted)
+               AND phasegate.is_within(b.updated, b.tolerance, b.seen_updated)
+               AND phasegate.is_within(b.deleted, b.tolerance, b.seen_deleted)))
+    INTO tables, differing FROM both_sides AS b;
+    IF differing IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: not finished: the phase did not do what was planned, on %', differing
+            USING ERRCODE = 'ZG014', DETAIL = tables::text, HINT = 'Make a new plan with a dry run, or mend what the phase does.';
+    END IF;
+    DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
+END
+$$;
+
+-- A trigger is created by the owner of its table, who must be allowed to name the function.
+GRANT EXECUTE ON FUNCTION phasegate.count_rows, phasegate.counts_exactly TO PUBLIC;
