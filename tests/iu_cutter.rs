@@ -23,8 +23,8 @@ use phasegate::testing::{
     TripwireSimulator,
 };
 use phasegate::{
-    ApprovalRefusal, DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal, Row,
-    Sg1, Sg2, Simulate, Target, UnsignedApprovals,
+    ApprovalRefusal, DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal,
+    RollbackCause, Row, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
 };
 
 use markdown::Unit;
@@ -32,7 +32,7 @@ use phases::{PIPELINE, cut_and_enact};
 use register::Register;
 use simulator::Simulator;
 use town::{
-    AMENDMENT, CHARTER, PHASES, document, live, plan, refusal, rollback, three_units, town,
+    AMENDMENT, CHARTER, PHASES, Town, document, live, plan, refusal, rollback, three_units, town,
 };
 
 /// Can play both parts: live it is the register's adapter, and as a simulator it is a tripwire.
@@ -322,10 +322,60 @@ fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
 }
 
 #[test]
-fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
+fn a_register_that_does_not_log_does_not_do_what_was_planned() {
     let town = town();
     town.sql("ALTER TABLE iu.unit DISABLE TRIGGER unit_lifecycle");
     let rollback = rollback(town.live(&three_units(), &Calls::new()));
+    assert_eq!(rollback.phase(), "cut_leg_a");
+    let RollbackCause::EffectsDiffer(differ) = rollback.cause() else {
+        panic!("{rollback}");
+    };
+    let differing: Vec<_> = differ
+        .tables()
+        .iter()
+        .filter(|table| table.differs())
+        .map(|table| (table.table.as_str(), table.seen))
+        .collect();
+    assert_eq!(
+        differing,
+        [("iu.lifecycle_log", phasegate::RowCounts::new(0, 0, 0))]
+    );
+    assert_eq!(town.tables(), (0, 0, 0));
+}
+
+/// Performs as the register does, and disables its trigger before it enacts.
+struct Silenced<'a>(&'a Town);
+
+impl<S: PhaseSpec> Execute<S> for Silenced<'_>
+where
+    Register: Execute<S>,
+{
+    fn execute(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        if S::NAME == "lifecycle_enact" {
+            self.0
+                .sql("ALTER TABLE iu.unit DISABLE TRIGGER unit_lifecycle");
+        }
+        Register.execute(spec, prior, tx)
+    }
+}
+
+#[test]
+fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
+    let town = town();
+    let document = three_units();
+    let rollback = rollback(live(
+        town.plan(&document),
+        &document,
+        ScriptedSwitch::always_on(),
+        ApprovesEverything,
+        town.connector(),
+        Silenced(&town),
+    ));
     assert_eq!(rollback.phase(), "lifecycle_enact");
     assert!(
         rollback
@@ -333,7 +383,7 @@ fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
             .contains("unit_lifecycle is not active"),
         "{rollback}"
     );
-    assert_eq!(town.tables(), (3, 0, 0));
+    assert_eq!(town.tables(), (3, 0, 3));
 }
 
 #[test]

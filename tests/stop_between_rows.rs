@@ -15,7 +15,7 @@ const ROWS: usize = 200;
 
 fn draft() -> Draft {
     let rows = (1..=ROWS).map(|row| format!("row {row:03}")).collect();
-    Draft { rows }
+    Draft::of_rows(rows)
 }
 
 /// Writes every row, counts those that were written, and lets `after` do what it likes after each.

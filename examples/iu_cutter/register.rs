@@ -121,6 +121,7 @@ impl Execute<LifecycleEnact> for Register {
             .query(
                 "SELECT tgname::text FROM pg_catalog.pg_trigger \
                  WHERE tgrelid = 'iu.unit'::regclass AND NOT tgisinternal AND tgenabled <> 'D' \
+                   AND tgname NOT LIKE 'phasegate%' \
                  ORDER BY tgname",
                 &[],
             )?

@@ -8,7 +8,7 @@ use phasegate::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::{Adapter, Draft, Simulator};
+use crate::pipeline::{Adapter, Draft, Simulator, TABLE};
 use crate::server::{Database, PIPELINE};
 
 /// How many rows a phase inserts.
@@ -28,7 +28,8 @@ impl PhaseSpec for Again {
 }
 
 impl Simulate<Again> for Simulator {
-    fn simulate(&mut self, again: &Again, _: &u64, _: &mut Effects) -> Result<u64, Failure> {
+    fn simulate(&mut self, again: &Again, _: &u64, effects: &mut Effects) -> Result<u64, Failure> {
+        effects.insert(TABLE, again.rows.len() as u64);
         Ok(again.rows.len() as u64)
     }
 }
@@ -36,7 +37,7 @@ impl Simulate<Again> for Simulator {
 impl Execute<Again> for Adapter {
     fn execute(&mut self, again: &Again, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let rows = again.rows.clone();
-        self.execute(&Draft { rows }, (), tx)
+        self.execute(&Draft::of_rows(rows), (), tx)
     }
 }
 
@@ -72,7 +73,7 @@ pub(crate) type Live<C, W> =
 impl Case {
     /// One phase; `name` is that of the cell.
     pub(crate) fn one(target: &Target, name: &str) -> Self {
-        Case::of(target, Draft { rows: rows(name) }, None)
+        Case::of(target, Draft::of_rows(rows(name)), None)
     }
 
     /// Two phases.
@@ -80,7 +81,7 @@ impl Case {
         let again = Again {
             rows: rows(&format!("{name} again")),
         };
-        Case::of(target, Draft { rows: rows(name) }, Some(again))
+        Case::of(target, Draft::of_rows(rows(name)), Some(again))
     }
 
     fn of(target: &Target, draft: Draft, again: Option<Again>) -> Self {

@@ -38,9 +38,7 @@ fn performs() {
     };
     let mut config = Config::new();
     config.host_path(directory).user(user).dbname(database);
-    let draft = Draft {
-        rows: rows.split('\n').map(str::to_owned).collect(),
-    };
+    let draft = Draft::of_rows(rows.split('\n').map(str::to_owned).collect());
     let plan = Plan::from_saved(bytes.as_bytes(), Digest::of(bytes.as_bytes())).unwrap();
     let case = Case {
         draft,

@@ -185,9 +185,10 @@ fn code_in_the_drain_reads_the_secret_and_can_do_nothing_with_it() {
            EXCEPTION WHEN SQLSTATE 'ZG001' THEN INSERT INTO public.read VALUES ('refused'); END; \
            RETURN NULL; END $$; \
          CREATE CONSTRAINT TRIGGER reads AFTER INSERT ON item DEFERRABLE INITIALLY DEFERRED \
-           FOR EACH ROW EXECUTE FUNCTION reads()",
+           FOR EACH ROW EXECUTE FUNCTION reads(); \
+         SELECT phasegate.protect('read')",
     );
-    let done = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+    let done = database.draft_by(&Draft::of(&["a"]).and("public.read"), |_, tx| {
         Ok(tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?)
     });
     assert_eq!(done.unwrap(), 1);
@@ -306,6 +307,11 @@ fn one_approval_does_not_stand_for_two_gates() {
         let attempt = Attempt::of(&plan, place);
         let mut session = psql(&database);
         does(&mut session, &attempt.begin());
+        match place {
+            1 => does(&mut session, INSERT),
+            3 => does(&mut session, "UPDATE item SET state = 'enacted'"),
+            _ => {}
+        }
         assert_eq!(say(&mut session, WAYS[0], &attempt.close()), [""; 0]);
     }
     let last = Attempt::of(&plan, 4);

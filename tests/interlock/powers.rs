@@ -5,7 +5,9 @@ use phasegate::{Error, Receipt, Refusal};
 
 use crate::hand::INSERT;
 use crate::pipeline::Draft;
-use crate::server::{Database, database, database_on, does, drafting, drafting_plan, refusal};
+use crate::server::{
+    Database, database, database_on, does, drafting, drafting_plan, refusal, rollback,
+};
 
 /// Grants a power by `sql`, in which `RUNNER` and `GROUP` are the runner and a role that it is a member
 /// of. Asserts that a live run is refused because of exactly these powers; that it passes despite
@@ -25,6 +27,10 @@ fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<String> {
         sql.replace("RUNNER", database.runner.name())
             .replace("GROUP", group.name())
     };
+    // Before: with a guard that is not whole no plan is admitted.
+    for name in ["refused", "despite"] {
+        database.admit(&drafting_plan(&database.target, &Draft::of(&[name])));
+    }
     database.sql(&named(&format!("GRANT GROUP TO RUNNER; {sql}")));
 
     let refused = refusal(run(database, "refused", false));
@@ -273,6 +279,42 @@ fn a_guard_that_was_tampered_with_is_found() {
         refused_until_mended(&database, &sql, &[what]);
         crate::hand::refuses(&mut crate::hand::psql(&database), INSERT, "ZG007");
     }
+}
+
+#[test]
+fn a_counter_that_was_tampered_with_is_found() {
+    let what = "the triggers that count the rows of public.item are not as they were put there";
+    for sql in [
+        "ALTER TABLE item ENABLE TRIGGER phasegate_count_inserted",
+        "ALTER TABLE item DISABLE TRIGGER phasegate_count_deleted",
+        "DROP TRIGGER phasegate_count_updated ON item",
+        "CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON item \
+           REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT WHEN (false) \
+           EXECUTE FUNCTION phasegate.count_rows(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+        "CREATE OR REPLACE TRIGGER phasegate_count_inserted AFTER UPDATE ON item \
+           REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT \
+           EXECUTE FUNCTION phasegate.count_rows(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_inserted",
+        "CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON item \
+           REFERENCING OLD TABLE AS phasegate_rows FOR EACH STATEMENT \
+           EXECUTE FUNCTION phasegate.count_rows(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+    ] {
+        let database = database();
+        let mends = refused(&database, sql, &[what]);
+        // Without its count the commit is refused to whoever may do everything else.
+        let rollback = rollback(run(&database, "despite", true));
+        assert!(rollback.to_string().contains("not counted"), "{rollback}");
+        passes_once_mended(&database, &mends);
+    }
+    // One that counts twice is one too many.
+    let database = database();
+    let twice = "CREATE TRIGGER again AFTER INSERT ON item REFERENCING NEW TABLE AS phasegate_rows \
+                 FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows(); \
+                 ALTER TABLE item ENABLE ALWAYS TRIGGER again";
+    refused(&database, twice, &[what]);
+    passes_once_mended(&database, &["DROP TRIGGER again ON item".to_owned()]);
 }
 
 #[test]

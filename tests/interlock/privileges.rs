@@ -42,19 +42,20 @@ fn callable(by: &str) -> String {
 
 #[test]
 fn the_runner_may_call_what_a_phase_needs_and_nothing_else() {
-    let public = "guard guarded_tables is_whole protect unprotect with_children";
+    let public =
+        "count_rows counts_exactly guard guarded_tables is_whole protect unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
     let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
     assert_eq!(
         callable(runner),
-        "commits_in_flight finish guard guarded_tables holder_of_run is_whole journal_of open \
+        "commits_in_flight count_rows counts_exactly finish guard guarded_tables holder_of_run is_whole journal_of open \
          phases_in_progress powers_of protect seal settle switch_status unprotect with_children"
     );
-    // None of those that are everybody's runs as the owner, but the guard, which only a table can call.
+    // None of those that are everybody's runs as the owner, but what only a table can call.
     let definer = format!("{everybody} AND p.prosecdef");
-    assert_eq!(callable(&definer), "guard");
+    assert_eq!(callable(&definer), "count_rows guard");
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
 

@@ -37,7 +37,8 @@ pub(crate) fn tasks(database: &Database, count: usize) -> Vec<Task> {
             format!(
                 r#"{{"schema": "phasegate/plan/1", "pipeline": "{place}",
                      "target": {{"system_identifier": "{}", "database": "{}", "role": "{}"}},
-                     "phases": [{{"name": "{PHASE}", "gates": [], "input": "{}"}}]}}"#,
+                     "phases": [{{"name": "{PHASE}", "gates": [], "input": "{}",
+                       "effects": {{"public.item": {{"inserted": 1, "updated": 1, "deleted": 1, "tolerance": 9999}}}}}}]}}"#,
                 database.target.system_identifier(),
                 database.target.database(),
                 database.target.role(),

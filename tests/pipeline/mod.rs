@@ -17,6 +17,9 @@ pub const TABLE: &str = "public.item";
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Draft {
     pub rows: Vec<String>,
+    /// Tables that it changes beside that of the pipeline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// The second: behind no gate, it reads the rows back.
@@ -74,7 +77,18 @@ impl PhaseSpec for Publish {
 impl Draft {
     pub fn of(rows: &[&str]) -> Self {
         let rows = rows.iter().map(|&row| row.to_owned()).collect();
-        Draft { rows }
+        Draft::of_rows(rows)
+    }
+
+    pub fn of_rows(rows: Vec<String>) -> Self {
+        let also = Vec::new();
+        Draft { rows, also }
+    }
+
+    /// It changes this table too.
+    pub fn and(mut self, table: &str) -> Self {
+        self.also.push(table.to_owned());
+        self
     }
 }
 
@@ -106,6 +120,9 @@ impl Simulate<Draft> for Simulator {
         let rows = draft.rows.len() as u64;
         effects.insert(TABLE, rows.max(1));
         effects.update(TABLE, 1).delete(TABLE, 1);
+        for table in &draft.also {
+            effects.insert(table, 1).update(table, 1).delete(table, 1);
+        }
         Ok(rows)
     }
 }

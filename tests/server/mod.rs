@@ -198,6 +198,13 @@ impl Database {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
+    /// The names of the rows, and their states, if they have any.
+    pub fn items_with_nulls(&self) -> Vec<(String, Option<String>)> {
+        let rows = self.admin().query("SELECT * FROM item ORDER BY name", &[]);
+        let rows = rows.expect("the items");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
     pub fn plan(&self, draft: &Draft) -> Plan {
         plan_for(&self.target, draft)
     }
