@@ -74,15 +74,15 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not admitted: the plan is for %, and this is %', target - 'role', here
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan in the database that it was made for.';
     END IF;
-    IF valid_until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan was valid until %', valid_until
-            USING ERRCODE = 'ZG020', HINT = 'Make a new plan with a dry run.';
-    END IF;
     INSERT INTO phasegate.plan (plan, bytes, pipeline, system_identifier, database, role, valid_until)
     VALUES (digest, plan_bytes, content ->> 'pipeline', (target ->> 'system_identifier')::bigint,
             target ->> 'database', target ->> 'role', valid_until)
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
+        IF valid_until <= clock_timestamp() THEN
+            RAISE EXCEPTION 'phasegate: not admitted: the plan was valid until %', valid_until
+                USING ERRCODE = 'ZG020', HINT = 'Make a new plan with a dry run.';
+        END IF;
         INSERT INTO phasegate.planned_phase (plan, place, phase, gates, input)
         SELECT digest, p.place, p.phase ->> 'name',
                ARRAY(SELECT jsonb_array_elements_text(p.phase -> 'gates')), decode(p.phase ->> 'input', 'hex')
