@@ -130,7 +130,10 @@ pub use crate::postgres::{
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use crate::postgres::{InstallError, Installed, install};
-pub use approval::{ApprovalRequest, Attestation, Authority, Denied, Statement, UnsignedApprovals};
+pub use approval::{
+    ApprovalRequest, Attestation, Authority, Denied, Evidence, SignedStatement, Statement,
+    UnsignedApprovals,
+};
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};
 pub use gate::{

@@ -10,8 +10,8 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, ApprovalRequest, Attestation, Authority, Connector, Denied, Digest, Error,
-    LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, Start, Statement, Target, Ungated,
-    UnsignedApprovals,
+    Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, SignedStatement, Start,
+    Statement, Target, Ungated, UnsignedApprovals,
 };
 
 use pipeline::{Adapter, Check, Draft, Enact, pipeline};
@@ -323,4 +323,43 @@ fn an_approval_for_a_later_phase_of_the_same_gate_is_good_for_the_next_one() -> 
     })?;
     assert_eq!(database.items(), all(&["a"], "published"));
     Ok(())
+}
+
+#[test]
+fn what_was_signed_stands_in_the_journal_as_it_was() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let mut unsigned = UnsignedApprovals::new();
+    unsigned.approve::<Sg1>(&plan, "ada", "read \"all\" of it", HOUR);
+    let statement = SignedStatement::new("ada", "{\"gate\": 1e3, \u{e9}}\n", "-----BEGIN\n");
+    let evidence = Evidence::new("{}", "ada ssh-ed25519 AAAA\r\n", None, vec![statement]);
+    let attestation = unsigned.attestations()[0]
+        .clone()
+        .with_evidence(evidence.clone());
+    {
+        let mut operator = database.operator();
+        operator.admit_plan(&plan).expect("the plan");
+        operator.admit_approval(&attestation).expect("the approval");
+        operator.admit_approval(&attestation).expect("once more");
+        let without = operator.admit_approval(&unsigned.attestations()[0]);
+        let refused = without.expect_err("its nonce is taken").to_string();
+        assert!(refused.contains("is that of another approval"), "{refused}");
+    }
+    let answer = database
+        .live_by(plan.clone(), Adapter)
+        .authority(unsigned)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    assert_eq!(answer.unwrap(), 1);
+    let journal = Journal::read(&mut database.admin(), plan.digest()).expect("the journal");
+    let entries = journal.verify().expect("a chain");
+    let spent = &entries[0].approvals[0];
+    assert_eq!(spent.evidence.as_ref(), Some(&evidence));
+    assert_eq!(spent.comment, "read \"all\" of it");
+    let expires: SystemTime = database.ask(&format!("SELECT '{}'::timestamptz", spent.expires));
+    let asked = attestation.statement().expires;
+    let differ = expires
+        .duration_since(asked)
+        .unwrap_or_else(|e| e.duration());
+    assert!(differ < Duration::from_millis(1), "{differ:?}");
 }

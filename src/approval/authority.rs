@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use super::Evidence;
 use crate::digest::Digest;
 use crate::plan::Target;
 
@@ -76,6 +77,7 @@ pub struct Statement {
 pub struct Attestation {
     statement: Statement,
     approver: String,
+    evidence: Option<Evidence>,
 }
 
 impl Attestation {
@@ -87,7 +89,15 @@ impl Attestation {
         Attestation {
             statement,
             approver: approver.into(),
+            evidence: None,
         }
+    }
+
+    /// Adds what a third party needs to verify it once more; the journal keeps it.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = Some(evidence);
+        self
     }
 
     /// What was approved.
@@ -100,6 +110,12 @@ impl Attestation {
     #[must_use]
     pub fn approver(&self) -> &str {
         &self.approver
+    }
+
+    /// What was signed, and by what rules it was judged; nothing if nobody signed anything.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        self.evidence.as_ref()
     }
 }
 

@@ -6,9 +6,11 @@
 //! yet; [`UnsignedApprovals`] says in its name what it is.
 
 mod authority;
+mod evidence;
 mod granted;
 mod unsigned;
 
 pub use authority::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+pub use evidence::{Evidence, SignedStatement};
 pub(crate) use granted::Granted;
 pub use unsigned::UnsignedApprovals;

@@ -3,6 +3,7 @@ use std::fmt;
 use ::postgres::Client;
 use serde::Deserialize;
 
+use crate::approval::Evidence;
 use crate::digest::Digest;
 use crate::outcome::Foreign;
 use crate::plan::Effects;
@@ -17,6 +18,12 @@ pub struct SpentApproval {
     pub approver: String,
     /// What makes the approval this one.
     pub nonce: String,
+    /// When it would have been over, by the server's clock.
+    pub expires: String,
+    /// What the approver said.
+    pub comment: String,
+    /// What was signed; nothing if nobody signed anything.
+    pub evidence: Option<Evidence>,
 }
 
 /// What the journal says of one committed phase. Written by the server, in the transaction of the

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use ::postgres::types::{FromSql, ToSql};
 use ::postgres::{Client, IsolationLevel, Row};
 
-use crate::approval::Attestation;
+use crate::approval::{Attestation, Evidence};
 use crate::digest::Digest;
 use crate::outcome::describe;
 use crate::plan::Plan;
@@ -156,9 +156,10 @@ impl Operator {
     /// approval, or the server says no.
     pub fn admit_approval(&mut self, approval: &Attestation) -> Result<(), OperatorError> {
         let statement = approval.statement();
+        let evidence = approval.evidence().map(as_json);
         self.call(
             "admit the approval",
-            "SELECT phasegate.admit_approval($1, $2, $3, $4, $5, $6)",
+            "SELECT phasegate.admit_approval($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb)",
             &[
                 &statement.nonce,
                 &statement.plan.as_bytes().as_slice(),
@@ -166,6 +167,7 @@ impl Operator {
                 &approval.approver(),
                 &statement.expires,
                 &statement.comment,
+                &evidence,
             ],
         )
     }
@@ -344,6 +346,13 @@ impl Operator {
         tx.commit()?;
         Ok(row)
     }
+}
+
+/// Texts and lists of texts, which JSON can hold.
+fn as_json(evidence: &Evidence) -> String {
+    serde_json::to_value(evidence)
+        .unwrap_or_default()
+        .to_string()
 }
 
 impl fmt::Debug for Operator {

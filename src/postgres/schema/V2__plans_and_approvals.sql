@@ -41,6 +41,7 @@ CREATE TABLE phasegate.approval (
     approver text NOT NULL,
     expires timestamptz NOT NULL,
     comment text NOT NULL,
+    evidence jsonb, -- what was signed, and the rules by which whoever admitted it has judged it; null if nobody signed
     admitted_by text NOT NULL DEFAULT session_user,
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -104,7 +105,7 @@ $$;
 
 -- Admitting the same approval again changes nothing; another one under the same nonce is refused.
 CREATE FUNCTION phasegate.admit_approval(
-    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text
+    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text, evidence jsonb DEFAULT NULL
 ) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -118,14 +119,15 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not admitted: no admitted plan % has a phase behind gate %', encode(plan, 'hex'), gate
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan first.';
     END IF;
-    INSERT INTO phasegate.approval (nonce, plan, gate, approver, expires, comment)
+    INSERT INTO phasegate.approval (nonce, plan, gate, approver, expires, comment, evidence)
     VALUES (admit_approval.nonce, admit_approval.plan, admit_approval.gate, admit_approval.approver,
-            admit_approval.expires, admit_approval.comment)
+            admit_approval.expires, admit_approval.comment, admit_approval.evidence)
     ON CONFLICT (nonce) DO NOTHING;
     IF NOT EXISTS (
         SELECT FROM phasegate.approval AS a
         WHERE (a.nonce, a.plan, a.gate, a.approver, a.expires) = (admit_approval.nonce, admit_approval.plan,
                admit_approval.gate, admit_approval.approver, admit_approval.expires)
+          AND a.evidence -> 'statements' IS NOT DISTINCT FROM admit_approval.evidence -> 'statements'
     ) THEN
         RAISE EXCEPTION 'phasegate: not admitted: nonce % is that of another approval', nonce USING ERRCODE = 'ZG020';
     END IF;

@@ -29,7 +29,7 @@ DECLARE
     spent jsonb := '[]';
     the_gate text;
     gate_place bigint;
-    approver text;
+    approval phasegate.approval;
 BEGIN
     IF request -> 'protocol' IS DISTINCT FROM '1'::jsonb THEN
         RAISE EXCEPTION 'phasegate: the caller speaks protocol %, and this install speaks 1', request -> 'protocol'
@@ -109,7 +109,7 @@ BEGIN
     lease_left := greatest(1, floor(extract(epoch FROM lease.until - clock_timestamp()) * 1000));
 
     FOR the_gate, gate_place IN SELECT * FROM unnest(planned.gates) WITH ORDINALITY LOOP
-        SELECT a.approver INTO approver FROM phasegate.approval AS a
+        SELECT a.* INTO approval FROM phasegate.approval AS a
         WHERE a.nonce = request -> 'approvals' ->> (gate_place - 1)::integer
           AND a.plan = the_plan AND a.gate = the_gate AND a.expires > clock_timestamp();
         IF NOT FOUND THEN
@@ -117,9 +117,10 @@ BEGIN
                 planned.phase, the_gate USING ERRCODE = 'ZG013', DETAIL = the_gate, HINT = 'An operator admits the approval.';
         END IF;
         INSERT INTO phasegate.approval_spent (nonce, place)
-        VALUES (request -> 'approvals' ->> (gate_place - 1)::integer, the_place);
-        spent := spent || jsonb_build_object('gate', the_gate, 'approver', approver,
-                                             'nonce', request -> 'approvals' -> (gate_place - 1)::integer);
+        VALUES (approval.nonce, the_place);
+        spent := spent || jsonb_build_object(
+            'gate', the_gate, 'approver', approval.approver, 'nonce', approval.nonce, 'expires', approval.expires,
+            'comment', approval.comment, 'evidence', approval.evidence);
     END LOOP;
 
     BEGIN
