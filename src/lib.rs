@@ -131,8 +131,15 @@ pub use crate::postgres::{
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use crate::postgres::{InstallError, Installed, install};
 pub use approval::{
-    ApprovalRequest, Attestation, Authority, Denied, Evidence, SignedStatement, Statement,
-    UnsignedApprovals,
+    AdmittedApprovals, ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence,
+    SignedStatement, Statement, UnsignedApprovals,
+};
+#[cfg(feature = "ssh")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
+pub use approval::{
+    AllowedSigners, AllowedSignersError, FileRefused, GateRule, NAMESPACE, NotAStatement, Policy,
+    PolicyBuilder, PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals,
+    SignerFlaw, StatementBuilder, StatementRefused, UnfitKey,
 };
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};

@@ -332,8 +332,14 @@ fn what_was_signed_stands_in_the_journal_as_it_was() {
     let plan = drafting_plan(&database.target, &draft);
     let mut unsigned = UnsignedApprovals::new();
     unsigned.approve::<Sg1>(&plan, "ada", "read \"all\" of it", HOUR);
-    let statement = SignedStatement::new("ada", "{\"gate\": 1e3, \u{e9}}\n", "-----BEGIN\n");
-    let evidence = Evidence::new("{}", "ada ssh-ed25519 AAAA\r\n", None, vec![statement]);
+    let text = format!(
+        "{{ \"plan\" :\"{}\",\"gate\":\"SG_1\",\"decision\":\"approve\",\"comment\":\"\u{e9}\\u00e9\", \
+         \"schema\":\"phasegate/statement/1\",\"expires\":\"2999-01-01T00:00:00Z\"}}\r\n",
+        plan.digest()
+    );
+    let statement = SignedStatement::new("ada", text, "-----BEGIN\n");
+    let policy = r#"{ "gates": {"SG_1": {"needs": 1}} }"#;
+    let evidence = Evidence::new(policy, "ada ssh-ed25519 AAAA\r\n", None, vec![statement]);
     let attestation = unsigned.attestations()[0]
         .clone()
         .with_evidence(evidence.clone());

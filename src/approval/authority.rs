@@ -1,7 +1,6 @@
-use std::time::SystemTime;
-
-use super::Evidence;
+use super::{Evidence, Statement};
 use crate::digest::Digest;
+use crate::outcome::ApprovalRefusal;
 use crate::plan::Target;
 
 /// What an authority is asked: was this gate approved, for this plan?
@@ -44,27 +43,6 @@ impl<'a> ApprovalRequest<'a> {
     pub fn target(&self) -> &'a Target {
         self.target
     }
-}
-
-/// What somebody approves: one gate of one plan on one database, until some time.
-///
-/// A statement is data and proves nothing; [`Attestation::assert_verified`] is where somebody says
-/// that it was verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// The gate's name.
-    pub gate: String,
-    /// The digest of the plan.
-    pub plan: Digest,
-    /// The database.
-    pub target: Target,
-    /// From when on the approval means nothing.
-    pub expires: SystemTime,
-    /// What makes this approval this one, among all that say the same. It is what the database admits
-    /// and spends.
-    pub nonce: String,
-    /// For people.
-    pub comment: String,
 }
 
 /// What an authority attests: that this approver made this statement.
@@ -124,6 +102,7 @@ impl Attestation {
 #[error("not approved: {reason}")]
 pub struct Denied {
     reason: String,
+    rejected: Option<(String, String)>,
 }
 
 impl Denied {
@@ -131,6 +110,25 @@ impl Denied {
     pub fn new(reason: impl Into<String>) -> Self {
         Denied {
             reason: reason.into(),
+            rejected: None,
+        }
+    }
+
+    /// Somebody who is entitled to has rejected the plan.
+    pub fn rejected(by: impl Into<String>, comment: impl Into<String>) -> Self {
+        let (by, comment) = (by.into(), comment.into());
+        Denied {
+            reason: format!("{by} has rejected the plan: {comment}"),
+            rejected: Some((by, comment)),
+        }
+    }
+}
+
+impl From<Denied> for ApprovalRefusal {
+    fn from(denied: Denied) -> Self {
+        match denied.rejected {
+            Some((by, comment)) => ApprovalRefusal::Rejected { by, comment },
+            None => ApprovalRefusal::Denied(denied),
         }
     }
 }

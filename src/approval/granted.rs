@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use super::Attestation;
+use super::{Attestation, Decision};
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Plan;
 
@@ -30,6 +30,12 @@ impl Granted {
         now: SystemTime,
     ) -> Result<(), ApprovalRefusal> {
         let statement = self.attestation.statement();
+        if statement.decision != Decision::Approve {
+            return Err(ApprovalRefusal::Rejected {
+                by: self.attestation.approver().to_owned(),
+                comment: statement.comment.clone(),
+            });
+        }
         if self.phase != phase {
             return Err(ApprovalRefusal::AnotherPhase {
                 asked: self.phase.clone(),

@@ -2,15 +2,28 @@
 //!
 //! An [`Authority`] turns evidence into an [`Attestation`]; the engine checks that against the run
 //! and makes the witness [`Approved`](crate::Approved) of it. How evidence is had (a form, a
-//! ticket, a signature) is the authority's business. One that verifies signatures does not ship
-//! yet; [`UnsignedApprovals`] says in its name what it is.
+//! ticket, a signature) is the authority's business. `SignedApprovals`, with the feature `ssh`, verifies
+//! signatures; [`AdmittedApprovals`] asks the database what an operator has admitted;
+//! [`UnsignedApprovals`] says in its name what it is.
 
+mod admitted;
 mod authority;
 mod evidence;
 mod granted;
+#[cfg(feature = "ssh")]
+mod ssh;
+mod statement;
 mod unsigned;
 
-pub use authority::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+pub use admitted::AdmittedApprovals;
+pub use authority::{ApprovalRequest, Attestation, Authority, Denied};
 pub use evidence::{Evidence, SignedStatement};
 pub(crate) use granted::Granted;
+#[cfg(feature = "ssh")]
+pub use ssh::{
+    AllowedSigners, AllowedSignersError, FileRefused, GateRule, NAMESPACE, NotAStatement, Policy,
+    PolicyBuilder, PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals,
+    SignerFlaw, StatementBuilder, StatementRefused, UnfitKey,
+};
+pub use statement::{Decision, Statement};
 pub use unsigned::UnsignedApprovals;

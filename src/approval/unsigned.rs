@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Statement};
 use crate::gate::Gate;
 use crate::plan::Plan;
 
@@ -45,6 +45,8 @@ impl UnsignedApprovals {
     ) -> &mut Self {
         let now = SystemTime::now();
         let statement = Statement {
+            decision: Decision::Approve,
+            valid_from: now,
             gate: G::NAME.to_owned(),
             plan: plan.digest(),
             target: plan.target().clone(),

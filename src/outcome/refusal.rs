@@ -258,6 +258,18 @@ pub enum Refusal {
         /// The database that the connector led to.
         found: Box<Target>,
     },
+    /// Somebody who is entitled to has rejected the plan, and an operator has admitted that.
+    #[error(
+        "phase `{phase}`: refused, {by} has rejected the plan: {comment}. Make another plan with a dry run, and have that approved"
+    )]
+    Rejected {
+        /// The phase.
+        phase: String,
+        /// Who has.
+        by: String,
+        /// Why.
+        comment: String,
+    },
     /// The lease of the database's kill switch is over.
     #[error(
         "phase `{phase}`: refused, the lease of the kill switch is over. An operator turns it on again: `Operator::switch_on`"
@@ -354,6 +366,7 @@ impl Refusal {
             | Refusal::NotARunner { phase, .. }
             | Refusal::RoleTooPowerful { phase, .. }
             | Refusal::NotAdmitted { phase, .. }
+            | Refusal::Rejected { phase, .. }
             | Refusal::LeaseOver { phase }
             | Refusal::LeaseElsewhere { phase, .. }
             | Refusal::Held { phase, .. }
@@ -372,6 +385,16 @@ pub enum ApprovalRefusal {
     /// The authority did not attest to an approval.
     #[error("{0}")]
     Denied(#[source] Denied),
+    /// Somebody who is entitled to has rejected the plan, for every gate.
+    #[error(
+        "{by} has rejected the plan: {comment}. Make another plan with a dry run, and have that approved"
+    )]
+    Rejected {
+        /// Who has.
+        by: String,
+        /// Why.
+        comment: String,
+    },
     /// No phase that is still to be performed has this gate.
     #[error("no phase that is still to be performed asks for it")]
     NotNeeded,

@@ -4,6 +4,7 @@
 //! Each phase has a session of its own, which is closed when the phase has ended, however it ended:
 //! no setting, lock, cursor or temporary object of one phase can reach the next.
 
+mod admitted;
 mod connector;
 mod guard;
 mod journal;
@@ -17,6 +18,7 @@ mod settling;
 mod statement;
 mod tx;
 
+pub(crate) use admitted::{AdmittedRow, read_admitted};
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;

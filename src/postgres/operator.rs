@@ -150,24 +150,58 @@ impl Operator {
     /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind
     /// its gate. Whoever calls this has verified it. Admitting it again changes nothing.
     ///
+    /// The server verifies no signature; but it reads what was signed, and refuses evidence that says
+    /// something else than what is admitted, and fewer people than the policy in it demands.
+    ///
     /// # Errors
     ///
     /// When no admitted plan has that gate, when it has expired, when its nonce is that of another
-    /// approval, or the server says no.
+    /// approval, when it is a rejection, or the server says no.
     pub fn admit_approval(&mut self, approval: &Attestation) -> Result<(), OperatorError> {
-        let statement = approval.statement();
-        let evidence = approval.evidence().map(as_json);
-        self.call(
+        self.admit(
             "admit the approval",
-            "SELECT phasegate.admit_approval($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb)",
+            "SELECT phasegate.admit_approval($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb, $8)",
+            approval,
+        )
+    }
+
+    /// Admits a rejection: no phase of its plan is opened any more, and none that is open commits,
+    /// whatever was approved. There is no way back. Whoever calls this has verified it.
+    ///
+    /// A commit that had been let through already may still come to its end;
+    /// [`switch_off`](Operator::switch_off) waits for those.
+    ///
+    /// # Errors
+    ///
+    /// When the plan is not admitted, when it is an approval, or the server says no.
+    pub fn admit_rejection(&mut self, rejection: &Attestation) -> Result<(), OperatorError> {
+        self.admit(
+            "admit the rejection",
+            "SELECT phasegate.admit_rejection($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb, $8)",
+            rejection,
+        )
+    }
+
+    fn admit(
+        &mut self,
+        what: &'static str,
+        query: &str,
+        attestation: &Attestation,
+    ) -> Result<(), OperatorError> {
+        let statement = attestation.statement();
+        let evidence = attestation.evidence().map(as_json);
+        self.call(
+            what,
+            query,
             &[
                 &statement.nonce,
                 &statement.plan.as_bytes().as_slice(),
                 &statement.gate,
-                &approval.approver(),
+                &attestation.approver(),
                 &statement.expires,
                 &statement.comment,
                 &evidence,
+                &statement.decision.to_string(),
             ],
         )
     }

@@ -268,7 +268,7 @@ impl sealed::Mode for Live {
                 plan: plan.digest(),
                 target: plan.target(),
             })
-            .map_err(|denied| refused(ApprovalRefusal::Denied(denied)))?;
+            .map_err(|denied| refused(denied.into()))?;
         let granted = Granted::new(attestation, phase.name());
         engine.check(&granted, place, G::NAME).map_err(refused)?;
         Ok(Approved::mint(granted, Brand::new()))

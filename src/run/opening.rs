@@ -173,6 +173,10 @@ impl LiveEngine<'_> {
                 phase,
                 valid_until: self.plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
+            "ZG024" => {
+                let (by, comment) = serde_json::from_str(&detail).unwrap_or_default();
+                Refusal::Rejected { phase, by, comment }
+            }
             "ZG017" => Refusal::AnotherProtocol {
                 phase,
                 said: Failure::new(error),
@@ -201,5 +205,6 @@ fn comes_after_connecting(refusal: &Refusal) -> bool {
             | Refusal::LeaseElsewhere { .. }
             | Refusal::Approval { .. }
             | Refusal::PlanExpired { .. }
+            | Refusal::Rejected { .. }
     )
 }

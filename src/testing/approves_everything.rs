@@ -1,7 +1,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::{
-    ApprovalRequest, Attestation, Authority, Denied, Operator, OperatorError, Plan, Statement,
+    ApprovalRequest, Attestation, Authority, Decision, Denied, Operator, OperatorError, Plan,
+    Statement,
 };
 
 /// Never outside a test: an authority that says yes to everything, for ever.
@@ -42,6 +43,8 @@ impl Authority for ApprovesEverything {
 
 fn yes(request: &ApprovalRequest<'_>) -> Attestation {
     let statement = Statement {
+        decision: Decision::Approve,
+        valid_from: UNIX_EPOCH,
         gate: request.gate().to_owned(),
         plan: request.plan(),
         target: request.target().clone(),

@@ -6,6 +6,7 @@
 //! | [`Recorder`] | stands before a collaborator and writes down every call, in one [`Calls`] for all of them |
 //! | [`ScriptedSwitch`] | a kill switch that answers from a list |
 //! | [`ApprovesEverything`] | an authority that says yes |
+//! | `SshSigner`, with the feature `ssh` | somebody who signs as `ssh-keygen` would |
 //!
 //! They are for tests: where any crate of a program turns the feature `testing` on,
 //! [`ApprovesEverything`] is within reach of all of it.
@@ -18,6 +19,8 @@ mod approves_everything;
 mod postgres;
 mod recorder;
 mod scripted_switch;
+#[cfg(feature = "ssh")]
+mod ssh_signer;
 mod tripwire;
 
 pub use approves_everything::ApprovesEverything;
@@ -27,4 +30,7 @@ pub use postgres::{
 };
 pub use recorder::{Calls, Recorder};
 pub use scripted_switch::ScriptedSwitch;
+#[cfg(feature = "ssh")]
+#[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
+pub use ssh_signer::SshSigner;
 pub use tripwire::{TripwireAdapter, TripwireAuthority, TripwireConnector, TripwireSimulator};

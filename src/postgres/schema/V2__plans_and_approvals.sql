@@ -46,6 +46,17 @@ CREATE TABLE phasegate.approval (
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE TABLE phasegate.rejection (
+    nonce text PRIMARY KEY,
+    plan bytea NOT NULL REFERENCES phasegate.plan,
+    rejected_by text NOT NULL,
+    comment text NOT NULL,
+    evidence jsonb,
+    admitted_by text NOT NULL DEFAULT session_user,
+    admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX rejection_plan ON phasegate.rejection (plan);
+
 -- One row in the transaction of the phase that the approval allowed: rolled back, it is unspent; committed, it is
 -- spent for ever.
 CREATE TABLE phasegate.approval_spent (
@@ -103,12 +114,60 @@ BEGIN
 END
 $$;
 
+-- Refuses evidence that does not say what is to be admitted: the server verifies no signature, but it can read.
+CREATE FUNCTION phasegate.refuse_other_evidence(evidence jsonb, decision text, plan bytea, gate text, approver text, expires timestamptz)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    given jsonb;
+    statement jsonb;
+    people text[] := '{}';
+    rule jsonb;
+BEGIN
+    FOR given IN SELECT * FROM jsonb_array_elements(evidence -> 'statements') LOOP
+        statement := (given ->> 'statement')::jsonb;
+        IF statement ->> 'schema' IS DISTINCT FROM 'phasegate/statement/1'
+           OR statement ->> 'decision' IS DISTINCT FROM decision
+           OR statement ->> 'plan' IS DISTINCT FROM encode(plan, 'hex')
+           OR statement ->> 'gate' IS DISTINCT FROM gate
+           OR (statement ->> 'expires')::timestamptz < expires
+           OR statement ->> 'expires' IS NULL THEN
+            RAISE EXCEPTION 'phasegate: not admitted: what % has signed is another statement', given ->> 'approver'
+                USING ERRCODE = 'ZG020', DETAIL = statement::text;
+        END IF;
+        people := people || (given ->> 'approver');
+    END LOOP;
+    rule := (evidence ->> 'policy')::jsonb -> 'gates' -> gate;
+    IF people = '{}' OR array_to_string(people, ', ') IS DISTINCT FROM approver THEN
+        RAISE EXCEPTION 'phasegate: not admitted: % have signed, and it is to be admitted for %', people, approver USING ERRCODE = 'ZG020';
+    END IF;
+    IF decision = 'approve' AND (rule -> 'needs' IS NULL OR (rule ->> 'needs')::bigint
+                                 > (SELECT count(DISTINCT p) FROM unnest(people) AS p)) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: of the approvals that the policy demands for gate %, these are not all', gate
+            USING ERRCODE = 'ZG020', DETAIL = coalesce(rule::text, '(the policy does not have the gate)');
+    END IF;
+    -- Whoever stands for one of two gates that need different people does not stand for the other.
+    IF decision = 'approve' AND EXISTS (
+        SELECT FROM phasegate.approval AS a, jsonb_array_elements(a.evidence -> 'statements') AS s
+        WHERE a.plan = refuse_other_evidence.plan AND s ->> 'approver' = ANY (people)
+          AND (rule -> 'other_people_than' ? a.gate
+               OR (a.evidence ->> 'policy')::jsonb -> 'gates' -> a.gate -> 'other_people_than' ? refuse_other_evidence.gate)
+    ) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: gate % needs other people', gate USING ERRCODE = 'ZG020';
+    END IF;
+END
+$$;
+
 -- Admitting the same approval again changes nothing; another one under the same nonce is refused.
 CREATE FUNCTION phasegate.admit_approval(
-    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text, evidence jsonb DEFAULT NULL
+    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text, evidence jsonb DEFAULT NULL,
+    decision text DEFAULT 'approve'
 ) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    IF decision IS DISTINCT FROM 'approve' THEN
+        RAISE EXCEPTION 'phasegate: not admitted: it is no approval: %', decision
+            USING ERRCODE = 'ZG020', HINT = 'A rejection is admitted as one: Operator::admit_rejection.';
+    END IF;
     IF expires <= clock_timestamp() THEN
         RAISE EXCEPTION 'phasegate: not admitted: the approval expired at %', expires USING ERRCODE = 'ZG020';
     END IF;
@@ -118,6 +177,11 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'phasegate: not admitted: no admitted plan % has a phase behind gate %', encode(plan, 'hex'), gate
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan first.';
+    END IF;
+    -- One at a time for each plan, so that of two gates which need different people each sees the other.
+    PERFORM FROM phasegate.plan AS p WHERE p.plan = admit_approval.plan FOR NO KEY UPDATE;
+    IF evidence IS NOT NULL THEN
+        PERFORM phasegate.refuse_other_evidence(evidence, decision, plan, gate, approver, expires);
     END IF;
     INSERT INTO phasegate.approval (nonce, plan, gate, approver, expires, comment, evidence)
     VALUES (admit_approval.nonce, admit_approval.plan, admit_approval.gate, admit_approval.approver,
@@ -134,6 +198,65 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.planned_effect, phasegate.approval, phasegate.approval_spent
+-- From here on no phase of the plan is opened, and none that is open passes the interlock. There is no way back: another
+-- plan is made.
+CREATE FUNCTION phasegate.admit_rejection(
+    nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text, evidence jsonb, decision text
+) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF decision IS DISTINCT FROM 'reject' THEN
+        RAISE EXCEPTION 'phasegate: not admitted: it is no rejection: %', decision USING ERRCODE = 'ZG020';
+    END IF;
+    IF NOT EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = admit_rejection.plan) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: plan % is not', encode(plan, 'hex')
+            USING ERRCODE = 'ZG020', HINT = 'Admit the plan first; nothing of it is performed before.';
+    END IF;
+    IF evidence IS NOT NULL THEN
+        PERFORM phasegate.refuse_other_evidence(evidence, decision, plan, gate, approver, expires);
+    END IF;
+    INSERT INTO phasegate.rejection (nonce, plan, rejected_by, comment, evidence)
+    VALUES (admit_rejection.nonce, admit_rejection.plan, approver, admit_rejection.comment, admit_rejection.evidence)
+    ON CONFLICT (nonce) DO NOTHING;
+    IF NOT EXISTS (
+        SELECT FROM phasegate.rejection AS r
+        WHERE (r.nonce, r.plan, r.rejected_by) = (admit_rejection.nonce, admit_rejection.plan, approver)
+    ) THEN
+        RAISE EXCEPTION 'phasegate: not admitted: nonce % is that of another rejection', nonce USING ERRCODE = 'ZG020';
+    END IF;
+END
+$$;
+
+-- Raises if somebody has rejected the plan.
+CREATE FUNCTION phasegate.refuse_rejected(plan bytea) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rejection phasegate.rejection;
+BEGIN
+    SELECT r.* INTO rejection FROM phasegate.rejection AS r WHERE r.plan = refuse_rejected.plan ORDER BY r.admitted_at LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'phasegate: % has rejected the plan: %', rejection.rejected_by, rejection.comment
+            USING ERRCODE = 'ZG024', DETAIL = jsonb_build_array(rejection.rejected_by, rejection.comment)::text,
+                  HINT = 'Make another plan.';
+    END IF;
+END
+$$;
+
+-- What was said to a plan and admitted, for whoever performs it: no row of it holds a secret.
+CREATE FUNCTION phasegate.approvals_of(plan bytea)
+RETURNS TABLE (decision text, nonce text, gate text, approver text, admitted_at timestamptz, expires timestamptz, comment text, evidence text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT 'approve', a.nonce, a.gate, a.approver, a.admitted_at, a.expires, a.comment, a.evidence::text
+    FROM phasegate.approval AS a WHERE a.plan = approvals_of.plan
+    UNION ALL
+    SELECT 'reject', r.nonce, '', r.rejected_by, r.admitted_at, NULL, r.comment, r.evidence::text
+    FROM phasegate.rejection AS r WHERE r.plan = approvals_of.plan
+    ORDER BY 5, 2;
+END;
+
+GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.planned_effect, phasegate.approval, phasegate.approval_spent,
+                phasegate.rejection
     TO phasegate_auditor, phasegate_operator;
-GRANT EXECUTE ON FUNCTION phasegate.admit_plan, phasegate.admit_approval TO phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.admit_plan, phasegate.admit_approval, phasegate.admit_rejection TO phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.approvals_of TO phasegate_runner, phasegate_operator, phasegate_auditor;

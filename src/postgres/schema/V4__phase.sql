@@ -95,6 +95,7 @@ BEGIN
     IF EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = the_plan AND p.valid_until <= clock_timestamp()) THEN
         RAISE EXCEPTION 'phasegate: plan % is over', request ->> 'plan' USING ERRCODE = 'ZG023', HINT = 'Make a new plan with a dry run.';
     END IF;
+    PERFORM phasegate.refuse_rejected(the_plan);
     IF the_place <> run.committed + 1 THEN
         RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
             planned.phase, the_place, run.committed USING ERRCODE = 'ZG012';
@@ -233,6 +234,7 @@ BEGIN
     -- Held until the commit is over: who turns the switch off waits for it, and whoever comes later sees another epoch.
     LOCK TABLE phasegate.kill_switch IN ROW SHARE MODE;
     PERFORM phasegate.refuse_unless_on(this.epoch, this.until, this.timeline);
+    PERFORM phasegate.refuse_rejected(this.plan);
     RETURN NULL;
 END
 $$;

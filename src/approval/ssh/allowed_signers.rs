@@ -1,0 +1,418 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use ssh_key::public::KeyData;
+
+use super::files::{self, FileRefused};
+use super::key::{self, UnfitKey};
+use super::moment::{self, NoMoment};
+use super::plain::{self, NotPlain};
+use super::{NAMESPACE, StatementRefused};
+
+/// A larger file is refused unread.
+const LARGEST: usize = 1024 * 1024;
+
+/// The file of OpenSSH that says which key is whose: `ALLOWED SIGNERS` in `ssh-keygen(1)`.
+///
+/// Each line names a person and a key: `ada@example.org namespaces="phasegate" ssh-ed25519 AAAA..`.
+/// Several names before one key, and several lines with one name in common, are one person, who
+/// counts once; so is whoever has a key in common.
+///
+/// | in the file | here |
+/// |---|---|
+/// | `namespaces="..."` | patterns, as OpenSSH reads them; without it, the key signs everything |
+/// | `valid-after="..."`, `valid-before="..."` | `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, and a `Z`: without one it would be local time, and is refused |
+/// | patterns as names (`*@example.org`) | refused: a policy counts people |
+/// | `cert-authority`, certificates | refused |
+/// | ed25519, ecdsa, rsa of 2048 to 4096 bits, hardware keys (`-sk`) | verified |
+/// | dsa, rsa of another length, `webauthn-sk-..` | refused |
+///
+/// A file with one line that is refused is refused.
+#[derive(Debug, Clone)]
+pub struct AllowedSigners {
+    text: String,
+    lines: Vec<Line>,
+    /// Whose each name is.
+    people: HashMap<String, Person>,
+}
+
+/// Somebody, whatever they are called.
+pub(super) type Person = usize;
+
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) principals: Vec<String>,
+    pub(super) person: Person,
+    key: KeyData,
+    namespaces: Option<String>,
+    valid_after: Option<SystemTime>,
+    valid_before: Option<SystemTime>,
+}
+
+/// A file of allowed signers was refused. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllowedSignersError {
+    /// It was not read.
+    #[error("the allowed signers are refused: {0}")]
+    File(#[from] FileRefused),
+    /// It is larger than any such file is.
+    #[error("the allowed signers are refused unread: {size} bytes, and the limit is {LARGEST}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// It is not text.
+    #[error("the allowed signers are refused: the file is not UTF-8")]
+    NotText,
+    /// It allows nobody.
+    #[error(
+        "the allowed signers are refused: the file names nobody. A line of it: `ada@example.org namespaces=\"phasegate\" ssh-ed25519 AAAA..`"
+    )]
+    Empty,
+    /// A line is refused.
+    #[error("the allowed signers are refused: line {line}: {flaw}")]
+    Line {
+        /// Which, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        flaw: SignerFlaw,
+    },
+}
+
+/// What is wrong with a line of allowed signers. One variant for each reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignerFlaw {
+    /// There is no key in it.
+    #[error("it has no key; a line is NAME, options, and the key as in the `.pub` file")]
+    NoKey,
+    /// Its key cannot be used.
+    #[error("its key is refused: {0}")]
+    Key(UnfitKey),
+    /// A name is a pattern.
+    #[error("`{0}` is a pattern, and it takes a name to count people")]
+    Pattern(String),
+    /// A name cannot be shown as it is.
+    #[error("a name in it {0}")]
+    Name(NotPlain),
+    /// A name is in quotes.
+    #[error("the names in it are in quotes; write them without, and without spaces")]
+    QuotedName,
+    /// Its key is one that signs keys.
+    #[error(
+        "it has `cert-authority`, and certificates are not verified here; list the keys of people"
+    )]
+    CertAuthority,
+    /// It has an option that is not known.
+    #[error("its option `{0}` is not known")]
+    UnknownOption(String),
+    /// It has an option twice.
+    #[error("it has the option `{0}` twice")]
+    TwiceOption(String),
+    /// The value of an option is not in quotes, or not what such a value is.
+    #[error("the value of its option `{0}` is not text in double quotes")]
+    Unquoted(String),
+    /// A moment is in local time.
+    #[error(
+        "`{option}` is in local time, which differs from machine to machine; in UTC it ends with a `Z`"
+    )]
+    LocalTime {
+        /// The option.
+        option: String,
+    },
+    /// A moment is none.
+    #[error("`{option}` is not a moment like 20261123Z, 202611230709Z or 20261123070919Z")]
+    Moment {
+        /// The option.
+        option: String,
+    },
+    /// It is over before it begins.
+    #[error("its `valid-before` is not after its `valid-after`")]
+    NeverValid,
+}
+
+impl AllowedSigners {
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is refused, and why.
+    pub fn parse(text: &str) -> Result<Self, AllowedSignersError> {
+        if text.len() > LARGEST {
+            return Err(AllowedSignersError::TooLarge { size: text.len() });
+        }
+        let mut lines = Vec::new();
+        for (number, line) in (1..).zip(text.split('\n')) {
+            let line = line.trim_matches(BLANK);
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let line = Line::parse(line);
+            lines.push(line.map_err(|flaw| AllowedSignersError::Line { line: number, flaw })?);
+        }
+        if lines.is_empty() {
+            return Err(AllowedSignersError::Empty);
+        }
+        let people = tell_apart(&mut lines);
+        Ok(AllowedSigners {
+            text: text.to_owned(),
+            lines,
+            people,
+        })
+    }
+
+    /// Reads such a file; of one that is too large, no more than that is seen.
+    ///
+    /// # Errors
+    ///
+    /// When the system says no, or as [`parse`](AllowedSigners::parse).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, AllowedSignersError> {
+        let bytes = files::read(path.as_ref(), LARGEST)?;
+        let text = String::from_utf8(bytes).map_err(|_| AllowedSignersError::NotText)?;
+        AllowedSigners::parse(&text)
+    }
+
+    /// The file as it was.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Who is called so, if anybody is.
+    pub(super) fn person(&self, name: &str) -> Option<Person> {
+        self.people.get(name).copied()
+    }
+
+    /// The line that allows this key to sign approvals at this moment.
+    pub(super) fn line_of(
+        &self,
+        key: &KeyData,
+        now: SystemTime,
+    ) -> Result<&Line, StatementRefused> {
+        let mut refused = None;
+        for line in self.lines.iter().filter(|line| line.key == *key) {
+            match line.refuse(now) {
+                Ok(()) => return Ok(line),
+                Err(why) => refused = refused.or(Some(why)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| StatementRefused::UnknownKey {
+            fingerprint: key::fingerprint(key),
+        }))
+    }
+}
+
+/// Gives each line its person: names in common and keys in common join. Answers whose each name is.
+fn tell_apart(lines: &mut [Line]) -> HashMap<String, Person> {
+    fn root(joined: &[Person], mut person: Person) -> Person {
+        while joined[person] != person {
+            person = joined[person];
+        }
+        person
+    }
+    let mut joined: Vec<Person> = (0..lines.len()).collect();
+    let mut first: HashMap<String, Person> = HashMap::new();
+    for (at, line) in lines.iter().enumerate() {
+        // No name has a space in it.
+        let key = format!(" {}", key::fingerprint(&line.key));
+        for mark in line.principals.iter().cloned().chain([key]) {
+            let other = *first.entry(mark).or_insert(at);
+            let (one, other) = (root(&joined, at), root(&joined, other));
+            joined[one.max(other)] = one.min(other);
+        }
+    }
+    for (at, line) in lines.iter_mut().enumerate() {
+        line.person = root(&joined, at);
+    }
+    first
+        .into_iter()
+        .map(|(mark, at)| (mark, root(&joined, at)))
+        .collect()
+}
+
+const BLANK: [char; 3] = [' ', '\t', '\r'];
+
+impl Line {
+    fn parse(line: &str) -> Result<Self, SignerFlaw> {
+        let (names, rest) = word(line);
+        if names.contains('"') {
+            return Err(SignerFlaw::QuotedName);
+        }
+        let principals: Vec<String> = names.split(',').map(str::to_owned).collect();
+        for name in &principals {
+            if name.contains(['*', '?', '!']) {
+                return Err(SignerFlaw::Pattern(name.clone()));
+            }
+            plain::name(name).map_err(SignerFlaw::Name)?;
+        }
+        let (mut algorithm, mut rest) = word(rest);
+        let mut options = Options::default();
+        if !key::is_algorithm(algorithm) {
+            options = Options::parse(algorithm)?;
+            (algorithm, rest) = word(rest);
+        }
+        let (base64, _comment) = word(rest);
+        if algorithm.is_empty() || base64.is_empty() {
+            return Err(SignerFlaw::NoKey);
+        }
+        let key = key::read(algorithm, base64).map_err(SignerFlaw::Key)?;
+        Ok(Line {
+            principals,
+            person: 0,
+            key,
+            namespaces: options.namespaces,
+            valid_after: options.valid_after,
+            valid_before: options.valid_before,
+        })
+    }
+
+    fn refuse(&self, now: SystemTime) -> Result<(), StatementRefused> {
+        let who = || self.principals[0].clone();
+        if let Some(patterns) = &self.namespaces
+            && !matches_list(NAMESPACE, patterns)
+        {
+            return Err(StatementRefused::NamespaceNotAllowed {
+                who: who(),
+                allowed: patterns.clone(),
+            });
+        }
+        match (self.valid_after, self.valid_before) {
+            (Some(from), _) if now < from => {
+                Err(StatementRefused::KeyNotYetValid { who: who(), from })
+            }
+            (_, Some(at)) if now > at => Err(StatementRefused::KeyExpired { who: who(), at }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first word of a line, to the first blank outside of quotes, and what comes after it.
+fn word(line: &str) -> (&str, &str) {
+    let line = line.trim_start_matches(BLANK);
+    let mut quoted = false;
+    let end = line.find(|c| {
+        quoted ^= c == '"';
+        !quoted && BLANK.contains(&c)
+    });
+    line.split_at(end.unwrap_or(line.len()))
+}
+
+#[derive(Default)]
+struct Options {
+    namespaces: Option<String>,
+    valid_after: Option<SystemTime>,
+    valid_before: Option<SystemTime>,
+}
+
+impl Options {
+    fn parse(text: &str) -> Result<Self, SignerFlaw> {
+        let mut options = Options::default();
+        let mut quoted = false;
+        let each = text.split(|c| {
+            quoted ^= c == '"';
+            !quoted && c == ','
+        });
+        for option in each {
+            let (name, value) = match option.split_once('=') {
+                Some((name, value)) => (name.to_ascii_lowercase(), Some(value)),
+                None => (option.to_ascii_lowercase(), None),
+            };
+            let unquoted = || SignerFlaw::Unquoted(name.clone());
+            let text = || {
+                let value = value.and_then(|v| v.strip_prefix('"')?.strip_suffix('"'));
+                value
+                    .filter(|value| !value.contains(['"', '\\']) && !value.is_empty())
+                    .ok_or_else(unquoted)
+            };
+            let moment = || {
+                moment::from_openssh(text()?).map_err(|why| match why {
+                    NoMoment::Local => SignerFlaw::LocalTime {
+                        option: name.clone(),
+                    },
+                    NoMoment::Malformed => SignerFlaw::Moment {
+                        option: name.clone(),
+                    },
+                })
+            };
+            let once = |there: bool| {
+                if there {
+                    Err(SignerFlaw::TwiceOption(name.clone()))
+                } else {
+                    Ok(())
+                }
+            };
+            match &*name {
+                "cert-authority" => return Err(SignerFlaw::CertAuthority),
+                "namespaces" => {
+                    once(options.namespaces.is_some())?;
+                    options.namespaces = Some(text()?.to_owned());
+                }
+                "valid-after" => {
+                    once(options.valid_after.is_some())?;
+                    options.valid_after = Some(moment()?);
+                }
+                "valid-before" => {
+                    once(options.valid_before.is_some())?;
+                    options.valid_before = Some(moment()?);
+                }
+                _ if value.is_none() && !quoted_key_follows(&name) => {
+                    return Err(SignerFlaw::NoKey);
+                }
+                _ => return Err(SignerFlaw::UnknownOption(name.clone())),
+            }
+        }
+        if let (Some(after), Some(before)) = (options.valid_after, options.valid_before)
+            && before <= after
+        {
+            return Err(SignerFlaw::NeverValid);
+        }
+        Ok(options)
+    }
+}
+
+/// Whether a word looks like an option without a value, and not like what was meant to be a key.
+fn quoted_key_follows(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+/// Whether one of the patterns matches, and none that begins with `!` does: as OpenSSH has it.
+fn matches_list(text: &str, patterns: &str) -> bool {
+    let mut found = false;
+    for pattern in patterns.split(',') {
+        match pattern.strip_prefix('!') {
+            Some(pattern) if matches(text.as_bytes(), pattern.as_bytes()) => return false,
+            Some(_) => {}
+            None => found |= matches(text.as_bytes(), pattern.as_bytes()),
+        }
+    }
+    found
+}
+
+/// `*` stands for anything, `?` for one byte. Goes back only to the last `*`, so that no pattern
+/// takes long.
+fn matches(text: &[u8], pattern: &[u8]) -> bool {
+    let (mut at, mut of) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while at < text.len() {
+        match pattern.get(of) {
+            Some(b'*') => {
+                star = Some((at, of));
+                of += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[at] => {
+                at += 1;
+                of += 1;
+            }
+            _ => match star {
+                Some((from, star_of)) => {
+                    star = Some((from + 1, star_of));
+                    (at, of) = (from + 1, star_of + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[of..].iter().all(|&byte| byte == b'*')
+}

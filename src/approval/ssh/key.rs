@@ -1,0 +1,111 @@
+//! Which public keys can be verified with, and why others cannot.
+
+use ssh_key::public::KeyData;
+use ssh_key::{HashAlg, PublicKey};
+
+/// A shorter RSA key is within reach of whoever can pay for it.
+const SHORTEST_RSA: usize = 2048;
+
+/// What the library verifies with.
+const LONGEST_RSA: usize = 4096;
+
+/// A public key cannot be used here. One variant for each reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnfitKey {
+    /// It is no public key of OpenSSH.
+    #[error("it is not a public key as `ssh-keygen` writes it")]
+    Malformed,
+    /// It is an RSA key that is too short.
+    #[error(
+        "it is an RSA key of {bits} bits, and {SHORTEST_RSA} is the least; make another key: `ssh-keygen -t ed25519`"
+    )]
+    ShortRsa {
+        /// Its length.
+        bits: usize,
+    },
+    /// It is an RSA key that is too long for the library.
+    #[error(
+        "it is an RSA key of {bits} bits, and {LONGEST_RSA} is the most that can be verified; make another key: `ssh-keygen -t ed25519`"
+    )]
+    LongRsa {
+        /// Its length.
+        bits: usize,
+    },
+    /// It is a certificate.
+    #[error(
+        "it is a certificate ({algorithm}), and certificates are not verified here; list the key itself"
+    )]
+    Certificate {
+        /// Its algorithm.
+        algorithm: String,
+    },
+    /// It is of an algorithm that is not verified here: DSA, or one that is not known.
+    #[error(
+        "its algorithm `{algorithm}` is not verified here; use ed25519, ecdsa, rsa, or a hardware key (`ssh-keygen -t ed25519-sk`)"
+    )]
+    Algorithm {
+        /// Its algorithm.
+        algorithm: String,
+    },
+}
+
+const ALGORITHMS: [&str; 7] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// Refuses algorithms by name.
+pub(super) fn refuse_algorithm(algorithm: &str) -> Result<(), UnfitKey> {
+    let algorithm = algorithm.to_owned();
+    if algorithm.contains("-cert-v0") {
+        return Err(UnfitKey::Certificate { algorithm });
+    }
+    if !ALGORITHMS.contains(&&*algorithm) {
+        return Err(UnfitKey::Algorithm { algorithm });
+    }
+    Ok(())
+}
+
+/// Whether a word is the algorithm of a key, which may be one that is refused.
+pub(super) fn is_algorithm(word: &str) -> bool {
+    ALGORITHMS.contains(&word)
+        || word == "ssh-dss"
+        || word.contains("-cert-v0")
+        || word.contains("@openssh.com")
+}
+
+/// Reads `ALGORITHM BASE64`.
+pub(super) fn read(algorithm: &str, base64: &str) -> Result<KeyData, UnfitKey> {
+    refuse_algorithm(algorithm)?;
+    let key = PublicKey::from_openssh(&format!("{algorithm} {base64}"))
+        .map_err(|_| UnfitKey::Malformed)?;
+    refuse_unfit(key.key_data())?;
+    Ok(key.key_data().clone())
+}
+
+pub(super) fn refuse_unfit(key: &KeyData) -> Result<(), UnfitKey> {
+    refuse_algorithm(key.algorithm().as_str())?;
+    if let KeyData::Rsa(rsa) = key {
+        let modulus = rsa.n.as_positive_bytes().ok_or(UnfitKey::Malformed)?;
+        let zeros = modulus.first().map_or(0, |byte| byte.leading_zeros());
+        let bits = modulus.len() * 8 - zeros as usize;
+        if bits < SHORTEST_RSA {
+            return Err(UnfitKey::ShortRsa { bits });
+        }
+        if bits > LONGEST_RSA {
+            return Err(UnfitKey::LongRsa { bits });
+        }
+    }
+    Ok(())
+}
+
+/// `SHA256:..`, as `ssh-keygen -l` prints it.
+pub(super) fn fingerprint(key: &KeyData) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}

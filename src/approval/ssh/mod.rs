@@ -1,0 +1,29 @@
+//! Approvals that are signed with SSH keys: statements as files, who may sign, and whose word counts.
+//!
+//! A statement is a file; `ssh-keygen -Y sign -n phasegate -f KEY FILE` signs it, and leaves
+//! `FILE.sig`. [`SignedApprovals`] verifies the two against [`AllowedSigners`], and judges by a
+//! [`Policy`] whether a gate is approved. The cryptography is the crate `ssh-key`'s.
+
+mod allowed_signers;
+mod files;
+mod key;
+mod moment;
+mod plain;
+mod policy;
+mod refused;
+mod revoked_keys;
+mod signature;
+mod signed;
+mod statement_file;
+
+pub use allowed_signers::{AllowedSigners, AllowedSignersError, SignerFlaw};
+pub use files::FileRefused;
+pub use key::UnfitKey;
+pub use policy::{GateRule, Policy, PolicyBuilder, PolicyError};
+pub use refused::StatementRefused;
+pub use revoked_keys::{RevokedKeys, RevokedKeysError};
+pub use signed::{RefusedFile, SignedApprovals};
+pub use statement_file::{NotAStatement, StatementBuilder};
+
+/// What approvals are signed as: `ssh-keygen -Y sign -n phasegate`.
+pub const NAMESPACE: &str = "phasegate";

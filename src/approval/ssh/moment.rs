@@ -1,0 +1,123 @@
+//! Moments as files have them: RFC 3339 in statements, OpenSSH's own form in allowed signers.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::format_description::well_known::Rfc3339;
+use time::{Date, Month, OffsetDateTime, Time};
+
+/// `2026-11-23T07:09:19Z`: in UTC, to the second; what is more exact is rounded down.
+pub(super) fn to_rfc3339(moment: SystemTime) -> Option<String> {
+    let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let moment = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
+    moment.format(&Rfc3339).ok()
+}
+
+/// What [`to_rfc3339`] wrote, and no other way to write it.
+pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
+    let moment = from_unix(OffsetDateTime::parse(text, &Rfc3339).ok()?)?;
+    (to_rfc3339(moment)? == text).then_some(moment)
+}
+
+/// To the second, as statements have it.
+pub(super) fn whole_seconds(moment: SystemTime) -> SystemTime {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
+/// Why a moment in OpenSSH's form is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoMoment {
+    /// It has no `Z`, and means something else on each machine.
+    Local,
+    /// It is none.
+    Malformed,
+}
+
+/// `YYYYMMDDZ`, `YYYYMMDDHHMMZ` or `YYYYMMDDHHMMSSZ`.
+pub(super) fn from_openssh(text: &str) -> Result<SystemTime, NoMoment> {
+    let digits = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+    let fits = matches!(digits.len(), 8 | 12 | 14) && digits.bytes().all(|b| b.is_ascii_digit());
+    if !fits {
+        return Err(NoMoment::Malformed);
+    }
+    let part = |from: usize, to: usize| digits.get(from..to).map_or(Ok(0), str::parse::<u8>);
+    let moment = || -> Option<SystemTime> {
+        let year = digits[..4].parse().ok()?;
+        let month = Month::try_from(part(4, 6).ok()?).ok()?;
+        let date = Date::from_calendar_date(year, month, part(6, 8).ok()?).ok()?;
+        let (hour, minute) = (part(8, 10).ok()?, part(10, 12).ok()?);
+        let time = Time::from_hms(hour, minute, part(12, 14).ok()?).ok()?;
+        from_unix(date.with_time(time).assume_utc())
+    };
+    let moment = moment().ok_or(NoMoment::Malformed)?;
+    if digits == text {
+        return Err(NoMoment::Local);
+    }
+    Ok(moment)
+}
+
+fn from_unix(moment: OffsetDateTime) -> Option<SystemTime> {
+    let seconds = u64::try_from(moment.unix_timestamp()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_moment_is_written_in_one_way() {
+        let moment = unix(1_795_417_759) + Duration::from_millis(999);
+        let text = "2026-11-23T07:09:19Z";
+        assert_eq!(to_rfc3339(moment).as_deref(), Some(text));
+        assert_eq!(from_rfc3339(text), Some(unix(1_795_417_759)));
+        for other in [
+            "2026-11-23T07:09:19+00:00",
+            "2026-11-23T08:09:19+01:00",
+            "2026-11-23T07:09:19.0Z",
+            "2026-11-23t07:09:19z",
+            "2026-11-23 07:09:19Z",
+            "2026-02-30T07:09:19Z",
+            "2016-12-31T23:59:60Z",
+            "1969-12-31T23:59:59Z",
+            "+12026-11-23T07:09:19Z",
+            "2026-11-23",
+            "",
+        ] {
+            assert_eq!(from_rfc3339(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_no_calendar_has_is_not_written() {
+        assert_eq!(to_rfc3339(unix(u64::MAX >> 1)), None);
+        assert_eq!(to_rfc3339(unix(400_000_000_000)), None);
+        assert_eq!(to_rfc3339(UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn the_forms_of_openssh_are_read_and_local_time_is_not() {
+        assert_eq!(from_openssh("20261123Z"), Ok(unix(1_795_392_000)));
+        assert_eq!(from_openssh("202611230709Z"), Ok(unix(1_795_417_740)));
+        assert_eq!(from_openssh("20261123070919Z"), Ok(unix(1_795_417_759)));
+        assert_eq!(from_openssh("20261123"), Err(NoMoment::Local));
+        for none in [
+            "",
+            "Z",
+            "2026112",
+            "2026112307Z",
+            "20261323Z",
+            "20261123246000Z",
+            "2026-11-23Z",
+            "+0261123Z",
+            "19690101Z",
+            "２０２６Z",
+        ] {
+            assert_eq!(from_openssh(none), Err(NoMoment::Malformed), "{none}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Text that can be shown to people: what they read is what is there.
+
+/// Why a text cannot be shown as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPlain {
+    /// It is empty.
+    #[error("is empty")]
+    Empty,
+    /// It is longer than such a text may be.
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    /// It holds a character that moves the cursor, turns the direction of the text, or is not seen.
+    #[error("holds the character U+{:04X}, which a reader does not see", u32::from(*.0))]
+    Character(char),
+}
+
+/// A name: not empty.
+pub(super) fn name(text: &str) -> Result<(), NotPlain> {
+    if text.is_empty() {
+        return Err(NotPlain::Empty);
+    }
+    of_at_most(200, text)
+}
+
+/// A text of at most so many bytes, which may be empty.
+pub(super) fn of_at_most(limit: usize, text: &str) -> Result<(), NotPlain> {
+    if text.len() > limit {
+        return Err(NotPlain::TooLong(limit));
+    }
+    let hidden = text.chars().find(|&c| c.is_control() || is_format(c));
+    hidden.map_or(Ok(()), |c| Err(NotPlain::Character(c)))
+}
+
+/// What Unicode calls formats and separators of lines: directions, joiners, tags.
+fn is_format(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0xAD | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2 | 0x180E
+            | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xFFF9..=0xFFFB
+            | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A
+            | 0xE0000..=0xE0FFF
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_plain() {
+        for text in [
+            "",
+            "read it, all of it",
+            "geprüft — ½ von 2 ✔",
+            "読みました",
+        ] {
+            assert_eq!(of_at_most(100, text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_or_a_reader_would_not_see_is_not() {
+        for c in [
+            '\n',
+            '\r',
+            '\t',
+            '\0',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            let text = format!("fine{c}fine");
+            assert_eq!(of_at_most(100, &text), Err(NotPlain::Character(c)));
+        }
+    }
+
+    #[test]
+    fn its_length_is_bounded() {
+        assert_eq!(of_at_most(3, "äb"), Ok(()));
+        assert_eq!(of_at_most(3, "äbc"), Err(NotPlain::TooLong(3)));
+        assert_eq!(name(""), Err(NotPlain::Empty));
+    }
+}

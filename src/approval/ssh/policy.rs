@@ -1,0 +1,412 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::files::{self, FileRefused};
+use super::plain::{self, NotPlain};
+use crate::canonical;
+use crate::gate::Gate;
+
+const SCHEMA: &str = "phasegate/policy/1";
+
+/// A larger policy is refused unread.
+const LARGEST: usize = 1024 * 1024;
+
+/// Who may approve which gate, and how many of them it takes.
+///
+/// A gate that is not in it cannot be approved.
+///
+/// ```
+/// use phasegate::{GateRule, Policy, PolicyError, Sg1, Sg2};
+/// use std::time::Duration;
+///
+/// fn policy() -> Result<Policy, PolicyError> {
+///     let day = Duration::from_secs(24 * 3600);
+///     Policy::builder()
+///         .gate::<Sg1>(GateRule::of(["ada", "grace", "mary"]).needs(2).longest_life(day))
+///         .gate::<Sg2>(GateRule::of(["ada", "grace", "mary"]).other_people_than::<Sg1>())
+///         .build()
+/// }
+/// ```
+///
+/// The file of it is JSON, with the lives in seconds:
+///
+/// ```json
+/// {
+///   "schema": "phasegate/policy/1",
+///   "gates": {
+///     "SG_1": { "approvers": ["ada", "grace", "mary"], "needs": 2, "longest_life": 86400 },
+///     "SG_2": { "approvers": ["ada", "grace", "mary"], "needs": 1, "longest_life": 86400,
+///               "other_people_than": ["SG_1"], "author_may_approve": false }
+///   }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    gates: BTreeMap<String, GateRule>,
+}
+
+/// What it takes to approve one gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateRule {
+    approvers: Vec<String>,
+    needs: u32,
+    /// Seconds.
+    longest_life: u64,
+    #[serde(default)]
+    author_may_approve: bool,
+    #[serde(default)]
+    other_people_than: Vec<String>,
+}
+
+/// A policy was refused. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Its file was not read.
+    #[error("the policy is refused: {0}")]
+    File(#[from] FileRefused),
+    /// It is larger than any policy is.
+    #[error("the policy is refused unread: {size} bytes, and the limit is {LARGEST}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// It is not the JSON of a policy, or says something twice, or something that no policy says.
+    #[error("the policy is refused: it is not a policy of `{SCHEMA}`: {0}")]
+    Malformed(#[source] serde_json::Error),
+    /// It is a policy of another version.
+    #[error("the policy is refused: its schema is `{found}`, and this release knows `{SCHEMA}`")]
+    UnknownSchema {
+        /// The schema that it names.
+        found: String,
+    },
+    /// It has no gate.
+    #[error("the policy is refused: it has no gate, and so nothing could be approved")]
+    NoGate,
+    /// A gate has nobody who may approve it.
+    #[error("the policy is refused: gate `{gate}` has no approvers")]
+    NoApprovers {
+        /// The gate.
+        gate: String,
+    },
+    /// A gate has an approver twice.
+    #[error(
+        "the policy is refused: gate `{gate}` has the approver `{approver}` twice, who counts once"
+    )]
+    Twice {
+        /// The gate.
+        gate: String,
+        /// The approver.
+        approver: String,
+    },
+    /// A gate would be approved by nobody.
+    #[error(
+        "the policy is refused: gate `{gate}` needs 0 approvals; a phase without a gate says `Ungated`"
+    )]
+    NeedsNobody {
+        /// The gate.
+        gate: String,
+    },
+    /// A gate needs more people than may approve it.
+    #[error(
+        "the policy is refused: gate `{gate}` needs {needs} approvals, and has {approvers} approvers"
+    )]
+    NeedsTooMany {
+        /// The gate.
+        gate: String,
+        /// How many it needs.
+        needs: u32,
+        /// How many there are.
+        approvers: usize,
+    },
+    /// An approval of a gate could not last.
+    #[error(
+        "the policy is refused: approvals of gate `{gate}` last for no time; `longest_life` is in seconds"
+    )]
+    NoLife {
+        /// The gate.
+        gate: String,
+    },
+    /// A gate needs other people than a gate that the policy does not have, or than itself.
+    #[error(
+        "the policy is refused: gate `{gate}` needs other people than gate `{other}`, which is no other gate of the policy"
+    )]
+    NoOtherGate {
+        /// The gate.
+        gate: String,
+        /// What it names.
+        other: String,
+    },
+    /// A name cannot be shown to people as it is, or is a pattern.
+    #[error("the policy is refused: a name of gate `{gate}` {flaw}")]
+    Name {
+        /// The gate.
+        gate: String,
+        /// What is wrong with it.
+        flaw: NotPlain,
+    },
+}
+
+impl GateRule {
+    /// One of these people approves, for at most a day, and not who made the plan.
+    pub fn of<N: Into<String>>(approvers: impl IntoIterator<Item = N>) -> Self {
+        GateRule {
+            approvers: approvers.into_iter().map(Into::into).collect(),
+            needs: 1,
+            longest_life: 24 * 60 * 60,
+            author_may_approve: false,
+            other_people_than: Vec::new(),
+        }
+    }
+
+    /// It takes so many different people.
+    #[must_use]
+    pub fn needs(mut self, people: u32) -> Self {
+        self.needs = people;
+        self
+    }
+
+    /// No approval is good for longer than this, which counts in whole seconds.
+    #[must_use]
+    pub fn longest_life(mut self, life: Duration) -> Self {
+        self.longest_life = life.as_secs();
+        self
+    }
+
+    /// Who made the plan, or edited it last, may approve it too.
+    #[must_use]
+    pub fn author_may_approve(mut self) -> Self {
+        self.author_may_approve = true;
+        self
+    }
+
+    /// Whoever signs gate `G` does not count here.
+    #[must_use]
+    pub fn other_people_than<G: Gate>(mut self) -> Self {
+        self.other_people_than.push(G::NAME.to_owned());
+        self
+    }
+
+    /// Who may approve, by the names that the allowed signers have for them.
+    #[must_use]
+    pub fn approvers(&self) -> &[String] {
+        &self.approvers
+    }
+
+    /// How many of them it takes.
+    #[must_use]
+    pub fn needed(&self) -> u32 {
+        self.needs
+    }
+
+    /// How long an approval may be good for.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        Duration::from_secs(self.longest_life)
+    }
+
+    /// Whether the author of a plan may approve it.
+    #[must_use]
+    pub fn author_counts(&self) -> bool {
+        self.author_may_approve
+    }
+
+    /// The gates whose signers do not count here.
+    #[must_use]
+    pub fn other_than(&self) -> &[String] {
+        &self.other_people_than
+    }
+}
+
+/// A [`Policy`] that is being made.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyBuilder {
+    gates: BTreeMap<String, GateRule>,
+}
+
+impl PolicyBuilder {
+    /// What it takes to approve gate `G`.
+    #[must_use]
+    pub fn gate<G: Gate>(self, rule: GateRule) -> Self {
+        self.gate_named(G::NAME, rule)
+    }
+
+    /// As [`gate`](PolicyBuilder::gate), for one whose name is not known before.
+    #[must_use]
+    pub fn gate_named(mut self, gate: impl Into<String>, rule: GateRule) -> Self {
+        self.gates.insert(gate.into(), rule);
+        self
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    ///
+    /// When it contradicts itself.
+    pub fn build(self) -> Result<Policy, PolicyError> {
+        Policy::of(self.gates)
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    gates: &'a BTreeMap<String, GateRule>,
+    schema: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    gates: Gates,
+    #[serde(rename = "schema")]
+    _schema: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: String,
+}
+
+impl Policy {
+    /// A policy without gates, to be added to.
+    #[must_use]
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder::default()
+    }
+
+    /// Reads a policy. It may be laid out in any way, and says each thing once.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] says what is wrong with it.
+    pub fn from_json(json: &[u8]) -> Result<Self, PolicyError> {
+        if json.len() > LARGEST {
+            return Err(PolicyError::TooLarge { size: json.len() });
+        }
+        let version: Version = serde_json::from_slice(json).map_err(PolicyError::Malformed)?;
+        if version.schema != SCHEMA {
+            return Err(PolicyError::UnknownSchema {
+                found: version.schema,
+            });
+        }
+        let file: File = serde_json::from_slice(json).map_err(PolicyError::Malformed)?;
+        Policy::of(file.gates.0)
+    }
+
+    /// Reads the file of a policy; of one that is too large, no more than that is seen.
+    ///
+    /// # Errors
+    ///
+    /// When the system says no, or as [`from_json`](Policy::from_json).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        Policy::from_json(&files::read(path.as_ref(), LARGEST)?)
+    }
+
+    /// The policy as canonical JSON, which is what stands in the journal.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let written = canonical::encode(&Written {
+            gates: &self.gates,
+            schema: SCHEMA,
+        });
+        // Its numbers were checked when it was made, and the rest is text.
+        String::from_utf8(written.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// What it takes to approve this gate; nothing if it cannot be.
+    #[must_use]
+    pub fn gate(&self, gate: &str) -> Option<&GateRule> {
+        self.gates.get(gate)
+    }
+
+    fn of(gates: BTreeMap<String, GateRule>) -> Result<Self, PolicyError> {
+        if gates.is_empty() {
+            return Err(PolicyError::NoGate);
+        }
+        for (gate, rule) in &gates {
+            refuse_contradictions(gate, rule)?;
+            let mut others = rule.other_people_than.iter();
+            if let Some(other) = others.find(|o| *o == gate || !gates.contains_key(*o)) {
+                return Err(PolicyError::NoOtherGate {
+                    gate: gate.clone(),
+                    other: other.clone(),
+                });
+            }
+        }
+        Ok(Policy { gates })
+    }
+}
+
+fn refuse_contradictions(name: &str, rule: &GateRule) -> Result<(), PolicyError> {
+    let gate = || name.to_owned();
+    for text in rule
+        .approvers
+        .iter()
+        .map(|approver| &**approver)
+        .chain([name])
+    {
+        plain::name(text).map_err(|flaw| PolicyError::Name { gate: gate(), flaw })?;
+    }
+    if rule.approvers.is_empty() {
+        return Err(PolicyError::NoApprovers { gate: gate() });
+    }
+    for (at, approver) in rule.approvers.iter().enumerate() {
+        if rule.approvers[..at].contains(approver) {
+            return Err(PolicyError::Twice {
+                gate: gate(),
+                approver: approver.clone(),
+            });
+        }
+    }
+    if rule.needs == 0 {
+        return Err(PolicyError::NeedsNobody { gate: gate() });
+    }
+    if usize::try_from(rule.needs).is_ok_and(|needs| needs > rule.approvers.len()) {
+        return Err(PolicyError::NeedsTooMany {
+            gate: gate(),
+            needs: rule.needs,
+            approvers: rule.approvers.len(),
+        });
+    }
+    // Canonical JSON has no larger numbers, and no approval a longer life.
+    if rule.longest_life == 0 || rule.longest_life > 1 << 53 {
+        return Err(PolicyError::NoLife { gate: gate() });
+    }
+    Ok(())
+}
+
+/// The gates of a file, each of which stands there once.
+struct Gates(BTreeMap<String, GateRule>);
+
+impl<'de> Deserialize<'de> for Gates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Gates;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of gates")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Gates, A::Error> {
+                let mut gates = BTreeMap::new();
+                while let Some((gate, rule)) = map.next_entry::<String, GateRule>()? {
+                    if gates.contains_key(&gate) {
+                        return Err(A::Error::custom(format_args!("gate `{gate}` twice")));
+                    }
+                    gates.insert(gate, rule);
+                }
+                Ok(Gates(gates))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

@@ -1,0 +1,114 @@
+//! One signature: its armor, what it says of itself, and whether it fits.
+
+use base64ct::{Base64, Encoding as _};
+use ssh_key::public::KeyData;
+use ssh_key::{PublicKey, SshSig};
+
+use super::{NAMESPACE, StatementRefused, key};
+
+/// A signature that is larger than this is refused unread.
+pub(super) const LARGEST: usize = 16 * 1024;
+
+const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
+const END: &str = "-----END SSH SIGNATURE-----";
+
+/// What a hardware key adds to its signature: a byte of flags, and a counter.
+const TRAILER: usize = 5;
+
+/// The flag that says that somebody has touched it.
+const TOUCHED: u8 = 0x01;
+
+/// A signature that says of itself that it is one of a statement. Whether it fits is not known yet.
+pub(super) struct Signature {
+    signature: SshSig,
+    text: String,
+}
+
+impl Signature {
+    /// Reads what `ssh-keygen -Y sign` wrote, and nothing else.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, StatementRefused> {
+        if bytes.is_empty() {
+            return Err(StatementRefused::NoSignature);
+        }
+        if bytes.len() > LARGEST {
+            return Err(StatementRefused::SignatureTooLarge { size: bytes.len() });
+        }
+        let malformed = || StatementRefused::NotASignature;
+        let text = str::from_utf8(bytes).map_err(|_| malformed())?;
+        let blob = without_armor(text).ok_or_else(malformed)?;
+        let (version, algorithm) = head(&blob).ok_or_else(malformed)?;
+        // The library takes any version up to its own.
+        if version != SshSig::VERSION {
+            return Err(malformed());
+        }
+        key::refuse_algorithm(&algorithm).map_err(StatementRefused::Key)?;
+        let signature = SshSig::from_pem(text).map_err(|_| malformed())?;
+        key::refuse_unfit(signature.public_key()).map_err(StatementRefused::Key)?;
+        if signature.namespace() != NAMESPACE {
+            return Err(StatementRefused::AnotherNamespace {
+                found: signature.namespace().to_owned(),
+            });
+        }
+        Ok(Signature {
+            signature,
+            text: text.to_owned(),
+        })
+    }
+
+    /// The key that it says it is by.
+    pub(super) fn key(&self) -> &KeyData {
+        self.signature.public_key()
+    }
+
+    /// The armored text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether that key has signed `message`, as a statement.
+    pub(super) fn verify(&self, message: &[u8], who: &str) -> Result<(), StatementRefused> {
+        let key = PublicKey::from(self.key().clone());
+        key.verify(NAMESPACE, message, &self.signature)
+            .map_err(|_| StatementRefused::DoesNotFit {
+                who: who.to_owned(),
+            })?;
+        let hardware = key.key_data().is_sk_ed25519() || key.key_data().is_sk_ecdsa_p256();
+        let bytes = self.signature.signature_bytes();
+        let flags = bytes.len().checked_sub(TRAILER).map(|at| bytes[at]);
+        if hardware && flags.is_none_or(|flags| flags & TOUCHED == 0) {
+            return Err(StatementRefused::NotTouched {
+                who: who.to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What is in the armor, if it is written as `ssh-keygen` writes it.
+fn without_armor(text: &str) -> Option<Vec<u8>> {
+    let body = text.strip_prefix(BEGIN)?;
+    let body = body.strip_suffix('\n').unwrap_or(body).strip_suffix(END)?;
+    let blob = Base64::decode_vec(&body.replace('\n', "")).ok()?;
+    let base64 = Base64::encode_string(&blob);
+    let mut written = String::with_capacity(body.len());
+    for line in base64.as_bytes().chunks(70) {
+        written.push_str(str::from_utf8(line).ok()?);
+        written.push('\n');
+    }
+    (written == body).then_some(blob)
+}
+
+/// The version, and the algorithm of the key.
+fn head(blob: &[u8]) -> Option<(u32, String)> {
+    let rest = blob.strip_prefix(b"SSHSIG")?;
+    let (version, rest) = number(rest)?;
+    let (_, rest) = number(rest)?; // the length of the key
+    let (length, rest) = number(rest)?;
+    let algorithm = rest.get(..usize::try_from(length).ok()?)?;
+    Some((version, str::from_utf8(algorithm).ok()?.to_owned()))
+}
+
+fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_be_bytes(*number), rest))
+}

@@ -1,0 +1,370 @@
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::files::{self, FileRefused};
+use super::moment;
+use super::plain::{self, NotPlain};
+use crate::approval::{Decision, Statement};
+use crate::canonical;
+use crate::digest::Digest;
+use crate::gate::Gate;
+use crate::plan::{Plan, Target};
+
+const SCHEMA: &str = "phasegate/statement/1";
+
+/// A statement that is larger than this is refused unread.
+pub(super) const LARGEST: usize = 64 * 1024;
+
+const LONGEST_COMMENT: usize = 2000;
+
+/// Every member that a statement has, in the order of its file.
+const MEMBERS: [&str; 9] = [
+    "comment",
+    "decision",
+    "expires",
+    "gate",
+    "nonce",
+    "plan",
+    "schema",
+    "target",
+    "valid_from",
+];
+
+/// A text is not a statement, or a statement cannot be made. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAStatement {
+    /// There is nothing in it.
+    #[error("the statement is refused: it is empty")]
+    Empty,
+    /// It is larger than any statement is.
+    #[error("the statement is refused unread: {size} bytes, and the limit is {LARGEST}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// It is not the JSON of a statement: cut off, or with members of another kind.
+    #[error("the statement is refused: it is not a statement of `{SCHEMA}`: {0}")]
+    Malformed(#[source] serde_json::Error),
+    /// It is a statement of another version.
+    #[error("the statement is refused: its schema is `{found}`, and this release knows `{SCHEMA}`")]
+    UnknownSchema {
+        /// The schema that it names.
+        found: String,
+    },
+    /// It says something that no statement says.
+    #[error("the statement is refused: it has a member `{member}`, which no statement has")]
+    UnknownMember {
+        /// The member.
+        member: String,
+    },
+    /// It says something twice.
+    #[error("the statement is refused: it has the member `{member}` twice")]
+    Twice {
+        /// The member.
+        member: String,
+    },
+    /// It says what a statement says, but not in canonical JSON.
+    #[error(
+        "the statement is refused: it is not in canonical JSON; sign the file as it was written"
+    )]
+    NotCanonical,
+    /// It holds a text that cannot be shown to people as it is.
+    #[error("the statement is refused: its {member} {flaw}")]
+    NotPlain {
+        /// The member.
+        member: &'static str,
+        /// What is wrong with it.
+        flaw: NotPlain,
+    },
+    /// A moment is not in RFC 3339, in UTC, to the second.
+    #[error("the statement is refused: {member} is not a moment like 2026-11-23T07:09:19Z")]
+    Moment {
+        /// The member.
+        member: &'static str,
+    },
+    /// It is over before it begins, or nobody has said when it is over.
+    #[error("the statement is refused: it expires before it begins; give it a lifetime")]
+    NoLife,
+    /// No phase of the plan is behind this gate.
+    #[error("the statement is refused: no phase of the plan is behind gate `{gate}`")]
+    NoSuchGate {
+        /// The gate.
+        gate: String,
+    },
+    /// Its file was not read, or not written.
+    #[error("the statement is refused: {0}")]
+    File(#[from] FileRefused),
+}
+
+/// The file, in the order of its members.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    comment: String,
+    decision: Decision,
+    expires: String,
+    gate: String,
+    nonce: String,
+    plan: Digest,
+    schema: String,
+    target: Target,
+    valid_from: String,
+}
+
+/// A [`Statement`] that is being made.
+#[derive(Debug, Clone)]
+pub struct StatementBuilder {
+    statement: Statement,
+    known: bool,
+}
+
+impl StatementBuilder {
+    /// It rejects the plan, for every gate. Whoever does not call this approves.
+    #[must_use]
+    pub fn rejecting(mut self) -> Self {
+        self.statement.decision = Decision::Reject;
+        self
+    }
+
+    /// It is over after this long.
+    #[must_use]
+    pub fn lasting(mut self, lifetime: Duration) -> Self {
+        let from = self.statement.valid_from;
+        self.statement.expires = moment::whole_seconds(from.checked_add(lifetime).unwrap_or(from));
+        self
+    }
+
+    /// It is over at this moment.
+    #[must_use]
+    pub fn until(mut self, expires: SystemTime) -> Self {
+        self.statement.expires = moment::whole_seconds(expires);
+        self
+    }
+
+    /// It means nothing before this moment. Whoever does not call this means now.
+    #[must_use]
+    pub fn not_before(mut self, valid_from: SystemTime) -> Self {
+        self.statement.valid_from = moment::whole_seconds(valid_from);
+        self
+    }
+
+    /// What its signer has to say to other people.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.statement.comment = comment.into();
+        self
+    }
+
+    /// The statement.
+    ///
+    /// # Errors
+    ///
+    /// When the plan does not have the gate, no expiry was given, or a text is not fit to be shown.
+    pub fn build(self) -> Result<Statement, NotAStatement> {
+        if !self.known {
+            return Err(NotAStatement::NoSuchGate {
+                gate: self.statement.gate,
+            });
+        }
+        self.statement.bytes()?;
+        Ok(self.statement)
+    }
+}
+
+impl Statement {
+    /// Begins a statement about gate `G` of `plan`: an approval, if nothing else is said.
+    ///
+    /// ```
+    /// use phasegate::{NotAStatement, Plan, Sg1, Statement};
+    /// use std::time::Duration;
+    ///
+    /// fn to_be_signed(plan: &Plan) -> Result<Statement, NotAStatement> {
+    ///     Statement::for_gate::<Sg1>(plan)
+    ///         .lasting(Duration::from_secs(3600))
+    ///         .comment("read all of it")
+    ///         .build()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn for_gate<G: Gate>(plan: &Plan) -> StatementBuilder {
+        Statement::for_gate_named(G::NAME, plan)
+    }
+
+    /// As [`for_gate`](Statement::for_gate), for a gate whose name is not known before.
+    #[must_use]
+    pub fn for_gate_named(gate: &str, plan: &Plan) -> StatementBuilder {
+        let now = moment::whole_seconds(SystemTime::now());
+        let mut phases = plan.phases().iter();
+        StatementBuilder {
+            known: phases.any(|phase| phase.gates().iter().any(|known| known == gate)),
+            statement: Statement {
+                decision: Decision::Approve,
+                gate: gate.to_owned(),
+                plan: plan.digest(),
+                target: plan.target().clone(),
+                valid_from: now,
+                expires: now,
+                nonce: crate::secret::unique(),
+                comment: String::new(),
+            },
+        }
+    }
+
+    /// The file that is to be signed: canonical JSON, without a final newline.
+    ///
+    /// # Errors
+    ///
+    /// When it says something that no statement may say.
+    pub fn bytes(&self) -> Result<Vec<u8>, NotAStatement> {
+        self.refuse_unfit()?;
+        let written =
+            |member, moment| moment::to_rfc3339(moment).ok_or(NotAStatement::Moment { member });
+        let bytes = canonical::encode(&File {
+            comment: self.comment.clone(),
+            decision: self.decision,
+            expires: written("expires", self.expires)?,
+            gate: self.gate.clone(),
+            nonce: self.nonce.clone(),
+            plan: self.plan,
+            schema: SCHEMA.to_owned(),
+            target: self.target.clone(),
+            valid_from: written("valid_from", self.valid_from)?,
+        });
+        bytes.map_err(|_| NotAStatement::NotCanonical)
+    }
+
+    /// Reads what [`bytes`](Statement::bytes) wrote, and nothing else. It proves nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAStatement`] says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotAStatement> {
+        if bytes.is_empty() {
+            return Err(NotAStatement::Empty);
+        }
+        if bytes.len() > LARGEST {
+            return Err(NotAStatement::TooLarge { size: bytes.len() });
+        }
+        let members: Members = serde_json::from_slice(bytes).map_err(NotAStatement::Malformed)?;
+        members.refuse_others()?;
+        let file: File = serde_json::from_slice(bytes).map_err(NotAStatement::Malformed)?;
+        let read =
+            |member, text: &str| moment::from_rfc3339(text).ok_or(NotAStatement::Moment { member });
+        let statement = Statement {
+            decision: file.decision,
+            gate: file.gate,
+            plan: file.plan,
+            target: file.target,
+            valid_from: read("valid_from", &file.valid_from)?,
+            expires: read("expires", &file.expires)?,
+            nonce: file.nonce,
+            comment: file.comment,
+        };
+        if statement.bytes()? != bytes {
+            return Err(NotAStatement::NotCanonical);
+        }
+        Ok(statement)
+    }
+
+    /// Reads a statement's file; of one that is too large, no more than that is seen.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAStatement`] says what is wrong with it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, NotAStatement> {
+        Statement::from_bytes(&files::read(path.as_ref(), LARGEST)?)
+    }
+
+    /// Writes its file, which was not there before. `ssh-keygen -Y sign -n phasegate -f KEY FILE`
+    /// signs it.
+    ///
+    /// # Errors
+    ///
+    /// When there is such a file already, or the system says no.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), NotAStatement> {
+        let path = path.as_ref();
+        let bytes = self.bytes()?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        file.and_then(|mut file| file.write_all(&bytes))
+            .map_err(|source| FileRefused::NotWritten {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(())
+    }
+
+    fn refuse_unfit(&self) -> Result<(), NotAStatement> {
+        let unfit = |member| move |flaw| NotAStatement::NotPlain { member, flaw };
+        plain::name(&self.gate).map_err(unfit("gate"))?;
+        plain::name(&self.nonce).map_err(unfit("nonce"))?;
+        plain::name(self.target.database()).map_err(unfit("database"))?;
+        plain::name(self.target.role()).map_err(unfit("role"))?;
+        plain::name(self.target.system_identifier()).map_err(unfit("system identifier"))?;
+        plain::of_at_most(LONGEST_COMMENT, &self.comment).map_err(unfit("comment"))?;
+        if moment::whole_seconds(self.expires) <= self.valid_from {
+            return Err(NotAStatement::NoLife);
+        }
+        Ok(())
+    }
+}
+
+/// The names of the members of an object, each as often as it stands there, and the schema.
+#[derive(Default)]
+struct Members {
+    names: Vec<String>,
+    schema: Option<String>,
+}
+
+impl Members {
+    fn refuse_others(self) -> Result<(), NotAStatement> {
+        if let Some(found) = self.schema.filter(|schema| schema != SCHEMA) {
+            return Err(NotAStatement::UnknownSchema { found });
+        }
+        let mut seen = Vec::new();
+        for member in self.names {
+            if !MEMBERS.contains(&&*member) {
+                return Err(NotAStatement::UnknownMember { member });
+            }
+            if seen.contains(&member) {
+                return Err(NotAStatement::Twice { member });
+            }
+            seen.push(member);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Members::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "schema" && members.schema.is_none() {
+                        members.schema = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                    members.names.push(name);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

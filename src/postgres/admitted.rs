@@ -1,0 +1,44 @@
+use std::time::SystemTime;
+
+use ::postgres::{Client, Row};
+
+use crate::digest::Digest;
+
+/// An approval or a rejection that an operator has admitted.
+pub(crate) struct AdmittedRow {
+    pub(crate) rejects: bool,
+    pub(crate) nonce: String,
+    pub(crate) gate: String,
+    pub(crate) approver: String,
+    pub(crate) admitted_at: SystemTime,
+    /// None for a rejection, which lasts.
+    pub(crate) expires: Option<SystemTime>,
+    pub(crate) comment: String,
+    /// As JSON.
+    pub(crate) evidence: Option<String>,
+}
+
+/// What was admitted of this plan.
+pub(crate) fn read_admitted(
+    client: &mut Client,
+    plan: Digest,
+) -> Result<Vec<AdmittedRow>, ::postgres::Error> {
+    let read = |row: &Row| -> Result<AdmittedRow, ::postgres::Error> {
+        Ok(AdmittedRow {
+            rejects: row.try_get::<_, String>("decision")? != "approve",
+            nonce: row.try_get("nonce")?,
+            gate: row.try_get("gate")?,
+            approver: row.try_get("approver")?,
+            admitted_at: row.try_get("admitted_at")?,
+            expires: row.try_get("expires")?,
+            comment: row.try_get("comment")?,
+            evidence: row.try_get("evidence")?,
+        })
+    };
+    let rows = client.query(
+        "SELECT decision, nonce, gate, approver, admitted_at, expires, comment, evidence \
+         FROM phasegate.approvals_of($1)",
+        &[&plan.as_bytes().as_slice()],
+    )?;
+    rows.iter().map(read).collect()
+}
