@@ -36,12 +36,12 @@ impl Signature {
         let malformed = || StatementRefused::NotASignature;
         let text = str::from_utf8(bytes).map_err(|_| malformed())?;
         let blob = without_armor(text).ok_or_else(malformed)?;
-        let (version, algorithm) = head(&blob).ok_or_else(malformed)?;
+        let head = head(&blob).ok_or_else(malformed)?;
         // The library takes any version up to its own.
-        if version != SshSig::VERSION {
+        if head.version != SshSig::VERSION {
             return Err(malformed());
         }
-        key::refuse_algorithm(&algorithm).map_err(StatementRefused::Key)?;
+        key::refuse_algorithm(head.algorithm).map_err(StatementRefused::Key)?;
         let signature = SshSig::from_pem(text).map_err(|_| malformed())?;
         key::refuse_unfit(signature.public_key()).map_err(StatementRefused::Key)?;
         if signature.namespace() != NAMESPACE {
@@ -98,14 +98,46 @@ fn without_armor(text: &str) -> Option<Vec<u8>> {
     (written == body).then_some(blob)
 }
 
-/// The version, and the algorithm of the key.
-fn head(blob: &[u8]) -> Option<(u32, String)> {
+/// What a signature says of itself before it is verified.
+struct Head<'a> {
+    version: u32,
+    algorithm: &'a str,
+}
+
+/// Walks through the whole of it, by `PROTOCOL.sshsig`: the library passes over lengths that are too
+/// large, and over what comes after the end.
+fn head(blob: &[u8]) -> Option<Head<'_>> {
     let rest = blob.strip_prefix(b"SSHSIG")?;
     let (version, rest) = number(rest)?;
-    let (_, rest) = number(rest)?; // the length of the key
-    let (length, rest) = number(rest)?;
-    let algorithm = rest.get(..usize::try_from(length).ok()?)?;
-    Some((version, str::from_utf8(algorithm).ok()?.to_owned()))
+    let (key, rest) = text(rest)?;
+    let (_namespace, rest) = text(rest)?;
+    let (_reserved, rest) = text(rest)?;
+    let (_hash, rest) = text(rest)?;
+    let (signature, rest) = text(rest)?;
+    let (algorithm, fields) = text(key)?;
+    let (signed_by, rest_of_it) = text(signature)?;
+    let (data, trailer) = text(rest_of_it)?;
+    let algorithm = str::from_utf8(algorithm).ok()?;
+    let hardware = algorithm.starts_with("sk-");
+    let two_numbers = signed_by.starts_with(b"ecdsa-") || signed_by.starts_with(b"sk-ecdsa-");
+    let whole = rest.is_empty()
+        && (algorithm.contains("-cert-") || are_texts(fields))
+        && (!two_numbers || are_texts(data))
+        && trailer.len() == if hardware { TRAILER } else { 0 };
+    whole.then_some(Head { version, algorithm })
+}
+
+fn are_texts(mut bytes: &[u8]) -> bool {
+    while let Some((_, rest)) = text(bytes) {
+        bytes = rest;
+    }
+    bytes.is_empty()
+}
+
+/// A text or a number of any length, with its length before it.
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = number(bytes)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
 }
 
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {

@@ -1,0 +1,74 @@
+//! Approvals that are signed with SSH keys: whose count, for what, until when, and that the database spends each once.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod admitted;
+mod evidence;
+mod hardware;
+mod hostile;
+mod interop;
+mod keygen;
+mod people;
+mod policy;
+mod refusals;
+mod rejections;
+mod signers;
+mod spent;
+mod statement;
+
+use std::time::{Duration, SystemTime};
+
+use phasegate::testing::SshSigner;
+use phasegate::{
+    AllowedSigners, GateRule, Plan, Policy, Sg1, Sg2, SignedApprovals, Statement, StatementRefused,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A plan for no database, behind `SG_1` and `SG_2`.
+fn plan() -> Plan {
+    server::plan_for(&server::nowhere(), &pipeline::Draft::of(&["a"]))
+}
+
+/// One of these people for each gate, who may have made the plan.
+fn anyone(people: &[&SshSigner]) -> Policy {
+    let rule = || GateRule::of(people.iter().map(|one| one.name())).author_may_approve();
+    let policy = Policy::builder().gate::<Sg1>(rule()).gate::<Sg2>(rule());
+    policy.build().unwrap()
+}
+
+/// The allowed signers that have these people.
+fn signers(people: &[&SshSigner]) -> AllowedSigners {
+    let lines: String = people
+        .iter()
+        .map(|one| one.allowed_signers_line())
+        .collect();
+    AllowedSigners::parse(&lines).unwrap()
+}
+
+/// An approval of `SG_1` that lasts for an hour.
+fn statement(plan: &Plan) -> Statement {
+    let statement = Statement::for_gate::<Sg1>(plan)
+        .lasting(HOUR)
+        .comment("read it");
+    statement.build().unwrap()
+}
+
+/// What is said to a statement that `ada` has signed, who may approve.
+fn said(statement: &Statement) -> Result<(), StatementRefused> {
+    let ada = SshSigner::new("ada");
+    let mut approvals = SignedApprovals::new(&plan(), anyone(&[&ada]), signers(&[&ada]));
+    let (text, signature) = ada.sign(statement).unwrap();
+    approvals.add(&text, &signature)
+}
+
+/// A moment so many seconds from now.
+fn in_seconds(seconds: i64) -> SystemTime {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    let now = SystemTime::now();
+    if seconds < 0 { now - by } else { now + by }
+}
