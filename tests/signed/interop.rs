@@ -58,8 +58,8 @@ fn what_ssh_keygen_signs_with_any_kind_of_key_counts_and_nothing_else_does_with_
             matches!(refused, Err(StatementRefused::DoesNotFit { .. })),
             "{kind:?}: {refused:?}"
         );
-        // Of each byte of the signature, one bit.
-        for at in 0..signature.len() {
+        // Of each byte of the signature, one bit; of long ones, which are slow, of every eighth byte.
+        for at in (0..signature.len()).step_by(if signature.len() > 500 { 8 } else { 1 }) {
             let mut changed = signature.clone();
             changed[at] ^= 1 << (at % 8);
             let taken = approvals_by(&plan, &key.public).add(&text, &changed);

@@ -1,1 +1,306 @@
+//! People are counted and not keys: M of N, who made the plan, and gates that need different people.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+use phasegate::testing::SshSigner;
+use phasegate::testing::{ScriptedSwitch, TripwireAdapter, TripwireConnector};
+use phasegate::{
+    AllowedSigners, ApprovalRefusal, GateRule, LiveRunner, NAMESPACE, Plan, Policy, Refusal, Sg1,
+    Sg2, SignedApprovals, Statement, StatementRefused,
+};
+
+use crate::keygen::Keys;
+use crate::pipeline::{Draft, pipeline};
+use crate::server::{PIPELINE, refusal};
+use crate::{HOUR, in_seconds, plan, signers, statement};
+
+fn rule() -> GateRule {
+    GateRule::of(["ada", "grace", "mary"]).author_may_approve()
+}
+
+fn policy(rule: GateRule) -> Policy {
+    Policy::builder().gate::<Sg1>(rule).build().unwrap()
+}
+
+fn three() -> [SshSigner; 3] {
+    ["ada", "grace", "mary"].map(SshSigner::new)
+}
+
+fn sign(approvals: &mut SignedApprovals, who: &SshSigner, statement: &Statement) {
+    let (text, signature) = who.sign(statement).unwrap();
+    approvals.add(&text, &signature).unwrap();
+}
+
+#[test]
+fn a_gate_is_approved_by_as_many_people_as_the_policy_says_and_by_fewer_not() {
+    let (plan, people) = (plan(), three());
+    let all: Vec<_> = people.iter().collect();
+    for needs in 1..=3_u32 {
+        let mut approvals = SignedApprovals::new(&plan, policy(rule().needs(needs)), signers(&all));
+        for given in 0..needs {
+            let denied = approvals.attestation("SG_1").unwrap_err().to_string();
+            let says = format!("has {given} of the {needs} approvals that it needs");
+            assert!(denied.contains(&says), "{denied}");
+            assert!(approvals.attestations().unwrap().is_empty());
+            sign(&mut approvals, &people[given as usize], &statement(&plan));
+        }
+        let attestation = approvals.attestation("SG_1").unwrap();
+        assert_eq!(attestation.approver().split(", ").count(), needs as usize);
+        assert_eq!(approvals.attestations().unwrap(), [attestation]);
+    }
+}
+
+#[test]
+fn the_attestation_of_several_is_one_that_ends_with_the_first_and_is_the_same_whoever_asks() {
+    let (plan, [ada, grace, mary]) = (plan(), three());
+    let people = [&ada, &grace, &mary];
+    let signers = signers(&people);
+    let lasting = |hours| {
+        let statement = Statement::for_gate::<Sg1>(&plan).lasting(HOUR * hours);
+        statement.comment("fine").build().unwrap()
+    };
+    let given = [
+        (&ada, lasting(3)),
+        (&grace, lasting(5)),
+        (&mary, lasting(2)),
+    ];
+    let attest = |order: [usize; 3]| {
+        let mut approvals = SignedApprovals::new(&plan, policy(rule().needs(2)), signers.clone());
+        for at in order {
+            sign(&mut approvals, given[at].0, &given[at].1);
+        }
+        approvals.attestation("SG_1").unwrap()
+    };
+    let attestation = attest([0, 1, 2]);
+    for order in [[2, 1, 0], [1, 2, 0], [0, 2, 1]] {
+        assert_eq!(attest(order), attestation);
+    }
+    assert_eq!(attestation.approver(), "grace, ada");
+    assert_eq!(attestation.statement().expires, given[0].1.expires);
+    assert_eq!(attestation.statement().comment, "grace: fine; ada: fine");
+    let nonce = &attestation.statement().nonce;
+    assert!(
+        given.iter().all(|(_, statement)| statement.nonce != *nonce),
+        "{nonce}"
+    );
+    assert_eq!(attestation.evidence().unwrap().statements.len(), 2);
+}
+
+#[test]
+fn somebody_who_signs_twice_or_with_two_keys_or_under_two_names_is_one_person() {
+    let (plan, [ada, grace, _]) = (plan(), three());
+    let (second, third) = (SshSigner::new("ada"), SshSigner::new("a.lovelace"));
+    let lines = format!(
+        "{}ada,countess {}\ncountess,a.lovelace {}\n{}",
+        ada.allowed_signers_line(),
+        second.public_key(),
+        third.public_key(),
+        grace.allowed_signers_line()
+    );
+    let signers = AllowedSigners::parse(&lines).unwrap();
+    let rule = GateRule::of(["ada", "countess", "a.lovelace", "grace"]).needs(2);
+    let mut approvals = SignedApprovals::new(&plan, policy(rule.author_may_approve()), signers);
+    for key in [&ada, &ada, &second, &third] {
+        sign(&mut approvals, key, &statement(&plan));
+        let denied = approvals.attestation("SG_1").unwrap_err().to_string();
+        assert!(denied.contains("has 1 of the 2"), "{denied}");
+        assert!(denied.ends_with("signed by grace"), "{denied}");
+    }
+    sign(&mut approvals, &grace, &statement(&plan));
+    approvals.attestation("SG_1").unwrap();
+}
+
+#[test]
+fn a_key_that_two_people_have_is_that_of_one() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    let lines = format!("ada {0}\ngrace {0}\n", ada.public_key());
+    let signers = AllowedSigners::parse(&lines).unwrap();
+    let mut approvals = SignedApprovals::new(&plan, policy(rule().needs(2)), signers);
+    sign(&mut approvals, &ada, &statement(&plan));
+    sign(&mut approvals, &ada, &statement(&plan));
+    approvals.attestation("SG_1").unwrap_err();
+}
+
+#[test]
+fn the_same_statement_signed_by_two_people_is_two_approvals() {
+    let (plan, [ada, grace, mary]) = (plan(), three());
+    let signers = signers(&[&ada, &grace, &mary]);
+    let statement = statement(&plan);
+    let attest = |two: [&SshSigner; 2]| {
+        let mut approvals = SignedApprovals::new(&plan, policy(rule().needs(2)), signers.clone());
+        for one in two {
+            sign(&mut approvals, one, &statement);
+        }
+        approvals
+            .attestation("SG_1")
+            .unwrap()
+            .statement()
+            .nonce
+            .clone()
+    };
+    assert_ne!(attest([&ada, &grace]), attest([&ada, &mary]));
+}
+
+/// A policy by which `SG_2` needs other people than `SG_1`.
+fn separate() -> Policy {
+    let policy = Policy::builder().gate::<Sg1>(rule());
+    let policy = policy.gate::<Sg2>(rule().other_people_than::<Sg1>());
+    policy.build().unwrap()
+}
+
+#[test]
+fn whoever_signs_a_gate_does_not_count_for_one_that_needs_other_people() {
+    let (plan, [ada, grace, mary]) = (plan(), three());
+    let signers = signers(&[&ada, &grace, &mary]);
+    let second = |plan: &Plan| {
+        Statement::for_gate::<Sg2>(plan)
+            .lasting(HOUR)
+            .build()
+            .unwrap()
+    };
+    let mut approvals = SignedApprovals::new(&plan, separate(), signers);
+    sign(&mut approvals, &ada, &second(&plan));
+    let denied = approvals.attestation("SG_2").unwrap_err().to_string();
+    assert!(denied.contains("of which no approval is here"), "{denied}");
+    sign(&mut approvals, &ada, &statement(&plan));
+    approvals.attestation("SG_1").unwrap();
+    let denied = approvals.attestation("SG_2").unwrap_err().to_string();
+    assert!(denied.contains("has 0 of the 1"), "{denied}");
+    sign(&mut approvals, &grace, &second(&plan));
+    let attestation = approvals.attestation("SG_2").unwrap();
+    assert_eq!(attestation.approver(), "grace");
+}
+
+#[test]
+fn approvals_of_one_gate_are_none_of_another() {
+    let (plan, [ada, ..]) = (plan(), three());
+    let policy = Policy::builder().gate::<Sg1>(rule()).gate::<Sg2>(rule());
+    let mut approvals = SignedApprovals::new(&plan, policy.build().unwrap(), signers(&[&ada]));
+    sign(&mut approvals, &ada, &statement(&plan));
+    let denied = approvals.attestation("SG_2").unwrap_err().to_string();
+    assert!(denied.contains("has 0 of the 1"), "{denied}");
+}
+
+#[test]
+fn a_plan_that_does_not_say_who_made_it_is_approved_by_nobody_unless_the_policy_lets_its_author() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    let policy = policy(GateRule::of(["ada"]));
+    let mut approvals = SignedApprovals::new(&plan, policy, signers(&[&ada]));
+    let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+    let refused = approvals.add(&text, &signature).unwrap_err();
+    assert!(
+        matches!(refused, StatementRefused::NoAuthor { .. }),
+        "{refused}"
+    );
+}
+
+/// Approvals by a clock that shows what the number says, in seconds from now.
+fn by_clock(approvals: SignedApprovals) -> (SignedApprovals, Arc<AtomicI64>) {
+    let offset = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&offset);
+    let now = move || -> SystemTime { in_seconds(clock.load(Ordering::Relaxed)) };
+    (approvals.by_clock(now), offset)
+}
+
+#[test]
+fn a_clock_that_jumps_does_not_let_what_is_over_or_not_begun_pass() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    let approvals = SignedApprovals::new(&plan, policy(rule()), signers(&[&ada]));
+    let (mut approvals, clock) = by_clock(approvals);
+    let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+    for (jump, counts) in [
+        (0, true),
+        (-3600, false),
+        (3601, false),
+        (3590, true),
+        (-299, true),
+    ] {
+        clock.store(jump, Ordering::Relaxed);
+        assert_eq!(approvals.add(&text, &signature).is_ok(), counts, "{jump}");
+    }
+    // What was added is judged anew each time.
+    for (jump, counts) in [
+        (0, true),
+        (-3600, false),
+        (3601, false),
+        (i64::from(i32::MAX), false),
+        (0, true),
+    ] {
+        clock.store(jump, Ordering::Relaxed);
+        let admissible = approvals.attestations().unwrap();
+        assert_eq!(admissible.len(), usize::from(counts), "{jump}");
+    }
+}
+
+#[test]
+fn a_key_whose_time_is_over_meanwhile_counts_no_more() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    let line = format!("ada valid-before=\"21000101Z\" {}\n", ada.public_key());
+    let signers = AllowedSigners::parse(&line).unwrap();
+    let (mut approvals, clock) = by_clock(SignedApprovals::new(&plan, policy(rule()), signers));
+    sign(&mut approvals, &ada, &statement(&plan));
+    approvals.attestation("SG_1").unwrap();
+    clock.store(100 * 366 * 24 * 3600, Ordering::Relaxed);
+    approvals.attestation("SG_1").unwrap_err();
+}
+
+#[test]
+fn a_run_without_enough_people_is_refused_before_it_connects() {
+    let (plan, [ada, grace, mary]) = (plan(), three());
+    let signers = signers(&[&ada, &grace, &mary]);
+    let mut approvals = SignedApprovals::new(&plan, policy(rule().needs(2)), signers);
+    sign(&mut approvals, &ada, &statement(&plan));
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan)
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(approvals)
+        .connector(TripwireConnector)
+        .adapter(TripwireAdapter)
+        .run(|run, on| pipeline(run, on, Draft::of(&["a"])));
+    let Refusal::Approval {
+        reason: ApprovalRefusal::Denied(denied),
+        ..
+    } = refusal(answer)
+    else {
+        panic!("refused for another reason");
+    };
+    let denied = denied.to_string();
+    assert!(
+        denied.ends_with("have one signed by grace or mary"),
+        "{denied}"
+    );
+}
+
+#[test]
+fn a_directory_gives_what_counts_and_names_what_does_not() {
+    let (keys, plan) = (Keys::new(), plan());
+    let [ada, grace, mary] = three();
+    let save = |name: &str, text: &[u8], signature: Option<&[u8]>| {
+        std::fs::write(keys.path(name), text).unwrap();
+        if let Some(signature) = signature {
+            std::fs::write(keys.path(&format!("{name}.sig")), signature).unwrap();
+        }
+    };
+    let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+    save("ada.json", &text, Some(&signature));
+    save("grace.json", &statement(&plan).bytes().unwrap(), None);
+    save(
+        "mary.json",
+        &text,
+        Some(&mary.sign_as(NAMESPACE, b"something else")),
+    );
+    save("notes.txt", b"see ada.json", Some(b"none"));
+    let policy = policy(rule().needs(2));
+    let mut approvals = SignedApprovals::new(&plan, policy, signers(&[&ada, &grace, &mary]));
+    let refused = approvals.add_directory(keys.path("")).unwrap();
+    let [refused] = refused.as_slice() else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(refused.path(), keys.path("mary.json"));
+    assert!(matches!(refused.why(), StatementRefused::DoesNotFit { who } if who == "mary"));
+    let denied = approvals.attestation("SG_1").unwrap_err().to_string();
+    assert!(denied.contains("has 1 of the 2"), "{denied}");
+    assert!(approvals.add_directory(keys.path("none")).is_err());
+}
