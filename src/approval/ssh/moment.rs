@@ -2,19 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::format_description::well_known::Rfc3339;
-use time::{Date, Month, OffsetDateTime, Time};
+/// The year 10000 begins: no four digits have it.
+const TOO_LATE: u64 = 253_402_300_800;
 
 /// `2026-11-23T07:09:19Z`: in UTC, to the second; what is more exact is rounded down.
 pub(super) fn to_rfc3339(moment: SystemTime) -> Option<String> {
     let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let moment = OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
-    moment.format(&Rfc3339).ok()
+    let fits = seconds < TOO_LATE;
+    fits.then(|| humantime::format_rfc3339_seconds(moment).to_string())
 }
 
 /// What [`to_rfc3339`] wrote, and no other way to write it.
 pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
-    let moment = from_unix(OffsetDateTime::parse(text, &Rfc3339).ok()?)?;
+    let moment = humantime::parse_rfc3339(text).ok()?;
     (to_rfc3339(moment)? == text).then_some(moment)
 }
 
@@ -40,25 +40,15 @@ pub(super) fn from_openssh(text: &str) -> Result<SystemTime, NoMoment> {
     if !fits {
         return Err(NoMoment::Malformed);
     }
-    let part = |from: usize, to: usize| digits.get(from..to).map_or(Ok(0), str::parse::<u8>);
-    let moment = || -> Option<SystemTime> {
-        let year = digits[..4].parse().ok()?;
-        let month = Month::try_from(part(4, 6).ok()?).ok()?;
-        let date = Date::from_calendar_date(year, month, part(6, 8).ok()?).ok()?;
-        let (hour, minute) = (part(8, 10).ok()?, part(10, 12).ok()?);
-        let time = Time::from_hms(hour, minute, part(12, 14).ok()?).ok()?;
-        from_unix(date.with_time(time).assume_utc())
-    };
-    let moment = moment().ok_or(NoMoment::Malformed)?;
+    let part = |from: usize| digits.get(from..from + 2).unwrap_or("00");
+    let (month, day) = (part(4), part(6));
+    let (hour, minute, second) = (part(8), part(10), part(12));
+    let written = format!("{}-{month}-{day}T{hour}:{minute}:{second}Z", &digits[..4]);
+    let moment = from_rfc3339(&written).ok_or(NoMoment::Malformed)?;
     if digits == text {
         return Err(NoMoment::Local);
     }
     Ok(moment)
-}
-
-fn from_unix(moment: OffsetDateTime) -> Option<SystemTime> {
-    let seconds = u64::try_from(moment.unix_timestamp()).ok()?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ struct Facts {
     digest: Digest,
     target: Target,
     gates: Vec<String>,
+    has_author: bool,
     /// Its author, and its last editor.
     authors: Vec<String>,
 }
@@ -121,6 +122,7 @@ impl SignedApprovals {
                 digest: plan.digest(),
                 target: plan.target().clone(),
                 gates,
+                has_author: plan.author().is_some(),
                 authors: authors(plan),
             },
             policy,
@@ -366,7 +368,7 @@ impl SignedApprovals {
         if rule.author_counts() {
             return Ok(());
         }
-        if self.plan.authors.is_empty() {
+        if !self.plan.has_author {
             return Err(StatementRefused::NoAuthor {
                 who: who(),
                 gate: gate(),
@@ -554,8 +556,9 @@ fn nonce_of(statements: &[&Judged]) -> String {
 }
 
 /// Who made the plan and who edited it last, as far as it says so.
-fn authors(_plan: &Plan) -> Vec<String> {
-    Vec::new()
+fn authors(plan: &Plan) -> Vec<String> {
+    let both = [plan.author(), plan.last_editor()];
+    both.into_iter().flatten().map(str::to_owned).collect()
 }
 
 fn signature_of(statement: &Path) -> PathBuf {
