@@ -91,6 +91,42 @@ fn tampered(tampering: &str) -> (u32, String) {
     (broken.place(), broken.to_string())
 }
 
+/// What an auditor says who has no tool of ours: the chain from the plan's digest, and the texts of
+/// the rows, each in a file.
+const CHAIN: &str = r#"
+set -eu
+sum() { sha256sum | cut -c 1-64; }
+head=$(printf 'phasegate/journal/1 %s' "$1" | sum)
+shift
+for row; do head=$(printf '%s %s' "$head" "$(sum <"$row")" | sum); done
+printf %s "$head"
+"#;
+
+#[test]
+fn its_chain_is_recomputed_by_sha256sum_and_a_shell() {
+    let (database, plan) = performed();
+    let rows = database.admin().query(
+        "SELECT body, encode(hash, 'hex') FROM phasegate.journal ORDER BY place",
+        &[],
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.current_dir(&directory).args(["-c", CHAIN, "sh"]);
+    shell.arg(plan.digest().to_string());
+    let mut heads = Vec::new();
+    for (place, row) in rows.unwrap().iter().enumerate() {
+        let (name, body): (_, &str) = (format!("{place}.json"), row.get(0));
+        std::fs::write(directory.path().join(&name), body).unwrap();
+        let output = shell.arg(&name).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stdout, row.get::<_, &str>(1).as_bytes(), "{place}");
+        heads.push(output.stdout);
+    }
+    let head: String = database.ask("SELECT encode(head, 'hex') FROM phasegate.run");
+    assert_eq!(heads.len(), 4);
+    assert_eq!(heads.last().unwrap(), head.as_bytes());
+}
+
 #[test]
 fn a_row_that_was_changed_is_named() {
     for place in 1..=4 {
@@ -138,7 +174,7 @@ fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
     // Row 4 is rewritten with a hash that fits; only the head, outside the journal, knows.
     let (found, said) = tampered(
         "UPDATE phasegate.journal AS j SET body = replace(j.body, 'publish', 'polish'), \
-           hash = sha256(p.hash || sha256(convert_to(replace(j.body, 'publish', 'polish'), 'UTF8'))) \
+           hash = phasegate.next_head(p.hash, replace(j.body, 'publish', 'polish')) \
          FROM phasegate.journal AS p WHERE j.place = 4 AND p.plan = j.plan AND p.place = 3",
     );
     assert_eq!(found, 4, "{said}");
@@ -159,7 +195,7 @@ fn a_chain_that_was_made_anew_with_its_head_must_still_tell_of_its_own_plan_and_
         database.sql(&format!(
             "ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; \
              UPDATE phasegate.journal SET body = {body}; \
-             UPDATE phasegate.journal SET hash = sha256(phasegate.first_head(plan) || sha256(convert_to(body, 'UTF8'))); \
+             UPDATE phasegate.journal SET hash = phasegate.next_head(phasegate.first_head(plan), body); \
              UPDATE phasegate.run AS r SET head = j.hash FROM phasegate.journal AS j WHERE j.plan = r.plan"
         ));
         let broken = read(&database, &plan).verify().unwrap_err();

@@ -93,6 +93,11 @@ impl StoredEntry {
 ///
 /// Reading it takes a member of `phasegate_auditor`. [`verify`](Journal::verify) recomputes the chain
 /// here, from the stored text, and takes the server's word for nothing.
+///
+/// The chain is over text, so that `sha256sum` and a shell can recompute it too. It begins with the
+/// SHA-256 of `phasegate/journal/1 `, followed by the plan's digest; each row's hash is the SHA-256
+/// of the hash before it, a space, and the SHA-256 of the row's text, the hashes as lower-case
+/// hexadecimal digits. The last one is kept outside the journal.
 #[derive(Debug, Clone)]
 pub struct Journal {
     plan: Digest,
@@ -207,9 +212,8 @@ impl Journal {
             if i64::from(*stored_place) != i64::from(place) {
                 return Err(broken("is missing"));
             }
-            let mut linked = chain.as_bytes().to_vec();
-            linked.extend(Digest::of(entry.body.as_bytes()).as_bytes());
-            chain = Digest::of(&linked);
+            let body = Digest::of(entry.body.as_bytes());
+            chain = Digest::of(format!("{chain} {body}").as_bytes());
             if chain != entry.hash {
                 return Err(broken(
                     "does not have the hash that it and the rows before it make",

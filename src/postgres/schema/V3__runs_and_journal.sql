@@ -32,7 +32,7 @@ CREATE TABLE phasegate.journal (
     place integer NOT NULL,
     nonce uuid NOT NULL UNIQUE,
     body text NOT NULL, -- JSON, kept as the text that was hashed
-    hash bytea NOT NULL, -- SHA-256 of the hash before it and SHA-256 of body
+    hash bytea NOT NULL, -- next_head of the hash before it and body
     PRIMARY KEY (plan, place)
 );
 
@@ -46,6 +46,13 @@ INSERT INTO phasegate.retention DEFAULT VALUES;
 CREATE FUNCTION phasegate.first_head(plan bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN pg_catalog.sha256(pg_catalog.convert_to('phasegate/journal/1 ' || pg_catalog.encode(plan, 'hex'), 'UTF8'));
+
+-- What it goes on with. A chain over text, hexadecimal digits with a space between them, so that sha256sum and a shell
+-- can recompute it.
+CREATE FUNCTION phasegate.next_head(head bytea, body text) RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.encode(head, 'hex') || ' '
+    || pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(body, 'UTF8')), 'hex'), 'UTF8'));
 
 CREATE FUNCTION phasegate.never_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -192,7 +192,7 @@ BEGIN
     FROM phasegate.plan AS p JOIN phasegate.planned_phase AS f ON f.plan = p.plan AND f.place = this.place,
          pg_stat_get_activity(pg_backend_pid()) AS a
     WHERE p.plan = this.plan;
-    new_head := sha256(run.head || sha256(convert_to(body, 'UTF8')));
+    new_head := phasegate.next_head(run.head, body);
     INSERT INTO phasegate.journal (plan, place, nonce, body, hash) VALUES (this.plan, this.place, this.nonce, body, new_head);
     UPDATE phasegate.run AS r SET committed = this.place, head = new_head WHERE r.plan = this.plan;
     UPDATE phasegate.attempt AS a SET state = 'finished' WHERE a.nonce = this.nonce;
