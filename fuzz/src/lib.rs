@@ -1,0 +1,19 @@
+//! What the fuzz targets share.
+
+use std::alloc::System;
+
+use cap::Cap;
+
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+/// What `read` answers, which may take `times` bytes of memory for each byte of `input`, and a
+/// little. An allocation beyond that fails, which ends the process, which is a finding.
+pub fn bounded<T>(input: &[u8], times: usize, read: impl FnOnce() -> T) -> T {
+    const A_LITTLE: usize = 64 * 1024;
+    let limit = MEMORY.allocated() + A_LITTLE + times * input.len();
+    MEMORY.set_limit(limit).expect("more than what is in use");
+    let answer = read();
+    MEMORY.set_limit(usize::MAX).expect("the largest limit");
+    answer
+}

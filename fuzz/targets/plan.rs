@@ -1,0 +1,22 @@
+//! A saved plan may be any bytes: reading it neither panics nor takes memory out of proportion, and
+//! what is accepted is exactly what was hashed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use phasegate::{Digest, Plan};
+use phasegate_fuzz::bounded;
+
+fuzz_target!(|bytes: &[u8]| {
+    let digest = Digest::of(bytes);
+    match bounded(bytes, 100, || Plan::from_saved(bytes, digest)) {
+        Ok(plan) => {
+            assert_eq!(plan.bytes(), bytes);
+            assert_eq!(plan.digest(), digest);
+            assert!(!plan.phases().is_empty());
+            let again = Plan::from_saved(plan.bytes(), digest).expect("it was accepted before");
+            assert_eq!(again, plan);
+        }
+        // Whoever meets it has it printed.
+        Err(refusal) => assert!(!refusal.to_string().is_empty()),
+    }
+});
