@@ -2,9 +2,13 @@
 //! what is accepted is exactly what was hashed.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use phasegate::{Digest, Plan};
-use phasegate_fuzz::bounded;
+use phasegate_fuzz::{bounded, json};
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    json::mutate(data, size, max_size, seed)
+});
 
 fuzz_target!(|bytes: &[u8]| {
     let digest = Digest::of(bytes);
