@@ -73,6 +73,7 @@
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`Timeouts`] |
 //! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
+//! | for the auditor | [`Journal`], [`EvidenceBundle`], [`RunStatement`] |
 //! | doubles, with the feature `testing` | `testing` |
 //!
 //! # When it does not compile
@@ -105,6 +106,7 @@
 mod approval;
 mod canonical;
 mod digest;
+mod evidence;
 mod gate;
 mod kill_switch;
 mod legible;
@@ -143,6 +145,7 @@ pub use approval::{
 };
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};
+pub use evidence::{BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, RunStatement};
 pub use gate::{
     And, Approvable, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved,
     Ungated,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use ::postgres::Client;
+use ::postgres::{Client, Transaction};
 use serde::Deserialize;
 
 use crate::approval::Evidence;
@@ -153,14 +153,19 @@ impl Journal {
     ///
     /// When the plan is unknown, or the server says no.
     pub fn read(client: &mut Client, plan: Digest) -> Result<Self, JournalError> {
-        let foreign = |error: ::postgres::Error| JournalError::Database(error.into());
         // One snapshot: a phase that is committed meanwhile is in both or in neither.
-        let mut tx = client
+        let tx = client
             .build_transaction()
             .isolation_level(::postgres::IsolationLevel::RepeatableRead)
             .read_only(true)
-            .start()
-            .map_err(foreign)?;
+            .start();
+        let foreign = |error: ::postgres::Error| JournalError::Database(error.into());
+        Journal::read_in(&mut tx.map_err(foreign)?, plan)
+    }
+
+    /// Reads it in a transaction that reads one snapshot.
+    pub(crate) fn read_in(tx: &mut Transaction<'_>, plan: Digest) -> Result<Self, JournalError> {
+        let foreign = |error: ::postgres::Error| JournalError::Database(error.into());
         let key = plan.as_bytes().as_slice();
         let run = tx
             .query_opt(
@@ -195,6 +200,24 @@ impl Journal {
         })
     }
 
+    /// The hash of the last row, as it is kept outside the journal. Written down elsewhere, it shows
+    /// whether rows were cut off, or the whole was made anew.
+    #[must_use]
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// The texts that were hashed, in order, each with the hash that is stored with it.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (&str, Digest)> {
+        let entries = self.entries.iter();
+        entries.map(|(_, entry)| (&*entry.body, entry.hash))
+    }
+
+    /// What the chain begins with.
+    pub(crate) fn first_head(plan: Digest) -> Digest {
+        Digest::of(format!("phasegate/journal/1 {plan}").as_bytes())
+    }
+
     /// Recomputes the chain, and answers what it says, in order.
     ///
     /// # Errors
@@ -202,7 +225,7 @@ impl Journal {
     /// [`BrokenChain`] names the first row that does not fit: one that was changed, added, removed
     /// or moved, also at the end.
     pub fn verify(&self) -> Result<Vec<JournalEntry>, BrokenChain> {
-        let mut chain = Digest::of(format!("phasegate/journal/1 {}", self.plan).as_bytes());
+        let mut chain = Journal::first_head(self.plan);
         let mut verified = Vec::with_capacity(self.entries.len());
         for (place, (stored_place, entry)) in (1_u32..).zip(&self.entries) {
             let broken = |why: &str| BrokenChain {

@@ -114,6 +114,28 @@ BEGIN
 END
 $$;
 
+-- The SHA-256 of each text in evidence, so that sha256sum tells which files a row of the journal speaks of. Null if
+-- nobody signed.
+CREATE FUNCTION phasegate.digests_of(evidence jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    given jsonb;
+    statements jsonb := '[]';
+BEGIN
+    FOR given IN SELECT s.given FROM jsonb_array_elements(evidence -> 'statements') WITH ORDINALITY AS s (given, place) ORDER BY s.place LOOP
+        statements := statements || jsonb_build_object(
+            'approver_sha256', encode(sha256(convert_to(given ->> 'approver', 'UTF8')), 'hex'),
+            'statement_sha256', encode(sha256(convert_to(given ->> 'statement', 'UTF8')), 'hex'),
+            'signature_sha256', encode(sha256(convert_to(given ->> 'signature', 'UTF8')), 'hex'));
+    END LOOP;
+    RETURN jsonb_build_object(
+        'statements', statements,
+        'policy_sha256', encode(sha256(convert_to(evidence ->> 'policy', 'UTF8')), 'hex'),
+        'allowed_signers_sha256', encode(sha256(convert_to(evidence ->> 'allowed_signers', 'UTF8')), 'hex'),
+        'revoked_keys_sha256', encode(sha256(convert_to(evidence ->> 'revoked_keys', 'UTF8')), 'hex'));
+END
+$$;
+
 -- Refuses evidence that does not say what is to be admitted: the server verifies no signature, but it can read.
 CREATE FUNCTION phasegate.refuse_other_evidence(evidence jsonb, decision text, plan bytea, gate text, approver text, expires timestamptz)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

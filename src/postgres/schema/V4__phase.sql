@@ -10,7 +10,7 @@
 
 -- Opens a phase, or refuses. If the phase is committed already, answers its row of the journal and opens nothing.
 CREATE FUNCTION phasegate.open(request_bytes bytea) RETURNS text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     request jsonb := convert_from(request_bytes, 'UTF8')::jsonb;
     the_plan bytea := decode(request ->> 'plan', 'hex');
@@ -121,7 +121,8 @@ BEGIN
         VALUES (approval.nonce, the_place);
         spent := spent || jsonb_build_object(
             'gate', the_gate, 'approver', approval.approver, 'nonce', approval.nonce, 'expires', approval.expires,
-            'comment', approval.comment, 'evidence', approval.evidence);
+            'comment', approval.comment, 'digests', phasegate.digests_of(approval.evidence),
+            'evidence', approval.evidence);
     END LOOP;
 
     BEGIN
@@ -158,9 +159,9 @@ BEGIN
 END
 $$;
 
--- Writes the row of the journal. Nothing of the phase comes after it but COMMIT.
+-- Writes the row of the journal, whose moments are in UTC. Nothing of the phase comes after it but COMMIT.
 CREATE FUNCTION phasegate.finish(output bytea) RETURNS text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     this phasegate.attempt := phasegate.this_attempt();
     run phasegate.run;

@@ -1,0 +1,203 @@
+use ::postgres::{Client, IsolationLevel, Row, Transaction};
+use serde::Deserialize;
+
+use super::RunStatement;
+use crate::approval::Evidence;
+use crate::digest::Digest;
+use crate::outcome::{Foreign, describe};
+use crate::plan::Target;
+use crate::postgres::{Journal, JournalError};
+
+/// Everything that is known of the run of one plan: the plan, the approvals with what was signed and
+/// the rules by which it was judged, the journal with its chain.
+///
+/// [`write_to`](EvidenceBundle::write_to) makes a directory of it that a third party verifies offline,
+/// with `ssh-keygen`, `sha256sum` and one page of instructions, which is in it. A run that was never
+/// begun, that stopped half way, or whose plan was rejected has one too, which says so.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut auditor: postgres::Client = todo!();
+/// # let plan: phasegate::Digest = todo!();
+/// let bundle = phasegate::EvidenceBundle::collect(&mut auditor, plan)?;
+/// bundle.verify()?;
+/// bundle.write_to("evidence-2026-11-23".as_ref())?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct EvidenceBundle {
+    pub(super) plan: Digest,
+    pub(super) plan_bytes: Vec<u8>,
+    pub(super) planned: PlanText,
+    pub(super) journal: Journal,
+    /// In the order in which they were spent, and then admitted.
+    pub(super) approvals: Vec<Admitted>,
+    pub(super) rejections: Vec<Admitted>,
+    /// When it was collected, by the server's clock.
+    pub(super) collected_at: String,
+}
+
+/// What a plan says, as far as it matters here. A plan of any age is evidence, also one that would
+/// not be performed any more.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct PlanText {
+    pub(super) pipeline: String,
+    pub(super) target: Target,
+    pub(super) phases: Vec<PhaseText>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct PhaseText {
+    pub(super) name: String,
+    pub(super) gates: Vec<String>,
+    pub(super) input: Digest,
+}
+
+/// An approval or a rejection that an operator has admitted.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    pub(super) nonce: String,
+    pub(super) gate: String,
+    pub(super) approver: String,
+    pub(super) comment: String,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) admitted_by: String,
+    /// As `ssh-keygen` takes it: `20261123070919Z`.
+    pub(super) admitted_at: String,
+    /// The places of the phases that have spent it.
+    pub(super) spent: Vec<i32>,
+}
+
+/// The evidence could not be collected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// The plan was never admitted in this database.
+    #[error("there is no evidence: plan {0} was never admitted in this database")]
+    NoSuchPlan(Digest),
+    /// What the database has as the plan is not one.
+    #[error("the evidence cannot be collected: what was admitted is not a plan: {0}")]
+    NotAPlan(#[source] serde_json::Error),
+    /// What the database has as evidence of an approval is none.
+    #[error(
+        "the evidence cannot be collected: what was admitted with nonce `{nonce}` is not evidence: {source}"
+    )]
+    NotEvidence {
+        /// The nonce of the approval.
+        nonce: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The server said no, or what it answered makes no sense.
+    #[error("the evidence cannot be collected: {}", describe(&**.0))]
+    Database(#[source] Foreign),
+}
+
+impl From<::postgres::Error> for EvidenceError {
+    fn from(error: ::postgres::Error) -> Self {
+        EvidenceError::Database(error.into())
+    }
+}
+
+impl From<JournalError> for EvidenceError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::NoSuchPlan(plan) => EvidenceError::NoSuchPlan(plan),
+            JournalError::Database(error) => EvidenceError::Database(error),
+        }
+    }
+}
+
+impl EvidenceBundle {
+    /// Collects what the database has on the plan with this digest, in one snapshot. It takes a member
+    /// of `phasegate_auditor`, who can change nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the plan was never admitted here, or the server says no. Whether what was collected fits
+    /// together, [`verify`](EvidenceBundle::verify) says.
+    pub fn collect(client: &mut Client, plan: Digest) -> Result<Self, EvidenceError> {
+        let mut tx = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()?;
+        let journal = Journal::read_in(&mut tx, plan)?;
+        let key = plan.as_bytes().as_slice();
+        let admitted = tx.query_one(
+            "SELECT bytes, pg_catalog.to_char(pg_catalog.timezone('UTC', pg_catalog.clock_timestamp()), \
+               'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+             FROM phasegate.plan WHERE plan OPERATOR(pg_catalog.=) $1",
+            &[&key],
+        )?;
+        let plan_bytes: Vec<u8> = admitted.try_get(0)?;
+        let planned = serde_json::from_slice(&plan_bytes).map_err(EvidenceError::NotAPlan)?;
+        let approvals = admitted_in(
+            &mut tx,
+            "SELECT a.nonce, a.gate, a.approver, a.comment, a.evidence::pg_catalog.text, a.admitted_by, \
+               pg_catalog.to_char(pg_catalog.timezone('UTC', a.admitted_at), 'YYYYMMDDHH24MISS\"Z\"'), \
+               ARRAY(SELECT s.place FROM phasegate.approval_spent AS s \
+                     WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce ORDER BY s.place) AS spent \
+             FROM phasegate.approval AS a WHERE a.plan OPERATOR(pg_catalog.=) $1 \
+             ORDER BY (SELECT pg_catalog.min(s.place) FROM phasegate.approval_spent AS s \
+                       WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce) NULLS LAST, a.admitted_at, a.nonce",
+            plan,
+        )?;
+        Ok(EvidenceBundle {
+            plan,
+            plan_bytes,
+            planned,
+            journal,
+            approvals,
+            rejections: Vec::new(),
+            collected_at: admitted.try_get(1)?,
+        })
+    }
+
+    /// The digest of the plan.
+    #[must_use]
+    pub fn plan(&self) -> Digest {
+        self.plan
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What was run, by whom approved, when, with what effects, as an in-toto statement about the plan.
+    #[must_use]
+    pub fn statement(&self) -> RunStatement {
+        RunStatement::of(self)
+    }
+}
+
+fn admitted_in(
+    tx: &mut Transaction<'_>,
+    query: &str,
+    plan: Digest,
+) -> Result<Vec<Admitted>, EvidenceError> {
+    let rows = tx.query(query, &[&plan.as_bytes().as_slice()])?;
+    rows.iter().map(admitted).collect()
+}
+
+fn admitted(row: &Row) -> Result<Admitted, EvidenceError> {
+    let nonce: String = row.try_get(0)?;
+    let evidence: Option<&str> = row.try_get(4)?;
+    let evidence = evidence.map(serde_json::from_str).transpose();
+    Ok(Admitted {
+        evidence: evidence.map_err(|source| EvidenceError::NotEvidence {
+            nonce: nonce.clone(),
+            source,
+        })?,
+        nonce,
+        gate: row.try_get(1)?,
+        approver: row.try_get(2)?,
+        comment: row.try_get(3)?,
+        admitted_by: row.try_get(5)?,
+        admitted_at: row.try_get(6)?,
+        spent: row.try_get(7)?,
+    })
+}

@@ -1,0 +1,210 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::EvidenceBundle;
+use super::bundle::{Admitted, PhaseText};
+use crate::approval::Evidence;
+use crate::digest::Digest;
+use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
+
+/// The evidence does not fit together. One variant for each place that it may be at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceFlaw {
+    /// The plan is not the one that has this digest.
+    #[error("the plan's digest is {found}, and the run is of plan {plan}")]
+    Plan {
+        /// The plan that was run.
+        plan: Digest,
+        /// The digest of what is kept as the plan.
+        found: Digest,
+    },
+    /// The journal's chain is broken.
+    #[error(transparent)]
+    Journal(#[from] BrokenChain),
+    /// A row of the journal is not what was planned, or was not approved as it says.
+    #[error("row {place} of the journal {why}")]
+    Row {
+        /// Its place, counted from 1.
+        place: u32,
+        /// What is wrong.
+        why: String,
+    },
+    /// What was admitted is not what was signed.
+    #[error("the approval or rejection with nonce `{nonce}` {why}")]
+    Admitted {
+        /// The nonce.
+        nonce: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl EvidenceBundle {
+    /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
+    /// approval that a row has spent the gate, what was admitted, and what was signed.
+    ///
+    /// # Errors
+    ///
+    /// The first flaw that is found.
+    pub fn verify(&self) -> Result<(), EvidenceFlaw> {
+        let found = Digest::of(&self.plan_bytes);
+        if found != self.plan {
+            let plan = self.plan;
+            return Err(EvidenceFlaw::Plan { plan, found });
+        }
+        let entries = self.journal.verify()?;
+        for entry in &entries {
+            self.check_row(entry).map_err(|why| EvidenceFlaw::Row {
+                place: entry.place,
+                why,
+            })?;
+        }
+        let all = self.approvals.iter().map(|a| (a, "approve"));
+        for (admitted, decision) in all.chain(self.rejections.iter().map(|r| (r, "reject"))) {
+            let nonce = || admitted.nonce.clone();
+            let flaw = |why: String| EvidenceFlaw::Admitted {
+                nonce: nonce(),
+                why,
+            };
+            let rows = entries.len();
+            let in_journal = |place: &i32| usize::try_from(*place).is_ok_and(|place| place <= rows);
+            if let Some(place) = admitted.spent.iter().find(|place| !in_journal(place)) {
+                return Err(flaw(format!(
+                    "was spent by the phase at place {place}, which the journal does not have"
+                )));
+            }
+            check_statements(self.plan, admitted, decision).map_err(flaw)?;
+        }
+        Ok(())
+    }
+
+    fn check_row(&self, entry: &JournalEntry) -> Result<(), String> {
+        let place = usize::try_from(entry.place).unwrap_or_default();
+        let planned = place
+            .checked_sub(1)
+            .and_then(|at| self.planned.phases.get(at));
+        let Some(PhaseText { name, gates, input }) = planned else {
+            return Err("is of a phase that the plan does not have".to_owned());
+        };
+        let target = &self.planned.target;
+        let same = [
+            ("phase", &entry.phase == name),
+            ("input", &entry.input == input),
+            ("pipeline", entry.pipeline == self.planned.pipeline),
+            (
+                "cluster",
+                entry.system_identifier == target.system_identifier(),
+            ),
+            ("database", entry.database == target.database()),
+            ("role", entry.role == target.role()),
+        ];
+        if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
+            return Err(format!("has another {what} than the plan"));
+        }
+        let spent: Vec<&String> = entry.approvals.iter().map(|a| &a.gate).collect();
+        if spent != gates.iter().collect::<Vec<_>>() {
+            return Err(format!(
+                "has spent approvals of {spent:?}, and the phase is behind {gates:?}"
+            ));
+        }
+        let body = self.journal.stored().nth(place - 1);
+        let body: Value = body.map_or(Value::Null, |(body, _)| {
+            serde_json::from_str(body).unwrap_or_default()
+        });
+        for (n, approval) in entry.approvals.iter().enumerate() {
+            self.check_spent(entry, approval, &body["approvals"][n]["digests"])
+                .map_err(|why| {
+                    format!(
+                        "has spent an approval of gate `{}` that {why}",
+                        approval.gate
+                    )
+                })?;
+        }
+        Ok(())
+    }
+
+    fn check_spent(
+        &self,
+        entry: &JournalEntry,
+        approval: &SpentApproval,
+        digests: &Value,
+    ) -> Result<(), String> {
+        let admitted = (self.approvals.iter())
+            .find(|admitted| admitted.nonce == approval.nonce)
+            .ok_or("was never admitted")?;
+        let place = i32::try_from(entry.place).unwrap_or_default();
+        if (&admitted.gate, &admitted.approver, &admitted.evidence)
+            != (&approval.gate, &approval.approver, &approval.evidence)
+            || !admitted.spent.contains(&place)
+        {
+            return Err("is not as it was admitted".to_owned());
+        }
+        // Both in UTC, and so in the order of their texts; to the second.
+        let second = |moment: &str| moment.chars().take(19).collect::<String>();
+        if second(&approval.expires) < second(&entry.opened_at) {
+            return Err(format!(
+                "was over at {}, before the phase was opened",
+                approval.expires
+            ));
+        }
+        if *digests != approval.evidence.as_ref().map_or(Value::Null, digests_of) {
+            return Err("has other digests than what was signed".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// As the server has it in the journal.
+fn digests_of(evidence: &Evidence) -> Value {
+    let sha256 = |text: &str| Digest::of(text.as_bytes());
+    let statements: Vec<Value> = (evidence.statements.iter())
+        .map(|signed| {
+            json!({
+                "approver_sha256": sha256(&signed.approver),
+                "statement_sha256": sha256(&signed.statement),
+                "signature_sha256": sha256(&signed.signature),
+            })
+        })
+        .collect();
+    json!({
+        "statements": statements,
+        "policy_sha256": sha256(&evidence.policy),
+        "allowed_signers_sha256": sha256(&evidence.allowed_signers),
+        "revoked_keys_sha256": evidence.revoked_keys.as_deref().map(sha256),
+    })
+}
+
+/// What was signed says what was admitted.
+fn check_statements(plan: Digest, admitted: &Admitted, decision: &str) -> Result<(), String> {
+    let Some(evidence) = &admitted.evidence else {
+        return Ok(());
+    };
+    if evidence.statements.is_empty() {
+        return Err("has evidence in which nobody says anything".to_owned());
+    }
+    let mut people = BTreeSet::new();
+    for signed in &evidence.statements {
+        let who = &signed.approver;
+        let said: Value = serde_json::from_str(&signed.statement)
+            .map_err(|_| format!("has a statement of {who} that is not JSON"))?;
+        let expected = [
+            ("schema", json!("phasegate/statement/1")),
+            ("plan", json!(plan)),
+            ("decision", json!(decision)),
+            ("gate", json!(admitted.gate)),
+        ];
+        if let Some((what, _)) = expected.iter().find(|(what, value)| said[*what] != *value) {
+            return Err(format!(
+                "has a statement of {who} with another {what}: {}",
+                said[*what]
+            ));
+        }
+        people.insert(who);
+    }
+    if people.len() < evidence.statements.len() {
+        return Err("has two statements of one person".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::EvidenceBundle;
+use super::bundle::Admitted;
+use super::files::{row_file, statement_stem};
+use crate::digest::Digest;
+
+const TYPE: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE: &str =
+    "https://docs.rs/phasegate/latest/phasegate/struct.RunStatement.html#run-v1";
+
+/// What was run, as an [in-toto statement](https://in-toto.io/Statement/v1) about the plan.
+///
+/// It says again, in the form that tools for attestations read, what the other files of an
+/// [`EvidenceBundle`] prove. By itself it proves nothing: it is not signed. Who vouches for it signs it,
+/// for example by `ssh-keygen -Y sign -n in-toto -f KEY run.intoto.json`, or in an envelope of the tool
+/// that reads it.
+///
+#[doc = include_str!("../../docs/run-v1.md")]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatement {
+    #[serde(rename = "_type")]
+    statement_type: &'static str,
+    subject: [Subject; 1],
+    predicate_type: &'static str,
+    predicate: Run,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Subject {
+    name: &'static str,
+    digest: Sha256,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Sha256 {
+    sha256: Digest,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run {
+    pipeline: String,
+    target: crate::plan::Target,
+    outcome: &'static str,
+    phases_planned: usize,
+    phases_committed: usize,
+    collected_at: String,
+    phases: Vec<Phase>,
+    unspent: Vec<Spoken>,
+    rejections: Vec<Spoken>,
+    journal_head: Digest,
+}
+
+/// A phase of the plan, and what the journal says of it; nothing if it is not committed.
+#[derive(Debug, Clone, Serialize)]
+struct Phase {
+    name: String,
+    gates: Vec<String>,
+    input: Sha256,
+    committed: Option<Committed>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Committed {
+    file: String,
+    journal_hash: Digest,
+    role: Value,
+    from: Value,
+    xid: Value,
+    opened_at: Value,
+    finished_at: Value,
+    effects: Value,
+    approvals: Vec<Spoken>,
+}
+
+/// What somebody said to a gate.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spoken {
+    gate: String,
+    by: String,
+    comment: String,
+    nonce: String,
+    admitted_by: String,
+    admitted_at: String,
+    /// Empty if nobody signed.
+    signed: Vec<Signed>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Signed {
+    by: String,
+    file: String,
+    statement: Sha256,
+    signature: Sha256,
+}
+
+impl RunStatement {
+    pub(super) fn of(bundle: &EvidenceBundle) -> Self {
+        let directories = bundle.directories();
+        let directories: BTreeMap<&str, &str> = (directories.iter())
+            .map(|(directory, admitted)| (&*admitted.nonce, &**directory))
+            .collect();
+        let spoken = |admitted: &Admitted| Spoken::of(admitted, &directories);
+        let stored: Vec<_> = bundle.journal.stored().collect();
+        let phases: Vec<Phase> = (1..)
+            .zip(&bundle.planned.phases)
+            .map(|(place, planned): (u32, _)| {
+                let row = stored.get(place as usize - 1);
+                let spent =
+                    |a: &&Admitted| a.spent.iter().any(|&at| i64::from(at) == i64::from(place));
+                Phase {
+                    name: planned.name.clone(),
+                    gates: planned.gates.clone(),
+                    input: Sha256 {
+                        sha256: planned.input,
+                    },
+                    committed: row.map(|(body, hash)| {
+                        let row: Value = serde_json::from_str(body).unwrap_or_default();
+                        Committed {
+                            file: row_file(place),
+                            journal_hash: *hash,
+                            role: row["role"].clone(),
+                            from: row["from"].clone(),
+                            xid: row["xid"].clone(),
+                            opened_at: row["opened_at"].clone(),
+                            finished_at: row["finished_at"].clone(),
+                            effects: row["effects"].clone(),
+                            approvals: bundle.approvals.iter().filter(spent).map(spoken).collect(),
+                        }
+                    }),
+                }
+            })
+            .collect();
+        let unspent = bundle.approvals.iter().filter(|a| a.spent.is_empty());
+        RunStatement {
+            statement_type: TYPE,
+            subject: [Subject {
+                name: "plan.json",
+                digest: Sha256 {
+                    sha256: bundle.plan,
+                },
+            }],
+            predicate_type: PREDICATE,
+            predicate: Run {
+                pipeline: bundle.planned.pipeline.clone(),
+                target: bundle.planned.target.clone(),
+                outcome: bundle.outcome(),
+                phases_planned: phases.len(),
+                phases_committed: stored.len(),
+                collected_at: bundle.collected_at.clone(),
+                phases,
+                unspent: unspent.map(spoken).collect(),
+                rejections: bundle.rejections.iter().map(spoken).collect(),
+                journal_head: bundle.journal.head(),
+            },
+        }
+    }
+
+    /// The statement as it is in the bundle: JSON, with a final newline.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Texts, numbers and maps of them, which JSON can hold.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+}
+
+impl Spoken {
+    fn of(admitted: &Admitted, directories: &BTreeMap<&str, &str>) -> Self {
+        let evidence = admitted.evidence.iter();
+        let directory = directories
+            .get(&*admitted.nonce)
+            .copied()
+            .unwrap_or_default();
+        let signed = (1..)
+            .zip(evidence.flat_map(|evidence| &evidence.statements))
+            .map(|(n, signed)| Signed {
+                by: signed.approver.clone(),
+                file: format!("{}.statement.json", statement_stem(directory, n)),
+                statement: Sha256 {
+                    sha256: Digest::of(signed.statement.as_bytes()),
+                },
+                signature: Sha256 {
+                    sha256: Digest::of(signed.signature.as_bytes()),
+                },
+            });
+        Spoken {
+            gate: admitted.gate.clone(),
+            by: admitted.approver.clone(),
+            comment: admitted.comment.clone(),
+            nonce: admitted.nonce.clone(),
+            admitted_by: admitted.admitted_by.clone(),
+            admitted_at: admitted.admitted_at.clone(),
+            signed: signed.collect(),
+        }
+    }
+}
+
+impl EvidenceBundle {
+    /// How the run stands, in a word.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self.journal.stored().count() {
+            done if done >= self.planned.phases.len() => "committed",
+            _ if !self.rejections.is_empty() => "rejected",
+            0 => "not begun",
+            _ => "stopped",
+        }
+    }
+}

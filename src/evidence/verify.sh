@@ -1,0 +1,152 @@
+#!/bin/sh
+# Verifies the evidence of one run, offline, by sha256sum, ssh-keygen (OpenSSH 9.1 or newer) and a POSIX shell.
+#
+#   sh verify.sh [-p PLAN] [-e HEAD] [-s ALLOWED_SIGNERS] DIRECTORY
+#
+# PLAN is the digest of the plan that was approved, HEAD the hash of the journal's last row, ALLOWED_SIGNERS a file that says
+# which key is whose: each as you have it from elsewhere, and not from this bundle. What is not given is not compared.
+set -eu
+LC_ALL=C
+export LC_ALL
+
+fail() {
+  printf 'verify: %s\n' "$*" >&2
+  exit 1
+}
+sum() { sha256sum | cut -c 1-64; }
+
+known_plan='' known_head='' known_signers=''
+while getopts p:e:s: option; do
+  case $option in
+    p) known_plan=$OPTARG ;;
+    e) known_head=$OPTARG ;;
+    s) known_signers=$(cd "$(dirname "$OPTARG")" && pwd)/$(basename "$OPTARG") ;;
+    *) fail 'usage: sh verify.sh [-p PLAN] [-e HEAD] [-s ALLOWED_SIGNERS] DIRECTORY' ;;
+  esac
+done
+shift $((OPTIND - 1))
+[ $# -eq 1 ] || fail 'usage: sh verify.sh [-p PLAN] [-e HEAD] [-s ALLOWED_SIGNERS] DIRECTORY'
+cd "$1"
+for tool in sha256sum ssh-keygen; do
+  command -v "$tool" >/dev/null || fail "there is no $tool here"
+done
+
+# The files: those of the list, as they were written, and no others.
+[ -f SHA256SUMS ] || fail 'SHA256SUMS is missing'
+odd=$(grep -v '^[0-9a-f]\{64\}  \./[A-Za-z0-9_][A-Za-z0-9_./-]*$' SHA256SUMS || true)
+[ -z "$odd" ] && ! grep -q '\.\.' SHA256SUMS || fail 'SHA256SUMS: a line of it is not one of sha256sum'
+odd=$(find . ! -type d ! -type f)
+[ -z "$odd" ] || fail "$odd: not a file"
+odd=$( (cut -c 67- SHA256SUMS; find . -type f ! -path ./SHA256SUMS) | sort | uniq -u)
+[ -z "$odd" ] || fail "$odd: missing, or not in SHA256SUMS"
+odd=$(sha256sum -c SHA256SUMS 2>&1 | grep -v ': OK$' || true)
+[ -z "$odd" ] || fail "$odd"
+for file in plan.json run.intoto.json journal/chain; do
+  [ -f "$file" ] || fail "$file: missing"
+done
+
+# The plan.
+plan=$(sum <plan.json)
+[ "$plan" = "${known_plan:-$plan}" ] || fail "plan.json: this is plan $plan, and not $known_plan"
+
+# The journal. Its chain begins with the plan, and each row is hashed with all the rows before it.
+head=$(printf 'phasegate/journal/1 %s' "$plan" | sum)
+[ "$(sed -n 1p journal/chain)" = "$head" ] || fail 'journal/chain: it does not begin with this plan'
+rows=0
+while row=journal/$(printf %04d $((rows + 1))).json && [ -f "$row" ]; do
+  rows=$((rows + 1))
+  head=$(printf '%s %s' "$head" "$(sum <"$row")" | sum)
+  [ "$(sed -n $((rows + 1))p journal/chain)" = "$head" ] || fail "$row: it does not make the hash that journal/chain has"
+  grep -qF "\"plan\": \"$plan\"" "$row" && grep -qF "\"place\": $rows," "$row" || fail "$row: it is of another plan or place"
+done
+[ $(($(find journal -name '*.json' | wc -l))) -eq "$rows" ] || fail "$row: missing"
+[ $(($(wc -l <journal/chain))) -eq $((rows + 1)) ] || fail "$row: missing; journal/chain has its hash"
+[ "$head" = "${known_head:-$head}" ] || fail "journal: it ends with $head, and not with $known_head"
+grep -qF "\"$plan\"" run.intoto.json && grep -qF "\"$head\"" run.intoto.json || fail 'run.intoto.json: it is of another run'
+
+# What a row says of the files in the directory $1, if they are those that the approval was judged by.
+digests_of() {
+  revoked=null all='' between=''
+  [ ! -f "$1/revoked_keys" ] || revoked="\"$(sum <"$1/revoked_keys")\""
+  for statement in "$1"/*.statement.json; do
+    [ -f "$statement.sig" ] && [ -f "${statement%.statement.json}.approver" ] || fail "$statement: its .sig or .approver is missing"
+    all="$all$between{\"approver_sha256\": \"$(sum <"${statement%.statement.json}.approver")\", "
+    all="$all\"signature_sha256\": \"$(sum <"$statement.sig")\", \"statement_sha256\": \"$(sum <"$statement")\"}"
+    between=', '
+  done
+  printf '{"statements": [%s], "policy_sha256": "%s", "revoked_keys_sha256": %s, "allowed_signers_sha256": "%s"}' \
+    "$all" "$(sum <"$1/policy.json")" "$revoked" "$(sum <"$1/allowed_signers")"
+}
+
+# The statements in the directory $1: signed, valid at the moment $2, each of this plan and of the decision $3, and of the
+# gate $4, if one is given.
+signed() {
+  dir=$1 at=$2 decision=$3 wanted=$4 revoked=''
+  for file in policy.json allowed_signers 01.statement.json; do
+    [ -f "$dir/$file" ] || fail "$dir/$file: missing"
+  done
+  [ ! -f "$dir/revoked_keys" ] || revoked=$dir/revoked_keys
+  for statement in "$dir"/*.statement.json; do
+    approver=$(cat "${statement%.statement.json}.approver")
+    grep -qF ",\"decision\":\"$decision\"," "$statement" || fail "$statement: its decision is not to $decision"
+    grep -qF ",\"plan\":\"$plan\"," "$statement" || fail "$statement: it is of another plan"
+    gate=$(sed -n 's/^.*,"gate":\(".*"\),"nonce":.*$/\1/p' "$statement")
+    [ -n "$gate" ] && [ "$gate" = "${wanted:-$gate}" ] || fail "$statement: it is of gate $gate, and not of $wanted"
+    said=$(ssh-keygen -Y verify -n phasegate -I "$approver" -O "verify-time=$at" -f "${known_signers:-$dir/allowed_signers}" \
+      ${revoked:+-r "$revoked"} -s "$statement.sig" <"$statement" 2>&1) || fail "$statement.sig: $said"
+    printf '%s: gate %s: %s by %s\n' "$dir" "$gate" "$decision" "$approver" | tr -d '\001-\011\013-\037\177'
+  done
+}
+
+# The approvals: of each that a row has spent, the files that it was judged by.
+nl='
+'
+known='' used=''
+for directory in approvals/*; do
+  [ -d "$directory" ] || continue
+  known="$known$directory $(digests_of "$directory")$nl"
+done
+for row in journal/*.json; do
+  [ -f "$row" ] || continue
+  opened=$(sed -n 's/^.*"opened_at": "\(....\)-\(..\)-\(..\)T\(..\):\(..\):\(..\)[.0-9]*+00:00".*$/\1\2\3\4\5\6Z/p' "$row")
+  approvals=$(sed 's/{"gate": /\
+&/g' "$row" | sed -n -e 's/^{"gate": \(".*", "nonce": ".*"digests": {"statements": [^]]*\], [^}]*}\).*$/\1/p' \
+    -e 's/^{"gate": \(".*", "nonce": ".*"digests": null\).*$/\1/p')
+  [ "$(sed 's/{"gate": /\
+&/g' "$row" | grep -c '^{"gate": ')" -eq "$(printf '%s' "$approvals" | grep -c .)" ] || fail "$row: its approvals cannot be read"
+  while IFS= read -r approval; do
+    [ -n "$approval" ] || continue
+    gate=${approval%%', "nonce": '*}
+    digests=${approval##*'"digests": '}
+    [ "$digests" != null ] || fail "$row: the approval of gate $gate that it spent is signed by nobody"
+    directory=$(printf '%s' "$known" | grep -F " $digests" | sed -n '1s/ .*//p')
+    [ -n "$directory" ] || fail "$row: the files of the approval of gate $gate that it spent are not in approvals/, or are not those that were judged"
+    printf '%s: ' "$row"
+    signed "$directory" "$opened" approve "$gate"
+    used="$used$digests$nl"
+  done <<END
+$approvals
+END
+done
+while IFS= read -r line; do
+  [ -z "$line" ] || printf '%s' "$used" | grep -qxF "${line#* }" || fail "${line%% *}: no row of the journal has spent it"
+done <<END
+$known
+END
+
+# What was admitted and is not in the journal. When it was admitted only the server says.
+for directory in unspent/* rejections/*; do
+  [ -d "$directory" ] || continue
+  decision=approve
+  case $directory in rejections/*) decision=reject ;; esac
+  [ -f "$directory/01.statement.json" ] || fail "$directory: it is signed by nobody"
+  signed "$directory" "$(cat "$directory/admitted_at")" "$decision" ''
+done
+
+phases=$(tr '{' '\n' <plan.json | grep -c '"name":"')
+[ "$rows" -le "$phases" ] || fail "journal: it has $rows rows, and the plan $phases phases"
+[ "$rows" -eq "$phases" ] || printf 'the run stopped: %s of %s phases are committed\n' "$rows" "$phases"
+[ -n "$known_plan" ] || printf 'not compared: the plan is %s\n' "$plan"
+[ -n "$known_head" ] || printf 'not compared: the journal ends with %s\n' "$head"
+[ -n "$known_signers" ] || printf 'not compared: whose the keys in allowed_signers are\n'
+printf 'what is here fits together\n'

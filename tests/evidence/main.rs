@@ -1,0 +1,99 @@
+//! The evidence of a run: verified by tools that every auditor has, and whatever is done to it shows.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod auditor;
+mod names;
+mod runs;
+mod signing;
+mod stopped;
+mod tampering;
+mod written;
+
+use phasegate::{EvidenceBundle, Plan};
+use postgres::NoTls;
+
+use pipeline::{Adapter, Draft, pipeline};
+use server::{Database, database};
+use signing::{HandsOut, People, Rules};
+
+/// A policy by which two people approve `SG_1`, and another one `SG_2`.
+const POLICY: &str = r#"{"gates":{"SG_1":{"approvers":["ada@example.org","bob"],"needs":2},"SG_2":{"approvers":["cat"],"needs":1}},"schema":"phasegate/policy/1"}"#;
+
+/// A run whose approvals were signed, and its plan.
+struct Signed {
+    database: Database,
+    plan: Plan,
+    people: People,
+    rules: Rules,
+}
+
+impl Signed {
+    /// A plan, admitted, and people who have signed nothing yet.
+    fn planned() -> Self {
+        let database = database();
+        let plan = database.plan(&draft());
+        database.operator().admit_plan(&plan).unwrap();
+        let people = People::new(&["ada@example.org", "bob", "cat", "eve"]);
+        let rules = Rules {
+            policy: POLICY.to_owned(),
+            allowed_signers: people.allowed_signers(""),
+            revoked_keys: Some(format!("{}\n", people.key("eve"))),
+        };
+        Signed {
+            database,
+            plan,
+            people,
+            rules,
+        }
+    }
+
+    /// Every gate approved, and every phase performed.
+    fn performed() -> Self {
+        let signed = Signed::planned();
+        signed.perform(|_| ()).expect("a live run");
+        signed
+    }
+
+    /// Approves both gates, has `meddle` do something to the approvals, admits and performs.
+    fn perform(
+        &self,
+        meddle: impl Fn(&mut Vec<phasegate::Attestation>),
+    ) -> Result<u64, phasegate::Error> {
+        let sg1 = self
+            .people
+            .approve(&self.plan, "SG_1", &["ada@example.org", "bob"], &self.rules);
+        let sg2 = self
+            .people
+            .approve(&self.plan, "SG_2", &["cat"], &self.rules);
+        let mut approvals = vec![sg1, sg2];
+        meddle(&mut approvals);
+        for approval in &approvals {
+            self.database.operator().admit_approval(approval).unwrap();
+        }
+        phasegate::LiveRunner::new(server::PIPELINE)
+            .plan(self.plan.clone())
+            .kill_switch(phasegate::testing::ScriptedSwitch::always_on())
+            .authority(HandsOut(approvals))
+            .connector(self.database.connector())
+            .adapter(Adapter)
+            .run(|run, on| pipeline(run, on, draft()))
+    }
+
+    /// What an auditor collects, who may read and nothing else.
+    fn collect(&self) -> EvidenceBundle {
+        let auditor = self.database.role("auditor");
+        self.database
+            .sql(&format!("GRANT phasegate_auditor TO {}", auditor.name()));
+        let mut client = auditor.config().connect(NoTls).unwrap();
+        EvidenceBundle::collect(&mut client, self.plan.digest()).expect("a bundle")
+    }
+}
+
+fn draft() -> Draft {
+    Draft::of(&["a", "b"])
+}

@@ -1,0 +1,197 @@
+//! People with keys, who sign with the real `ssh-keygen`; and an authority that hands out what they signed.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use phasegate::{
+    ApprovalRequest, Attestation, Authority, Denied, Digest, Evidence, Plan, SignedStatement,
+    Statement,
+};
+use tempfile::TempDir;
+
+/// A directory with a key for each person.
+pub(crate) struct People {
+    directory: TempDir,
+    pub(crate) names: Vec<String>,
+}
+
+/// Runs a tool that no proof here can do without.
+pub(crate) fn tool(command: &mut Command) -> Vec<u8> {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; on Debian: apt-get install openssh-client coreutils")
+    });
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    output.stdout
+}
+
+impl People {
+    /// Each with a key of their own.
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let people = People {
+            directory: tempfile::tempdir().unwrap(),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        for n in 0..names.len() {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args([
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "",
+                "-f",
+                &n.to_string(),
+            ]);
+            tool(keygen.current_dir(&people.directory));
+        }
+        people
+    }
+
+    fn number(&self, name: &str) -> usize {
+        let mut names = self.names.iter();
+        names.position(|known| known == name).expect(name)
+    }
+
+    /// The public key of somebody, in one line.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let file = format!("{}.pub", self.number(name));
+        let key = fs::read_to_string(self.directory.path().join(file)).unwrap();
+        key.trim_end().to_owned()
+    }
+
+    /// The file of allowed signers: everybody, with these options.
+    pub(crate) fn allowed_signers(&self, options: &str) -> String {
+        let line = |name: &String| {
+            // As `ssh-keygen` reads names: in quotes where there is a space.
+            let principal = if name.contains(' ') {
+                format!("\"{name}\"")
+            } else {
+                name.clone()
+            };
+            format!(
+                "{principal} namespaces=\"phasegate\"{options} {}\n",
+                self.key(name)
+            )
+        };
+        self.names.iter().map(line).collect()
+    }
+
+    /// What `name` signs, signed.
+    pub(crate) fn sign(&self, name: &str, statement: &str) -> SignedStatement {
+        let file = self.directory.path().join("statement");
+        fs::write(&file, statement).unwrap();
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args([
+            "-q",
+            "-Y",
+            "sign",
+            "-n",
+            "phasegate",
+            "-f",
+            &self.number(name).to_string(),
+        ]);
+        tool(keygen.arg("statement").current_dir(&self.directory));
+        let signature = self.directory.path().join("statement.sig");
+        let armored = fs::read_to_string(&signature).unwrap();
+        fs::remove_file(signature).unwrap();
+        SignedStatement::new(name, statement, armored)
+    }
+
+    /// The approval of `gate` by `by`, each of whom has signed.
+    pub(crate) fn approve(
+        &self,
+        plan: &Plan,
+        gate: &str,
+        by: &[&str],
+        rules: &Rules,
+    ) -> Attestation {
+        let expires = whole_second(SystemTime::now() + Duration::from_hours(1));
+        let nonce =
+            Digest::of(format!("{gate}{by:?}{:?}", SystemTime::now()).as_bytes()).to_string();
+        let signed = by.iter().map(|name| {
+            let comment = format!("read by {name}, \"decision\":\"reject\", [x]");
+            self.sign(name, &statement(plan, "approve", gate, expires, &comment))
+        });
+        let evidence = Evidence::new(
+            &*rules.policy,
+            &*rules.allowed_signers,
+            rules.revoked_keys.clone(),
+            signed.collect(),
+        );
+        let statement = Statement {
+            gate: gate.to_owned(),
+            plan: plan.digest(),
+            target: plan.target().clone(),
+            expires,
+            nonce,
+            comment: "as each has said".to_owned(),
+        };
+        Attestation::assert_verified(statement, by.join(", ")).with_evidence(evidence)
+    }
+}
+
+/// By what statements are judged.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    pub(crate) policy: String,
+    pub(crate) allowed_signers: String,
+    pub(crate) revoked_keys: Option<String>,
+}
+
+fn whole_second(moment: SystemTime) -> SystemTime {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
+/// The file that is signed: canonical JSON, whose members are in the order of their names.
+pub(crate) fn statement(
+    plan: &Plan,
+    decision: &str,
+    gate: &str,
+    expires: SystemTime,
+    comment: &str,
+) -> String {
+    let moment = |at: SystemTime| {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        String::from_utf8(tool(Command::new("date").args([
+            "-u",
+            "-d",
+            &format!("@{}", since.as_secs()),
+            "+%Y-%m-%dT%H:%M:%SZ",
+        ])))
+        .unwrap()
+        .trim_end()
+        .to_owned()
+    };
+    serde_json::json!({
+        "comment": comment,
+        "decision": decision,
+        "expires": moment(expires),
+        "gate": gate,
+        "nonce": Digest::of(comment.as_bytes()),
+        "plan": plan.digest(),
+        "schema": "phasegate/statement/1",
+        "target": {
+            "database": plan.target().database(),
+            "role": plan.target().role(),
+            "system_identifier": plan.target().system_identifier(),
+        },
+        "valid_from": moment(SystemTime::now()),
+    })
+    .to_string()
+}
+
+/// Attests to what it was given, as often as it is asked.
+pub(crate) struct HandsOut(pub(crate) Vec<Attestation>);
+
+impl Authority for HandsOut {
+    fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
+        let fits = |a: &&Attestation| a.statement().gate == request.gate();
+        let found = self.0.iter().find(fits).cloned();
+        found.ok_or_else(|| Denied::new(format!("nobody has signed `{}`", request.gate())))
+    }
+}
