@@ -62,14 +62,18 @@ done
 [ $(($(find journal -name '*.json' | wc -l))) -eq "$rows" ] || fail "$row: missing"
 [ $(($(wc -l <journal/chain))) -eq $((rows + 1)) ] || fail "$row: missing; journal/chain has its hash"
 [ "$head" = "${known_head:-$head}" ] || fail "journal: it ends with $head, and not with $known_head"
-grep -qF "\"$plan\"" run.intoto.json && grep -qF "\"$head\"" run.intoto.json || fail 'run.intoto.json: it is of another run'
+grep -qF "\"$plan\"" run.intoto.json && grep -qF "\"journalHead\": \"$head\"" run.intoto.json ||
+  fail 'run.intoto.json: it is of another run'
 
 # What a row says of the files in the directory $1, if they are those that the approval was judged by.
 digests_of() {
   revoked=null all='' between=''
+  [ -f "$1/01.statement.json" ] || fail "$1/01.statement.json: missing"
   [ ! -f "$1/revoked_keys" ] || revoked="\"$(sum <"$1/revoked_keys")\""
   for statement in "$1"/*.statement.json; do
-    [ -f "$statement.sig" ] && [ -f "${statement%.statement.json}.approver" ] || fail "$statement: its .sig or .approver is missing"
+    for file in "$statement" "$statement.sig" "${statement%.statement.json}.approver" "$1/policy.json" "$1/allowed_signers"; do
+      [ -f "$file" ] || fail "$file: missing"
+    done
     all="$all$between{\"approver_sha256\": \"$(sum <"${statement%.statement.json}.approver")\", "
     all="$all\"signature_sha256\": \"$(sum <"$statement.sig")\", \"statement_sha256\": \"$(sum <"$statement")\"}"
     between=', '

@@ -1,1 +1,338 @@
+//! Whatever is done to a bundle shows, and is named.
 
+use std::fs;
+
+use phasegate::{EvidenceFlaw, Journal};
+
+use super::Signed;
+use super::auditor::Auditor;
+use super::signing::statement;
+
+/// Has `tamper` do something to a copy of the bundle each time, and lets `see` look.
+fn each(
+    auditor: &Auditor,
+    files: &[String],
+    tamper: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
+    see: impl Fn(&str),
+) {
+    for file in files {
+        let path = auditor.path(file);
+        let before = fs::read(&path).unwrap();
+        match tamper(file, before.clone()) {
+            Some(after) => fs::write(&path, after).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        see(file);
+        fs::write(&path, before).unwrap();
+    }
+    auditor.script(&[]).expect("everything is as it was");
+}
+
+#[test]
+fn a_file_that_was_changed_removed_or_added_is_named() {
+    let auditor = Auditor::with(&Signed::performed().collect());
+    let files = auditor.files();
+    assert_eq!(files.len(), 4 + 1 + 1 + 9 + 6 + 4, "{files:#?}");
+    let all = |file: &str| match auditor.objection() {
+        said if file == "SHA256SUMS" => assert!(said.starts_with("verify: "), "{said}"),
+        said => assert!(said.contains(file), "{file}: {said}"),
+    };
+    let flip = |at: fn(usize) -> usize| {
+        move |_: &str, mut bytes: Vec<u8>| {
+            let at = at(bytes.len());
+            bytes[at] ^= 1;
+            Some(bytes)
+        }
+    };
+    each(&auditor, &files, flip(|_| 0), all);
+    each(&auditor, &files, flip(|length| length / 2), all);
+    each(&auditor, &files, flip(|length| length - 1), all);
+    each(&auditor, &files, |_, _| None, all);
+    each(&auditor, &files, flip(|length| length / 2), |file| {
+        // What is between the commands of the page is for people.
+        let said = auditor.page().expect_err(file);
+        assert!(
+            file == "SHA256SUMS" || file == "VERIFY.md" || said.contains(file),
+            "{file}: {said}"
+        );
+    });
+    for added in [
+        "more",
+        "approvals/01-SG_1/03.statement.json",
+        "journal/0005.json",
+        ".hidden",
+        "approvals/a b\nc",
+    ] {
+        fs::write(auditor.path(added), "x").unwrap();
+        let named = added.lines().next().unwrap();
+        assert!(auditor.objection().contains(named), "{added}");
+        auditor.page().expect_err(added);
+        fs::remove_file(auditor.path(added)).unwrap();
+    }
+    std::os::unix::fs::symlink("plan.json", auditor.path("link")).unwrap();
+    assert!(auditor.objection().contains("./link: not a file"));
+    auditor.page().expect_err("a link");
+}
+
+#[test]
+fn a_list_of_sums_that_was_written_anew_hides_nothing() {
+    let auditor = Auditor::with(&Signed::performed().collect());
+    let files = auditor.files();
+    let listed = |file: &String| {
+        // These say what the others prove.
+        !["SHA256SUMS", "VERIFY.md", "verify.sh", "run.intoto.json"].contains(&&**file)
+    };
+    let files: Vec<_> = files.into_iter().filter(listed).collect();
+    let change = |_: &str, mut bytes: Vec<u8>| {
+        let at = bytes.len() / 2;
+        bytes[at] = if bytes[at] == b'x' { b'y' } else { b'x' };
+        Some(bytes)
+    };
+    let objects = |file: &str| {
+        auditor.sum_anew();
+        let said = auditor.objection();
+        auditor.page().expect_err(file);
+        let named = match file {
+            // Whatever an approval was judged by is named with its row.
+            file if file.starts_with("approvals/") => "the files of the approval of gate",
+            // The chain begins with the plan.
+            "plan.json" => "journal/chain",
+            file => file,
+        };
+        let missing = said.contains("missing") && said.contains(file);
+        assert!(said.contains(named) || missing, "{file}: {said}");
+    };
+    let tamper_and_sum = |tamper: &dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>| {
+        let sums = fs::read(auditor.path("SHA256SUMS")).unwrap();
+        each(&auditor, &files, tamper, |file| {
+            objects(file);
+            fs::write(auditor.path("SHA256SUMS"), &sums).unwrap();
+        });
+    };
+    tamper_and_sum(&change);
+    tamper_and_sum(&|_, _| None);
+}
+
+/// A bundle with which `tamper` does something, and then writes the sums anew: what the script says.
+fn forged(signed: &Signed, tamper: impl Fn(&Auditor)) -> String {
+    let auditor = Auditor::with(&signed.collect());
+    tamper(&auditor);
+    auditor.sum_anew();
+    auditor.page().expect_err("the page has found nothing");
+    auditor.objection()
+}
+
+fn replace(auditor: &Auditor, file: &str, text: &str) {
+    fs::write(auditor.path(file), text).unwrap();
+}
+
+#[test]
+fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
+    let signed = Signed::performed();
+    let said = forged(&signed, |auditor| {
+        let (second, third) = (
+            auditor.text("journal/0002.json"),
+            auditor.text("journal/0003.json"),
+        );
+        replace(auditor, "journal/0002.json", &third);
+        replace(auditor, "journal/0003.json", &second);
+    });
+    assert!(said.contains("journal/0002.json"), "{said}");
+    let said = forged(&signed, |auditor| {
+        fs::remove_file(auditor.path("journal/0004.json")).unwrap()
+    });
+    assert!(said.contains("journal/0004.json: missing"), "{said}");
+    let said = forged(&signed, |auditor| {
+        fs::remove_file(auditor.path("journal/0002.json")).unwrap()
+    });
+    assert!(said.contains("journal/0002.json: missing"), "{said}");
+    // Cut from the chain too: the statement has another head, and so have those who saw the run.
+    let cut = |auditor: &Auditor| {
+        fs::remove_file(auditor.path("journal/0004.json")).unwrap();
+        let chain = auditor.text("journal/chain");
+        let kept: Vec<_> = chain.lines().take(4).collect();
+        replace(auditor, "journal/chain", &(kept.join("\n") + "\n"));
+    };
+    let said = forged(&signed, cut);
+    assert!(
+        said.contains("run.intoto.json: it is of another run"),
+        "{said}"
+    );
+    let bundle = signed.collect();
+    let auditor = Auditor::with(&bundle);
+    cut(&auditor);
+    let statement = auditor.text("run.intoto.json");
+    let chain = auditor.text("journal/chain");
+    let head = bundle.journal().head().to_string();
+    let last = chain.lines().last().unwrap();
+    replace(&auditor, "run.intoto.json", &statement.replace(&head, last));
+    auditor.sum_anew();
+    let said = auditor.script(&[]).expect("nothing in it knows");
+    assert!(
+        said.contains("the run stopped: 3 of 4 phases are committed"),
+        "{said}"
+    );
+    let said = auditor.script(&["-e", &head]).unwrap_err();
+    assert!(said.contains(&format!("and not with {head}")), "{said}");
+}
+
+#[test]
+fn a_journal_that_was_made_anew_from_a_row_on_is_held_against_its_chain() {
+    let signed = Signed::performed();
+    let said = forged(&signed, |auditor| {
+        let row = auditor.text("journal/0002.json");
+        replace(
+            auditor,
+            "journal/0002.json",
+            &row.replace("\"check\"", "\"chuck\""),
+        );
+    });
+    assert!(
+        said.contains("journal/0002.json: it does not make the hash"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_was_signed_by_another_key_or_says_something_else_is_named() {
+    let signed = Signed::performed();
+    let first = "approvals/01-SG_1/01.statement.json";
+    let sign_anew = |auditor: &Auditor, by: &str, text: &str| {
+        let signed = signed.people.sign(by, text);
+        replace(auditor, first, &signed.statement);
+        replace(auditor, &format!("{first}.sig"), &signed.signature);
+    };
+    // Each is a good signature of a good statement, and not the one that the row speaks of.
+    let said = forged(&signed, |auditor| {
+        sign_anew(auditor, "eve", &auditor.text(first))
+    });
+    assert!(
+        said.contains("journal/0001.json: the files of the approval of gate \"SG_1\""),
+        "{said}"
+    );
+    let other = signed.database.plan(&super::Draft::of(&["other"]));
+    let other = statement(&other, "approve", "SG_1", std::time::SystemTime::now(), "x");
+    let said = forged(&signed, |auditor| {
+        sign_anew(auditor, "ada@example.org", &other)
+    });
+    assert!(
+        said.contains("journal/0001.json: the files of the approval of gate \"SG_1\""),
+        "{said}"
+    );
+    let said = forged(&signed, |auditor| {
+        fs::remove_dir_all(auditor.path("approvals/02-SG_2")).unwrap();
+    });
+    assert!(
+        said.contains("journal/0003.json: the files of the approval of gate \"SG_2\""),
+        "{said}"
+    );
+    let said = forged(&signed, |auditor| {
+        // An approval that nobody has spent, among those that were.
+        let from = auditor.path("approvals/02-SG_2");
+        let to = auditor.path("approvals/03-SG_2");
+        fs::create_dir(&to).unwrap();
+        for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+        replace(auditor, "approvals/03-SG_2/policy.json", "{}");
+    });
+    assert!(
+        said.contains("approvals/03-SG_2: no row of the journal has spent it"),
+        "{said}"
+    );
+}
+
+/// A run in which something else was signed than what was admitted, which no database can see.
+fn admitted(
+    meddle: impl Fn(&Signed, &mut phasegate::Attestation),
+) -> (String, Result<(), EvidenceFlaw>) {
+    let signed = Signed::planned();
+    signed
+        .perform(|approvals| meddle(&signed, &mut approvals[0]))
+        .expect("the database does not verify signatures");
+    let bundle = signed.collect();
+    let auditor = Auditor::with(&bundle);
+    auditor.page().map_or((), |said| panic!("{said}"));
+    (auditor.objection(), bundle.verify())
+}
+
+#[test]
+fn a_signature_that_was_admitted_and_is_none_is_named() {
+    let first = "approvals/01-SG_1/01.statement.json.sig";
+    let with = |approval: &mut phasegate::Attestation,
+                change: &dyn Fn(&mut phasegate::Evidence)| {
+        let mut evidence = approval.evidence().unwrap().clone();
+        change(&mut evidence);
+        *approval = approval.clone().with_evidence(evidence);
+    };
+    // By a key that is not that person's.
+    let (said, _) = admitted(|signed, approval| {
+        with(approval, &|evidence| {
+            let by_eve = signed.people.sign("eve", &evidence.statements[0].statement);
+            evidence.statements[0].signature = by_eve.signature;
+        });
+    });
+    assert!(said.contains(first), "{said}");
+    // By a key that was revoked.
+    let (said, _) = admitted(|signed, approval| {
+        with(approval, &|evidence| {
+            evidence.revoked_keys = Some(signed.people.key("ada@example.org"))
+        });
+    });
+    assert!(said.contains(first), "{said}");
+    // By nobody who is allowed to.
+    let (said, _) = admitted(|_, approval| {
+        with(approval, &|evidence| {
+            evidence.allowed_signers = "# nobody\n".to_owned()
+        });
+    });
+    assert!(said.contains(first), "{said}");
+    // Of a statement with a byte changed.
+    let (said, _) = admitted(|_, approval| {
+        with(approval, &|evidence| {
+            let statement = &mut evidence.statements[0].statement;
+            *statement = statement.replace("read by", "Read by");
+        });
+    });
+    assert!(said.contains(first), "{said}");
+}
+
+#[test]
+fn what_does_not_fit_in_the_database_itself_is_found_before_it_is_written() {
+    let signed = Signed::performed();
+    signed.collect().verify().expect("it fits");
+    let tamper = |sql: &str| {
+        signed.database.sql(&format!(
+            "BEGIN; ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; {sql}; \
+             ALTER TABLE phasegate.journal ENABLE ALWAYS TRIGGER never_changed; COMMIT"
+        ));
+        signed.collect().verify().expect_err(sql)
+    };
+    let flaw = tamper(
+        "UPDATE phasegate.approval SET comment = comment, approver = 'eve' WHERE gate = 'SG_2'",
+    );
+    assert!(matches!(flaw, EvidenceFlaw::Row { place: 3, .. }), "{flaw}");
+    let flaw = tamper(
+        "UPDATE phasegate.approval SET approver = 'cat' WHERE gate = 'SG_2'; \
+                       UPDATE phasegate.approval SET evidence = NULL WHERE gate = 'SG_1'",
+    );
+    assert!(matches!(flaw, EvidenceFlaw::Row { place: 1, .. }), "{flaw}");
+    let flaw = tamper("DELETE FROM phasegate.journal WHERE place = 4");
+    assert!(matches!(flaw, EvidenceFlaw::Journal(_)), "{flaw}");
+    let flaw = tamper(
+        "UPDATE phasegate.run AS r SET committed = 3, head = j.hash FROM phasegate.journal AS j WHERE j.place = 3; \
+                       UPDATE phasegate.approval AS a SET evidence = b.evidence FROM \
+                         (SELECT (j.body::jsonb -> 'approvals' -> 0 -> 'evidence') AS evidence FROM phasegate.journal AS j WHERE place = 1) AS b \
+                       WHERE a.gate = 'SG_1'",
+    );
+    assert!(
+        matches!(&flaw, EvidenceFlaw::Admitted { why, .. } if why.contains("place 4")),
+        "{flaw}"
+    );
+    let journal = Journal::read(&mut signed.database.admin(), signed.plan.digest()).unwrap();
+    assert_eq!(journal.verify().expect("its chain holds").len(), 3);
+    let flaw = tamper(
+        "UPDATE phasegate.plan SET bytes = convert_to(replace(convert_from(bytes, 'UTF8'), 'small', 'smile'), 'UTF8')",
+    );
+    assert!(matches!(flaw, EvidenceFlaw::Plan { .. }), "{flaw}");
+}
