@@ -81,8 +81,8 @@ impl<A: Approvable, B: Approvable> sealed::Approvable for And<A, B> {}
     note = "a phase that needs no approval says so in so many letters: `type Gate = Ungated;`"
 )]
 pub trait Requirement: sealed::Requirement + 'static {
-    /// What a phase of mode `M` demands in evidence: `Approved<'run, Self>` live, `Unapproved`
-    /// dry, and `Ungated` in both where nothing is required.
+    /// What a phase of mode `M` demands in evidence: `Approved<'run, Self>` live, `Unapproved` in a
+    /// dry run and in a rehearsal, and `Ungated` in all of them where nothing is required.
     type Witness<'run, M: Mode>;
 }
 
@@ -127,10 +127,10 @@ impl sealed::Requirement for Ungated {
     }
 }
 
-/// Stands where an approval of `R` would stand, in a dry run, which needs none.
+/// Stands where an approval of `R` would stand, in a dry run and in a rehearsal, which need none.
 ///
 /// It names the gate, so that a pipeline which takes the approval of the wrong one does not compile
-/// dry either. It opens nothing live: there the type is [`Approved`].
+/// there either. It opens nothing live: there the type is [`Approved`].
 pub struct Unapproved<R: Requirement>(PhantomData<fn() -> R>);
 
 impl<R: Requirement> Unapproved<R> {

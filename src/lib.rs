@@ -13,7 +13,8 @@
 //! A *phase* is one step of a data change; live, it is exactly one transaction. A *pipeline* is a
 //! plain function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a
 //! [simulator](Simulate) performs them and leaves a [`Plan`]; [`Live`], a [live adapter](Execute)
-//! does, and nothing but what was planned.
+//! does, and nothing but what was planned; in a [`Rehearsal`] the live adapter does, measured, and
+//! everything is rolled back.
 //!
 //! ```
 //! use phasegate::{Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Start};
@@ -63,12 +64,12 @@
 //!
 //! | subject | items |
 //! |---|---|
-//! | modes | [`Mode`], [`DryRun`], [`Live`] |
+//! | modes | [`Mode`], [`DryRun`], [`Rehearsal`], [`Live`] |
 //! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approved`], [`Unapproved`], [`Authority`], [`Statement`], [`Attestation`], [`UnsignedApprovals`] |
 //! | the kill switch | [`KillSwitch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
-//! | runs | [`DryRunner`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
+//! | runs | [`DryRunner`], [`RehearsalRunner`], [`Rehearsed`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`Timeouts`] |
@@ -83,7 +84,7 @@
 //! | expected `Approved<'_, Sg1>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
 //! | expected `<M as Mode>::Approval<'run, G>`, found `..` | the same, in a pipeline that is generic over the mode |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
-//! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one |
+//! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one, nor does something of a rehearsal |
 //! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
 //! | `..` is not general enough, in `.observer(..)` | write the argument's type: `\|event: &Event<'_>\|` |
 //! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes an error type of your own |
@@ -153,7 +154,7 @@ pub use gate::{
 pub use kill_switch::{
     FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchState, SwitchUnreadable,
 };
-pub use mode::{DryRun, Live, Mode};
+pub use mode::{DryRun, Live, Mode, Rehearsal};
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
     ApprovalRefusal, Committed, Durability, EffectsDiffer, Error, Failure, InDoubt, Incomplete,
@@ -163,9 +164,9 @@ pub use perform::{Execute, Perform, Prior, Simulate};
 pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, Witness};
 pub use plan::{Effects, MadeBy, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target};
 pub use run::{
-    Attempt, DryRunner, LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan,
-    NoSimulator, NoTarget, Planned, Run, Timeouts, ToPerform, Unsettled, WithAdapter,
-    WithSimulator,
+    Attempt, DryRunner, FailedRehearsal, LiveRunner, NoAdapter, NoAuthority, NoConnector,
+    NoKillSwitch, NoPlan, NoSimulator, NoTarget, Planned, RehearsalRunner, Rehearsed,
+    RehearsedPhase, Run, Timeouts, ToPerform, Unsettled, WithAdapter, WithSimulator,
 };
 
 /// The README's example, compiled and run.

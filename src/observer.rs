@@ -11,7 +11,7 @@ pub enum Event<'a> {
         phase: &'a str,
         /// Its place in the run, counted from 1.
         place: usize,
-        /// How many phases the plan has; unknown in a dry run, which makes the plan.
+        /// How many phases the plan has; unknown in a dry run and in a rehearsal, which make the plan.
         of: Option<usize>,
     },
     /// A step of a phase was passed.
@@ -65,7 +65,8 @@ pub enum Event<'a> {
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
 /// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
 ///
-/// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only.
+/// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only. A rehearsal passes
+/// these, [`Connected`](Step::Connected) once, and [`Opened`](Step::Opened) for each phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Step {
@@ -93,7 +94,7 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// It was performed; live, it is committed.
+    /// It was performed; live, it is committed; in a rehearsal, a commit would have been accepted.
     Performed,
     /// It had been committed before, by an earlier run of the same plan or by another one.
     AlreadyCommitted,

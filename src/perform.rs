@@ -1,6 +1,6 @@
-//! Who performs a phase: a simulator in a dry run, a live adapter in a live one.
+//! Who performs a phase: a simulator in a dry run, a live adapter in a live one and in a rehearsal.
 
-use crate::mode::{DryRun, Live, Mode};
+use crate::mode::{DryRun, Live, Mode, Rehearsal};
 use crate::outcome::Failure;
 use crate::phase::{After, PhaseSpec};
 use crate::plan::Effects;
@@ -10,8 +10,8 @@ use crate::sealed;
 /// What the phases before `S` left: `()`, a reference to an output, or a tuple of them.
 pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 
-/// A simulator: never called in a live run, and never given a transaction. It performs phase `S` in
-/// a dry run.
+/// A simulator: never called in a live run or a rehearsal, and never given a transaction. It performs
+/// phase `S` in a dry run.
 ///
 /// It predicts what the live adapter would answer, and what that would do to each table: what it
 /// says of that stands in the plan, and live the phase does exactly that or is rolled back. Whatever it
@@ -37,7 +37,7 @@ pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a simulator of phase `{S}`",
     label = "missing: `impl Simulate<{S}> for {Self}`",
-    note = "`Simulate` performs a phase in a dry run, `Execute` performs it live"
+    note = "`Simulate` performs a phase in a dry run, `Execute` performs it live and in a rehearsal"
 )]
 pub trait Simulate<S: PhaseSpec> {
     /// Predicts what performing `spec` would leave, and into `effects` what it would do to each
@@ -57,7 +57,8 @@ pub trait Simulate<S: PhaseSpec> {
 /// A live adapter: never called in a dry run. It performs phase `S`, in the phase's transaction.
 ///
 /// The transaction is lent to it, without its ending: what it returns decides. On `Err`, and on a
-/// panic, the transaction is rolled back.
+/// panic, the transaction is rolled back. In a rehearsal it is called just as it is live, and what it
+/// wrote is rolled back at the end of the run whatever it returns; it is not told which it is.
 ///
 /// ```compile_fail
 /// # use phasegate::*;
@@ -77,7 +78,7 @@ pub trait Simulate<S: PhaseSpec> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a live adapter of phase `{S}`",
     label = "missing: `impl Execute<{S}> for {Self}`",
-    note = "`Execute` performs a phase live, `Simulate` performs it in a dry run"
+    note = "`Execute` performs a phase live and in a rehearsal, `Simulate` performs it in a dry run"
 )]
 pub trait Execute<S: PhaseSpec> {
     /// Performs `spec` in the transaction `tx`.
@@ -137,7 +138,8 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
     }
 }
 
-/// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Live`].
+/// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Rehearsal`] and
+/// [`Live`].
 ///
 /// Never implemented by hand: it is the bound that a pipeline written once puts on whoever performs
 /// it.
@@ -161,12 +163,13 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
     message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
     label = "`{Self}` has no part in `{S}` in mode `{M}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
-    note = "in `Live` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
+    note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
     note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
 )]
 pub trait Perform<M: Mode, S: PhaseSpec>: sealed::Perform<M, S> {}
 
 impl<S: PhaseSpec, W: Simulate<S>> Perform<DryRun, S> for W {}
+impl<S: PhaseSpec, W: Execute<S>> Perform<Rehearsal, S> for W {}
 impl<S: PhaseSpec, W: Execute<S>> Perform<Live, S> for W {}
 
 impl<S: PhaseSpec, W: Simulate<S>> sealed::Perform<DryRun, S> for W {
@@ -181,6 +184,17 @@ impl<S: PhaseSpec, W: Simulate<S>> sealed::Perform<DryRun, S> for W {
 }
 
 impl<S: PhaseSpec, W: Execute<S>> sealed::Perform<Live, S> for W {
+    fn perform(
+        &mut self,
+        spec: &S,
+        prior: Prior<'_, S>,
+        tx: &mut PhaseTx<'_>,
+    ) -> Result<S::Output, Failure> {
+        self.execute(spec, prior, tx)
+    }
+}
+
+impl<S: PhaseSpec, W: Execute<S>> sealed::Perform<Rehearsal, S> for W {
     fn perform(
         &mut self,
         spec: &S,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::gate::Requirement;
-use crate::mode::{DryRun, Live, Mode};
+use crate::mode::{DryRun, Live, Mode, Rehearsal};
 use crate::outcome::{Error, Invalid};
 use crate::perform::Perform;
 use crate::run::{Brand, Run, Timeouts};
@@ -210,7 +210,7 @@ pub struct Phase<'r, 'run: 'r, S: PhaseSpec, M: Mode, A = Witness<'run, S, M>> {
 }
 
 impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
-    /// A phase of either mode, for pipelines that are generic over it.
+    /// A phase of any mode, for pipelines that are generic over it.
     pub fn new(
         spec: S,
         on: &'r M::Switch<'run>,
@@ -283,6 +283,18 @@ impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, DryRun> {
     }
 }
 
+impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, Rehearsal> {
+    /// A phase of a rehearsal; see [`Phase::live`].
+    pub fn rehearsal(
+        spec: S,
+        on: &'r crate::NoSwitch,
+        unapproved: Witness<'run, S, Rehearsal>,
+        after: Receipts<'r, 'run, S, Rehearsal>,
+    ) -> Self {
+        Phase::new(spec, on, unapproved, after)
+    }
+}
+
 impl<S: PhaseSpec, M: Mode, A> fmt::Debug for Phase<'_, '_, S, M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Phase({}, {})", full_name(&self.spec), M::NAME)
@@ -343,8 +355,8 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M,
 /// Holding one proves that phase `S` was performed in this run, in mode `M`; live, that its
 /// transaction was committed.
 ///
-/// Got from performing the phase, and from nothing else. A dry run's receipt opens nothing live:
-/// the mode is in the type. It cannot leave its run or be cloned; phases that come after it borrow
+/// Got from performing the phase, and from nothing else. The receipt of a dry run or of a rehearsal
+/// opens nothing live: the mode is in the type. It cannot leave its run or be cloned; phases that come after it borrow
 /// it.
 pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
     phase: String,
@@ -387,6 +399,13 @@ impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
 impl<S: PhaseSpec> Receipt<'_, S, Live> {
     /// The transaction that was committed.
     pub fn committed(&self) -> &crate::Committed {
+        &self.evidence
+    }
+}
+
+impl<S: PhaseSpec> Receipt<'_, S, Rehearsal> {
+    /// What the phase did, as it was measured; it is rolled back when the rehearsal ends.
+    pub fn rehearsed(&self) -> &crate::RehearsedPhase {
         &self.evidence
     }
 }

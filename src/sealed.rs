@@ -10,11 +10,11 @@ use crate::outcome::{Refusal, Stop};
 use crate::perform::Prior;
 use crate::phase::PhaseSpec;
 
-/// Only `DryRun` and `Live`.
+/// Only `DryRun`, `Rehearsal` and `Live`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a mode of phasegate",
-    label = "neither `DryRun` nor `Live`",
-    note = "`Mode` is sealed: what a mode may do is decided in this crate, so that an auditor has two modes to read, not N"
+    label = "not `DryRun`, not `Rehearsal`, not `Live`",
+    note = "`Mode` is sealed: what a mode may do is decided in this crate, so that an auditor has three modes to read, not N"
 )]
 pub trait Mode: Sized {
     /// What performing a phase is given beside spec and prior outputs.
@@ -108,12 +108,12 @@ pub trait After {
         Self: crate::After;
 }
 
-/// Only what is `Simulate` in `DryRun` and `Execute` in `Live`.
+/// Only what is `Simulate` in `DryRun`, and `Execute` in `Rehearsal` and `Live`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
     label = "`{Self}` has neither role for `{S}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
-    note = "in `Live` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
+    note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
 )]
 pub trait Perform<M: Mode, S: PhaseSpec> {
     fn perform(
@@ -144,7 +144,7 @@ pub trait SuppliedPlan {
 
 /// Only what was given to `.adapter(..)`.
 #[diagnostic::on_unimplemented(
-    message = "this live run has no adapter",
+    message = "this run has no adapter",
     label = "give it one before `run`: `.adapter(adapter)`",
     note = "a live adapter implements `Execute<S>` for every phase `S` of the pipeline"
 )]

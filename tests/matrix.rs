@@ -7,8 +7,8 @@ use std::mem::size_of;
 
 use phasegate::{
     And, Approved, Attempt, Attestation, DryRun, KillSwitchOn, Live, LiveRunner, NoSwitch, Phase,
-    PhaseTx, Plan, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Statement, ToPerform,
-    Unapproved, Ungated,
+    PhaseTx, Plan, Receipt, Rehearsal, RehearsalRunner, Run, Sg1, Sg1Approved, Sg2, Sg2Approved,
+    Start, Statement, ToPerform, Unapproved, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert_eq};
 type Both<'run> = Approved<'run, And<Sg1, Sg2>>;
 type LivePhase<'r, 'run> = Phase<'r, 'run, Draft, Live>;
 type DryPhase<'r, 'run> = Phase<'r, 'run, Draft, DryRun>;
+type RehearsalPhase<'r, 'run> = Phase<'r, 'run, Draft, Rehearsal>;
 
 /// What proves something about a run: none of it can be doubled, made from nothing, read from a
 /// file, written to one, compared, or sent to another thread.
@@ -35,16 +36,20 @@ proves_something!(
     Both<'static>,
     Receipt<'static, Draft, Live>,
     Receipt<'static, Draft, DryRun>,
+    Receipt<'static, Draft, Rehearsal>,
     LivePhase<'static, 'static>,
     Attempt<'static, 'static, Draft, Live>,
     Run<'static, Live, Adapter>,
     Run<'static, DryRun, Simulator>,
+    Run<'static, Rehearsal, Adapter>,
     ToPerform<'static, 'static, Draft, Live, Adapter>,
     ToPerform<'static, 'static, Draft, DryRun, Simulator>,
+    ToPerform<'static, 'static, Draft, Rehearsal, Adapter>,
 );
 
-// A dry phase holds nothing of its run, and may be sent; it is as affine as a live one.
+// A phase that is dry or rehearsed holds nothing of its run, and may be sent; it is as affine as a live one.
 assert_not_impl_any!(DryPhase<'static, 'static>: Clone, Copy, Default, Serialize, DeserializeOwned);
+assert_not_impl_any!(RehearsalPhase<'static, 'static>: Clone, Copy, Default, Serialize, DeserializeOwned);
 
 // A transaction stays where it is lent; it has no thread of its own to be tied to but its run's.
 assert_not_impl_any!(PhaseTx<'static>: Clone, Copy, Default, Serialize, DeserializeOwned, Send, Sync);
@@ -66,6 +71,7 @@ assert_impl_all!(Statement: Clone, Send, Sync);
 assert_impl_all!(Attestation: Clone, Send, Sync);
 assert_not_impl_any!(Attestation: Default);
 assert_impl_all!(LiveRunner: Send);
+assert_impl_all!(RehearsalRunner: Send);
 
 // What carries nothing weighs nothing.
 const_assert_eq!(size_of::<KillSwitchOn<'static>>(), 0);
@@ -74,6 +80,7 @@ const_assert_eq!(size_of::<Unapproved<Sg1>>(), 0);
 const_assert_eq!(size_of::<Ungated>(), 0);
 const_assert_eq!(size_of::<Start>(), 0);
 const_assert_eq!(size_of::<DryRun>(), 0);
+const_assert_eq!(size_of::<Rehearsal>(), 0);
 const_assert_eq!(size_of::<Live>(), 0);
 
 #[test]

@@ -150,6 +150,8 @@ impl fmt::Debug for KillSwitchOn<'_> {
     }
 }
 
-/// Stands where [`KillSwitchOn`] would stand, in a dry run, which no kill switch can touch.
+/// Stands where [`KillSwitchOn`] would stand: in a dry run, which no kill switch can touch, and in a
+/// rehearsal, which needs none to begin. The database's switch turned OFF ends a rehearsal that is in
+/// progress, as it ends a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSwitch;

@@ -75,11 +75,11 @@ pub enum Refusal {
         /// The phase.
         phase: String,
     },
-    /// A dry run performed no phase, so there is nothing to plan.
-    #[error("dry run: refused, the pipeline performed no phase, so there is nothing to approve")]
+    /// A dry run or a rehearsal performed no phase, so there is nothing to plan.
+    #[error("run: refused, the pipeline performed no phase, so there is nothing to approve")]
     EmptyPlan,
     /// The plan would say what no plan says, and would be refused when it is read back.
-    #[error("{}: refused, the plan would be flawed: {flaw}", .phase.as_ref().map_or_else(|| "dry run".to_owned(), |phase| format!("phase `{phase}`")))]
+    #[error("{}: refused, the plan would be flawed: {flaw}", .phase.as_ref().map_or_else(|| "run".to_owned(), |phase| format!("phase `{phase}`")))]
     PlanFlawed {
         /// The phase that it is about; none if it is about the plan as a whole.
         phase: Option<String>,
@@ -235,7 +235,7 @@ pub enum Refusal {
     },
     /// The role could get round the interlock, so that its promises would be empty.
     #[error(
-        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}.          Or say that you know: `LiveRunner::despite_a_role_that_could_get_round_the_interlock`",
+        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}.          Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
         .powers.join("; ")
     )]
     RoleTooPowerful {
@@ -318,6 +318,21 @@ pub enum Refusal {
         /// Why not.
         source: Foreign,
     },
+    /// The rehearsal has lost its session, and with it what its phases had written: what comes after
+    /// them cannot be rehearsed any more.
+    #[error(
+        "phase `{phase}`: refused, the rehearsal is over: its session ended {}, and with it what the phases before had written{}. Rehearse again",
+        .lost_in.as_ref().map_or_else(|| "between two phases".to_owned(), |lost| format!("in phase `{lost}`")),
+        .source.as_ref().map(|source| format!(" ({})", super::describe(&**source))).unwrap_or_default()
+    )]
+    RehearsalOver {
+        /// The phase that was to be performed; the last one, if it was the end of the run.
+        phase: String,
+        /// The phase in which the session was lost; none if it was lost between two.
+        lost_in: Option<String>,
+        /// What the server or the driver said.
+        source: Option<Foreign>,
+    },
     /// The server did not open the phase.
     #[error("phase `{phase}`: refused, the server did not open it: {}", super::describe(&**.source))]
     NotOpened {
@@ -372,6 +387,7 @@ impl Refusal {
             | Refusal::Held { phase, .. }
             | Refusal::SessionNotNew { phase, .. }
             | Refusal::OutputUnreadable { phase, .. }
+            | Refusal::RehearsalOver { phase, .. }
             | Refusal::NotOpened { phase, .. } => Some(phase),
             Refusal::EmptyPlan | Refusal::AnotherPipeline { .. } => None,
         }

@@ -4,11 +4,13 @@ use std::fmt;
 use super::{EffectsDiffer, Failure, Row};
 use crate::canonical::NotCanonical;
 use crate::kill_switch::SwitchUnreadable;
+use crate::mode::{Mode, Rehearsal};
 
 /// A phase was tried, failed, and left nothing behind.
 ///
 /// Live, its transaction was rolled back, or its session ended without the close ever having been
-/// sent, which is the same to the server. In a dry run there was nothing to roll back.
+/// sent, which is the same to the server. In a dry run there was nothing to roll back; in a rehearsal
+/// it was taken back by itself, and the phases before it are taken back when the run ends.
 ///
 /// Phases are performed in the plan's order, so every phase before this one is
 /// [committed](Rollback::committed), and stays so.
@@ -148,7 +150,12 @@ impl fmt::Display for Rollback {
                 f.write_str("lost its connection before the commit was sent")
             }
             RollbackCause::CommitRefused(failure) => {
-                write!(f, "was refused by the server at the commit: {failure}")
+                let would = if self.mode == Rehearsal::NAME {
+                    "would have been"
+                } else {
+                    "was"
+                };
+                write!(f, "{would} refused by the server at the commit: {failure}")
             }
             RollbackCause::EffectsDiffer(differ) => {
                 return write!(

@@ -38,7 +38,7 @@ impl RowCounts {
         ]
     }
 
-    fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == RowCounts::default()
     }
 }

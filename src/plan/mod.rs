@@ -1,4 +1,4 @@
-//! The plan: what a dry run leaves, what people approve, what a live run demands.
+//! The plan: what a dry run or a rehearsal leaves, what people approve, what a live run demands.
 
 mod effects;
 mod planned;
@@ -70,9 +70,10 @@ struct Content {
 }
 
 /// Holding one proves that its content has the digest that it says, and that it came from a dry run
-/// in this process or was read from bytes whose digest the caller gave as the approved one.
+/// or a rehearsal in this process or was read from bytes whose digest the caller gave as the approved one.
 ///
-/// Got from [`DryRunner::run`](crate::DryRunner::run) or [`Plan::from_saved`]. There is no other
+/// Got from [`DryRunner::run`](crate::DryRunner::run),
+/// [`RehearsalRunner::run`](crate::RehearsalRunner::run) or [`Plan::from_saved`]. There is no other
 /// way: it cannot be built by hand or deserialized.
 ///
 /// [`bytes`](Plan::bytes) is the file to save: canonical JSON (RFC 8785), for `jq`. `sha256sum` of

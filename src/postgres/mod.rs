@@ -11,6 +11,7 @@ mod journal;
 mod lease_switch;
 mod operator;
 mod params;
+mod rehearsing;
 #[cfg(feature = "install")]
 mod schema;
 mod session;
@@ -25,6 +26,7 @@ pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
+pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ::postgres::error::{Severity, SqlState};
 use ::postgres::{Client, SimpleQueryMessage};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::connector::{ConnectError, Connector, Warnings};
@@ -68,8 +69,6 @@ pub(crate) struct Opened {
     pub(crate) timeline: String,
     pub(crate) backend_pid: i32,
     pub(crate) backend_start: String,
-    /// Seconds.
-    session_age: f64,
     pub(crate) opened_at: String,
     /// The transaction, unless the phase is committed already.
     #[serde(default)]
@@ -161,11 +160,26 @@ impl Session {
 
     /// Opens the transaction and the phase in it, in one round trip.
     pub(crate) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened, OpenError> {
+        self.opening("open", request)
+    }
+
+    /// Begins the transaction and calls the function of ours that opens something in it, in one round
+    /// trip.
+    pub(super) fn opening<T: DeserializeOwned>(
+        &mut self,
+        function: &str,
+        request: &impl Serialize,
+    ) -> Result<T, OpenError> {
         #[derive(Serialize)]
-        struct Message<'a> {
+        struct Message<'a, R> {
             protocol: u32,
             #[serde(flatten)]
-            request: &'a OpenRequest<'a>,
+            request: &'a R,
+        }
+        #[derive(Deserialize)]
+        struct Age {
+            /// Seconds.
+            session_age: f64,
         }
         let no_answer = |error: Foreign| OpenError::NoAnswer(error);
         let request = serde_json::to_vec(&Message {
@@ -176,7 +190,7 @@ impl Session {
         // ASCII, every name qualified, no operator: no setting of the session changes what it says.
         let message = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-             SELECT phasegate.open(pg_catalog.decode('{}', 'hex'))",
+             SELECT phasegate.{function}(pg_catalog.decode('{}', 'hex'))",
             hex(&request)
         );
         self.open = true;
@@ -191,14 +205,12 @@ impl Session {
         })?;
         let text = first_value(&answer)
             .ok_or_else(|| no_answer("the server did not say what it opened".into()))?;
-        let opened: Opened = serde_json::from_str(text).map_err(|error| no_answer(error.into()))?;
-        let asked_before = self.asked_at.elapsed().as_secs_f64();
-        if opened.session_age > asked_before + CLOCKS_DIFFER_BY {
-            return Err(OpenError::NotNew {
-                age: opened.session_age,
-            });
+        let Age { session_age: age } =
+            serde_json::from_str(text).map_err(|error| no_answer(error.into()))?;
+        if age > self.asked_at.elapsed().as_secs_f64() + CLOCKS_DIFFER_BY {
+            return Err(OpenError::NotNew { age });
         }
-        Ok(opened)
+        serde_json::from_str(text).map_err(|error| no_answer(error.into()))
     }
 
     /// Closes the phase, in one round trip: seal it; drain the deferred constraints; write the
@@ -251,7 +263,7 @@ impl Session {
     }
 }
 
-fn close_error(error: ::postgres::Error) -> CloseError {
+pub(super) fn close_error(error: ::postgres::Error) -> CloseError {
     let Some(database) = error.as_db_error() else {
         return CloseError::NoAnswer(error.into());
     };

@@ -8,7 +8,7 @@ pub(crate) struct Brand<'run> {
 }
 
 impl Brand<'_> {
-    /// Called by the two runners and the one mint of approvals.
+    /// Called by the runners and the one mint of approvals.
     pub(crate) fn new() -> Self {
         Brand {
             _invariant: PhantomData,

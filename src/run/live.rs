@@ -23,17 +23,25 @@ pub struct NoKillSwitch;
 #[derive(Debug, Clone, Copy)]
 pub struct NoAuthority;
 
-/// Where a connector is still to be given: [`LiveRunner::connector`].
+/// Where a connector is still to be given: [`LiveRunner::connector`],
+/// [`RehearsalRunner::connector`](crate::RehearsalRunner::connector).
 #[derive(Debug, Clone, Copy)]
 pub struct NoConnector;
 
-/// Where an adapter is still to be given: [`LiveRunner::adapter`].
+/// Where an adapter is still to be given: [`LiveRunner::adapter`],
+/// [`RehearsalRunner::adapter`](crate::RehearsalRunner::adapter).
 #[derive(Debug, Clone, Copy)]
 pub struct NoAdapter;
 
 /// The adapter that was given.
 #[derive(Debug, Clone, Copy)]
 pub struct WithAdapter<W>(W);
+
+impl<W> WithAdapter<W> {
+    pub(super) fn new(adapter: W) -> Self {
+        WithAdapter(adapter)
+    }
+}
 
 impl SuppliedPlan for Plan {
     fn into_plan(self) -> Plan {

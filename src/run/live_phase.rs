@@ -102,7 +102,7 @@ impl LiveEngine<'_> {
             backend_pid: opened.backend_pid,
             backend_start: opened.backend_start.clone(),
             phase_over: now.checked_add(timeouts.phase).unwrap_or(lease_over),
-            lease_over,
+            lease_over: Some(lease_over),
         };
         let attempted = Attempted {
             target: opened.target(),

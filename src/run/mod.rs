@@ -1,4 +1,4 @@
-//! Runs: the scope in which phases are performed, and the two runners that open it.
+//! Runs: the scope in which phases are performed, and the three runners that open it.
 
 mod attempt;
 mod brand;
@@ -9,6 +9,9 @@ mod live;
 mod live_engine;
 mod live_phase;
 mod opening;
+mod rehearsal;
+mod rehearsal_engine;
+mod rehearsed;
 mod timeouts;
 mod watch;
 
@@ -21,6 +24,8 @@ pub use dry::{DryRunner, NoSimulator, NoTarget, Planned, WithSimulator};
 pub use live::{
     LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan, WithAdapter,
 };
+pub use rehearsal::RehearsalRunner;
+pub use rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase};
 pub use timeouts::Timeouts;
 
 use crate::gate::Gate;
@@ -32,7 +37,7 @@ use crate::sealed::{self, Given};
 
 /// One performance of a pipeline, in mode `M`, by `W`.
 ///
-/// Lent to the pipeline by [`DryRunner::run`] or [`LiveRunner::run`]. Its lifetime `'run` is fresh
+/// Lent to the pipeline by [`DryRunner::run`], [`RehearsalRunner::run`] or [`LiveRunner::run`]. Its lifetime `'run` is fresh
 /// and invariant, as in [`std::thread::scope`]: approvals, receipts and the switch token of one run
 /// cannot be typed into another, and none of them can leave it.
 ///
@@ -56,7 +61,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     /// Asks for the approval of gate `G`, and is the only place that gives one.
     ///
     /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
-    /// with this run: gate, plan, target, expiry. In a dry run nothing is asked. `run.approval()?` infers the gate from
+    /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal nothing is asked. `run.approval()?` infers the gate from
     /// the phase that consumes the approval; `run.approval::<Sg1>()?` says it to whoever reads.
     ///
     /// It is for one phase: the plan's next one behind `G` at the moment of asking, which is the one

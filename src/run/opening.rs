@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::observer::Step;
 use crate::outcome::{ApprovalRefusal, Committed, Failure, Refusal, Stop};
 use crate::phase::PhaseSpec;
+use crate::plan::Plan;
 use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry};
 use crate::sealed::Done;
 
@@ -55,7 +56,7 @@ impl LiveEngine<'_> {
         let opened = match session.open(request) {
             Ok(opened) => opened,
             Err(error) => {
-                let refusal = self.not_opened(phase, session, error);
+                let refusal = Self::not_opened(Some(self.plan), phase, session, error);
                 if comes_after_connecting(&refusal) {
                     self.passed(phase, Step::Connected);
                 }
@@ -95,8 +96,13 @@ impl LiveEngine<'_> {
     }
 
     /// Which check of the server said no. What it says is asked for anew where the refusal itself
-    /// does not say it.
-    fn not_opened(&self, phase: &str, mut session: Session, error: OpenError) -> Refusal {
+    /// does not say it. A rehearsal has no plan, and is not refused for one.
+    pub(super) fn not_opened(
+        plan: Option<&Plan>,
+        phase: &str,
+        mut session: Session,
+        error: OpenError,
+    ) -> Refusal {
         let phase = phase.to_owned();
         let error = match error {
             OpenError::NotNew { age } => return Refusal::SessionNotNew { phase, age },
@@ -111,7 +117,6 @@ impl LiveEngine<'_> {
             .and_then(|said| said.detail())
             .unwrap_or_default()
             .to_owned();
-        let planned = self.plan.target();
         let found = session
             .roll_back()
             .map_err(Into::into)
@@ -130,7 +135,9 @@ impl LiveEngine<'_> {
                 acting,
             };
         }
-        if found.target != *planned {
+        if let Some(planned) = plan.map(Plan::target)
+            && found.target != *planned
+        {
             return Refusal::AnotherTarget {
                 phase,
                 planned: Box::new(planned.clone()),
@@ -140,48 +147,48 @@ impl LiveEngine<'_> {
         if found.timeline.is_none() {
             return Refusal::Standby { phase };
         }
-        match code.as_str() {
-            "3F000" | "42883" => Refusal::NotInstalled {
+        match (code.as_str(), plan) {
+            ("3F000" | "42883", _) => Refusal::NotInstalled {
                 phase,
                 found: Box::new(found.target),
             },
-            "42501" => Refusal::NotARunner {
+            ("42501", _) => Refusal::NotARunner {
                 phase,
                 role: found.target.role().to_owned(),
             },
-            "55P03" => {
-                let holder = Holder::of_run(session.client(), self.plan.digest()).map(Box::new);
+            ("55P03", Some(plan)) => {
+                let holder = Holder::of_run(session.client(), plan.digest()).map(Box::new);
                 Refusal::Held { phase, holder }
             }
-            "ZG002" => Refusal::SwitchOff { phase: Some(phase) },
-            "ZG003" => Refusal::LeaseOver { phase },
-            "ZG004" => Refusal::LeaseElsewhere {
+            ("ZG002", _) => Refusal::SwitchOff { phase: Some(phase) },
+            ("ZG003", _) => Refusal::LeaseOver { phase },
+            ("ZG004", _) => Refusal::LeaseElsewhere {
                 phase,
                 said: Failure::new(error),
             },
-            "ZG010" => Refusal::NotAdmitted {
+            ("ZG010", Some(plan)) => Refusal::NotAdmitted {
                 phase,
-                plan: self.plan.digest(),
+                plan: plan.digest(),
                 found: Box::new(found.target),
             },
-            "ZG013" => Refusal::Approval {
+            ("ZG013", _) => Refusal::Approval {
                 phase: Some(phase),
                 gate: detail,
                 reason: ApprovalRefusal::NotAdmitted,
             },
-            "ZG023" => Refusal::PlanExpired {
+            ("ZG023", Some(plan)) => Refusal::PlanExpired {
                 phase,
-                valid_until: self.plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
+                valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
-            "ZG024" => {
+            ("ZG024", _) => {
                 let (by, comment) = serde_json::from_str(&detail).unwrap_or_default();
                 Refusal::Rejected { phase, by, comment }
             }
-            "ZG017" => Refusal::AnotherProtocol {
+            ("ZG017", _) => Refusal::AnotherProtocol {
                 phase,
                 said: Failure::new(error),
             },
-            "ZG018" => Refusal::RoleTooPowerful {
+            ("ZG018", _) => Refusal::RoleTooPowerful {
                 phase,
                 role: found.target.role().to_owned(),
                 powers: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),

@@ -19,7 +19,8 @@ pub(super) struct Watched {
     pub(super) backend_pid: i32,
     pub(super) backend_start: String,
     pub(super) phase_over: Instant,
-    pub(super) lease_over: Instant,
+    /// Nothing where no lease is needed.
+    pub(super) lease_over: Option<Instant>,
 }
 
 /// Why the watch has ended a phase.
@@ -92,10 +93,9 @@ fn watch_over(
     closing: &mpsc::Receiver<()>,
     done: &mpsc::Receiver<()>,
 ) {
-    let (over, why) = if watched.lease_over <= watched.phase_over {
-        (watched.lease_over, 2)
-    } else {
-        (watched.phase_over, 1)
+    let (over, why) = match watched.lease_over {
+        Some(lease_over) if lease_over <= watched.phase_over => (lease_over, 2),
+        _ => (watched.phase_over, 1),
     };
     let is_done = |wait: Duration| done.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
     if is_done(over.saturating_duration_since(Instant::now())) {

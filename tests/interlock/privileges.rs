@@ -41,7 +41,7 @@ fn callable(by: &str) -> String {
 }
 
 #[test]
-fn the_runner_may_call_what_a_phase_needs_and_nothing_else() {
+fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     let public =
         "count_rows counts_exactly guard guarded_tables is_whole protect unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
@@ -50,8 +50,9 @@ fn the_runner_may_call_what_a_phase_needs_and_nothing_else() {
     let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
     assert_eq!(
         callable(runner),
-        "commits_in_flight count_rows counts_exactly finish guard guarded_tables holder_of_run is_whole journal_of open \
-         phases_in_progress powers_of protect seal settle switch_status unprotect with_children"
+        "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish guard guarded_tables \
+         holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal phases_in_progress powers_of \
+         protect rehearse seal settle switch_status switched_off_since unprotect with_children"
     );
     // None of those that are everybody's runs as the owner, but what only a table can call.
     let definer = format!("{everybody} AND p.prosecdef");

@@ -98,4 +98,13 @@ fn wrong_gate_in_a_dry_run<'run>(
     Ok(())
 }
 
+fn rehearsed_witness_in_a_live_run<'run>(
+    on: &KillSwitchOn<'run>,
+    live: &mut Run<'run, Live, Adapter>,
+) -> Result<(), Error> {
+    let sg1 = live.approval::<Sg1>()?;
+    let _ = Phase::live(Draft::of(&["a"]), on, sg1, Start);
+    Ok(())
+}
+
 fn main() {}

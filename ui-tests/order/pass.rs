@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{And, Approved, Error, KillSwitchOn, Live, Phase, Receipt, Run, Sg1, Sg2, Sg2Approved, Ungated};
+use phasegate::{And, Approved, Error, KillSwitchOn, Live, NoSwitch, Phase, Receipt, Rehearsal, Run, Sg1, Sg2, Sg2Approved, Ungated};
 use pipeline::{Adapter, Check, Draft, Enact, Publish};
 
 fn phase_before_its_turn<'run>(
@@ -46,6 +46,21 @@ fn one_of_two_receipts<'run>(
     enacted: &Receipt<'run, Enact, Live>,
 ) {
     let _ = Phase::live(Publish, on, both, (drafted, enacted));
+}
+
+fn rehearsed_receipt_for_a_live_phase<'run>(
+    on: &KillSwitchOn<'run>,
+    drafted: &Receipt<'run, Draft, Live>,
+) {
+    let _ = Phase::live(Check, on, Ungated, drafted);
+}
+
+fn live_receipt_in_a_rehearsal<'run>(
+    run: &mut Run<'run, Rehearsal, Adapter>,
+    drafted: &Receipt<'run, Draft, Rehearsal>,
+) -> Result<(), Error> {
+    run.phase(Check).perform(&NoSwitch, Ungated, drafted)?;
+    Ok(())
 }
 
 fn main() {}

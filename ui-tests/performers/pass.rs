@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, Mode, NoSwitch, Perform, PhaseTx, Run, Sg1Approved, Start, Ungated};
+use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, Mode, NoSwitch, Perform, PhaseTx, Rehearsal, Run, Sg1Approved, Start, Ungated};
 use pipeline::{Adapter, Check, Draft, Simulator, pipeline};
 
 fn simulator_as_adapter<'run>(
@@ -62,6 +62,15 @@ fn pipeline_that_forgets_a_bound<'run, M: Mode, W: Perform<M, Draft> + Perform<M
     let sg1 = run.approval()?;
     let drafted = run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     run.phase(Check).perform(on, Ungated, &drafted)?;
+    Ok(())
+}
+
+fn simulator_in_a_rehearsal<'run>(
+    run: &mut Run<'run, Rehearsal, Adapter>,
+    on: &NoSwitch,
+) -> Result<(), Error> {
+    let sg1 = run.approval()?;
+    run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())
 }
 

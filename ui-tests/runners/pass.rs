@@ -6,7 +6,7 @@ mod pipeline;
 
 use std::sync::Arc;
 
-use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, Target, UnsignedApprovals};
+use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, RehearsalRunner, Target, UnsignedApprovals};
 use pipeline::{Adapter, Simulator};
 
 fn live_without_a_plan(plan: Plan) -> Result<(), Error> {
@@ -95,6 +95,22 @@ impl Connector for Shared {
 
 fn connect_by_a_connector_that_stays_in_its_thread() -> Shared {
     Shared(Arc::default())
+}
+
+fn rehearsal_without_an_adapter() -> Result<(), Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))?;
+    Ok(())
+}
+
+fn rehearsal_without_a_connector() -> Result<(), Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))?;
+    Ok(())
 }
 
 fn main() {}

@@ -7,7 +7,7 @@ mod pipeline;
 use std::any::Any;
 use std::cell::RefCell;
 
-use phasegate::{After, Attestation, Error, Gate, InProcessSwitch, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, PostgresConnector, Receipt, Run, Sg1, Sg1Approved, Start, Ungated, UnsignedApprovals};
+use phasegate::{After, Attestation, Error, Gate, InProcessSwitch, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, PostgresConnector, Receipt, RehearsalRunner, Run, Sg1, Sg1Approved, Start, Ungated, UnsignedApprovals};
 use pipeline::{Adapter, Check, Draft};
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,18 @@ fn token_in_an_output() {
         type After = Start;
         type Output = String;
     }
+}
+
+fn rehearsed_receipt_outlives_its_run(connector: PostgresConnector) -> Result<(), Error> {
+    let rehearsed = RehearsalRunner::new("items")
+        .connector(connector)
+        .adapter(Adapter)
+        .run(|run, on| {
+            let sg1 = run.approval()?;
+            Ok(run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?.into_output())
+        })?;
+    let _ = rehearsed.value;
+    Ok(())
 }
 
 fn main() {}

@@ -7,10 +7,11 @@ CREATE TABLE phasegate.run (
 ) WITH (fillfactor = 50);
 
 -- An attempt at a phase: the latch of its transaction while it is open, and its fence for ever. What was rolled back
--- leaves no row; a nonce whose fate somebody had to settle leaves one that is claimed, so that it can never be opened.
+-- leaves no row; a nonce whose fate somebody had to settle leaves one that is claimed, so that it can never be opened. A
+-- rehearsal is an attempt that has no plan, and that nothing leads to its commit.
 CREATE TABLE phasegate.attempt (
     nonce uuid PRIMARY KEY,
-    state text NOT NULL CHECK (state IN ('open', 'sealed', 'drained', 'finished', 'claimed')),
+    state text NOT NULL CHECK (state IN ('open', 'sealed', 'drained', 'finished', 'claimed', 'rehearsal', 'rehearsal_draining')),
     armed integer NOT NULL DEFAULT 0, -- a change of it queues the interlock once more
     xid xid8 NOT NULL,
     opened_at timestamptz NOT NULL,

@@ -8,28 +8,12 @@
 -- The messages are ASCII, with every name qualified, no cast and no operator: nothing in a session's settings changes
 -- what they mean. The interlock, at the end, stands in every way to a commit.
 
--- Opens a phase, or refuses. If the phase is committed already, answers its row of the journal and opens nothing.
-CREATE FUNCTION phasegate.open(request_bytes bytea) RETURNS text
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+-- Refuses a session that nothing is to be opened in.
+CREATE FUNCTION phasegate.refuse_session(request jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    request jsonb := convert_from(request_bytes, 'UTF8')::jsonb;
-    the_plan bytea := decode(request ->> 'plan', 'hex');
-    the_place integer := (request ->> 'place')::integer;
-    the_nonce uuid := (request ->> 'nonce')::uuid;
-    durability text := current_setting('synchronous_commit');
-    now timestamptz := greatest(clock_timestamp(), transaction_timestamp());
-    answer jsonb;
-    planned phasegate.planned_phase;
-    run phasegate.run;
-    entry phasegate.journal;
-    lease phasegate.kill_switch;
-    lease_left bigint;
     power record;
     powers text[] := '{}';
-    spent jsonb := '[]';
-    the_gate text;
-    gate_place bigint;
-    approval phasegate.approval;
 BEGIN
     IF request -> 'protocol' IS DISTINCT FROM '1'::jsonb THEN
         RAISE EXCEPTION 'phasegate: the caller speaks protocol %, and this install speaks 1', request -> 'protocol'
@@ -56,6 +40,43 @@ BEGIN
                 USING ERRCODE = 'ZG018', DETAIL = to_jsonb(powers)::text;
         END IF;
     END IF;
+END
+$$;
+
+-- Who is at this end, and how old the session is.
+CREATE FUNCTION phasegate.this_session() RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
+        'database', current_database(), 'role', session_user, 'timeline', phasegate.timeline(),
+        'backend_pid', pg_backend_pid(), 'backend_start', a.backend_start,
+        'session_age', extract(epoch FROM clock_timestamp() - a.backend_start))
+    FROM pg_stat_get_activity(pg_backend_pid()) AS a;
+END;
+
+-- Opens a phase, or refuses. If the phase is committed already, answers its row of the journal and opens nothing.
+CREATE FUNCTION phasegate.open(request_bytes bytea) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+    request jsonb := convert_from(request_bytes, 'UTF8')::jsonb;
+    the_plan bytea := decode(request ->> 'plan', 'hex');
+    the_place integer := (request ->> 'place')::integer;
+    the_nonce uuid := (request ->> 'nonce')::uuid;
+    durability text := current_setting('synchronous_commit');
+    now timestamptz := greatest(clock_timestamp(), transaction_timestamp());
+    answer jsonb;
+    planned phasegate.planned_phase;
+    run phasegate.run;
+    entry phasegate.journal;
+    lease phasegate.kill_switch;
+    lease_left bigint;
+    spent jsonb := '[]';
+    the_gate text;
+    gate_place bigint;
+    approval phasegate.approval;
+BEGIN
+    PERFORM phasegate.refuse_session(request);
 
     PERFORM set_config('application_name', request ->> 'application_name', true);
     PERFORM set_config('lock_timeout', request ->> 'lock_timeout', true);
@@ -72,14 +93,7 @@ BEGIN
         RAISE EXCEPTION 'phasegate: phase % at place % is not what was planned', request ->> 'phase', the_place
             USING ERRCODE = 'ZG011';
     END IF;
-    answer := jsonb_build_object(
-        'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
-        'database', current_database(), 'role', session_user, 'timeline', phasegate.timeline(),
-        'backend_pid', pg_backend_pid(),
-        'backend_start', (SELECT a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS a),
-        'session_age', (SELECT extract(epoch FROM clock_timestamp() - a.backend_start)
-                        FROM pg_stat_get_activity(pg_backend_pid()) AS a),
-        'opened_at', now);
+    answer := phasegate.this_session() || jsonb_build_object('opened_at', now);
     IF NOT EXISTS (
         SELECT FROM phasegate.plan AS p
         WHERE p.plan = the_plan AND p.system_identifier::text = answer ->> 'system_identifier'
@@ -215,17 +229,24 @@ END
 $$;
 
 -- The interlock. Deferred, it fires inside every COMMIT; SET CONSTRAINTS ALL IMMEDIATE fires it as well, and a sealed
--- phase is then armed anew, so that exactly one event is pending at any time.
+-- phase is then armed anew, so that exactly one event is pending at any time. So is a rehearsal that drains; and in no
+-- state does it let one pass.
 CREATE FUNCTION phasegate.interlock() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     this phasegate.attempt;
 BEGIN
     SELECT a.* INTO STRICT this FROM phasegate.attempt AS a WHERE a.nonce = new.nonce;
-    IF this.state = 'sealed' THEN
+    IF this.state IN ('sealed', 'rehearsal_draining') THEN
         SET CONSTRAINTS phasegate.interlock DEFERRED;
-        UPDATE phasegate.attempt AS a SET state = 'drained', armed = a.armed + 1 WHERE a.nonce = this.nonce;
+        UPDATE phasegate.attempt AS a
+        SET state = CASE this.state WHEN 'sealed' THEN 'drained' ELSE 'rehearsal' END, armed = a.armed + 1
+        WHERE a.nonce = this.nonce;
         RETURN NULL;
+    END IF;
+    IF this.state = 'rehearsal' THEN
+        RAISE EXCEPTION 'phasegate: commit refused: this is a rehearsal, which is rolled back whatever it did'
+            USING ERRCODE = 'ZG001', HINT = 'What is to be committed is performed live. To check deferred constraints inside a phase, name them in SET CONSTRAINTS instead of saying ALL.';
     END IF;
     IF this.state <> 'finished' THEN
         RAISE EXCEPTION 'phasegate: commit refused: the phase is %, not finished', this.state

@@ -1,0 +1,177 @@
+//! The messages of a rehearsal: a transaction in which one phase after the other is performed, each in
+//! a savepoint, and which is never committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::postgres::SimpleQueryMessage;
+use serde::{Deserialize, Serialize};
+
+use super::session::{CloseError, OpenError, Session, close_error, first_value};
+use crate::outcome::Foreign;
+use crate::plan::{RowCounts, Target};
+use crate::secret::hex;
+
+/// What is asked for in the opening message.
+#[derive(Serialize)]
+pub(crate) struct RehearsalRequest {
+    pub(crate) application_name: String,
+    /// Whether a role that could get round the interlock is refused.
+    pub(crate) refuse_powers: bool,
+}
+
+/// What each phase asks for. All timeouts are in milliseconds.
+#[derive(Serialize)]
+pub(crate) struct RehearsedRequest {
+    pub(crate) application_name: String,
+    pub(crate) lock_timeout: u64,
+    pub(crate) statement_timeout: u64,
+    pub(crate) idle_timeout: u64,
+}
+
+/// What the server answers to the opening message.
+#[derive(Deserialize)]
+struct Opened {
+    system_identifier: String,
+    database: String,
+    role: String,
+    backend_pid: i32,
+    backend_start: String,
+    epoch: i64,
+    immediate: Vec<String>,
+    #[serde(flatten)]
+    measured: Measured,
+}
+
+/// What the rehearsal has done up to a moment.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Measured {
+    #[serde(default)]
+    pub(crate) effects: BTreeMap<String, Seen>,
+    /// Rows that the session has tried to write, for each table, whether it is locked still or not.
+    pub(crate) tried: BTreeMap<String, RowCounts>,
+    /// The strongest lock on each table.
+    pub(crate) locks: BTreeMap<String, String>,
+    pub(crate) sequences: BTreeSet<String>,
+}
+
+/// What was done to one table: exactly, since it was last measured; otherwise, since the session began.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) exactly: bool,
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+}
+
+/// An open rehearsal. Dropped, it rolls back.
+pub(crate) struct Rehearsing {
+    session: Session,
+    pub(crate) target: Target,
+    pub(crate) backend_pid: i32,
+    pub(crate) backend_start: String,
+    pub(crate) epoch: i64,
+    /// What the session's settings were, as JSON.
+    settings: String,
+    /// The constraints that are checked at once unless a phase says otherwise.
+    immediate: Vec<String>,
+    /// What was done up to the end of the last phase.
+    pub(crate) so_far: Measured,
+}
+
+impl Rehearsing {
+    /// Opens a rehearsal. Refused, the session comes back, to be asked why.
+    pub(crate) fn open(
+        mut session: Session,
+        request: &RehearsalRequest,
+    ) -> Result<Self, Box<(Session, OpenError)>> {
+        let opened: Opened = match session.opening("open_rehearsal", request) {
+            Ok(opened) => opened,
+            Err(error) => return Err(Box::new((session, error))),
+        };
+        let settings = session.client().simple_query(
+            "SELECT pg_catalog.json_object_agg(name, setting) FROM pg_catalog.pg_settings \
+             WHERE context OPERATOR(pg_catalog.=) 'user'",
+        );
+        let settings = match settings {
+            Ok(answer) => first_value(&answer).unwrap_or("{}").to_owned(),
+            Err(error) => {
+                return Err(Box::new((session, OpenError::NoAnswer(error.into()))));
+            }
+        };
+        Ok(Rehearsing {
+            session,
+            target: Target::new(opened.system_identifier, opened.database, opened.role),
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start,
+            epoch: opened.epoch,
+            settings,
+            immediate: opened.immediate,
+            so_far: opened.measured,
+        })
+    }
+
+    pub(crate) fn client(&mut self) -> &mut ::postgres::Client {
+        self.session.client()
+    }
+
+    /// Begins a phase, in one round trip.
+    pub(crate) fn begin(&mut self, request: &RehearsedRequest) -> Result<(), Foreign> {
+        let request = serde_json::to_vec(request)?;
+        // The timeouts before the savepoint, so that they stay when it is rolled back.
+        self.session.client().simple_query(&format!(
+            "SELECT phasegate.rehearse(pg_catalog.decode('{}', 'hex')); SAVEPOINT phasegate_phase",
+            hex(&request)
+        ))?;
+        Ok(())
+    }
+
+    /// Ends a phase, in one round trip: checks the deferred constraints, as the close of a live one
+    /// would; measures; keeps what was written for the phases that come; and makes the session as
+    /// new as one transaction can, since live each phase has its own.
+    pub(crate) fn end(&mut self, idle_timeout: u64) -> Result<Measured, CloseError> {
+        if self.client().is_closed() {
+            return Err(CloseError::AlreadyLost);
+        }
+        let at_once = match self.immediate.as_slice() {
+            [] => String::new(),
+            names => format!("SET CONSTRAINTS {} IMMEDIATE; ", names.join(", ")),
+        };
+        let end = format!(
+            "SELECT phasegate.drain_rehearsal(); \
+             SET CONSTRAINTS ALL IMMEDIATE; \
+             SELECT phasegate.measure_rehearsal(); \
+             SET CONSTRAINTS ALL DEFERRED; {at_once}\
+             RELEASE phasegate_phase; \
+             CLOSE ALL; RESET ROLE; RESET ALL; DISCARD SEQUENCES; \
+             SELECT pg_catalog.pg_advisory_unlock_all(); \
+             SELECT pg_catalog.set_config(o.key, o.value, false) \
+             FROM pg_catalog.json_each_text(pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')::pg_catalog.json) AS o \
+             JOIN pg_catalog.pg_settings AS s ON s.name OPERATOR(pg_catalog.=) o.key \
+             WHERE s.setting OPERATOR(pg_catalog.<>) o.value; \
+             SET LOCAL idle_in_transaction_session_timeout = {idle_timeout}",
+            hex(self.settings.as_bytes())
+        );
+        let answer = self.client().simple_query(&end).map_err(close_error)?;
+        measured(&answer).map_err(CloseError::NoAnswer)
+    }
+
+    /// Takes back what a phase did that failed. On an error the rehearsal is over.
+    pub(crate) fn take_back(&mut self) -> Result<Measured, Foreign> {
+        let answer = self.client().simple_query(
+            "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; \
+             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
+             SELECT phasegate.measure_rehearsal()",
+        )?;
+        measured(&answer)
+    }
+}
+
+fn measured(answer: &[SimpleQueryMessage]) -> Result<Measured, Foreign> {
+    let measured = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).filter(|text| text.starts_with('{')),
+        _ => None,
+    });
+    Ok(serde_json::from_str(
+        measured.ok_or("the server did not say what it measured")?,
+    )?)
+}

@@ -1,0 +1,226 @@
+use std::fmt;
+use std::time::SystemTime;
+
+use super::live::{NoAdapter, NoConnector, WithAdapter};
+use super::rehearsal_engine::RehearsalEngine;
+use super::rehearsed::Rehearsed;
+use super::{Run, Timeouts};
+use crate::kill_switch::NoSwitch;
+use crate::mode::Rehearsal;
+use crate::observer::{Event, Observer};
+use crate::outcome::Error;
+use crate::plan::Heading;
+use crate::postgres::Connector;
+use crate::sealed::SuppliedAdapter;
+
+/// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures what it
+/// does; rolls everything back; and leaves a [`Plan`](crate::Plan) with the effects that were measured.
+///
+/// The whole run is one transaction, in one session, so that each phase sees what those before it
+/// wrote. Each phase is in a savepoint: one that fails names its row and leaves nothing, and the
+/// pipeline may go on. At the end of a phase the deferred constraints are checked, as the close of a
+/// live phase would. When the run ends, however it ends, all of it is rolled back; and in the
+/// database the interlock refuses the commit of a rehearsal, whoever asks for it and in whatever
+/// words, while the guard lets it write as it lets a phase.
+///
+/// It needs neither plan nor approval nor kill switch, since nothing of it remains. The role is the
+/// one that will perform the phases live; the database has the schema `phasegate`. An operator who
+/// turns the database's switch OFF ends the rehearsals in progress too.
+///
+/// It has two collaborators and no default for either: without one of them,
+/// [`run`](RehearsalRunner::run) does not compile.
+///
+/// ```no_run
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// # struct Writes;
+/// # impl Execute<Cut> for Writes {
+/// #     fn execute(&mut self, _: &Cut, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(1) }
+/// # }
+/// # fn example(config: postgres::Config) -> Result<(), Error> {
+/// let rehearsed = RehearsalRunner::new("cut")
+///     .connector(PostgresConnector::no_tls(config))
+///     .adapter(Writes)
+///     .run(|run, on| {
+///         let sg1 = run.approval()?;
+///         Ok(run.phase(Cut).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// println!("{rehearsed}");
+/// # Ok(()) }
+/// ```
+///
+/// ```compile_fail
+/// # use phasegate::*;
+/// # fn example(config: postgres::Config) {
+/// // No adapter: there is nobody to rehearse.
+/// let _ = RehearsalRunner::new("cut")
+///     .connector(PostgresConnector::no_tls(config))
+///     .run(|_, _| Ok(()));
+/// # }
+/// ```
+///
+/// # What it cannot undo
+///
+/// - Sequences that were moved stay moved ([`RehearsedPhase::sequences`](crate::RehearsedPhase)).
+/// - The locks are real: others wait for them until the run ends
+///   ([`RehearsedPhase::locks`](crate::RehearsedPhase), and locks on single rows, which no view shows). Give it
+///   a short [`Timeouts::lock`], and a database that others do not need at the moment.
+/// - Whatever leaves the database: another connection (`dblink`), a file, a program, a mail. What
+///   waits for the commit, like `NOTIFY`, does not leave it.
+/// - The server's own work: dead rows, WAL, counters of the statistics.
+///
+/// # Where it differs from a live run
+///
+/// - It is one transaction: `now()` stands still from phase to phase, no other session sees what the
+///   phases before have written, and an advisory lock of the transaction is held to its end. Settings, cursors,
+///   session locks and the role are put back after each phase, since live each has a session of its own.
+/// - A phase is tried once: there are no retries.
+/// - `TRUNCATE` and DDL are refused as they are live.
+/// - After a phase, constraints are checked again when they were declared to be; a name that stands, in
+///   one schema, for constraints of both kinds, or in a schema that the role may not use, is checked at
+///   the end of each phase.
+#[must_use = "a runner does nothing until `run`"]
+pub struct RehearsalRunner<C = NoConnector, W = NoAdapter> {
+    pipeline: String,
+    connector: C,
+    adapter: W,
+    observer: Box<Observer<'static>>,
+    heading: Heading,
+    timeouts: Timeouts,
+    despite_powers: bool,
+}
+
+impl RehearsalRunner {
+    /// A rehearsal of the pipeline of this name.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        RehearsalRunner {
+            pipeline: pipeline.into(),
+            connector: NoConnector,
+            adapter: NoAdapter,
+            observer: Box::new(|_| ()),
+            heading: Heading::default(),
+            timeouts: Timeouts::default(),
+            despite_powers: false,
+        }
+    }
+}
+
+impl<C, W> RehearsalRunner<C, W> {
+    /// What leads to the database, as the role that will perform the phases live.
+    pub fn connector<V>(self, connector: V) -> RehearsalRunner<V, W> {
+        RehearsalRunner {
+            pipeline: self.pipeline,
+            connector,
+            adapter: self.adapter,
+            observer: self.observer,
+            heading: self.heading,
+            timeouts: self.timeouts,
+            despite_powers: self.despite_powers,
+        }
+    }
+
+    /// What performs the phases: the live adapter, [`Execute<S>`](crate::Execute) for each phase `S`.
+    pub fn adapter<V>(self, adapter: V) -> RehearsalRunner<C, WithAdapter<V>> {
+        RehearsalRunner {
+            pipeline: self.pipeline,
+            connector: self.connector,
+            adapter: WithAdapter::new(adapter),
+            observer: self.observer,
+            heading: self.heading,
+            timeouts: self.timeouts,
+            despite_powers: self.despite_powers,
+        }
+    }
+
+    /// Is told what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// How long each phase may take, and what it waits for; a phase can ask for others with
+    /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). Between two phases the server waits for
+    /// [`Timeouts::idle`], and then ends the rehearsal.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Who makes the plan; see [`DryRunner::author`](crate::DryRunner::author).
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.heading.author = Some(author.into());
+        self
+    }
+
+    /// Who last changed what the plan is made of; see
+    /// [`DryRunner::last_editor`](crate::DryRunner::last_editor).
+    pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
+        self.heading.last_editor = Some(editor.into());
+        self
+    }
+
+    /// From when on no phase of the plan is performed any more; see
+    /// [`DryRunner::valid_until`](crate::DryRunner::valid_until).
+    pub fn valid_until(mut self, moment: SystemTime) -> Self {
+        self.heading.valid_until = Some(moment);
+        self
+    }
+
+    /// Lets a role rehearse that could get round the interlock; see
+    /// [`LiveRunner`](crate::LiveRunner::despite_a_role_that_could_get_round_the_interlock). That
+    /// nothing can commit the rehearsal is then its good will.
+    pub fn despite_a_role_that_could_get_round_the_interlock(mut self) -> Self {
+        self.despite_powers = true;
+        self
+    }
+
+    /// Rehearses the pipeline, rolls it back, and answers what it answered, with what was measured.
+    ///
+    /// # Errors
+    ///
+    /// The pipeline's own; and a refusal if it performed no phase, or if the session was lost on the
+    /// way, whatever it answered. Nothing remains, whatever the error.
+    pub fn run<V, F>(self, pipeline: F) -> Result<Rehearsed<V>, Error>
+    where
+        C: Connector,
+        W: SuppliedAdapter,
+        F: for<'run> FnOnce(&mut Run<'run, Rehearsal, W::Adapter>, &NoSwitch) -> Result<V, Error>,
+    {
+        self.try_run(pipeline)
+    }
+
+    /// As [`run`](RehearsalRunner::run), for pipelines with an error type of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](RehearsalRunner::run).
+    pub fn try_run<V, E, F>(mut self, pipeline: F) -> Result<Rehearsed<V>, E>
+    where
+        C: Connector,
+        W: SuppliedAdapter,
+        E: From<Error>,
+        F: for<'run> FnOnce(&mut Run<'run, Rehearsal, W::Adapter>, &NoSwitch) -> Result<V, E>,
+    {
+        let engine = RehearsalEngine::new(
+            &self.pipeline,
+            &mut self.connector,
+            &mut *self.observer,
+            self.timeouts,
+            self.despite_powers,
+        );
+        let mut run = Run::new(engine, self.adapter.into_adapter());
+        // However this ends, the engine's session rolls back when it is dropped.
+        let answer = pipeline(&mut run, &NoSwitch);
+        run.engine.conclude(self.heading, answer)
+    }
+}
+
+impl<C, W> fmt::Debug for RehearsalRunner<C, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RehearsalRunner({})", self.pipeline)
+    }
+}

@@ -1,0 +1,148 @@
+//! What a rehearsal leaves: a report, for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::plan::{Effects, Plan, Target};
+use crate::postgres::Measured;
+
+/// What a rehearsal leaves: what the pipeline answered, and what was measured. Its `Display` is for
+/// people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rehearsed<T> {
+    /// What the pipeline answered.
+    pub value: T,
+    /// The phases that were performed, in order.
+    pub phases: Vec<RehearsedPhase>,
+    /// The phases that failed, and that the pipeline went on without.
+    pub failed: Vec<FailedRehearsal>,
+    /// The plan, with the effects that were measured: what people approve, and what a live run
+    /// demands. It is for the database that it was rehearsed in, as the server itself says.
+    pub plan: Plan,
+}
+
+/// What one phase of a rehearsal did, measured by the server and rolled back since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RehearsedPhase {
+    /// The phase.
+    pub name: String,
+    /// Rows that it inserted, updated and deleted, for each table that it changed; triggers, functions
+    /// and deferred triggers included. What the journal of a live run would have.
+    pub effects: Effects,
+    /// Those of these tables that are not under guard with all their partitions. Their rows are those
+    /// that were tried, also where a savepoint took them back; and a plan that names them is not
+    /// admitted: [`protect`](crate::protect) them.
+    pub unguarded: Vec<String>,
+    /// The sequences that it moved, and that stay moved: by `nextval` or `setval`, or by an inserted
+    /// row that took its default from one. One that an earlier phase of the run moved is named there.
+    pub sequences: Vec<String>,
+    /// The strongest lock that it took on each table, as the server calls it. A lock that an earlier
+    /// phase of the run holds already is named there. Locks on single rows are not shown.
+    pub locks: BTreeMap<String, String>,
+}
+
+/// A phase that failed in a rehearsal. Its rows are taken back; its sequences stay moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedRehearsal {
+    /// The phase.
+    pub name: String,
+    /// Why, and at which row.
+    pub why: String,
+    /// The sequences that it moved.
+    pub sequences: Vec<String>,
+}
+
+impl RehearsedPhase {
+    /// What came about between two measurements.
+    pub(super) fn between(name: &str, before: &Measured, after: &Measured) -> Self {
+        let mut effects = Effects::new();
+        let mut unguarded = Vec::new();
+        for (table, seen) in &after.effects {
+            let before = match seen.exactly {
+                true => None,
+                false => before.tried.get(table),
+            };
+            let before = before.copied().unwrap_or_default();
+            effects
+                .insert(table, seen.inserted.saturating_sub(before.inserted))
+                .update(table, seen.updated.saturating_sub(before.updated))
+                .delete(table, seen.deleted.saturating_sub(before.deleted));
+            if !seen.exactly && !effects.of(table).is_none() {
+                unguarded.push(table.clone());
+            }
+        }
+        let taken = after.locks.iter();
+        let taken = taken.filter(|(table, mode)| before.locks.get(*table) != Some(mode));
+        RehearsedPhase {
+            name: name.to_owned(),
+            effects,
+            unguarded,
+            sequences: moved(before, after),
+            locks: taken
+                .map(|(table, mode)| (table.clone(), mode.clone()))
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn moved(before: &Measured, after: &Measured) -> Vec<String> {
+    let moved = after.sequences.difference(&before.sequences);
+    moved.cloned().collect()
+}
+
+impl fmt::Display for RehearsedPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}", self.name)?;
+        if self.effects.is_empty() {
+            write!(f, "\n    changed no row")?;
+        }
+        for (table, rows) in self.effects.tables() {
+            write!(f, "\n    {table}: {rows}")?;
+            if self.unguarded.iter().any(|unguarded| unguarded == table) {
+                write!(
+                    f,
+                    " (not under guard, so that the plan is not admitted yet)"
+                )?;
+            }
+        }
+        for (table, mode) in &self.locks {
+            write!(f, "\n    locked {table} ({mode})")?;
+        }
+        moved_sequences(f, &self.sequences)
+    }
+}
+
+fn moved_sequences(f: &mut fmt::Formatter<'_>, sequences: &[String]) -> fmt::Result {
+    for sequence in sequences {
+        write!(f, "\n    moved the sequence {sequence}, which stays moved")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for FailedRehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}\n    FAILED: {}", self.name, self.why)?;
+        moved_sequences(f, &self.sequences)
+    }
+}
+
+impl<T> fmt::Display for Rehearsed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pipeline, target): (_, &Target) = (self.plan.pipeline(), self.plan.target());
+        writeln!(f, "rehearsal of `{pipeline}` in {target}")?;
+        for phase in &self.phases {
+            writeln!(f, "{phase}")?;
+        }
+        for phase in &self.failed {
+            writeln!(f, "{phase}")?;
+        }
+        write!(
+            f,
+            "Everything was rolled back. What a rollback does not undo: sequences that were moved; that others had to wait for \
+             the locks, those on single rows included; and whatever left the database (another connection, a file, a mail)."
+        )
+    }
+}

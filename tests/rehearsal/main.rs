@@ -1,0 +1,105 @@
+//! A rehearsal: the real work in a real transaction, measured, of which nothing can be committed.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "../interlock/hand.rs"]
+mod hand;
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod attacks;
+mod constraints;
+mod effects;
+mod ending;
+mod failing;
+mod refusals;
+
+use phasegate::{
+    Error, Failure, PhaseTx, PostgresConnector, Receipt, Rehearsal, RehearsalRunner, Rehearsed,
+    Run, WithAdapter,
+};
+
+use pipeline::Draft;
+use server::{Database, PIPELINE, does, drafting};
+
+pub(crate) const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
+
+/// A rehearsal that lacks nothing.
+pub(crate) fn rehearsal<W>(
+    database: &Database,
+    adapter: W,
+) -> RehearsalRunner<PostgresConnector, WithAdapter<W>> {
+    RehearsalRunner::new(PIPELINE)
+        .connector(database.connector())
+        .adapter(adapter)
+}
+
+/// Rehearses the one phase `Draft` by what `f` does.
+pub(crate) fn draft_by<F>(database: &Database, f: F) -> Result<Rehearsed<u64>, Error>
+where
+    F: FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
+{
+    rehearsal(database, does(f))
+        .run(|run, on| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output))
+}
+
+/// Performs one more phase of the rehearsal, called `draft[..]`.
+pub(crate) fn next<'run, F>(
+    run: &mut Run<'run, Rehearsal, Each<F>>,
+    number: usize,
+) -> Result<Receipt<'run, Numbered, Rehearsal>, Error>
+where
+    F: FnMut(usize, &mut PhaseTx<'_>) -> Result<u64, Failure>,
+{
+    let phase = Numbered { number };
+    run.phase(phase)
+        .perform(&phasegate::NoSwitch, phasegate::Ungated, phasegate::Start)
+}
+
+/// A phase that there are several of.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Numbered {
+    pub(crate) number: usize,
+}
+
+impl phasegate::PhaseSpec for Numbered {
+    const NAME: &'static str = "part";
+    type Gate = phasegate::Ungated;
+    type After = phasegate::Start;
+    type Output = u64;
+
+    fn instance(&self) -> Option<String> {
+        Some(self.number.to_string())
+    }
+}
+
+/// A live adapter that does what its closure does, for each number.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<F> phasegate::Execute<Numbered> for Each<F>
+where
+    F: FnMut(usize, &mut PhaseTx<'_>) -> Result<u64, Failure>,
+{
+    fn execute(&mut self, phase: &Numbered, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        (self.0)(phase.number, tx)
+    }
+}
+
+/// Asserts that the runner has left nothing: no session, no row, no attempt.
+#[track_caller]
+pub(crate) fn nothing_remains(database: &Database) {
+    hand::nothing_committed(database);
+}
+
+/// A connector whose sessions say something first.
+pub(crate) struct Sets(pub(crate) postgres::Config, pub(crate) &'static str);
+
+impl phasegate::Connector for Sets {
+    fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+        let mut client = self.0.connect(postgres::NoTls)?;
+        client.batch_execute(self.1)?;
+        Ok(client.into())
+    }
+}

@@ -1,0 +1,224 @@
+//! What a rehearsal is refused for, before anything is touched.
+
+use std::fs::File;
+
+use phasegate::testing::{
+    ScratchDatabase, Shutdown, TestPostgres, TripwireAdapter, TripwireConnector,
+};
+use phasegate::{
+    Error, Event, NoSwitch, PhaseTx, PostgresConnector, Receipt, Refusal, RehearsalRunner, Step,
+};
+use postgres::NoTls;
+
+use crate::pipeline::Draft;
+use crate::server::{Database, PIPELINE, database, drafting, refusal};
+use crate::{Each, INSERT, Sets, draft_by, next, nothing_remains, rehearsal};
+
+/// What a rehearsal of the one phase `Draft` is refused for in a session in which this was said.
+fn refused_after(database: &Database, before: &'static str) -> Refusal {
+    let connector = Sets(database.runner.config(), before);
+    refused(rehearsal(database, TripwireAdapter).connector(connector))
+}
+
+fn refused<C: phasegate::Connector>(
+    runner: RehearsalRunner<C, phasegate::WithAdapter<TripwireAdapter>>,
+) -> Refusal {
+    let answer = runner
+        .run(|run, on: &NoSwitch| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output));
+    refusal(answer)
+}
+
+#[test]
+fn an_input_that_is_not_valid_is_refused_before_connecting() {
+    let database = database();
+    let answer = rehearsal(&database, TripwireAdapter)
+        .connector(TripwireConnector)
+        .run(|run, on| drafting(run, on, &Draft::of(&["a", ""])).map(Receipt::into_output));
+    let refused = refusal(answer);
+    assert_eq!(
+        refused.row().map(phasegate::Row::ordinal),
+        Some(2),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_pipeline_that_performs_nothing_is_refused_and_nobody_connects() {
+    let database = database();
+    let answer = rehearsal(&database, TripwireAdapter)
+        .connector(TripwireConnector)
+        .run(|_, _| Ok(()));
+    assert!(matches!(refusal(answer), Refusal::EmptyPlan));
+}
+
+#[test]
+fn two_phases_of_one_name_are_refused() {
+    let database = database();
+    let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.query("SELECT 1", &[])?.len() as u64));
+    let answer = rehearsal(&database, adapter).run(|run, _| {
+        next(run, 1)?;
+        let refused = refusal(next(run, 1));
+        assert!(
+            matches!(refused, Refusal::DuplicatePhase { .. }),
+            "{refused}"
+        );
+        next(run, 2).map(drop)
+    });
+    assert_eq!(answer.unwrap().phases.len(), 2);
+}
+
+#[test]
+fn a_session_that_is_not_as_it_should_be_is_refused() {
+    let database = database();
+    let runner = database.runner.name();
+    database.sql(&format!("GRANT pg_monitor TO {runner}"));
+    let refused = refused_after(&database, "BEGIN");
+    assert!(
+        matches!(refused, Refusal::SessionInTransaction { .. }),
+        "{refused}"
+    );
+    let refused = refused_after(&database, "SET ROLE pg_monitor");
+    assert!(matches!(refused, Refusal::ActingRole { .. }), "{refused}");
+    database.sql(&format!("ALTER ROLE {runner} SET track_counts = off"));
+    let refused = refused_after(&database, "");
+    assert!(refused.to_string().contains("ZG015"), "{refused}");
+    nothing_remains(&database);
+}
+
+#[test]
+fn a_session_that_others_used_before_is_refused() {
+    struct Kept(Option<postgres::Client>);
+    impl phasegate::Connector for Kept {
+        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+            let client = self.0.take();
+            Ok(client
+                .ok_or_else(|| phasegate::ConnectError::new("no other"))?
+                .into())
+        }
+    }
+    let database = database();
+    let client = database.runner.config().connect(NoTls).unwrap();
+    database.until("the session is old", |database| {
+        database.ask(&format!(
+            "SELECT clock_timestamp() - backend_start > '50 ms' FROM pg_stat_activity WHERE usename = '{}'",
+            database.runner.name()
+        ))
+    });
+    let refused = refused(rehearsal(&database, TripwireAdapter).connector(Kept(Some(client))));
+    assert!(
+        matches!(refused, Refusal::SessionNotNew { .. }),
+        "{refused}"
+    );
+    nothing_remains(&database);
+}
+
+#[test]
+fn a_role_that_could_get_round_the_interlock_is_refused_unless_one_knows() {
+    let database = database();
+    database.sql(&format!("ALTER ROLE {} CREATEROLE", database.runner.name()));
+    let refused = refused_after(&database, "");
+    let Refusal::RoleTooPowerful { powers, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(powers[0].starts_with("it can create roles"), "{powers:?}");
+    let adapter = crate::server::does(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
+    let rehearsed = rehearsal(&database, adapter)
+        .despite_a_role_that_could_get_round_the_interlock()
+        .run(|run, on| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output));
+    assert_eq!(rehearsed.unwrap().value, 1);
+    nothing_remains(&database);
+}
+
+#[test]
+fn a_role_that_may_not_perform_phases_may_not_rehearse_them() {
+    let database = database();
+    let other = database.role("other");
+    let refused = refused(
+        rehearsal(&database, TripwireAdapter).connector(PostgresConnector::no_tls(other.config())),
+    );
+    assert!(matches!(refused, Refusal::NotARunner { .. }), "{refused}");
+}
+
+#[test]
+fn a_database_without_the_schema_and_a_standby_are_refused() {
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .start()
+        .unwrap();
+    let runner = |config| {
+        RehearsalRunner::new(PIPELINE)
+            .connector(PostgresConnector::no_tls(config))
+            .adapter(TripwireAdapter)
+    };
+    let bare: ScratchDatabase = server.create_database().unwrap();
+    let not_installed = refused(runner(bare.admin()));
+    assert!(
+        matches!(not_installed, Refusal::NotInstalled { .. }),
+        "{not_installed}"
+    );
+    server.shut_down(Shutdown::Fast).unwrap();
+    let data = server.directory().unwrap().join("data");
+    File::create(data.join("standby.signal")).unwrap();
+    server.start_again().unwrap();
+    let standby = refused(runner(server.admin()));
+    assert!(matches!(standby, Refusal::Standby { .. }), "{standby}");
+}
+
+#[test]
+fn a_connector_that_leads_nowhere_is_a_refusal_and_may_lead_somewhere_later() {
+    struct Second(Option<PostgresConnector>, u32);
+    impl phasegate::Connector for Second {
+        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+            self.1 += 1;
+            match (&mut self.0, self.1) {
+                (Some(connector), 2..) => connector.connect(),
+                _ => Err(phasegate::ConnectError::new("not yet")),
+            }
+        }
+    }
+    let database = database();
+    let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
+    let answer = rehearsal(&database, adapter)
+        .connector(Second(Some(database.connector()), 0))
+        .run(|run, _| {
+            let refused = refusal(next(run, 1));
+            assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
+            next(run, 1).map(drop)
+        });
+    assert_eq!(answer.unwrap().phases.len(), 1);
+}
+
+#[test]
+fn the_steps_of_a_rehearsal_are_told_in_their_order() {
+    let database = database();
+    let (told, events) = std::sync::mpsc::channel();
+    let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.query("SELECT 1", &[])?.len() as u64));
+    let answer: Result<_, Error> = rehearsal(&database, adapter)
+        .observer(move |event: &Event<'_>| {
+            let step = match event {
+                Event::Passed { step, .. } => *step,
+                _ => return,
+            };
+            told.send(step).unwrap();
+        })
+        .run(|run, _| {
+            next(run, 1)?;
+            next(run, 2).map(drop)
+        });
+    answer.unwrap();
+    let told: Vec<_> = events.iter().collect();
+    let (valid, opened, performed) = (Step::Valid, Step::Opened, Step::Performed);
+    assert_eq!(
+        told,
+        [
+            valid,
+            Step::Connected,
+            opened,
+            performed,
+            valid,
+            opened,
+            performed
+        ]
+    );
+    assert!(draft_by(&database, |_, _| Ok(1)).is_ok());
+}

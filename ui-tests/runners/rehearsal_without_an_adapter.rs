@@ -1,0 +1,12 @@
+//! A rehearsal that was not given an adapter does not compile.
+
+use phasegate::{Error, PostgresConnector, RehearsalRunner};
+
+fn runs() -> Result<(), Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .run(|_, _| Ok(()))?;
+    Ok(())
+}
+
+fn main() {}
