@@ -72,7 +72,7 @@
 //! | runs | [`DryRunner`], [`RehearsalRunner`], [`Rehearsed`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
-//! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`Timeouts`] |
+//! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
 //! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
 //! | for the auditor | [`Journal`], [`EvidenceBundle`], [`RunStatement`] |
 //! | doubles, with the feature `testing` | `testing` |
@@ -127,8 +127,9 @@ pub mod testing;
 
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, Holder, Journal, JournalEntry, JournalError,
-    LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector, PreparedStatement, Rows,
-    SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
+    LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector, PreparedStatement,
+    ReadOnlyError, ReadOnlySession, ReadRows, Rows, SpentApproval, Sql, StatementError,
+    SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]

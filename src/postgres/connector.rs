@@ -111,7 +111,7 @@ impl Warnings {
 
 /// Gives the engine the sessions that it needs, each a new one: for each attempt at a live phase,
 /// after every check that needs no server; to end a phase whose time is over; to settle a commit in
-/// doubt. It is never asked in a dry run.
+/// doubt; and for the whole of a rehearsal. It is never asked in a dry run.
 ///
 /// The engine closes each session after its use, and refuses one that is older than the asking,
 /// since whatever an earlier user left in it (settings, locks, temporary tables) would reach the

@@ -11,6 +11,7 @@ mod journal;
 mod lease_switch;
 mod operator;
 mod params;
+mod read_only;
 mod rehearsing;
 #[cfg(feature = "install")]
 mod schema;
@@ -26,6 +27,7 @@ pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
+pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]

@@ -39,6 +39,13 @@ pub(super) fn encode(
         .map_err(StatementError::Parameter)
 }
 
+pub(super) fn by_reference(params: &[Encoded]) -> Vec<&(dyn ToSql + Sync)> {
+    params
+        .iter()
+        .map(|param| param as &(dyn ToSql + Sync))
+        .collect()
+}
+
 impl ToSql for Encoded {
     fn to_sql(
         &self,

@@ -33,7 +33,7 @@ pub(crate) struct Session {
     /// None once it is given up.
     client: Option<Client>,
     warnings: Warnings,
-    open: bool,
+    pub(super) open: bool,
     asked_at: Instant,
 }
 

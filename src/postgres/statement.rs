@@ -44,6 +44,18 @@ pub enum StatementError {
         "`COPY` was not sent: a phase cannot copy rows through its connection yet. Insert them, or call a function of the server"
     )]
     Copy,
+    /// In a [`ReadOnlySession`](crate::ReadOnlySession), it would have ended the transaction, begun
+    /// another, or copied; it was not sent.
+    #[error(
+        "`{word}` was not sent: a read-only session is one transaction, which ends with it, and is asked by queries. To look anew, use `ReadOnlySession::refresh`"
+    )]
+    ReadOnly {
+        /// The statement's first word.
+        word: String,
+    },
+    /// The [`ReadOnlySession`](crate::ReadOnlySession) has ended, and could not begin anew.
+    #[error("it was not sent: the read-only session could not begin anew. Open another")]
+    Ended,
     /// The statement takes another number of parameters.
     #[error("the statement takes {expected} parameters and was given {given}; it was not sent")]
     ParameterCount {

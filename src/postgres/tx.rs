@@ -7,7 +7,7 @@ use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
-use super::params::{self, Encoded};
+use super::params::{self, Encoded, by_reference};
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
@@ -355,13 +355,6 @@ impl fmt::Debug for Rows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rows(..)")
     }
-}
-
-fn by_reference(params: &[Encoded]) -> Vec<&(dyn ToSql + Sync)> {
-    params
-        .iter()
-        .map(|param| param as &(dyn ToSql + Sync))
-        .collect()
 }
 
 impl fmt::Debug for PhaseTx<'_> {

@@ -79,6 +79,9 @@ pub struct Planned<T> {
 /// assert_eq!(planned.plan.phases()[0].gates(), ["SG_1"]);
 /// # Ok::<(), Error>(())
 /// ```
+///
+/// The run itself leads to no database. A simulator that has to look at the real data to predict owns a
+/// [`ReadOnlySession`](crate::ReadOnlySession), which the server keeps from writing; its documentation has an example.
 #[must_use = "a runner does nothing until `run`"]
 pub struct DryRunner<T = NoTarget, W = NoSimulator> {
     pipeline: String,

@@ -61,10 +61,7 @@ impl RehearsedPhase {
         let mut effects = Effects::new();
         let mut unguarded = Vec::new();
         for (table, seen) in &after.effects {
-            let before = match seen.exactly {
-                true => None,
-                false => before.tried.get(table),
-            };
+            let before = before.tried.get(table).filter(|_| !seen.exactly);
             let before = before.copied().unwrap_or_default();
             effects
                 .insert(table, seen.inserted.saturating_sub(before.inserted))

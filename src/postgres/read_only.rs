@@ -1,0 +1,357 @@
+use std::fmt;
+
+use ::postgres::fallible_iterator::FallibleIterator;
+use ::postgres::types::ToSql;
+use ::postgres::{Row, RowIter, SimpleQueryMessage};
+
+use super::connector::{ConnectError, Connector};
+use super::params::{self, Encoded, by_reference};
+use super::session::Session;
+use super::statement::{StatementError, refuse_unsendable};
+use crate::outcome::Foreign;
+use crate::plan::Target;
+
+/// Begins to look. `SET TRANSACTION READ WRITE` is refused by the server once a query was made, and so
+/// one is made in the message that begins.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+    SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+           pg_catalog.current_database(), session_user, \
+           pg_catalog.current_setting('transaction_read_only'), \
+           pg_catalog.current_setting('transaction_isolation'), \
+           pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
+
+/// What the role, or one that it may act as, could write if it were let.
+const WRITABLE: &str = "WITH acting AS ( \
+      SELECT r.oid, r.rolname, r.rolsuper FROM pg_catalog.pg_roles AS r \
+      WHERE pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')) \
+    SELECT 'it is a superuser' FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user AND rolsuper \
+    UNION ALL \
+    SELECT pg_catalog.format('it may act as %I', rolname) FROM acting \
+    WHERE (rolsuper OR rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program')) \
+      AND NOT (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname OPERATOR(pg_catalog.=) session_user) \
+    UNION ALL (\
+    SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) \
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+    WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+      AND NOT (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname OPERATOR(pg_catalog.=) session_user) \
+      AND EXISTS (SELECT FROM acting AS a WHERE NOT a.rolsuper \
+          AND (pg_catalog.has_table_privilege(a.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') \
+               OR pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT, UPDATE'))) \
+    ORDER BY n.nspname, c.relname)";
+
+/// A session for a simulator that wants to look at the real data: the server itself refuses writes.
+///
+/// One transaction, `REPEATABLE READ` and `READ ONLY`: everything that is seen is of one moment, that
+/// of the opening. It is never committed. A query was made in it before it is handed out, so that the
+/// server refuses to make it `READ WRITE`; transaction control is not sent, so that it stays this
+/// transaction; and whatever would come after it is read-only by the session's default. Each method
+/// sends one statement, by the extended protocol, as [`PhaseTx`](crate::PhaseTx) does.
+///
+/// A statement that fails ends the looking: the server refuses every other one until
+/// [`refresh`](ReadOnlySession::refresh) begins anew, at another moment.
+///
+/// The simulator owns it, beside whatever else it has:
+///
+/// ```
+/// # use phasegate::*;
+/// # use phasegate::testing::TestPostgres;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct CloseAccounts { below: i64 }
+/// # impl PhaseSpec for CloseAccounts {
+/// #     const NAME: &'static str = "close"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// struct Predicts {
+///     bank: ReadOnlySession,
+/// }
+///
+/// impl Simulate<CloseAccounts> for Predicts {
+///     fn simulate(&mut self, close: &CloseAccounts, _: (), effects: &mut Effects) -> Result<u64, Failure> {
+///         let empty = "SELECT count(*) FROM account WHERE balance < $1";
+///         let closed: i64 = self.bank.query_one(empty, &[&close.below])?.try_get(0)?;
+///         effects.update("public.account", closed.unsigned_abs());
+///         Ok(closed.unsigned_abs())
+///     }
+/// }
+///
+/// # let server = TestPostgres::find_or_start()?;
+/// # let database = server.create_database()?;
+/// # let config = database.admin();
+/// # config.connect(postgres::NoTls)?.batch_execute("CREATE TABLE account AS SELECT generate_series(1, 9)::bigint AS balance")?;
+/// let bank = ReadOnlySession::open(&mut PostgresConnector::no_tls(config))?;
+/// let planned = DryRunner::new("closing")
+///     .target(bank.target().clone())
+///     .simulator(Predicts { bank })
+///     .run(|run, on| {
+///         let sg1 = run.approval()?;
+///         Ok(run.phase(CloseAccounts { below: 4 }).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// assert_eq!(planned.value, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// There is no way to change anything by it, nor to end its transaction:
+///
+/// ```compile_fail,E0599
+/// fn hasty(bank: &mut phasegate::ReadOnlySession) {
+///     bank.execute("UPDATE account SET balance = 0", &[]); // no such method
+/// }
+/// ```
+///
+/// # What `READ ONLY` does not refuse
+///
+/// Since nothing is ever committed, what a rollback takes back never stays: large objects, which
+/// servers before 16 let a read-only transaction write; `NOTIFY`, which waits for a commit. What is
+/// left is what no rollback takes back either:
+///
+/// - advisory locks, and locks on tables, which hold others up until the session ends;
+/// - functions that work outside of the transaction: in untrusted languages, `dblink` and the like, which open another
+///   connection, files and programs on the server, `pg_terminate_backend`.
+///
+/// So the best is a role that can only `SELECT`, and is given to nothing else:
+/// [`open_as_reader`](ReadOnlySession::open_as_reader) refuses any other, and
+/// [`could_write`](ReadOnlySession::could_write) says what the role could write if it were let.
+///
+/// It holds a snapshot for as long as it lives, behind which the server cannot clean up: do not keep
+/// it for long. A standby will do as well as a primary.
+pub struct ReadOnlySession {
+    session: Session,
+    target: Target,
+    could_write: Vec<String>,
+    /// It has ended, and could not begin anew: what is sent now would be a transaction of its own.
+    ended: bool,
+}
+
+/// There is no read-only session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadOnlyError {
+    /// The connector gave no connection.
+    #[error("no read-only session: {0}")]
+    NotConnected(#[from] ConnectError),
+    /// The server did not begin one.
+    #[error("no read-only session: {}", crate::outcome::describe(&**.0))]
+    NotBegun(#[source] Foreign),
+    /// The connector handed out a session that is in a transaction already.
+    #[error(
+        "no read-only session: the session that the connector handed out is in a transaction already. Hand out a new session"
+    )]
+    InTransaction,
+    /// The role could write, and [`ReadOnlySession::open_as_reader`] was asked.
+    #[error(
+        "no read-only session: role `{role}` can do more than read: {}. Give it SELECT and nothing else, or say `ReadOnlySession::open`",
+        .what.join(", ")
+    )]
+    CouldWrite {
+        /// The role.
+        role: String,
+        /// The tables that it could write, and the powers that it has.
+        what: Vec<String>,
+    },
+}
+
+impl ReadOnlySession {
+    /// Opens a session that the server keeps from writing, whatever its role could do.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection, or the server does not begin a read-only transaction.
+    pub fn open(connector: &mut dyn Connector) -> Result<Self, ReadOnlyError> {
+        let mut session = Session::connect(connector)?;
+        let not_begun = |error: ::postgres::Error| ReadOnlyError::NotBegun(error.into());
+        // In a message of its own: with BEGIN behind it, it would be part of that transaction.
+        session
+            .client()
+            .simple_query("SET default_transaction_read_only = on")
+            .map_err(not_begun)?;
+        let target = begin(&mut session)?;
+        let writable = session.client().simple_query(WRITABLE).map_err(not_begun)?;
+        let could_write = writable.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(ReadOnlySession {
+            could_write: could_write.collect(),
+            session,
+            target,
+            ended: false,
+        })
+    }
+
+    /// As [`open`](ReadOnlySession::open), by a role that can do nothing but read.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](ReadOnlySession::open), and when the role, or one that it may act as, could write a
+    /// table, a file or a program's input if it were let.
+    pub fn open_as_reader(connector: &mut dyn Connector) -> Result<Self, ReadOnlyError> {
+        let session = ReadOnlySession::open(connector)?;
+        if session.could_write.is_empty() {
+            return Ok(session);
+        }
+        Err(ReadOnlyError::CouldWrite {
+            role: session.target.role().to_owned(),
+            what: session.could_write.clone(),
+        })
+    }
+
+    /// The database that it looks at, as the server itself says. The role is the one that looks; a
+    /// plan names the one that will perform it.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What the role, or one that it may act as, could write if it were let: tables, and powers that
+    /// reach further. Empty for a role that can only read.
+    #[must_use]
+    pub fn could_write(&self) -> &[String] {
+        &self.could_write
+    }
+
+    /// Begins anew: what is seen from here on is of this moment. The way to go on after a statement
+    /// that failed.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not begin a read-only transaction. The session then answers nothing more.
+    pub fn refresh(&mut self) -> Result<(), ReadOnlyError> {
+        self.ended = true;
+        let rolled_back = self.session.client().simple_query("ROLLBACK");
+        rolled_back.map_err(|error| ReadOnlyError::NotBegun(error.into()))?;
+        begin(&mut self.session)?;
+        self.ended = false;
+        Ok(())
+    }
+
+    /// Performs a query, and answers all its rows.
+    ///
+    /// # Errors
+    ///
+    /// When the server says no, which it does to every write (SQLSTATE 25006); or the statement is
+    /// transaction control or `COPY`, which are not sent.
+    pub fn query(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StatementError> {
+        let (statement, params) = self.ready(sql, params)?;
+        Ok(self
+            .session
+            .client()
+            .query(&statement, &by_reference(&params))?)
+    }
+
+    /// Performs a query that answers exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](ReadOnlySession::query), and when there is no row or more than one.
+    pub fn query_one(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, StatementError> {
+        let (statement, params) = self.ready(sql, params)?;
+        Ok(self
+            .session
+            .client()
+            .query_one(&statement, &by_reference(&params))?)
+    }
+
+    /// Performs a query that answers one row or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](ReadOnlySession::query), and when there is more than one row.
+    pub fn query_opt(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, StatementError> {
+        let (statement, params) = self.ready(sql, params)?;
+        Ok(self
+            .session
+            .client()
+            .query_opt(&statement, &by_reference(&params))?)
+    }
+
+    /// Performs a query, and answers its rows one by one as they arrive.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](ReadOnlySession::query), and so does each row.
+    pub fn query_raw(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<ReadRows<'_>, StatementError> {
+        let (statement, params) = self.ready(sql, params)?;
+        let rows = self.session.client().query_raw(&statement, params)?;
+        Ok(ReadRows(rows))
+    }
+
+    fn ready(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(::postgres::Statement, Vec<Encoded>), StatementError> {
+        if self.ended {
+            return Err(StatementError::Ended);
+        }
+        refuse_unsendable(sql).map_err(|refused| match refused {
+            StatementError::TransactionControl { word } => StatementError::ReadOnly { word },
+            StatementError::Copy => StatementError::ReadOnly {
+                word: "COPY".to_owned(),
+            },
+            other => other,
+        })?;
+        let statement = self.session.client().prepare(sql)?;
+        let params = params::encode(params, statement.params())?;
+        Ok((statement, params))
+    }
+}
+
+/// Begins the transaction, and answers where it is, once the server has said that it is what it should
+/// be.
+fn begin(session: &mut Session) -> Result<Target, ReadOnlyError> {
+    session.open = true;
+    let answer = session.client().simple_query(BEGIN);
+    let answer = answer.map_err(|error| ReadOnlyError::NotBegun(error.into()))?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let told = |column: usize| row.and_then(|row| row.get(column)).unwrap_or_default();
+    if told(5) == "f" {
+        return Err(ReadOnlyError::InTransaction);
+    }
+    if (told(3), told(4)) != ("on", "repeatable read") {
+        let said = "the server did not say that the transaction is read-only";
+        return Err(ReadOnlyError::NotBegun(said.into()));
+    }
+    Ok(Target::new(told(0), told(1), told(2)))
+}
+
+impl fmt::Debug for ReadOnlySession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadOnlySession({})", self.target)
+    }
+}
+
+/// The rows of a query, as they arrive; see [`ReadOnlySession::query_raw`].
+pub struct ReadRows<'a>(RowIter<'a>);
+
+impl Iterator for ReadRows<'_> {
+    type Item = Result<Row, StatementError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.0.next().transpose()?;
+        Some(row.map_err(StatementError::from))
+    }
+}
+
+impl fmt::Debug for ReadRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadRows(..)")
+    }
+}
