@@ -1,20 +1,22 @@
 //! The parts of the demonstration, each of which checks what it shows.
 
+mod approved;
+mod audited;
 mod wall;
 
 use std::error::Error as StdError;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
     ApprovalRefusal, Authority, DryRunner, Error, InProcessSwitch, KillSwitch, LiveRunner,
-    NoAdapter, Plan, PostgresConnector, Refusal, RollbackCause, Sg1, Sg2, UnsignedApprovals,
+    NoAdapter, Plan, PostgresConnector, Refusal, RollbackCause,
 };
 use postgres::Config;
 
+use crate::approvers::SCRIBE;
 use crate::markdown;
 use crate::phases::{Document, Enacted, PIPELINE, cut_and_enact};
 use crate::register::Register;
@@ -57,11 +59,15 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
         held: true,
     };
     let plan = shown.dry_run(&town, document, save_plan)?;
+    shown.rehearsed(&mut town, document, &plan)?;
+    shown.signed(&town, &plan)?;
     shown.refusals(&mut town, document, &plan)?;
     shown.live_run(&mut town, document, &plan)?;
     shown.rolled_back(&mut town)?;
+    shown.effects_differ(&mut town)?;
     shown.switched_off(&mut town, document)?;
     shown.settled(&mut town, document)?;
+    shown.audited(&mut town, &plan)?;
     Ok(shown.conclude())
 }
 
@@ -103,28 +109,24 @@ impl Shown {
     }
 
     fn refusals(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
-        terminal::part("2. What is refused, before anything is touched");
+        terminal::part("4. What is refused, before anything is touched");
         let before = town.fingerprint()?;
         let calls = Calls::new();
 
         println!("  The kill switch is OFF, which is its default:");
         let never_on = InProcessSwitch::new();
-        let refused = live(town, document, plan, &never_on, approvals(plan), &calls);
+        let approvals = town.approvers.both(plan)?;
+        let refused = live(town, document, plan, &never_on, approvals, &calls);
         self.refused(refused, |refusal| {
             matches!(refusal, Refusal::SwitchOff { .. })
         });
 
         println!("  Nobody has approved anything:");
-        let refused = self.switch.clone().on_while(|| {
-            live(
-                town,
-                document,
-                plan,
-                &self.switch,
-                UnsignedApprovals::new(),
-                &calls,
-            )
-        });
+        let nobody = town.approvers.nobody(plan);
+        let refused = self
+            .switch
+            .clone()
+            .on_while(|| live(town, document, plan, &self.switch, nobody, &calls));
         self.refused(refused, |refusal| {
             let denied = |reason: &_| matches!(reason, ApprovalRefusal::Denied(_));
             matches!(refusal, Refusal::Approval { reason, .. } if denied(reason))
@@ -132,16 +134,11 @@ impl Shown {
 
         println!("  The plan that was approved is of another document:");
         let other = dry_run(town, &amendment()?)?;
-        let refused = self.switch.clone().on_while(|| {
-            live(
-                town,
-                document,
-                &other,
-                &self.switch,
-                approvals(&other),
-                &calls,
-            )
-        });
+        let approvals = town.approvers.both(&other)?;
+        let refused = self
+            .switch
+            .clone()
+            .on_while(|| live(town, document, &other, &self.switch, approvals, &calls));
         self.refused(refused, |refusal| {
             matches!(refusal, Refusal::InputChanged { .. })
         });
@@ -159,10 +156,10 @@ impl Shown {
     }
 
     fn live_run(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
-        terminal::part("3. The live run: switched on, approved, as planned");
+        terminal::part("5. The live run: switched on, approved, as planned");
         let calls = Calls::new();
-        let approvals = approvals(plan);
-        town.admit(plan, &approvals)?;
+        town.admit(plan)?;
+        let approvals = town.admitted();
         match self.on_while(|switch| live(town, document, plan, switch, approvals, &calls))? {
             Ok(enacted) => {
                 let units = document.units.len();
@@ -187,14 +184,14 @@ impl Shown {
     }
 
     fn rolled_back(&mut self, town: &mut Town) -> Outcome<()> {
-        terminal::part("4. A second document, of which the server refuses one unit");
+        terminal::part("6. A second document, of which the server refuses one unit");
         let document = amendment()?;
         let plan = dry_run(town, &document)?;
         let before = town.fingerprint()?;
         terminal::fact("before", &before);
         let calls = Calls::new();
-        let approvals = approvals(&plan);
-        town.admit(&plan, &approvals)?;
+        town.admit(&plan)?;
+        let approvals = town.admitted();
         match self.on_while(|switch| live(town, &document, &plan, switch, approvals, &calls))? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
@@ -232,7 +229,7 @@ impl Shown {
         println!();
         if self.held {
             terminal::held(
-                "everything held: what was refused touched nothing, five phases were committed as planned, one that failed at a row left nothing, one was stopped, and one whose commit was not answered was settled",
+                "everything held: what was refused touched nothing, five phases were committed as planned and approved, one that failed at a row left nothing, one that did something else was not committed, one was stopped, one whose commit was not answered was settled, and the evidence fits together",
             );
         } else {
             terminal::broke("something did not hold; see above");
@@ -275,6 +272,7 @@ impl Shown {
 fn dry_run(town: &Town, document: &Document) -> Result<Plan, Error> {
     let planned = DryRunner::new(PIPELINE)
         .target(town.target.clone())
+        .author(SCRIBE)
         .simulator(Simulator)
         .run(|run, on| cut_and_enact(run, on, document))?;
     Ok(planned.plan)
@@ -308,16 +306,6 @@ fn runner<'a, K: KillSwitch, A: Authority>(
         .authority(authority)
         .connector(PostgresConnector::no_tls(config))
         .observer(terminal::watch())
-}
-
-/// The approvals of one plan. Nobody signs them here: this demonstration is its own approver.
-fn approvals(plan: &Plan) -> UnsignedApprovals {
-    let hour = Duration::from_hours(1);
-    let mut approvals = UnsignedApprovals::new();
-    approvals
-        .approve::<Sg1>(plan, "the town clerk", "the cut may be written", hour)
-        .approve::<Sg2>(plan, "the council", "the units may come into force", hour);
-    approvals
 }
 
 fn amendment() -> Result<Document, markdown::CutError> {

@@ -1,12 +1,15 @@
 //! The pipeline that phasegate was made for, from a Markdown document to enacted information units.
 //!
 //! `cargo run --example iu_cutter` finds or starts a PostgreSQL of its own, and shows: a dry run
-//! and its plan; what is refused; the live run; a document that the server refuses at one unit, of
-//! which nothing remains; the kill switch turned off in mid-phase; and a commit whose answer is lost,
-//! which is settled. It exits with 1 if any of this does not hold.
+//! and its plan; a rehearsal; approvals signed with SSH keys, and those that do not count; what is
+//! refused; the live run; a document that the server refuses at one unit, of which nothing remains; a
+//! phase that does not do what was approved; the kill switch turned off in mid-phase; a commit whose
+//! answer is lost, which is settled; and the evidence of a run, verified with no tool of ours. It exits
+//! with 1 if any of this does not hold.
 
 #![allow(unreachable_pub, clippy::print_stdout)] // a program: nobody links it, and it prints
 
+mod approvers;
 mod demonstration;
 mod document;
 mod install;
@@ -23,8 +26,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Cuts a Markdown document into information units and enacts them in PostgreSQL: dry, refused,
-/// live, rolled back, stopped, and settled.
+/// Cuts a Markdown document into information units and enacts them in PostgreSQL: dry, rehearsed,
+/// approved, refused, live, rolled back, stopped, settled, and audited.
 #[derive(Debug, Parser)]
 #[command(
     name = "iu_cutter",

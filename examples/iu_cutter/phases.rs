@@ -76,11 +76,27 @@ pub struct Enacted {
     pub log_entries: u64,
 }
 
+/// One line for those who approve. Of a long name, its end.
+fn about(document: &str, what: &str) -> String {
+    const SHOWN: usize = 60;
+    let hidden = document.chars().count().saturating_sub(SHOWN);
+    let end: String = document.chars().skip(hidden).collect();
+    let dots = if hidden > 0 { "..." } else { "" };
+    format!("{dots}{end}: {what}")
+}
+
 impl PhaseSpec for CutLegA {
     const NAME: &'static str = "cut_leg_a";
     type Gate = Sg1;
     type After = Start;
     type Output = Digests;
+
+    fn summary(&self) -> String {
+        about(
+            &self.document,
+            &format!("{} units are written as drafts", self.units.len()),
+        )
+    }
 
     fn validate(&self) -> Result<(), Invalid> {
         for (unit, ordinal) in self.units.iter().zip(1..) {
@@ -104,6 +120,10 @@ impl PhaseSpec for WriteVerify {
     type Gate = Ungated;
     type After = CutLegA;
     type Output = u64;
+
+    fn summary(&self) -> String {
+        about(&self.document, "what was written is read back and compared")
+    }
 }
 
 impl PhaseSpec for CutLegB {
@@ -111,6 +131,13 @@ impl PhaseSpec for CutLegB {
     type Gate = Sg1;
     type After = WriteVerify;
     type Output = u64;
+
+    fn summary(&self) -> String {
+        about(
+            &self.document,
+            &format!("{} units are given their places", self.links.len()),
+        )
+    }
 }
 
 impl PhaseSpec for LifecycleEnact {
@@ -118,6 +145,13 @@ impl PhaseSpec for LifecycleEnact {
     type Gate = Sg2;
     type After = CutLegB;
     type Output = Enacted;
+
+    fn summary(&self) -> String {
+        about(
+            &self.document,
+            &format!("{} units come into force", self.addresses.len()),
+        )
+    }
 }
 
 impl PhaseSpec for EnactVerify {
@@ -125,6 +159,10 @@ impl PhaseSpec for EnactVerify {
     type Gate = Ungated;
     type After = LifecycleEnact;
     type Output = u64;
+
+    fn summary(&self) -> String {
+        about(&self.document, "what is in force is read back, and its log")
+    }
 }
 
 /// Whoever performs all five phases in mode `M`: the simulator dry, the register's adapter live.

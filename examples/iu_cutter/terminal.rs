@@ -44,6 +44,13 @@ pub fn said(error: &dyn std::fmt::Display) {
     }
 }
 
+/// What somebody said, line for line.
+pub fn quoted(text: &dyn std::fmt::Display) {
+    for line in text.to_string().lines() {
+        println!("    {}", style(line).yellow());
+    }
+}
+
 /// How much of a line is left beside an indentation.
 fn width(indent: usize) -> usize {
     usize::from(console::Term::stdout().size().1).clamp(40, 100) - indent - 1
@@ -81,6 +88,7 @@ pub fn counted(count: usize, what: &str) -> String {
 pub fn plan(plan: &Plan) {
     fact("pipeline", plan.pipeline());
     fact("target", plan.target());
+    fact("author", plan.author().unwrap_or("(none)"));
     for (phase, place) in plan.phases().iter().zip(1..) {
         let gates = match phase.gates() {
             [] => style("no gate".to_owned()).dim(),
@@ -92,6 +100,10 @@ pub fn plan(plan: &Plan) {
             phase.name(),
             style(input).dim()
         );
+        println!("     {}", phase.summary());
+        for (table, rows) in phase.effects() {
+            println!("     {table}: {rows}");
+        }
     }
     fact("digest", style(plan.digest()).bold());
 }

@@ -1,9 +1,11 @@
 //! The database of the demonstration: made for it, and gone after it.
 
 use phasegate::testing::{ScratchDatabase, ScratchRole, TestPostgres};
-use phasegate::{Operator, Plan, Target, UnsignedApprovals, protect};
+use phasegate::{AdmittedApprovals, Operator, Plan, PostgresConnector, Target, protect};
 use postgres::{Client, Config, NoTls};
+use tempfile::TempDir;
 
+use crate::approvers::Approvers;
 use crate::install;
 
 /// A database with the register in it, and the role that runs phases there.
@@ -14,6 +16,7 @@ pub struct Town {
     /// The session of somebody who may admit plans and turn the database's kill switch.
     pub operator: Operator,
     pub target: Target,
+    pub approvers: Approvers,
     // Last, so that the database is dropped before its server goes.
     server: TestPostgres,
 }
@@ -38,8 +41,14 @@ impl Town {
             admin,
             operator,
             target,
+            approvers: Approvers::with_new_keys(place(&server)?)?,
             server,
         })
+    }
+
+    /// A directory that is gone afterwards.
+    pub fn place(&self) -> std::io::Result<TempDir> {
+        place(&self.server)
     }
 
     /// The session of the administrator, who may read the journal too.
@@ -55,18 +64,20 @@ impl Town {
         )
     }
 
-    /// What an operator does who has verified the approvals: without it, the database performs
-    /// nothing of the plan.
-    pub fn admit(
-        &mut self,
-        plan: &Plan,
-        approvals: &UnsignedApprovals,
-    ) -> Result<(), phasegate::OperatorError> {
+    /// Has the plan approved by whom it takes, and does what an operator does who has verified that:
+    /// without it, the database performs nothing of the plan.
+    pub fn admit(&mut self, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
+        let approvals = self.approvers.both(plan)?;
         self.operator.admit_plan(plan)?;
-        for approval in approvals.attestations() {
-            self.operator.admit_approval(approval)?;
+        for approval in approvals.attestations()? {
+            self.operator.admit_approval(&approval)?;
         }
         Ok(())
+    }
+
+    /// What was admitted, as the role that runs phases reads it: where that runs, nobody's keys are.
+    pub fn admitted(&self) -> AdmittedApprovals {
+        AdmittedApprovals::through(PostgresConnector::no_tls(self.runner()))
     }
 
     /// How the role that runs phases connects: no superuser, no CREATE, no TEMP, no table of its
@@ -92,6 +103,22 @@ impl Town {
             content: row.try_get(3)?,
         })
     }
+}
+
+/// Beside a private server's own files, which go even if this program is killed: whoever removes those
+/// must be able to remove this.
+fn place(server: &TestPostgres) -> std::io::Result<TempDir> {
+    let Some(directory) = server.directory() else {
+        return tempfile::tempdir();
+    };
+    let place = tempfile::tempdir_in(directory)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let owner = directory.metadata()?;
+        chown(&place, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(place)
 }
 
 /// What the tables hold.

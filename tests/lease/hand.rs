@@ -30,15 +30,24 @@ fn secret() -> Digest {
     Digest::of(b"secret")
 }
 
-/// Admits `count` plans, each of one phase.
+/// Admits `count` plans, each of one phase that changes the pipeline's table.
 pub(crate) fn tasks(database: &Database, count: usize) -> Vec<Task> {
+    tasks_that_change(database, count, &["public.item"])
+}
+
+/// Admits `count` plans, each of one phase that changes these tables.
+pub(crate) fn tasks_that_change(database: &Database, count: usize, tables: &[&str]) -> Vec<Task> {
+    let rows = |table: &&str| {
+        format!(r#""{table}": {{"inserted": 1, "updated": 1, "deleted": 1, "tolerance": 9999}}"#)
+    };
+    let effects = tables.iter().map(rows).collect::<Vec<_>>().join(", ");
     let plans: Vec<String> = (0..count)
         .map(|place| {
             format!(
                 r#"{{"schema": "phasegate/plan/1", "pipeline": "{place}",
                      "target": {{"system_identifier": "{}", "database": "{}", "role": "{}"}},
                      "phases": [{{"name": "{PHASE}", "gates": [], "input": "{}",
-                       "effects": {{"public.item": {{"inserted": 1, "updated": 1, "deleted": 1, "tolerance": 9999}}}}}}]}}"#,
+                       "effects": {{{effects}}}}}]}}"#,
                 database.target.system_identifier(),
                 database.target.database(),
                 database.target.role(),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use phasegate::{Operator, SwitchedOff};
 use postgres::Client;
 
-use crate::hand::{Hand, Task, code, tasks};
+use crate::hand::{Hand, Task, code, tasks_that_change};
 use crate::server::{Database, database};
 
 /// In each of three levels of isolation.
@@ -34,6 +34,7 @@ impl Delays {
 /// the check and the commit longer than turning the switch off takes, or nothing would be late.
 const PAUSE_AFTER_THE_CHECK: &str = "
     CREATE TABLE pause ();
+    SELECT phasegate.protect('pause');
     CREATE FUNCTION pauses() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN PERFORM pg_sleep(random() * 0.05); RETURN NULL; END $$;
     CREATE CONSTRAINT TRIGGER pauses AFTER INSERT ON pause DEFERRABLE INITIALLY DEFERRED
@@ -67,7 +68,11 @@ fn race(isolation: &str) {
     eprintln!("{isolation}: seed {seed}");
     let database = database();
     database.sql(PAUSE_AFTER_THE_CHECK);
-    let tasks = tasks(&database, RACES * COMMITTERS);
+    let tasks = tasks_that_change(
+        &database,
+        RACES * COMMITTERS,
+        &["public.item", "public.pause"],
+    );
     thread::scope(|scope| {
         let (done, is_done) = mpsc::channel();
         let start = |(committer, tasks)| {

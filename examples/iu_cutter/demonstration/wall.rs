@@ -10,7 +10,7 @@ use phasegate::{
 };
 use postgres::NoTls;
 
-use super::{Outcome, Shown, approvals, dry_run, runner};
+use super::{Outcome, Shown, dry_run, runner};
 use crate::lossy::Lossy;
 use crate::phases::{Document, cut_and_enact};
 use crate::register::Register;
@@ -44,11 +44,11 @@ impl Shown {
     }
 
     pub(super) fn switched_off(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
-        terminal::part("5. The kill switch of the database, turned off while a phase is performed");
+        terminal::part("8. The kill switch of the database, turned off while a phase is performed");
         let document = named(document, "a second reading");
         let plan = dry_run(town, &document)?;
-        let approvals = approvals(&plan);
-        town.admit(&plan, &approvals)?;
+        town.admit(&plan)?;
+        let approvals = town.admitted();
         let before = town.fingerprint()?;
         let config = town.runner();
         let operator = &mut town.operator;
@@ -101,16 +101,15 @@ impl Shown {
     }
 
     pub(super) fn settled(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
-        terminal::part("6. A connection that is lost in the middle of a commit");
+        terminal::part("9. A connection that is lost in the middle of a commit");
         let document = named(document, "a third reading");
         let plan = dry_run(town, &document)?;
-        let approvals = approvals(&plan);
-        town.admit(&plan, &approvals)?;
+        town.admit(&plan)?;
         let lossy = Lossy::to(&town.runner())?;
         // A run settles by itself; here it is told not to, to show what there is to settle.
         let unsettled = Timeouts::default().settle(Duration::ZERO);
         let answer = self.on_while(|switch| {
-            runner(&plan, switch, approvals.clone(), lossy.config.clone())
+            runner(&plan, switch, town.admitted(), lossy.config.clone())
                 .adapter(Register)
                 .timeouts(unsettled)
                 .run(|run, on| cut_and_enact(run, on, &document))
@@ -131,7 +130,7 @@ impl Shown {
         );
         println!("  The same plan, run again:");
         let again = self.on_while(|switch| {
-            runner(&plan, switch, approvals, town.runner())
+            runner(&plan, switch, town.admitted(), town.runner())
                 .adapter(Register)
                 .run(|run, on| cut_and_enact(run, on, &document))
         })?;
@@ -158,15 +157,14 @@ impl Shown {
     fn verified(&mut self, town: &mut Town, plan: &Plan) -> Outcome<()> {
         let entries = Journal::read(town.admin(), plan.digest())?.verify()?;
         for entry in &entries {
-            let effects = entry
+            let effects: Vec<_> = entry
                 .effects
-                .iter()
-                .map(|(table, e)| format!("{table} +{} ~{} -{}", e.inserted, e.updated, e.deleted));
-            let effects = effects.collect::<Vec<_>>().join(", ");
-            let effects = if effects.is_empty() {
-                "changed nothing".to_owned()
-            } else {
-                effects
+                .tables()
+                .map(|(table, rows)| format!("{table}: {rows}"))
+                .collect();
+            let effects = match effects.as_slice() {
+                [] => "changes nothing".to_owned(),
+                effects => effects.join("; "),
             };
             terminal::fact(
                 &format!("{}.", entry.place),
