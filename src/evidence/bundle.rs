@@ -144,13 +144,28 @@ impl EvidenceBundle {
                        WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce) NULLS LAST, a.admitted_at, a.nonce",
             plan,
         )?;
+        let mut rejections = admitted_in(
+            &mut tx,
+            "SELECT r.nonce, '', r.rejected_by, r.comment, r.evidence::pg_catalog.text, r.admitted_by, \
+               pg_catalog.to_char(pg_catalog.timezone('UTC', r.admitted_at), 'YYYYMMDDHH24MISS\"Z\"'), \
+               ARRAY[]::pg_catalog.int4[] \
+             FROM phasegate.rejection AS r WHERE r.plan OPERATOR(pg_catalog.=) $1 ORDER BY r.admitted_at, r.nonce",
+            plan,
+        )?;
+        // The database has a rejection for all gates; whoever made it has named one.
+        for rejection in &mut rejections {
+            let signed = rejection.evidence.iter().flat_map(|e| &e.statements).next();
+            let said = signed.and_then(|signed| serde_json::from_str(&signed.statement).ok());
+            let said: serde_json::Value = said.unwrap_or_default();
+            rejection.gate = said["gate"].as_str().unwrap_or_default().to_owned();
+        }
         Ok(EvidenceBundle {
             plan,
             plan_bytes,
             planned,
             journal,
             approvals,
-            rejections: Vec::new(),
+            rejections,
             collected_at: admitted.try_get(1)?,
         })
     }

@@ -43,7 +43,8 @@ pub enum EvidenceFlaw {
 
 impl EvidenceBundle {
     /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
-    /// approval that a row has spent the gate, what was admitted, and what was signed.
+    /// approval that a row has spent the gate, what was admitted, and what was signed. With the feature `ssh`,
+    /// the signatures too, and the people the policy.
     ///
     /// # Errors
     ///
@@ -76,8 +77,23 @@ impl EvidenceBundle {
                 )));
             }
             check_statements(self.plan, admitted, decision).map_err(flaw)?;
+            #[cfg(feature = "ssh")]
+            self.judge_again(admitted).map_err(flaw)?;
         }
         Ok(())
+    }
+
+    /// Whether what was signed counts at each moment at which it was spent, or else admitted.
+    #[cfg(feature = "ssh")]
+    fn judge_again(&self, admitted: &Admitted) -> Result<(), String> {
+        let Some(evidence) = &admitted.evidence else {
+            return Ok(());
+        };
+        if admitted.spent.is_empty() {
+            return evidence.judge_again(&admitted.admitted_at);
+        }
+        let mut places = admitted.spent.iter();
+        places.try_for_each(|&place| evidence.judge_again(&self.opened_at(place)))
     }
 
     fn check_row(&self, entry: &JournalEntry) -> Result<(), String> {

@@ -87,7 +87,7 @@ impl EvidenceBundle {
     }
 
     /// When the phase at this place was opened, as `ssh-keygen` takes it.
-    fn opened_at(&self, place: i32) -> String {
+    pub(super) fn opened_at(&self, place: i32) -> String {
         let at = usize::try_from(place).unwrap_or_default().saturating_sub(1);
         let row = self.journal.stored().nth(at);
         let row = row.map(|(body, _)| serde_json::from_str(body).unwrap_or_default());

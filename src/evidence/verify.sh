@@ -14,6 +14,8 @@ fail() {
   exit 1
 }
 sum() { sha256sum | cut -c 1-64; }
+nl='
+'
 
 known_plan='' known_head='' known_signers=''
 while getopts p:e:s: option; do
@@ -83,9 +85,9 @@ digests_of() {
 }
 
 # The statements in the directory $1: signed, valid at the moment $2, each of this plan and of the decision $3, and of the
-# gate $4, if one is given.
+# gate $4, if one is given; approvals by enough of the people whom the policy names, by their names in allowed_signers.
 signed() {
-  dir=$1 at=$2 decision=$3 wanted=$4 revoked=''
+  dir=$1 at=$2 decision=$3 wanted=$4 revoked='' people='' needs=0
   for file in policy.json allowed_signers 01.statement.json; do
     [ -f "$dir/$file" ] || fail "$dir/$file: missing"
   done
@@ -99,12 +101,24 @@ signed() {
     said=$(ssh-keygen -Y verify -n phasegate -I "$approver" -O "verify-time=$at" -f "${known_signers:-$dir/allowed_signers}" \
       ${revoked:+-r "$revoked"} -s "$statement.sig" <"$statement" 2>&1) || fail "$statement.sig: $said"
     printf '%s: gate %s: %s by %s\n' "$dir" "$gate" "$decision" "$approver" | tr -d '\001-\011\013-\037\177'
+    [ "$decision" = approve ] || continue
+    # "SG_1":{"approvers":["ada","bob"],"author_may_approve":false,..,"needs":2,..}
+    policy=$(cat "$dir/policy.json")
+    rule=${policy#*"$gate:{\"approvers\":["}
+    [ "$rule" != "$policy" ] || fail "$dir/policy.json: it has no gate $gate"
+    name="\"$(printf %s "$approver" | sed 's/[\\"]/\\&/g')\""
+    case ",${rule%%'],"author_may_approve"'*}," in
+      *",$name,"*) ;;
+      *) fail "$statement: $dir/policy.json does not let $name approve gate $gate" ;;
+    esac
+    needs=${rule#*'"needs":'}
+    needs=${needs%%[!0-9]*}
+    people="$people$name$nl"
   done
+  [ "$(printf %s "$people" | sort -u | grep -c . || true)" -ge "${needs:-1}" ] || fail "$dir: gate $gate needs the approval of $needs people"
 }
 
 # The approvals: of each that a row has spent, the files that it was judged by.
-nl='
-'
 known='' used=''
 for directory in approvals/*; do
   [ -d "$directory" ] || continue

@@ -14,7 +14,7 @@ mod stopped;
 mod tampering;
 mod written;
 
-use phasegate::{EvidenceBundle, Plan};
+use phasegate::{EvidenceBundle, GateRule, Plan, Policy, Sg1, Sg2};
 use postgres::NoTls;
 
 use pipeline::{Adapter, Draft, pipeline};
@@ -22,7 +22,13 @@ use server::{Database, database};
 use signing::{HandsOut, People, Rules};
 
 /// A policy by which two people approve `SG_1`, and another one `SG_2`.
-const POLICY: &str = r#"{"gates":{"SG_1":{"approvers":["ada@example.org","bob"],"needs":2},"SG_2":{"approvers":["cat"],"needs":1}},"schema":"phasegate/policy/1"}"#;
+fn policy() -> String {
+    let anybody = |names: &[&str]| GateRule::of(names.iter().copied()).author_may_approve();
+    let policy = Policy::builder()
+        .gate::<Sg1>(anybody(&["ada@example.org", "bob", "eve"]).needs(2))
+        .gate::<Sg2>(anybody(&["cat"]).other_people_than::<Sg1>());
+    policy.build().unwrap().to_json()
+}
 
 /// A run whose approvals were signed, and its plan.
 struct Signed {
@@ -40,7 +46,7 @@ impl Signed {
         database.operator().admit_plan(&plan).unwrap();
         let people = People::new(&["ada@example.org", "bob", "cat", "eve"]);
         let rules = Rules {
-            policy: POLICY.to_owned(),
+            policy: policy(),
             allowed_signers: people.allowed_signers(""),
             revoked_keys: Some(format!("{}\n", people.key("eve"))),
         };

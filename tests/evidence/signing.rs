@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use phasegate::{
-    ApprovalRequest, Attestation, Authority, Denied, Digest, Evidence, Plan, SignedStatement,
-    Statement,
+    ApprovalRequest, Attestation, Authority, Decision, Denied, Digest, Evidence, Plan,
+    SignedStatement, Statement,
 };
 use tempfile::TempDir;
 
@@ -109,28 +109,37 @@ impl People {
         by: &[&str],
         rules: &Rules,
     ) -> Attestation {
-        let expires = whole_second(SystemTime::now() + Duration::from_hours(1));
-        let nonce =
-            Digest::of(format!("{gate}{by:?}{:?}", SystemTime::now()).as_bytes()).to_string();
+        self.decide(plan, Decision::Approve, gate, by, rules)
+    }
+
+    /// What `by` have decided, each of whom has signed.
+    pub(crate) fn decide(
+        &self,
+        plan: &Plan,
+        decision: Decision,
+        gate: &str,
+        by: &[&str],
+        rules: &Rules,
+    ) -> Attestation {
+        let mut said = statement(plan, decision, gate, "as each has said");
         let signed = by.iter().map(|name| {
-            let comment = format!("read by {name}, \"decision\":\"reject\", [x]");
-            self.sign(name, &statement(plan, "approve", gate, expires, &comment))
+            let comment =
+                format!("read by {name}, \"decision\":\"none\", [x], {{\"gate\": \"SG_9\"");
+            let each = Statement {
+                expires: said.expires,
+                ..statement(plan, decision, gate, &comment)
+            };
+            self.sign(name, &text(&each))
         });
+        let signed = signed.collect();
         let evidence = Evidence::new(
             &*rules.policy,
             &*rules.allowed_signers,
             rules.revoked_keys.clone(),
-            signed.collect(),
+            signed,
         );
-        let statement = Statement {
-            gate: gate.to_owned(),
-            plan: plan.digest(),
-            target: plan.target().clone(),
-            expires,
-            nonce,
-            comment: "as each has said".to_owned(),
-        };
-        Attestation::assert_verified(statement, by.join(", ")).with_evidence(evidence)
+        said.nonce = Digest::of(format!("{evidence:?}").as_bytes()).to_string();
+        Attestation::assert_verified(said, by.join(", ")).with_evidence(evidence)
     }
 }
 
@@ -142,47 +151,17 @@ pub(crate) struct Rules {
     pub(crate) revoked_keys: Option<String>,
 }
 
-fn whole_second(moment: SystemTime) -> SystemTime {
-    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+/// The file that is signed.
+pub(crate) fn statement(plan: &Plan, decision: Decision, gate: &str, comment: &str) -> Statement {
+    let statement = Statement::for_gate_named(gate, plan).lasting(Duration::from_hours(1));
+    let mut statement = statement.comment(comment).build().unwrap();
+    statement.decision = decision;
+    statement
 }
 
-/// The file that is signed: canonical JSON, whose members are in the order of their names.
-pub(crate) fn statement(
-    plan: &Plan,
-    decision: &str,
-    gate: &str,
-    expires: SystemTime,
-    comment: &str,
-) -> String {
-    let moment = |at: SystemTime| {
-        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        String::from_utf8(tool(Command::new("date").args([
-            "-u",
-            "-d",
-            &format!("@{}", since.as_secs()),
-            "+%Y-%m-%dT%H:%M:%SZ",
-        ])))
-        .unwrap()
-        .trim_end()
-        .to_owned()
-    };
-    serde_json::json!({
-        "comment": comment,
-        "decision": decision,
-        "expires": moment(expires),
-        "gate": gate,
-        "nonce": Digest::of(comment.as_bytes()),
-        "plan": plan.digest(),
-        "schema": "phasegate/statement/1",
-        "target": {
-            "database": plan.target().database(),
-            "role": plan.target().role(),
-            "system_identifier": plan.target().system_identifier(),
-        },
-        "valid_from": moment(SystemTime::now()),
-    })
-    .to_string()
+/// As it is signed.
+pub(crate) fn text(statement: &Statement) -> String {
+    String::from_utf8(statement.bytes().unwrap()).unwrap()
 }
 
 /// Attests to what it was given, as often as it is asked.

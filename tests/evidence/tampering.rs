@@ -6,7 +6,7 @@ use phasegate::{EvidenceFlaw, Journal};
 
 use super::Signed;
 use super::auditor::Auditor;
-use super::signing::statement;
+use super::signing::{statement, text};
 
 /// Has `tamper` do something to a copy of the bundle each time, and lets `see` look.
 fn each(
@@ -211,7 +211,12 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
         "{said}"
     );
     let other = signed.database.plan(&super::Draft::of(&["other"]));
-    let other = statement(&other, "approve", "SG_1", std::time::SystemTime::now(), "x");
+    let other = text(&statement(
+        &other,
+        phasegate::Decision::Approve,
+        "SG_1",
+        "x",
+    ));
     let said = forged(&signed, |auditor| {
         sign_anew(auditor, "ada@example.org", &other)
     });

@@ -4,6 +4,7 @@
 //! `FILE.sig`. [`SignedApprovals`] verifies the two against [`AllowedSigners`], and judges by a
 //! [`Policy`] whether a gate is approved. The cryptography is the crate `ssh-key`'s.
 
+mod again;
 mod allowed_signers;
 mod files;
 mod key;
