@@ -1,4 +1,4 @@
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -49,21 +49,15 @@ impl EvidenceBundle {
     pub fn write_to(&self, directory: &Path) -> Result<(), BundleNotWritten> {
         refuse_unless_empty(directory)?;
         let beside = sibling(directory)?;
-        let written = write_all(&beside, &self.files())
-            // Replaces an empty directory, and nothing else.
-            .and_then(|()| {
-                fs::rename(&beside, directory).map_err(|source| match source.kind() {
-                    io::ErrorKind::DirectoryNotEmpty
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::AlreadyExists => BundleNotWritten::NotEmpty(directory.into()),
-                    _ => failed(directory)(source),
-                })
-            });
-        if written.is_err() {
+        let written = write_all(&beside, &self.files());
+        let moved = written.and_then(|()| put_in_place(&beside, directory));
+        if moved.is_err() {
             // What failed is what is to be told.
             let _ = fs::remove_dir_all(&beside);
         }
-        written
+        moved?;
+        let parent = directory.parent().filter(|parent| *parent != Path::new(""));
+        sync(parent.unwrap_or(Path::new(".")))
     }
 
     /// Every file, by its path in the bundle: safe names alone, so that nothing leaves the directory.
@@ -175,15 +169,12 @@ fn refuse_unless_empty(directory: &Path) -> Result<(), BundleNotWritten> {
 
 /// A new directory beside the one that is to be, on the same file system.
 fn sibling(directory: &Path) -> Result<PathBuf, BundleNotWritten> {
-    let no_name = || failed(directory)(io::ErrorKind::InvalidInput.into());
-    let name = directory.file_name().ok_or_else(no_name)?;
+    if directory.file_name().is_none() {
+        return Err(failed(directory)(io::ErrorKind::InvalidInput.into()));
+    }
     let nonce = crate::secret::nonce().map_err(|e| failed(directory)(io::Error::other(e)))?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{nonce}"));
-    let beside = directory.with_file_name(beside);
-    let builder = DirBuilder::new();
-    builder.create(&beside).map_err(failed(&beside))?;
+    let beside = directory.with_file_name(format!(".phasegate-evidence-{nonce}"));
+    fs::create_dir(&beside).map_err(failed(&beside))?;
     Ok(beside)
 }
 
@@ -206,12 +197,23 @@ fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Bundle
         };
         write().map_err(failed(&path))?;
     }
-    // The names too: evidence that was reported as written is there after a crash.
-    for directory in &directories {
-        let synced = fs::File::open(directory).and_then(|open| open.sync_all());
-        synced.map_err(failed(directory))?;
-    }
-    Ok(())
+    directories.iter().try_for_each(|directory| sync(directory))
+}
+
+/// Names are to be there after a crash too.
+fn sync(directory: &Path) -> Result<(), BundleNotWritten> {
+    let synced = fs::File::open(directory).and_then(|open| open.sync_all());
+    synced.map_err(failed(directory))
+}
+
+/// Replaces an empty directory, and nothing else.
+fn put_in_place(beside: &Path, directory: &Path) -> Result<(), BundleNotWritten> {
+    fs::rename(beside, directory).map_err(|source| match source.kind() {
+        io::ErrorKind::DirectoryNotEmpty
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists => BundleNotWritten::NotEmpty(directory.into()),
+        _ => failed(directory)(source),
+    })
 }
 
 #[cfg(test)]

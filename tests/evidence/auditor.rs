@@ -43,12 +43,16 @@ impl Auditor {
             .expect("a directory");
         let bin = place.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        for name in TOOLS {
-            let path = tool(Command::new("sh").args(["-c", &format!("command -v {name}")]));
-            let path = String::from_utf8(path).unwrap();
-            symlink(path.trim_end(), bin.join(name)).unwrap();
-        }
-        Auditor { place }
+        let auditor = Auditor { place };
+        TOOLS.iter().for_each(|name| auditor.also_has(name));
+        auditor
+    }
+
+    /// Gives the machine one more tool.
+    pub(crate) fn also_has(&self, name: &str) {
+        let path = tool(Command::new("sh").args(["-c", &format!("command -v {name}")]));
+        let path = String::from_utf8(path).unwrap();
+        symlink(path.trim_end(), self.place.path().join("bin").join(name)).unwrap();
     }
 
     pub(crate) fn bundle(&self) -> PathBuf {

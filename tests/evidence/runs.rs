@@ -166,3 +166,13 @@ fn who_is_no_auditor_collects_nothing_and_who_is_one_nothing_of_a_plan_that_is_n
         "{error}"
     );
 }
+
+#[test]
+fn the_script_is_the_one_whose_sum_is_published() {
+    let script = include_bytes!("../../src/evidence/verify.sh");
+    let sum = phasegate::Digest::of(script).to_string();
+    let page = include_str!("../../docs/evidence.md");
+    assert!(page.contains(&format!("\n    {sum}\n")), "it is {sum}");
+    let bundle = Signed::planned().collect();
+    assert_eq!(Auditor::with(&bundle).text("verify.sh").as_bytes(), script);
+}

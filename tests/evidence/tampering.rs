@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use phasegate::{EvidenceFlaw, Journal};
+use phasegate::{Attestation, Decision, Evidence, EvidenceFlaw, Journal};
 
 use super::Signed;
 use super::auditor::Auditor;
@@ -211,12 +211,7 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
         "{said}"
     );
     let other = signed.database.plan(&super::Draft::of(&["other"]));
-    let other = text(&statement(
-        &other,
-        phasegate::Decision::Approve,
-        "SG_1",
-        "x",
-    ));
+    let other = text(&statement(&other, Decision::Approve, "SG_1", "x"));
     let said = forged(&signed, |auditor| {
         sign_anew(auditor, "ada@example.org", &other)
     });
@@ -247,59 +242,144 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
     );
 }
 
-/// A run in which something else was signed than what was admitted, which no database can see.
-fn admitted(
-    meddle: impl Fn(&Signed, &mut phasegate::Attestation),
-) -> (String, Result<(), EvidenceFlaw>) {
+/// A run whose operator admits whatever there is. Answers what the script says, after the page and our own check have
+/// found something too.
+fn admitted(meddle: impl Fn(&Signed, &mut Attestation)) -> String {
     let signed = Signed::planned();
-    signed
-        .perform(|approvals| meddle(&signed, &mut approvals[0]))
-        .expect("the database does not verify signatures");
+    signed.database.sql(
+        "CREATE OR REPLACE FUNCTION phasegate.refuse_other_evidence(evidence jsonb, decision text, plan bytea, gate text, \
+           approver text, expires timestamptz) RETURNS void LANGUAGE sql AS 'SELECT'",
+    );
+    let run = signed.perform(|approvals| meddle(&signed, &mut approvals[0]));
+    run.expect("a live run");
     let bundle = signed.collect();
-    let auditor = Auditor::with(&bundle);
-    auditor.page().map_or((), |said| panic!("{said}"));
-    (auditor.objection(), bundle.verify())
+    let flaw = bundle
+        .verify()
+        .expect_err("our own check has found nothing");
+    assert!(matches!(flaw, EvidenceFlaw::Admitted { .. }), "{flaw}");
+    Auditor::with(&bundle).objection()
+}
+
+fn change(approval: &mut Attestation, change: impl Fn(&mut Evidence)) {
+    let mut evidence = approval.evidence().unwrap().clone();
+    change(&mut evidence);
+    *approval = approval.clone().with_evidence(evidence);
 }
 
 #[test]
 fn a_signature_that_was_admitted_and_is_none_is_named() {
     let first = "approvals/01-SG_1/01.statement.json.sig";
-    let with = |approval: &mut phasegate::Attestation,
-                change: &dyn Fn(&mut phasegate::Evidence)| {
-        let mut evidence = approval.evidence().unwrap().clone();
-        change(&mut evidence);
-        *approval = approval.clone().with_evidence(evidence);
-    };
     // By a key that is not that person's.
-    let (said, _) = admitted(|signed, approval| {
-        with(approval, &|evidence| {
+    let said = admitted(|signed, approval| {
+        change(approval, |evidence| {
             let by_eve = signed.people.sign("eve", &evidence.statements[0].statement);
             evidence.statements[0].signature = by_eve.signature;
+            evidence.revoked_keys = None;
         });
     });
     assert!(said.contains(first), "{said}");
     // By a key that was revoked.
-    let (said, _) = admitted(|signed, approval| {
-        with(approval, &|evidence| {
-            evidence.revoked_keys = Some(signed.people.key("ada@example.org"))
+    let said = admitted(|signed, approval| {
+        change(approval, |evidence| {
+            evidence.revoked_keys = Some(signed.people.key("ada@example.org"));
         });
     });
     assert!(said.contains(first), "{said}");
     // By nobody who is allowed to.
-    let (said, _) = admitted(|_, approval| {
-        with(approval, &|evidence| {
-            evidence.allowed_signers = "# nobody\n".to_owned()
+    let said = admitted(|signed, approval| {
+        let others = signed.rules.allowed_signers.lines().skip(1);
+        let others = others.collect::<Vec<_>>().join("\n");
+        change(approval, |evidence| {
+            evidence.allowed_signers.clone_from(&others)
+        });
+    });
+    assert!(said.contains(first), "{said}");
+    // As something else than an approval.
+    let said = admitted(|signed, approval| {
+        change(approval, |evidence| {
+            evidence.allowed_signers = signed
+                .people
+                .allowed_signers("")
+                .replace("\"phasegate\"", "\"git\"");
         });
     });
     assert!(said.contains(first), "{said}");
     // Of a statement with a byte changed.
-    let (said, _) = admitted(|_, approval| {
-        with(approval, &|evidence| {
+    let said = admitted(|_, approval| {
+        change(approval, |evidence| {
             let statement = &mut evidence.statements[0].statement;
             *statement = statement.replace("read by", "Read by");
         });
     });
     assert!(said.contains(first), "{said}");
+}
+
+#[test]
+fn good_signatures_of_too_few_or_of_others_or_of_something_else_are_named() {
+    let approve = |signed: &Signed, by: &[&str]| {
+        signed
+            .people
+            .approve(&signed.plan, "SG_1", by, &signed.rules)
+    };
+    let said = admitted(|signed, approval| *approval = approve(signed, &["bob"]));
+    assert!(
+        said.contains("approvals/01-SG_1: gate \"SG_1\" needs the approval of 2 people"),
+        "{said}"
+    );
+    let said = admitted(|signed, approval| *approval = approve(signed, &["bob", "bob"]));
+    assert!(said.contains("needs the approval of 2 people"), "{said}");
+    let said = admitted(|signed, approval| *approval = approve(signed, &["bob", "cat"]));
+    assert!(
+        said.contains("02.statement.json: approvals/01-SG_1/policy.json does not let \"cat\""),
+        "{said}"
+    );
+    // Each signed by the right people, and about another plan, another gate, or a rejection.
+    let with = |signed: &Signed, approval: &mut Attestation, other: Attestation| {
+        let nonce = approval.statement().clone();
+        let evidence = other.evidence().unwrap().clone();
+        *approval = Attestation::assert_verified(nonce, other.approver()).with_evidence(evidence);
+        assert_eq!(approval.statement().plan, signed.plan.digest());
+    };
+    let by = ["bob", "ada@example.org"];
+    let said = admitted(|signed, approval| {
+        let other = signed.database.plan(&super::Draft::of(&["other"]));
+        with(
+            signed,
+            approval,
+            signed.people.approve(&other, "SG_1", &by, &signed.rules),
+        );
+    });
+    assert!(
+        said.contains("01.statement.json: it is of another plan"),
+        "{said}"
+    );
+    let said = admitted(|signed, approval| {
+        with(
+            signed,
+            approval,
+            signed
+                .people
+                .approve(&signed.plan, "SG_2", &by, &signed.rules),
+        );
+    });
+    assert!(
+        said.contains("01.statement.json: it is of gate \"SG_2\", and not of \"SG_1\""),
+        "{said}"
+    );
+    let said = admitted(|signed, approval| {
+        let reject = Decision::Reject;
+        with(
+            signed,
+            approval,
+            signed
+                .people
+                .decide(&signed.plan, reject, "SG_1", &by, &signed.rules),
+        );
+    });
+    assert!(
+        said.contains("01.statement.json: its decision is not to approve"),
+        "{said}"
+    );
 }
 
 #[test]
