@@ -11,10 +11,16 @@ use cap::Cap;
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-/// What `read` answers, which may take `times` bytes of memory for each byte of `input`, and a
-/// little. An allocation beyond that fails, which ends the process, which is a finding.
-pub fn bounded<T>(input: &[u8], times: usize, read: impl FnOnce() -> T) -> T {
-    const A_LITTLE: usize = 64 * 1024;
+/// What a reader may take, however short its input is.
+pub const A_LITTLE: usize = 64 * 1024;
+
+/// The same of one that decodes keys: the library makes room for as much as a key says that it has,
+/// up to this, before it looks whether there is as much.
+pub const A_KEY: usize = A_LITTLE + 1024 * 1024;
+
+/// What `read` answers, which may take `times` bytes of memory for each byte of `input`, and `beyond`
+/// that. An allocation beyond both fails, which ends the process, which is a finding.
+pub fn bounded<T>(input: &[u8], times: usize, beyond: usize, read: impl FnOnce() -> T) -> T {
     // Who tells of a panic is not bounded.
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -24,7 +30,7 @@ pub fn bounded<T>(input: &[u8], times: usize, read: impl FnOnce() -> T) -> T {
             tell(panic);
         }));
     });
-    let limit = MEMORY.allocated() + A_LITTLE + times * input.len();
+    let limit = MEMORY.allocated() + beyond + times * input.len();
     MEMORY.set_limit(limit).expect("more than what is in use");
     let answer = read();
     MEMORY.set_limit(usize::MAX).expect("the largest limit");

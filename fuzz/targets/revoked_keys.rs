@@ -1,0 +1,13 @@
+//! Revoked keys may be any text: they are read, or refused by a line.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use phasegate::RevokedKeys;
+use phasegate_fuzz::{A_KEY, bounded};
+
+fuzz_target!(|text: &str| {
+    match bounded(text.as_bytes(), 200, A_KEY, || RevokedKeys::parse(text)) {
+        Ok(revoked) => assert_eq!(revoked.text(), text),
+        Err(refusal) => assert!(!refusal.to_string().is_empty()),
+    }
+});
