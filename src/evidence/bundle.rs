@@ -56,6 +56,7 @@ pub(super) struct PhaseText {
 
 /// An approval or a rejection that an operator has admitted.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_field_names)] // `admitted_at` is the database's word
 pub(super) struct Admitted {
     pub(super) nonce: String,
     pub(super) gate: String,
@@ -157,7 +158,8 @@ impl EvidenceBundle {
             let signed = rejection.evidence.iter().flat_map(|e| &e.statements).next();
             let said = signed.and_then(|signed| serde_json::from_str(&signed.statement).ok());
             let said: serde_json::Value = said.unwrap_or_default();
-            rejection.gate = said["gate"].as_str().unwrap_or_default().to_owned();
+            let gate = said["gate"].as_str().unwrap_or_default();
+            gate.clone_into(&mut rejection.gate);
         }
         Ok(EvidenceBundle {
             plan,

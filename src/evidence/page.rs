@@ -41,10 +41,12 @@ impl EvidenceBundle {
             let places: Vec<i32> = admitted.spent.clone();
             for place in &places {
                 let row = row_file(place.unsigned_abs());
+                // The row has no empty digest, which is what there is of a file that is missing.
                 write_line(
                     &mut page,
                     &format!(
-                        "for file in {directory}/*; do grep -qF \"$(sha256sum <\"$file\" | cut -c 1-64)\" {row} || {{ echo \"$file: {row} does not say so\"; false; }}; done"
+                        "for file in {}; do grep -qF \"_sha256\\\": \\\"$(sha256sum <\"$file\" | cut -c 1-64)\\\"\" {row} || {{ echo \"$file: {row} does not say so\"; false; }}; done",
+                        judged_by(directory, evidence).join(" ")
                     ),
                 );
                 write_commands(&mut page, directory, evidence, &self.opened_at(*place));
@@ -121,6 +123,24 @@ fn write_commands(page: &mut String, directory: &str, evidence: &Evidence, at: &
              -I {who} -s {stem}.statement.json.sig <{stem}.statement.json"
         );
     }
+}
+
+/// Every file that a row speaks of.
+fn judged_by(directory: &str, evidence: &Evidence) -> Vec<String> {
+    let mut files = vec![
+        format!("{directory}/policy.json"),
+        format!("{directory}/allowed_signers"),
+    ];
+    if evidence.revoked_keys.is_some() {
+        files.push(format!("{directory}/revoked_keys"));
+    }
+    for n in 1..=evidence.statements.len() {
+        let stem = statement_stem(directory, n);
+        for ending in ["approver", "statement.json", "statement.json.sig"] {
+            files.push(format!("{stem}.{ending}"));
+        }
+    }
+    files
 }
 
 /// Whether a reader sees what is there, and a line stays one.

@@ -30,6 +30,9 @@ const TOOLS: [&str; 16] = [
     "tail",
 ];
 
+/// The script as it is released.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/evidence/verify.sh");
+
 /// A written bundle, and a machine that has those tools and no others.
 pub(crate) struct Auditor {
     place: TempDir,
@@ -44,7 +47,9 @@ impl Auditor {
         let bin = place.path().join("bin");
         fs::create_dir(&bin).unwrap();
         let auditor = Auditor { place };
-        TOOLS.iter().for_each(|name| auditor.also_has(name));
+        for name in TOOLS {
+            auditor.also_has(name);
+        }
         auditor
     }
 
@@ -108,7 +113,7 @@ impl Auditor {
     pub(crate) fn script(&self, arguments: &[&str]) -> Result<String, String> {
         // The auditor's own copy: the bundle's may be anybody's.
         let own = self.place.path().join("verify.sh");
-        fs::write(&own, include_str!("../../src/evidence/verify.sh")).unwrap();
+        fs::copy(SCRIPT, &own).unwrap();
         said(
             &self
                 .shell()
@@ -122,6 +127,15 @@ impl Auditor {
 
     /// What all the commands of the page say, one after the other.
     pub(crate) fn page(&self) -> Result<String, String> {
+        self.commands(|_| true)
+    }
+
+    /// What they say without the script.
+    pub(crate) fn by_hand(&self) -> Result<String, String> {
+        self.commands(|line| line != "sh verify.sh .")
+    }
+
+    fn commands(&self, which: impl Fn(&str) -> bool) -> Result<String, String> {
         let page = self.text("VERIFY.md");
         let mut commands = String::from("set -e\n");
         let mut inside = false;
@@ -129,7 +143,7 @@ impl Auditor {
             match line {
                 "```sh" => inside = true,
                 "```" => inside = false,
-                line if inside => commands.push_str(&format!("{line}\n")),
+                line if inside && which(line) => commands.push_str(&format!("{line}\n")),
                 _ => {}
             }
         }

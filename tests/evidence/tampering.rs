@@ -8,6 +8,9 @@ use super::Signed;
 use super::auditor::Auditor;
 use super::signing::{statement, text};
 
+/// What becomes of a file; nothing if it is removed.
+type Tamper = dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>;
+
 /// Has `tamper` do something to a copy of the bundle each time, and lets `see` look.
 fn each(
     auditor: &Auditor,
@@ -50,7 +53,7 @@ fn a_file_that_was_changed_removed_or_added_is_named() {
     each(&auditor, &files, |_, _| None, all);
     each(&auditor, &files, flip(|length| length / 2), |file| {
         // What is between the commands of the page is for people.
-        let said = auditor.page().expect_err(file);
+        let said = auditor.by_hand().expect_err(file);
         assert!(
             file == "SHA256SUMS" || file == "VERIFY.md" || said.contains(file),
             "{file}: {said}"
@@ -66,12 +69,12 @@ fn a_file_that_was_changed_removed_or_added_is_named() {
         fs::write(auditor.path(added), "x").unwrap();
         let named = added.lines().next().unwrap();
         assert!(auditor.objection().contains(named), "{added}");
-        auditor.page().expect_err(added);
+        auditor.by_hand().expect_err(added);
         fs::remove_file(auditor.path(added)).unwrap();
     }
     std::os::unix::fs::symlink("plan.json", auditor.path("link")).unwrap();
     assert!(auditor.objection().contains("./link: not a file"));
-    auditor.page().expect_err("a link");
+    auditor.by_hand().expect_err("a link");
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn a_list_of_sums_that_was_written_anew_hides_nothing() {
     let objects = |file: &str| {
         auditor.sum_anew();
         let said = auditor.objection();
-        auditor.page().expect_err(file);
+        auditor.by_hand().expect_err(file);
         let named = match file {
             // Whatever an approval was judged by is named with its row.
             file if file.starts_with("approvals/") => "the files of the approval of gate",
@@ -102,7 +105,7 @@ fn a_list_of_sums_that_was_written_anew_hides_nothing() {
         let missing = said.contains("missing") && said.contains(file);
         assert!(said.contains(named) || missing, "{file}: {said}");
     };
-    let tamper_and_sum = |tamper: &dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>| {
+    let tamper_and_sum = |tamper: &Tamper| {
         let sums = fs::read(auditor.path("SHA256SUMS")).unwrap();
         each(&auditor, &files, tamper, |file| {
             objects(file);
@@ -118,7 +121,7 @@ fn forged(signed: &Signed, tamper: impl Fn(&Auditor)) -> String {
     let auditor = Auditor::with(&signed.collect());
     tamper(&auditor);
     auditor.sum_anew();
-    auditor.page().expect_err("the page has found nothing");
+    auditor.by_hand().expect_err("the page has found nothing");
     auditor.objection()
 }
 
@@ -139,11 +142,11 @@ fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
     });
     assert!(said.contains("journal/0002.json"), "{said}");
     let said = forged(&signed, |auditor| {
-        fs::remove_file(auditor.path("journal/0004.json")).unwrap()
+        fs::remove_file(auditor.path("journal/0004.json")).unwrap();
     });
     assert!(said.contains("journal/0004.json: missing"), "{said}");
     let said = forged(&signed, |auditor| {
-        fs::remove_file(auditor.path("journal/0002.json")).unwrap()
+        fs::remove_file(auditor.path("journal/0002.json")).unwrap();
     });
     assert!(said.contains("journal/0002.json: missing"), "{said}");
     // Cut from the chain too: the statement has another head, and so have those who saw the run.
@@ -204,7 +207,7 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
     };
     // Each is a good signature of a good statement, and not the one that the row speaks of.
     let said = forged(&signed, |auditor| {
-        sign_anew(auditor, "eve", &auditor.text(first))
+        sign_anew(auditor, "eve", &auditor.text(first));
     });
     assert!(
         said.contains("journal/0001.json: the files of the approval of gate \"SG_1\""),
@@ -213,7 +216,7 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
     let other = signed.database.plan(&super::Draft::of(&["other"]));
     let other = text(&statement(&other, Decision::Approve, "SG_1", "x"));
     let said = forged(&signed, |auditor| {
-        sign_anew(auditor, "ada@example.org", &other)
+        sign_anew(auditor, "ada@example.org", &other);
     });
     assert!(
         said.contains("journal/0001.json: the files of the approval of gate \"SG_1\""),
@@ -226,16 +229,17 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
         said.contains("journal/0003.json: the files of the approval of gate \"SG_2\""),
         "{said}"
     );
-    let said = forged(&signed, |auditor| {
-        // An approval that nobody has spent, among those that were.
-        let from = auditor.path("approvals/02-SG_2");
-        let to = auditor.path("approvals/03-SG_2");
-        fs::create_dir(&to).unwrap();
-        for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
-        replace(auditor, "approvals/03-SG_2/policy.json", "{}");
-    });
+    // An approval that nobody has spent, among those that were.
+    let auditor = Auditor::with(&signed.collect());
+    let from = auditor.path("approvals/02-SG_2");
+    let to = auditor.path("approvals/03-SG_2");
+    fs::create_dir(&to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+    replace(&auditor, "approvals/03-SG_2/policy.json", "{}");
+    auditor.sum_anew();
+    let said = auditor.objection();
     assert!(
         said.contains("approvals/03-SG_2: no row of the journal has spent it"),
         "{said}"
@@ -290,7 +294,7 @@ fn a_signature_that_was_admitted_and_is_none_is_named() {
         let others = signed.rules.allowed_signers.lines().skip(1);
         let others = others.collect::<Vec<_>>().join("\n");
         change(approval, |evidence| {
-            evidence.allowed_signers.clone_from(&others)
+            evidence.allowed_signers.clone_from(&others);
         });
     });
     assert!(said.contains(first), "{said}");
