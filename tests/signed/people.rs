@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
-use phasegate::testing::SshSigner;
-use phasegate::testing::{ScriptedSwitch, TripwireAdapter, TripwireConnector};
+use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter, TripwireConnector};
 use phasegate::{
-    AllowedSigners, ApprovalRefusal, GateRule, LiveRunner, NAMESPACE, Plan, Policy, Refusal, Sg1,
-    Sg2, SignedApprovals, Statement, StatementRefused,
+    AllowedSigners, ApprovalRefusal, DryRunner, GateRule, LiveRunner, NAMESPACE, Plan, Policy,
+    Refusal, Sg1, Sg2, SignedApprovals, Statement, StatementRefused,
 };
 
 use crate::keygen::Keys;
-use crate::pipeline::{Draft, pipeline};
-use crate::server::{PIPELINE, refusal};
+use crate::pipeline::{Draft, Simulator, pipeline};
+use crate::server::{PIPELINE, nowhere, refusal};
 use crate::{HOUR, in_seconds, plan, signers, statement};
 
 fn rule() -> GateRule {
@@ -303,4 +302,68 @@ fn a_directory_gives_what_counts_and_names_what_does_not() {
     let denied = approvals.attestation("SG_1").unwrap_err().to_string();
     assert!(denied.contains("has 1 of the 2"), "{denied}");
     assert!(approvals.add_directory(keys.path("none")).is_err());
+}
+
+/// A plan for no database that names who made it.
+fn plan_by(author: &str, last_editor: Option<&str>) -> Plan {
+    let mut dry = DryRunner::new(PIPELINE)
+        .target(nowhere())
+        .simulator(Simulator)
+        .author(author);
+    if let Some(editor) = last_editor {
+        dry = dry.last_editor(editor);
+    }
+    let draft = Draft::of(&["a"]);
+    let rehearsed = dry.run(|run, on| pipeline(run, on, draft.clone()));
+    rehearsed.unwrap().plan
+}
+
+#[test]
+fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
+    let [ada, grace, mary] = three();
+    let lines = format!(
+        "{}ada,countess {}\n{}{}",
+        ada.allowed_signers_line(),
+        ada.public_key(),
+        grace.allowed_signers_line(),
+        mary.allowed_signers_line()
+    );
+    let signers = AllowedSigners::parse(&lines).unwrap();
+    let rule = || GateRule::of(["ada", "grace", "mary"]);
+    let add = |plan: &Plan, rule: GateRule, who: &SshSigner| {
+        let mut approvals = SignedApprovals::new(plan, policy(rule), signers.clone());
+        let (text, signature) = who.sign(&statement(plan)).unwrap();
+        approvals.add(&text, &signature)
+    };
+    for (author, editor) in [
+        ("ada", None),
+        ("countess", None),
+        ("eve", Some("countess")),
+        ("ada", Some("grace")),
+    ] {
+        let plan = plan_by(author, editor);
+        let refused = add(&plan, rule(), &ada).unwrap_err();
+        assert!(
+            matches!(&refused, StatementRefused::Author { who, .. } if who == "ada"),
+            "{refused}"
+        );
+        assert_eq!(add(&plan, rule(), &grace).is_ok(), editor != Some("grace"));
+        add(&plan, rule(), &mary).unwrap();
+        add(&plan, rule().author_may_approve(), &ada).unwrap();
+    }
+}
+
+#[test]
+fn who_made_a_plan_may_reject_it() {
+    let ada = SshSigner::new("ada");
+    let plan = plan_by("ada", None);
+    let mut approvals =
+        SignedApprovals::new(&plan, policy(GateRule::of(["ada"])), signers(&[&ada]));
+    let no = Statement::for_gate::<Sg1>(&plan)
+        .rejecting()
+        .lasting(HOUR)
+        .build()
+        .unwrap();
+    sign(&mut approvals, &ada, &no);
+    assert_eq!(approvals.rejections().len(), 1);
 }
