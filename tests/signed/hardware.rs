@@ -26,11 +26,13 @@ fn number(bytes: &[u8]) -> Vec<u8> {
     text(&[sign, bytes].concat())
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 struct Token {
     algorithm: &'static str,
     /// The key, as it stands in a blob after the algorithm.
     key: Vec<u8>,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 fn ed25519() -> Token {

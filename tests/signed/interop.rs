@@ -51,7 +51,7 @@ fn what_ssh_keygen_signs_with_any_kind_of_key_counts_and_nothing_else_does_with_
     );
     for kind in KINDS {
         let key = keys.make(&kind.concat(), kind);
-        let signature = keys.sign(&key, NAMESPACE, &text);
+        let signature = key.sign(NAMESPACE, &text);
         counts(&plan, &key, &text, &signature);
         let refused = approvals_by(&plan, &key.public).add(&other, &signature);
         assert!(
@@ -110,7 +110,7 @@ fn what_the_double_signs_ssh_keygen_verifies_and_by_the_same_file_of_signers() {
         private: keys.path("doubled"),
         public: ada.public_key(),
     };
-    let signature = keys.sign(&key, NAMESPACE, &text);
+    let signature = key.sign(NAMESPACE, &text);
     counts(&plan, &key, &text, &signature);
 }
 
@@ -123,7 +123,7 @@ fn both(options: &str) -> (bool, bool) {
     let (keys, plan) = (Keys::new(), plan());
     let key = keys.make("ada", &["-t", "ed25519"]);
     let text = statement(&plan).bytes().unwrap();
-    let signature = keys.sign(&key, NAMESPACE, &text);
+    let signature = key.sign(NAMESPACE, &text);
     let allowed = format!("ada {options} {}\n", key.public);
     let theirs = keys.verify(("ada", &allowed, None), NAMESPACE, &text, &signature);
     let ours = AllowedSigners::parse(&allowed).is_ok_and(|signers| {
@@ -178,7 +178,7 @@ fn a_key_that_is_revoked_is_refused_by_both() {
     let key = keys.make("ada", &["-t", "ecdsa"]);
     let other = keys.make("other", &["-t", "ed25519"]);
     let text = statement(&plan).bytes().unwrap();
-    let signature = keys.sign(&key, NAMESPACE, &text);
+    let signature = key.sign(NAMESPACE, &text);
     let allowed = format!("ada {}\n", key.public);
     let list = format!("# gone\n\n{}\n", other.public);
     let both = |list: &str| {
@@ -231,7 +231,7 @@ fn keys_that_are_too_short_too_long_or_too_old_are_refused_by_their_names() {
     let unfit = |name: &str, arguments: &[&str]| -> UnfitKey {
         let key = keys.make(name, arguments);
         let line = AllowedSigners::parse(&format!("ada {}\n", key.public));
-        let signature = keys.sign(&key, NAMESPACE, &text);
+        let signature = key.sign(NAMESPACE, &text);
         let signed = approvals_by(&plan, &good.public).add(&text, &signature);
         match (line, signed) {
             (
@@ -269,7 +269,7 @@ fn a_list_that_ssh_keygen_gives_up_at_is_refused() {
     let (keys, plan) = (Keys::new(), plan());
     let key = keys.make("ada", &["-t", "ed25519"]);
     let text = statement(&plan).bytes().unwrap();
-    let signature = keys.sign(&key, NAMESPACE, &text);
+    let signature = key.sign(NAMESPACE, &text);
     let allowed = format!("ada {}\n", key.public);
     let unrelated = "SHA256:G6ZTFpwmW+rt9ESrj3sFZ0OuKLQ5FQr0EJcLCQdTaaE\n";
     keys.verify(

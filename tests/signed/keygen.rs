@@ -20,6 +20,17 @@ pub(crate) struct Key {
     pub(crate) public: String,
 }
 
+impl Key {
+    /// The signature that `ssh-keygen -Y sign` makes of this text.
+    pub(crate) fn sign(&self, namespace: &str, text: &[u8]) -> Vec<u8> {
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]);
+        let output = run(command.arg(&self.private), text);
+        did(&output);
+        output.stdout
+    }
+}
+
 fn run(command: &mut Command, stdin: &[u8]) -> Output {
     let spawned = command
         .stdin(Stdio::piped())
@@ -75,15 +86,6 @@ impl Keys {
         command.arg(&key.private).arg(self.path(file));
         did(&run(&mut command, b""));
         self.path(&format!("{file}.sig"))
-    }
-
-    /// The signature that `ssh-keygen -Y sign` makes of this text.
-    pub(crate) fn sign(&self, key: &Key, namespace: &str, text: &[u8]) -> Vec<u8> {
-        let mut command = Command::new("ssh-keygen");
-        command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]);
-        let output = run(command.arg(&key.private), text);
-        did(&output);
-        output.stdout
     }
 
     /// Whether `ssh-keygen -Y verify` takes a signature; what it says if it does not.

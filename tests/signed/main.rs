@@ -24,7 +24,8 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, GateRule, Plan, Policy, Sg1, Sg2, SignedApprovals, Statement, StatementRefused,
+    AllowedSigners, GateRule, Plan, PlannedPhase, Policy, Sg1, Sg2, SignedApprovals, Statement,
+    StatementRefused,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -71,4 +72,35 @@ fn in_seconds(seconds: i64) -> SystemTime {
     let by = Duration::from_secs(seconds.unsigned_abs());
     let now = SystemTime::now();
     if seconds < 0 { now - by } else { now + by }
+}
+
+/// Approvals of every gate of `plan`, by each of these people, as many as whom it needs.
+fn all_sign(plan: &Plan, people: &[&SshSigner]) -> SignedApprovals {
+    let needs = u32::try_from(people.len()).unwrap();
+    let rule = || GateRule::of(people.iter().map(|one| one.name())).needs(needs);
+    let policy = Policy::builder()
+        .gate::<Sg1>(rule().author_may_approve())
+        .gate::<Sg2>(rule().author_may_approve());
+    let mut approvals = SignedApprovals::new(plan, policy.build().unwrap(), signers(people));
+    let mut gates: Vec<&String> = plan.phases().iter().flat_map(PlannedPhase::gates).collect();
+    gates.sort();
+    gates.dedup();
+    for gate in gates {
+        for one in people {
+            let statement = Statement::for_gate_named(gate, plan).lasting(HOUR);
+            let statement = statement.comment("read it").build().unwrap();
+            let (text, signature) = one.sign(&statement).unwrap();
+            approvals.add(&text, &signature).unwrap();
+        }
+    }
+    approvals
+}
+
+/// Has the operator admit the plan, and what was approved of it.
+fn admit(database: &server::Database, plan: &Plan, approvals: &SignedApprovals) {
+    let mut operator = database.operator();
+    operator.admit_plan(plan).unwrap();
+    for approval in approvals.attestations().unwrap() {
+        operator.admit_approval(&approval).unwrap();
+    }
 }
