@@ -65,7 +65,8 @@
 //! | subject | items |
 //! |---|---|
 //! | modes | [`Mode`], [`DryRun`], [`Rehearsal`], [`Live`] |
-//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approved`], [`Unapproved`], [`Authority`], [`Statement`], [`Attestation`], [`UnsignedApprovals`] |
+//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approved`], [`Unapproved`], [`Authority`], [`Statement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
+//! | approvals with SSH keys, with the feature `ssh` | `SignedApprovals`, `AllowedSigners`, `RevokedKeys`, `Policy`, [`Evidence`] |
 //! | the kill switch | [`KillSwitch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |

@@ -6,9 +6,10 @@ mod pipeline;
 use std::mem::size_of;
 
 use phasegate::{
-    And, Approved, Attempt, Attestation, DryRun, KillSwitchOn, Live, LiveRunner, NoSwitch, Phase,
-    PhaseTx, Plan, Receipt, Rehearsal, RehearsalRunner, Run, Sg1, Sg1Approved, Sg2, Sg2Approved,
-    Start, Statement, ToPerform, Unapproved, Ungated,
+    AllowedSigners, And, Approved, Attempt, Attestation, DryRun, Evidence, KillSwitchOn, Live,
+    LiveRunner, NoSwitch, Phase, PhaseTx, Plan, Policy, Receipt, Rehearsal, RehearsalRunner,
+    RevokedKeys, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, SignedApprovals, Start, Statement,
+    ToPerform, Unapproved, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator};
 use serde::Serialize;
@@ -69,7 +70,13 @@ assert_impl_all!(Start: Clone, Copy, Send, Sync);
 // A statement and an attestation are data. The runner may go to another thread; its run may not.
 assert_impl_all!(Statement: Clone, Send, Sync);
 assert_impl_all!(Attestation: Clone, Send, Sync);
-assert_not_impl_any!(Attestation: Default);
+assert_not_impl_any!(Attestation: Default, Serialize, DeserializeOwned);
+// What was signed may be read from anywhere; what judges it may not be made without its checks.
+assert_impl_all!(Evidence: Clone, PartialEq, Serialize, DeserializeOwned, Send, Sync);
+assert_not_impl_any!(Policy: Default, DeserializeOwned);
+assert_not_impl_any!(AllowedSigners: Default, DeserializeOwned);
+assert_not_impl_any!(RevokedKeys: Default, DeserializeOwned);
+assert_not_impl_any!(SignedApprovals: Clone, Default, DeserializeOwned);
 assert_impl_all!(LiveRunner: Send);
 assert_impl_all!(RehearsalRunner: Send);
 

@@ -10,7 +10,7 @@ use phasegate::{
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{Database, all, database, does, drafting, drafting_plan, refusal};
-use crate::{HOUR, anyone, plan, signers, statement};
+use crate::{HOUR, anyone, in_seconds, plan, signers, statement};
 
 fn rejection(plan: &Plan) -> Statement {
     let rejection = Statement::for_gate::<Sg1>(plan).rejecting().lasting(HOUR);
@@ -82,6 +82,22 @@ fn a_rejection_by_somebody_who_approves_nothing_of_the_plan_does_not_count() {
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     approvals.add(&text, &signature).unwrap();
     approvals.attestation("SG_1").unwrap();
+}
+
+#[test]
+fn a_rejection_lasts_and_no_clock_keeps_it_from_counting() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    for (from, until) in [(-7200, -3600), (7200, 9000)] {
+        let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
+        let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+        approvals.add(&text, &signature).unwrap();
+        let no = Statement::for_gate::<Sg1>(&plan).rejecting();
+        let no = no.not_before(in_seconds(from)).until(in_seconds(until));
+        let (text, signature) = ada.sign(&no.build().unwrap()).unwrap();
+        approvals.add(&text, &signature).unwrap();
+        approvals.attestation("SG_1").unwrap_err();
+        assert_eq!(approvals.rejections().len(), 1);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, InProcessSwitch, KillSwitchOn, Live, NoSwitch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
+use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, NoSwitch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
 use pipeline::{Adapter, Draft, Simulator, pipeline};
 
 fn token_by_literal<'a, 'run>(lent: &'a KillSwitchOn<'run>) -> &'a KillSwitchOn<'run> {
@@ -63,6 +63,10 @@ fn by_deserializing(saved: &[u8], approved: Digest) {
 
 fn by_the_mint(statement: Statement) -> Attestation {
     Attestation::assert_verified(statement, "ada")
+}
+
+fn attestation_out_of_evidence(statement: Statement, evidence: Evidence) -> Attestation {
+    Attestation::assert_verified(statement, "ada").with_evidence(evidence)
 }
 
 fn plan_by_hand(target: Target) -> Result<Plan, Error> {

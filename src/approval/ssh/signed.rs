@@ -164,7 +164,7 @@ impl SignedApprovals {
             signature: signature.to_vec(),
         };
         let judged = self.judge(&given, now)?;
-        if judged.over {
+        if judged.over && !judged.rejects() {
             let since = now.duration_since(judged.statement.expires);
             return Err(StatementRefused::Expired {
                 who: judged.signed.approver,
@@ -240,7 +240,9 @@ impl SignedApprovals {
             .collect())
     }
 
-    /// What is said to one gate now: who has approved it, or who still has to.
+    /// What is said to one gate now: who has approved it, or who still has to. What has expired is
+    /// attested to if nothing else is there: a phase that has spent it already is not performed
+    /// again, and for any other the engine and the database refuse it.
     ///
     /// # Errors
     ///
@@ -285,15 +287,8 @@ impl SignedApprovals {
         }
         signature.verify(&given.statement, &who)?;
         self.refuse_others(&statement, &who)?;
-        let early = statement.valid_from.duration_since(now).unwrap_or_default();
-        if early > CLOCKS_DIFFER_BY {
-            return Err(StatementRefused::NotYetValid {
-                who,
-                in_time: early,
-            });
-        }
         match statement.decision {
-            Decision::Approve => self.refuse_approval(&statement, person, &who)?,
+            Decision::Approve => self.refuse_approval(&statement, person, &who, now)?,
             Decision::Reject => self.refuse_rejection(&statement, person, &who)?,
         }
         let text = String::from_utf8_lossy(&given.statement);
@@ -343,6 +338,7 @@ impl SignedApprovals {
         statement: &Statement,
         person: Person,
         who: &str,
+        now: SystemTime,
     ) -> Result<(), StatementRefused> {
         let (who, gate) = (|| who.to_owned(), || statement.gate.clone());
         let Some(rule) = self.policy.gate(&statement.gate) else {
@@ -353,6 +349,13 @@ impl SignedApprovals {
                 who: who(),
                 gate: gate(),
                 approvers: rule.approvers().to_vec(),
+            });
+        }
+        let early = statement.valid_from.duration_since(now).unwrap_or_default();
+        if early > CLOCKS_DIFFER_BY {
+            return Err(StatementRefused::NotYetValid {
+                who: who(),
+                in_time: early,
             });
         }
         let life = statement.expires.duration_since(statement.valid_from);
@@ -384,7 +387,7 @@ impl SignedApprovals {
         Ok(())
     }
 
-    /// Whoever may approve any gate of the plan may reject it.
+    /// Whoever may approve any gate of the plan may reject it, and that lasts.
     fn refuse_rejection(
         &self,
         statement: &Statement,
