@@ -2,13 +2,12 @@
 
 use phasegate::{Attestation, Evidence, Statement};
 
-fn forged(statement: Statement, evidence: Evidence) -> [Attestation; 2] {
-    let by_literal = Attestation {
+fn forged(statement: Statement, evidence: Evidence) -> Attestation {
+    Attestation {
         statement,
         approver: "ada".to_owned(),
-        evidence: Some(evidence.clone()),
-    };
-    [by_literal, Attestation::from(evidence)]
+        evidence: Some(evidence),
+    }
 }
 
 fn main() {}

@@ -88,14 +88,7 @@ impl Signature {
 fn without_armor(text: &str) -> Option<Vec<u8>> {
     let body = text.strip_prefix(BEGIN)?;
     let body = body.strip_suffix('\n').unwrap_or(body).strip_suffix(END)?;
-    let blob = Base64::decode_vec(&body.replace('\n', "")).ok()?;
-    let base64 = Base64::encode_string(&blob);
-    let mut written = String::with_capacity(body.len());
-    for line in base64.as_bytes().chunks(70) {
-        written.push_str(str::from_utf8(line).ok()?);
-        written.push('\n');
-    }
-    (written == body).then_some(blob)
+    Base64::decode_vec(&body.replace('\n', "")).ok()
 }
 
 /// What a signature says of itself before it is verified.
