@@ -174,6 +174,44 @@ fn what_would_write_or_open_the_transaction_is_refused_by_the_server() {
 }
 
 #[test]
+fn read_only_alone_can_be_opened_by_the_first_statement_and_a_query_before_it_shuts_that() {
+    let database = database();
+    drop(powerful(&database));
+    let mut client = database.admin();
+    client.batch_execute("BEGIN READ ONLY").unwrap();
+    client.execute("SET TRANSACTION READ WRITE", &[]).unwrap();
+    assert_eq!(client.execute(WRITE, &[]).unwrap(), 1);
+    client
+        .batch_execute("ROLLBACK; BEGIN READ ONLY; SELECT 1")
+        .unwrap();
+    let refused = client
+        .execute("SET TRANSACTION READ WRITE", &[])
+        .unwrap_err();
+    assert_eq!(
+        refused.code().map(postgres::error::SqlState::code),
+        Some("25001")
+    );
+}
+
+#[test]
+fn whatever_would_come_after_its_transaction_would_be_read_only_too() {
+    let database = database();
+    let mut session = powerful(&database);
+    let default = |session: &mut ReadOnlySession| -> String {
+        session
+            .query_one("SHOW default_transaction_read_only", &[])
+            .unwrap()
+            .get(0)
+    };
+    assert_eq!(default(&mut session), "on");
+    session
+        .query("SET default_transaction_read_only = off", &[])
+        .unwrap();
+    session.refresh().unwrap();
+    assert_eq!(default(&mut session), "on");
+}
+
+#[test]
 fn transaction_control_and_copy_are_not_sent() {
     let database = database();
     for control in [

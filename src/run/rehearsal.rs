@@ -27,6 +27,10 @@ use crate::sealed::SuppliedAdapter;
 /// one that will perform the phases live; the database has the schema `phasegate`. An operator who
 /// turns the database's switch OFF ends the rehearsals in progress too.
 ///
+/// That nobody need approve it means that a runner may hold up others at any time, which its privileges on the
+/// tables allow it anyway. Where that is not wanted: `REVOKE EXECUTE ON FUNCTION
+/// phasegate.open_rehearsal FROM phasegate_runner`.
+///
 /// It has two collaborators and no default for either: without one of them,
 /// [`run`](RehearsalRunner::run) does not compile.
 ///

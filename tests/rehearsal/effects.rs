@@ -1,10 +1,10 @@
 //! What a rehearsal reports: what a live run would have done, measured.
 
-use phasegate::{Failure, Journal, MadeBy, PhaseTx, Plan, RowCounts};
+use phasegate::{Failure, Journal, MadeBy, Phase, PhaseTx, Plan, RowCounts, Start, Ungated};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{Database, all, database};
-use crate::{Each, INSERT, draft_by, next, nothing_remains, rehearsal};
+use crate::{Each, INSERT, Numbered, draft_by, next, nothing_remains, rehearsal};
 
 #[test]
 fn each_phase_sees_what_those_before_it_wrote_and_nothing_of_it_remains() {
@@ -75,6 +75,28 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
             .all(|phase| phase.unguarded.is_empty())
     );
     assert_eq!(database.items(), all(&["a", "b", "c"], "published"));
+}
+
+#[test]
+fn a_phase_that_is_built_beforehand_or_erased_is_rehearsed_like_any_other() {
+    let database = database();
+    let adapter =
+        Each(|number: usize, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&number.to_string()])?));
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        let built = Phase::rehearsal(Numbered { number: 1 }, on, Ungated, Start);
+        let erased = Phase::new(Numbered { number: 2 }, on, Ungated, Start).erase();
+        run.perform(built)?;
+        erased.perform(run)
+    });
+    let rehearsed = rehearsed.unwrap();
+    assert!(
+        rehearsed
+            .phases
+            .iter()
+            .all(|phase| phase.effects.of("public.item").inserted == 1)
+    );
+    assert_eq!(rehearsed.plan.phases().len(), 2);
+    nothing_remains(&database);
 }
 
 #[test]

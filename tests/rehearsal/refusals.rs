@@ -137,6 +137,10 @@ fn a_role_that_may_not_perform_phases_may_not_rehearse_them() {
         rehearsal(&database, TripwireAdapter).connector(PostgresConnector::no_tls(other.config())),
     );
     assert!(matches!(refused, Refusal::NotARunner { .. }), "{refused}");
+    // Nor may anybody where that is not wanted.
+    database.sql("REVOKE EXECUTE ON FUNCTION phasegate.open_rehearsal FROM phasegate_runner");
+    let refused = refused_after(&database, "");
+    assert!(matches!(refused, Refusal::NotARunner { .. }), "{refused}");
 }
 
 #[test]
