@@ -15,10 +15,11 @@ pub struct Rehearsed<T> {
     pub value: T,
     /// The phases that were performed, in order.
     pub phases: Vec<RehearsedPhase>,
-    /// The phases that failed, and that the pipeline went on without.
+    /// The phases that failed, and that the pipeline went on without. The plan does not have them.
     pub failed: Vec<FailedRehearsal>,
     /// The plan, with the effects that were measured: what people approve, and what a live run
-    /// demands. It is for the database that it was rehearsed in, as the server itself says.
+    /// demands. It is for the database that it was rehearsed in, as the server itself says. Where a
+    /// dry run of the same pipeline foretold other effects, its simulator is wrong.
     pub plan: Plan,
 }
 

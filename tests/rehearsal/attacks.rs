@@ -12,11 +12,11 @@ use crate::server::{Database, database, does as doing, drafting};
 use crate::{Each, next, rehearsal};
 
 const WRITE: &str = "INSERT INTO item VALUES ('smuggled', 'draft')";
-const ARM: &str = "SELECT phasegate.drain_rehearsal()";
-const MEASURE: &str = "SELECT phasegate.measure_rehearsal()";
+pub(crate) const ARM: &str = "SELECT phasegate.drain_rehearsal()";
+pub(crate) const MEASURE: &str = "SELECT phasegate.measure_rehearsal()";
 
 /// The opening message of a rehearsal.
-fn begin() -> String {
+pub(crate) fn begin() -> String {
     format!("BEGIN; {}", open_rehearsal())
 }
 
@@ -235,6 +235,15 @@ fn a_phase_cannot_be_made_of_a_rehearsal_nor_a_rehearsal_of_a_phase() {
         refuses(&mut session, said, "ZG001");
     }
     nothing_committed(&database);
+}
+
+#[test]
+fn what_is_not_drained_is_not_measured() {
+    let database = database();
+    let mut session = rehearsing(&database);
+    does(&mut session, ARM);
+    refuses(&mut session, MEASURE, "ZG001");
+    nothing_committed_after(session, &database);
 }
 
 #[test]

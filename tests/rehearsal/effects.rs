@@ -47,6 +47,21 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
         .unwrap();
     nothing_remains(&database);
     let plan = rehearsed.plan;
+    let dry = database.plan(&draft);
+    let inputs = |plan: &Plan| -> Vec<_> {
+        let phases = plan.phases().iter();
+        phases
+            .map(|phase| {
+                (
+                    phase.name().to_owned(),
+                    phase.input(),
+                    phase.gates().to_vec(),
+                    phase.after().to_vec(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(inputs(&plan), inputs(&dry));
     assert_eq!(
         (plan.made_by(), plan.author()),
         (MadeBy::Rehearsal, Some("ada"))

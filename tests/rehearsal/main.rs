@@ -10,6 +10,7 @@ mod pipeline;
 mod server;
 
 mod attacks;
+mod chance;
 mod constraints;
 mod effects;
 mod ending;

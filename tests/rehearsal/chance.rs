@@ -1,0 +1,143 @@
+//! Sessions that say, in an order that chance picks, whatever there is to say to a rehearsal.
+
+use std::env;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use phasegate::testing::TestPostgres;
+use postgres::Client;
+
+use crate::attacks::{ARM, MEASURE, begin};
+use crate::hand::{Attempt, DRAIN, finish, psql};
+use crate::server::{database, database_on};
+
+const SESSIONS: usize = 200;
+const LENGTH: usize = 12;
+
+/// The number that everything follows from; `PHASEGATE_SEED` sets it.
+fn seed() -> u64 {
+    match env::var("PHASEGATE_SEED") {
+        Ok(seed) => seed.parse().expect("PHASEGATE_SEED is a number"),
+        Err(_) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.unwrap().subsec_nanos().into()
+        }
+    }
+}
+
+/// `SplitMix64`.
+fn below(state: &mut u64, bound: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *state;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let bound = u64::try_from(bound).unwrap();
+    usize::try_from((bits ^ (bits >> 31)) % bound).unwrap()
+}
+
+/// What is in the tables that a rehearsal could write: under guard, and of the schema itself.
+fn left(admin: &mut Client) -> i64 {
+    let row = admin.query_one(
+        "SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM phasegate.attempt) + (SELECT count(*) FROM phasegate.journal) \
+              + (SELECT count(*) FROM phasegate.counted) + (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database())",
+        &[],
+    );
+    row.unwrap().get(0)
+}
+
+#[test]
+fn sessions_that_say_anything_in_any_order_commit_nothing_of_a_rehearsal() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let words = [
+        ARM.to_owned(),
+        ARM.to_owned(),
+        DRAIN.to_owned(),
+        DRAIN.to_owned(),
+        MEASURE.to_owned(),
+        "INSERT INTO item VALUES (gen_random_uuid()::text, 'draft')".to_owned(),
+        "UPDATE item SET state = 'changed'".to_owned(),
+        "SAVEPOINT s".to_owned(),
+        "ROLLBACK TO s".to_owned(),
+        "RELEASE s".to_owned(),
+        "SET CONSTRAINTS ALL DEFERRED".to_owned(),
+        "SET CONSTRAINTS phasegate.interlock DEFERRED".to_owned(),
+        "SET CONSTRAINTS phasegate.interlock IMMEDIATE".to_owned(),
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1".to_owned(),
+        "CLOSE ALL".to_owned(),
+        "RESET ALL".to_owned(),
+        "DO $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; EXCEPTION WHEN OTHERS THEN NULL; END $$".to_owned(),
+        "DO $$ BEGIN PERFORM phasegate.drain_rehearsal(); RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END $$".to_owned(),
+        attempt.seal(),
+        finish("1"),
+        attempt.open(),
+        begin().replace("BEGIN; ", ""),
+    ];
+    let ends = [
+        "COMMIT",
+        "END",
+        "COMMIT AND CHAIN",
+        "PREPARE TRANSACTION 'chance'",
+    ];
+    let seed = seed();
+    let mut state = seed;
+    let mut committing = 0;
+    let mut admin = database.admin();
+    for _ in 0..SESSIONS {
+        let mut session = psql(&database);
+        let mut said = Vec::new();
+        session.simple_query(&begin()).unwrap();
+        session.simple_query("SAVEPOINT s").unwrap();
+        let mut alive = true;
+        for _ in 0..LENGTH {
+            let word = &words[below(&mut state, words.len())];
+            said.push(word.as_str());
+            alive = session.simple_query(word).is_ok();
+            if !alive {
+                // Goes on from the savepoint, if that is there still.
+                alive = session.simple_query("ROLLBACK TO s").is_ok();
+            }
+        }
+        let end = ends[below(&mut state, ends.len())];
+        let answer = session.simple_query(end);
+        // A transaction that had failed is rolled back without a word.
+        assert!(
+            answer.is_err() || !alive,
+            "seed {seed}: {said:#?}, then {end}"
+        );
+        committing += usize::from(alive);
+        drop(session);
+        assert_eq!(left(&mut admin), 0, "seed {seed}: {said:#?}, then {end}");
+    }
+    assert!(
+        committing > SESSIONS / 10,
+        "{committing} came as far as their end"
+    );
+    database.is_left_clean();
+}
+
+#[test]
+fn where_transactions_can_be_prepared_a_rehearsal_cannot() {
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .setting("max_prepared_transactions", "4")
+        .start()
+        .unwrap();
+    let database = database_on(&server);
+    let mut admin = database.admin();
+    for before in [vec![], vec![ARM], vec![ARM, DRAIN, MEASURE]] {
+        let mut session = psql(&database);
+        session.simple_query(&begin()).unwrap();
+        session
+            .simple_query("INSERT INTO item VALUES ('a', 'draft')")
+            .unwrap();
+        for said in before {
+            session.simple_query(said).unwrap();
+        }
+        let refused = session
+            .simple_query("PREPARE TRANSACTION 'kept'")
+            .unwrap_err();
+        let code = refused.code().map(postgres::error::SqlState::code);
+        assert_eq!(code, Some("ZG001"), "{refused}");
+        assert_eq!(left(&mut admin), 0);
+    }
+}
