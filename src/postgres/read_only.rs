@@ -103,7 +103,8 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// servers before 16 let a read-only transaction write; `NOTIFY`, which waits for a commit. What is
 /// left is what no rollback takes back either:
 ///
-/// - advisory locks, and locks on tables, which hold others up until the session ends;
+/// - advisory locks, and locks on tables of any strength, which hold others up until the session ends; what a
+///   table's owner may do for its upkeep (`REINDEX`, `CLUSTER`, `ANALYZE`) takes such locks too;
 /// - functions that work outside of the transaction: in untrusted languages, `dblink` and the like, which open another
 ///   connection, files and programs on the server, `pg_terminate_backend`.
 ///
