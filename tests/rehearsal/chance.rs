@@ -15,13 +15,11 @@ const LENGTH: usize = 12;
 
 /// The number that everything follows from; `PHASEGATE_SEED` sets it.
 fn seed() -> u64 {
-    match env::var("PHASEGATE_SEED") {
-        Ok(seed) => seed.parse().expect("PHASEGATE_SEED is a number"),
-        Err(_) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.unwrap().subsec_nanos().into()
-        }
+    if let Ok(seed) = env::var("PHASEGATE_SEED") {
+        return seed.parse().expect("PHASEGATE_SEED is a number");
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().subsec_nanos().into()
 }
 
 /// `SplitMix64`.

@@ -16,6 +16,7 @@ mod effects;
 mod ending;
 mod failing;
 mod refusals;
+mod wire;
 
 use phasegate::{
     Error, Failure, PhaseTx, PostgresConnector, Receipt, Rehearsal, RehearsalRunner, Rehearsed,

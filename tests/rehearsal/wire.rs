@@ -1,0 +1,107 @@
+//! What a rehearsal says to the server, and what becomes of it when the connection is cut or falls
+//! silent: nothing remains, and nobody waits for long.
+
+use std::time::{Duration, Instant};
+
+use phasegate::{Error, Failure, PhaseTx, PostgresConnector, Refusal, Rehearsed, Timeouts};
+
+use crate::server::proxy::{Proxy, Verdict};
+use crate::server::{Database, database};
+use crate::{Each, INSERT, next, nothing_remains, rehearsal};
+
+fn inserts(number: usize, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+    Ok(tx.execute(INSERT, &[&number.to_string()])?)
+}
+
+/// Rehearses two phases through the proxy.
+fn through(database: &Database, proxy: &Proxy) -> Result<Rehearsed<()>, Error> {
+    rehearsal(database, Each(inserts))
+        .connector(PostgresConnector::no_tls(proxy.config.clone()))
+        .timeouts(Timeouts::default().phase(Duration::from_secs(2)))
+        .run(|run, _| {
+            next(run, 1)?;
+            next(run, 2).map(drop)
+        })
+}
+
+#[test]
+fn it_asks_for_its_rollback_and_never_says_commit() {
+    let database = database();
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
+    through(&database, &proxy).unwrap();
+    let said = proxy.messages.so_far();
+    assert!(
+        !said
+            .iter()
+            .any(|message| message.replace("READ COMMITTED", "").contains("COMMIT")),
+        "{said:#?}"
+    );
+    assert_eq!(proxy.messages.count("BEGIN"), 1, "{said:#?}");
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("ROLLBACK"),
+        "{said:#?}"
+    );
+    nothing_remains(&database);
+}
+
+#[test]
+fn wherever_the_connection_is_cut_or_falls_silent_nothing_remains_and_the_wait_is_bounded() {
+    let database = database();
+    // Silence in the opening is for the connection's own timeouts: there is no phase yet whose time could be over.
+    let faults = [
+        ("open_rehearsal", false),
+        ("pg_settings", false),
+        ("phasegate.rehearse(", false),
+        ("INSERT", false),
+        ("INSERT", true),
+        ("drain_rehearsal", false),
+        ("drain_rehearsal", true),
+    ];
+    for (place, silent) in faults {
+        let proxy = Proxy::new(&database.runner.config(), move |message| {
+            match (message.contains(place), silent) {
+                (false, _) => Verdict::Pass,
+                (true, true) => Verdict::Silence,
+                (true, false) => Verdict::Cut,
+            }
+        });
+        let began = Instant::now();
+        let answer = through(&database, &proxy);
+        assert!(began.elapsed() < Duration::from_secs(20), "{place}");
+        match answer {
+            Err(Error::RolledBack(_)) => assert!(matches!(place, "INSERT" | "drain_rehearsal")),
+            Err(Error::Refused(refused)) => assert!(
+                matches!(
+                    refused,
+                    Refusal::NotOpened { .. } | Refusal::RehearsalOver { .. }
+                ),
+                "{place}: {refused}"
+            ),
+            other => panic!("{place}: {other:?}"),
+        }
+        drop(proxy);
+        nothing_remains(&database);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_rollback_does_not_keep_the_run() {
+    let database = database();
+    let proxy = Proxy::new(&database.runner.config(), |message| {
+        if message == "ROLLBACK" {
+            Verdict::Silence
+        } else {
+            Verdict::Pass
+        }
+    });
+    let began = Instant::now();
+    let rehearsed = through(&database, &proxy).unwrap();
+    assert_eq!(rehearsed.phases.len(), 2);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(database.items(), []);
+}
