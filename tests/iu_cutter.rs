@@ -24,7 +24,7 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal,
-    RollbackCause, Row, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
+    RehearsalRunner, RollbackCause, Row, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
 };
 
 use markdown::Unit;
@@ -411,4 +411,19 @@ fn the_amendment_fails_at_unit_6_and_the_charter_stays_as_it_is() {
     assert_eq!(rollback.phase(), "cut_leg_a");
     assert_eq!(rollback.row().map(Row::ordinal), Some(6));
     assert_eq!(town.tables(), before);
+}
+
+#[test]
+fn rehearsed_the_five_phases_do_what_the_simulator_foretells_and_leave_nothing() {
+    let town = town();
+    let before = town.tables();
+    for document in [three_units(), document("charter.md", CHARTER)] {
+        let rehearsal = RehearsalRunner::new(PIPELINE)
+            .connector(town.connector())
+            .adapter(Register);
+        let rehearsed = rehearsal.run(|run, on| cut_and_enact(run, on, &document));
+        let rehearsed = rehearsed.unwrap();
+        assert_eq!(rehearsed.plan.phases(), town.plan(&document).phases());
+        assert_eq!(town.tables(), before);
+    }
 }

@@ -214,25 +214,31 @@ fn the_servers_own_timeouts_hold_and_what_a_phase_sets_ends_with_it() {
 }
 
 #[test]
-fn a_pipeline_that_dawdles_between_two_phases_is_ended_by_the_server() {
+fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server_also_if_that_failed() {
     let database = database();
-    let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
-        tx.execute("SET idle_in_transaction_session_timeout = 0", &[])?;
-        inserts(number, tx)
-    });
-    let timeouts = Timeouts::default().idle(Duration::from_millis(200));
-    let answer = rehearsal(&database, adapter)
-        .timeouts(timeouts)
-        .run(|run, _| {
-            next(run, 1)?;
-            database.is_left_clean();
-            next(run, 2).map(drop)
+    for fails in [false, true] {
+        let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
+            tx.execute("SET idle_in_transaction_session_timeout = 0", &[])?;
+            let rows = inserts(number, tx)?;
+            if fails {
+                return Err(Failure::new("not now"));
+            }
+            Ok(rows)
         });
-    let refused = refusal(answer);
-    assert!(
-        matches!(refused, Refusal::RehearsalOver { .. }),
-        "{refused}"
-    );
+        let timeouts = Timeouts::default().idle(Duration::from_millis(200));
+        let answer = rehearsal(&database, adapter)
+            .timeouts(timeouts)
+            .run(|run, _| {
+                assert_eq!(next(run, 1).is_err(), fails);
+                database.is_left_clean();
+                next(run, 2).map(drop)
+            });
+        let refused = refusal(answer);
+        assert!(
+            matches!(refused, Refusal::RehearsalOver { .. }),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
