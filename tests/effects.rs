@@ -130,9 +130,9 @@ impl Change {
     /// Why an operator is not let admit it.
     #[track_caller]
     fn not_admitted(&self, database: &Database) -> String {
-        let plan = self.plan(database).unwrap();
-        let error = database.operator().admit_plan(&plan).unwrap_err();
-        error.to_string()
+        let plan = self.plan(database).expect("a plan");
+        let admitted = database.operator().admit_plan(&plan);
+        admitted.expect_err("not admitted").to_string()
     }
 }
 
