@@ -18,7 +18,7 @@ fn plan() -> Plan {
     let heading = Heading {
         author: Some("ada".to_owned()),
         last_editor: None,
-        valid_until: Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400)),
+        valid_until: Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24)),
     };
     let target = Target::new("7312", "town", "runner");
     Plan::new(MadeBy::DryRun, "cut", target, heading, phases).unwrap()
@@ -186,7 +186,7 @@ fn a_plan_without_phases_or_without_bounds_is_refused() {
     );
     assert_eq!(none.unwrap_err(), "it has no phase");
     let error = refusal(
-        &String::from_utf8(plan().bytes().to_vec()).unwrap(),
+        str::from_utf8(plan().bytes()).unwrap(),
         r#"{"made_by":"dry run","phases":[],"pipeline":"cut","schema":"phasegate/plan/1","target":{"database":"d","role":"r","system_identifier":"1"}}"#,
     );
     assert!(matches!(error, PlanError::Flawed(_)), "{error}");
@@ -197,8 +197,8 @@ fn a_plan_without_phases_or_without_bounds_is_refused() {
     let error = Plan::from_saved(&deep, Digest::of(&deep)).unwrap_err();
     assert!(matches!(error, PlanError::Malformed(_)), "{error}");
     let mut deep = br#"{"schema":"phasegate/plan/1","x":"#.to_vec();
-    deep.extend([b'['; 100_000]);
-    deep.extend([b']'; 100_000]);
+    deep.extend(vec![b'['; 100_000]);
+    deep.extend(vec![b']'; 100_000]);
     deep.push(b'}');
     let error = Plan::from_saved(&deep, Digest::of(&deep)).unwrap_err();
     assert!(matches!(error, PlanError::Malformed(_)), "{error}");
