@@ -31,7 +31,8 @@ impl PhaseSpec for Note {
 struct Notes;
 
 impl Simulate<Note> for Notes {
-    fn simulate(&mut self, _: &Note, (): (), _: &mut Effects) -> Result<u64, Failure> {
+    fn simulate(&mut self, _: &Note, (): (), effects: &mut Effects) -> Result<u64, Failure> {
+        effects.insert("public.note", 1);
         Ok(1)
     }
 }

@@ -3,7 +3,8 @@
 //! > A live phase that is not switched on, approved, planned and in order **does not compile**.
 //! > A live phase that fails **leaves nothing behind**, and says which row it was.
 //! > And the **database itself refuses a commit** that is not sealed, planned, in order, approved and
-//! > switched on, and refuses any other write of the runner's role to the tables under guard.
+//! > switched on, or that did something else than was planned, and refuses any other write of the
+//! > runner's role to the tables under guard.
 //!
 //! What the compiler sees is that nothing live is performed without asking for the switch, the plan
 //! and the approval, nor before the phases that it comes after. Whether the switch *is* ON, the
