@@ -62,7 +62,7 @@ fn the_same_pipeline_with_the_same_input_leaves_the_same_plan() {
     assert_eq!(dry().bytes(), plan.bytes());
     assert_eq!(plan.author(), Some("ada@example.org"));
     assert_eq!(plan.last_editor(), Some("ben@example.org"));
-    assert_eq!(plan.made_by(), MadeBy::DryRun);
+    assert_eq!(plan.made_by(), MadeBy::Prediction);
     // To the second, and never later than it was said.
     let until = plan.valid_until().unwrap();
     assert!(until <= moment && moment < until + Duration::from_secs(1));

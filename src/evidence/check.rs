@@ -14,7 +14,7 @@ use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
 pub enum EvidenceFlaw {
     /// The plan is not the one that has this digest.
     #[error("the plan's digest is {found}, and the run is of plan {plan}")]
-    Plan {
+    AnotherPlan {
         /// The plan that was run.
         plan: Digest,
         /// The digest of what is kept as the plan.
@@ -22,7 +22,7 @@ pub enum EvidenceFlaw {
     },
     /// The journal's chain is broken.
     #[error(transparent)]
-    Journal(#[from] BrokenChain),
+    Chain(#[from] BrokenChain),
     /// A row of the journal is not what was planned, or was not approved as it says.
     #[error("row {place} of the journal {why}")]
     Row {
@@ -53,7 +53,7 @@ impl EvidenceBundle {
         let found = Digest::of(&self.plan_bytes);
         if found != self.plan {
             let plan = self.plan;
-            return Err(EvidenceFlaw::Plan { plan, found });
+            return Err(EvidenceFlaw::AnotherPlan { plan, found });
         }
         let entries = self.journal.verify()?;
         for entry in &entries {

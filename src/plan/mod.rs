@@ -25,22 +25,24 @@ use crate::digest::Digest;
 const SCHEMA: &str = "phasegate/plan/1";
 
 /// What foretold the effects that a plan names.
+///
+/// Not called as the modes are: the compiler would then write these with their path in every error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MadeBy {
-    /// A simulator predicted them.
+    /// A simulator predicted them, in a dry run.
     #[serde(rename = "dry run")]
-    DryRun,
-    /// The server counted them, in transactions that were rolled back.
+    Prediction,
+    /// The server counted them, in a rehearsal, which was rolled back.
     #[serde(rename = "rehearsal")]
-    Rehearsal,
+    Measurement,
 }
 
 impl fmt::Display for MadeBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            MadeBy::DryRun => "dry run",
-            MadeBy::Rehearsal => "rehearsal",
+            MadeBy::Prediction => "dry run",
+            MadeBy::Measurement => "rehearsal",
         })
     }
 }
@@ -96,7 +98,7 @@ pub struct Plan {
 impl Plan {
     /// Called by the dry run and the rehearsal alone, with what they performed. The error says what
     /// is wrong with it.
-    pub(crate) fn new(
+    pub(crate) fn made(
         made_by: MadeBy,
         pipeline: &str,
         target: Target,

@@ -195,8 +195,14 @@ impl<T, W> DryRunner<T, W> {
             return Err(Error::from(Refusal::EmptyPlan).into());
         }
         let target = self.target.into_target();
-        let plan = Plan::new(MadeBy::DryRun, &self.pipeline, target, self.heading, phases)
-            .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
+        let plan = Plan::made(
+            MadeBy::Prediction,
+            &self.pipeline,
+            target,
+            self.heading,
+            phases,
+        )
+        .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
         Ok(Planned { value, plan })
     }
 }

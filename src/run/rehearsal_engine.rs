@@ -112,8 +112,8 @@ impl<'run> RehearsalEngine<'run> {
         let Some(target) = self.target.filter(|_| performed.is_some()) else {
             return Err(Error::from(Refusal::EmptyPlan).into());
         };
-        let plan = Plan::new(
-            MadeBy::Rehearsal,
+        let plan = Plan::made(
+            MadeBy::Measurement,
             self.pipeline,
             target,
             heading,

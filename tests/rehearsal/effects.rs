@@ -64,7 +64,7 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
     assert_eq!(inputs(&plan), inputs(&dry));
     assert_eq!(
         (plan.made_by(), plan.author()),
-        (MadeBy::Rehearsal, Some("ada"))
+        (MadeBy::Measurement, Some("ada"))
     );
     assert_eq!(Plan::from_saved(plan.bytes(), plan.digest()).unwrap(), plan);
 
