@@ -70,19 +70,22 @@ fn a_file_of_a_gigabyte_is_refused_and_not_read() {
     let directory = directory();
     let path = directory.path().join("large");
     File::create(&path).unwrap().set_len(1 << 30).unwrap();
-    let start = Instant::now();
+    let before = read_by_this_thread();
     for answer in said(&path) {
         assert!(
             matches!(answer, Err(FileRefused::TooLarge { .. })),
             "{answer:?}"
         );
     }
-    // Six reads of a gigabyte, into memory that grows, take longer than this.
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    let read = read_by_this_thread() - before;
+    assert!(read < 16 << 20, "{read} bytes were read");
+}
+
+/// How many bytes, by the kernel's count.
+fn read_by_this_thread() -> u64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.unwrap().parse().unwrap()
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn a_pattern_of_many_stars_takes_no_time() {
         Err(StatementRefused::NamespaceNotAllowed { .. })
     ));
     assert!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(10),
         "{:?}",
         start.elapsed()
     );
