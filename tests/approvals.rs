@@ -9,8 +9,8 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Connector, Denied, Digest, Error,
-    Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, SignedStatement, Start,
+    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Connector, Decision, Denied, Digest,
+    Error, Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, SignedStatement, Start,
     Statement, Target, Ungated, UnsignedApprovals,
 };
 
@@ -86,6 +86,15 @@ fn an_approval_of_another_gate_is_refused() {
     let another =
         matches!(&reason, ApprovalRefusal::AnotherGate { attested } if attested == "SG_2");
     assert!(another, "{reason}");
+}
+
+#[test]
+fn a_rejection_that_an_authority_attests_to_opens_nothing() {
+    let reason = reason(Altered(|statement: &mut Statement| {
+        statement.decision = Decision::Reject;
+    }));
+    let rejected = matches!(&reason, ApprovalRefusal::Rejected { by, .. } if by == "a double");
+    assert!(rejected, "{reason}");
 }
 
 #[test]
