@@ -149,6 +149,23 @@ fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
         fs::remove_file(auditor.path("journal/0002.json")).unwrap();
     });
     assert!(said.contains("journal/0002.json: missing"), "{said}");
+    let said = forged(&signed, |auditor| {
+        let rest = auditor.text("journal/chain").split_off(64);
+        let other = phasegate::Digest::of(b"another plan");
+        replace(auditor, "journal/chain", &format!("{other}{rest}"));
+    });
+    assert!(
+        said.contains("journal/chain: it does not begin with this plan"),
+        "{said}"
+    );
+    let said = forged(&signed, |auditor| {
+        replace(
+            auditor,
+            "journal/0009.json",
+            &auditor.text("journal/0004.json"),
+        );
+    });
+    assert!(said.contains("journal/0005.json: missing"), "{said}");
     // Cut from the chain too: the statement has another head, and so have those who saw the run.
     let cut = |auditor: &Auditor| {
         fs::remove_file(auditor.path("journal/0004.json")).unwrap();
@@ -177,6 +194,36 @@ fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
     );
     let said = auditor.script(&["-e", &head]).unwrap_err();
     assert!(said.contains(&format!("and not with {head}")), "{said}");
+}
+
+#[test]
+fn a_row_must_tell_of_its_own_plan_and_place_whatever_its_hash() {
+    let signed = Signed::performed();
+    let (plan, other) = (
+        signed.plan.digest().to_string(),
+        phasegate::Digest::of(b"other").to_string(),
+    );
+    for (from, to) in [("\"place\": 4,", "\"place\": 7,"), (&*plan, &*other)] {
+        let said = forged(&signed, |auditor| {
+            let row = auditor.text("journal/0004.json").replacen(from, to, 1);
+            let sum = |text: &str| phasegate::Digest::of(text.as_bytes()).to_string();
+            let chain = auditor.text("journal/chain");
+            let heads: Vec<&str> = chain.lines().collect();
+            let head = sum(&format!("{} {}", heads[3], sum(&row)));
+            replace(auditor, "journal/0004.json", &row);
+            replace(auditor, "journal/chain", &chain.replace(heads[4], &head));
+            let statement = auditor.text("run.intoto.json");
+            replace(
+                auditor,
+                "run.intoto.json",
+                &statement.replace(heads[4], &head),
+            );
+        });
+        assert!(
+            said.contains("journal/0004.json: it is of another plan or place"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
