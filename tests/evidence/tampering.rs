@@ -444,6 +444,12 @@ fn what_does_not_fit_in_the_database_itself_is_found_before_it_is_written() {
         ));
         signed.collect().verify().expect_err(sql)
     };
+    let flaw = tamper("DELETE FROM phasegate.approval_spent WHERE place = 3");
+    assert!(matches!(flaw, EvidenceFlaw::Row { place: 3, .. }), "{flaw}");
+    signed.database.sql(
+        "INSERT INTO phasegate.approval_spent (nonce, place) SELECT nonce, 3 FROM phasegate.approval WHERE gate = 'SG_2'",
+    );
+    signed.collect().verify().expect("it fits again");
     let flaw = tamper(
         "UPDATE phasegate.approval SET comment = comment, approver = 'eve' WHERE gate = 'SG_2'",
     );
