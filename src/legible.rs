@@ -1,17 +1,20 @@
 //! What people read before they approve must be what it looks like.
 
-/// Why `text` is not one line that a terminal shows as it is: the first character that a terminal
-/// acts on, or that changes the order in which others are shown.
+/// The first character of `text` for which it is not one line that is seen as it is: one that moves
+/// the cursor, turns the direction of the text, or is not seen.
 pub(crate) fn illegible(text: &str) -> Option<char> {
-    text.chars().find(|character| {
-        character.is_control()
-            || matches!(
-                character,
-                // Line and paragraph separators, and what overrides the direction of writing.
-                '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
-                    | '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{FEFF}'
-            )
-    })
+    text.chars().find(|&c| c.is_control() || is_format(c))
+}
+
+/// What Unicode calls formats and separators of lines: directions, joiners, tags.
+fn is_format(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0xAD | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2 | 0x180E
+            | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xFFF9..=0xFFFB
+            | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A
+            | 0xE0000..=0xE0FFF
+    )
 }
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ mod approval;
 mod canonical;
 mod digest;
 mod evidence;
+mod files;
 mod gate;
 mod kill_switch;
 mod legible;
@@ -126,6 +127,7 @@ mod secret;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod timestamp;
 
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, Holder, Journal, JournalEntry, JournalError,
@@ -143,13 +145,14 @@ pub use approval::{
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub use approval::{
-    AllowedSigners, AllowedSignersError, FileRefused, GateRule, NAMESPACE, NotAStatement, Policy,
-    PolicyBuilder, PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals,
-    SignerFlaw, StatementBuilder, StatementRefused, UnfitKey,
+    AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
+    PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
+    StatementBuilder, StatementRefused, UnfitKey,
 };
 pub use canonical::NotCanonical;
 pub use digest::{Digest, DigestError};
 pub use evidence::{BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, RunStatement};
+pub use files::FileRefused;
 pub use gate::{
     And, Approvable, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved,
     Ungated,

@@ -21,9 +21,9 @@ pub use evidence::{Evidence, SignedStatement};
 pub(crate) use granted::Granted;
 #[cfg(feature = "ssh")]
 pub use ssh::{
-    AllowedSigners, AllowedSignersError, FileRefused, GateRule, NAMESPACE, NotAStatement, Policy,
-    PolicyBuilder, PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals,
-    SignerFlaw, StatementBuilder, StatementRefused, UnfitKey,
+    AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
+    PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
+    StatementBuilder, StatementRefused, UnfitKey,
 };
 pub use statement::{Decision, Statement};
 pub use unsigned::UnsignedApprovals;

@@ -5,7 +5,6 @@ mod planned;
 mod read;
 mod shown;
 mod target;
-mod timestamp;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -16,10 +15,10 @@ pub use effects::{Effects, PlannedRows, RowCounts};
 pub use planned::PlannedPhase;
 pub use read::PlanError;
 pub use target::Target;
-pub(crate) use timestamp::Timestamp;
 
 use crate::canonical;
 use crate::digest::Digest;
+use crate::timestamp::Timestamp;
 
 /// The version of the plan's form; another is refused.
 const SCHEMA: &str = "phasegate/plan/1";

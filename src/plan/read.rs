@@ -1,14 +1,13 @@
 //! Reading a plan back, from bytes that anybody may have written.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{Content, Plan, SCHEMA};
 use crate::digest::Digest;
+use crate::files::{self, FileRefused};
 use crate::legible::illegible;
 
 /// A saved plan that is larger than this is refused unread.
@@ -24,14 +23,9 @@ struct Version {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// The file cannot be read.
-    #[error("the plan is refused: {} cannot be read: {source}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// Its file was not read.
+    #[error("the plan is refused: {0}")]
+    File(#[from] FileRefused),
     /// It is larger than any plan is.
     #[error("the plan is refused unread: it has more than {LARGEST} bytes, which no plan has")]
     TooLarge,
@@ -112,21 +106,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// As [`from_saved`](Plan::from_saved), from a file, of which no more is read than a plan has.
+    /// As [`from_saved`](Plan::from_saved), from a regular file, of which no more is read than a plan
+    /// has.
     ///
     /// # Errors
     ///
     /// As [`from_saved`](Plan::from_saved), and when the file cannot be read.
     pub fn from_file(path: impl AsRef<Path>, approved: Digest) -> Result<Self, PlanError> {
-        let unreadable = |source| PlanError::Unreadable {
-            path: path.as_ref().to_owned(),
-            source,
-        };
-        let file = File::open(&path).map_err(unreadable)?;
-        let mut bytes = Vec::new();
-        file.take(LARGEST as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
+        let bytes = files::read(path.as_ref(), LARGEST)?;
         Plan::from_saved(&bytes, approved)
     }
 }

@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use ssh_key::public::KeyData;
 
-use super::files::{self, FileRefused};
 use super::key::{self, UnfitKey};
 use super::moment::{self, NoMoment};
 use super::plain::{self, NotPlain};
 use super::{NAMESPACE, StatementRefused};
+use crate::files::{self, FileRefused};
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;

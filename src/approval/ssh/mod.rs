@@ -6,7 +6,6 @@
 
 mod again;
 mod allowed_signers;
-mod files;
 mod key;
 mod moment;
 mod plain;
@@ -18,7 +17,6 @@ mod signed;
 mod statement_file;
 
 pub use allowed_signers::{AllowedSigners, AllowedSignersError, SignerFlaw};
-pub use files::FileRefused;
 pub use key::UnfitKey;
 pub use policy::{GateRule, Policy, PolicyBuilder, PolicyError};
 pub use refused::StatementRefused;

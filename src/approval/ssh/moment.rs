@@ -2,20 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The year 10000 begins: no four digits have it.
-const TOO_LATE: u64 = 253_402_300_800;
+use crate::timestamp::Timestamp;
 
 /// `2026-11-23T07:09:19Z`: in UTC, to the second; what is more exact is rounded down.
 pub(super) fn to_rfc3339(moment: SystemTime) -> Option<String> {
-    let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let fits = seconds < TOO_LATE;
-    fits.then(|| humantime::format_rfc3339_seconds(moment).to_string())
+    Timestamp::exactly(moment).map(String::from)
 }
 
 /// What [`to_rfc3339`] wrote, and no other way to write it.
 pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
-    let moment = humantime::parse_rfc3339(text).ok()?;
-    (to_rfc3339(moment)? == text).then_some(moment)
+    let timestamp = Timestamp::try_from(text.to_owned()).ok()?;
+    Some(timestamp.time())
 }
 
 /// To the second, as statements have it.

@@ -1,5 +1,7 @@
 //! Text that can be shown to people: what they read is what is there.
 
+use crate::legible;
+
 /// Why a text cannot be shown as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotPlain {
@@ -27,19 +29,7 @@ pub(super) fn of_at_most(limit: usize, text: &str) -> Result<(), NotPlain> {
     if text.len() > limit {
         return Err(NotPlain::TooLong(limit));
     }
-    let hidden = text.chars().find(|&c| c.is_control() || is_format(c));
-    hidden.map_or(Ok(()), |c| Err(NotPlain::Character(c)))
-}
-
-/// What Unicode calls formats and separators of lines: directions, joiners, tags.
-fn is_format(c: char) -> bool {
-    matches!(
-        u32::from(c),
-        0xAD | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2 | 0x180E
-            | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xFFF9..=0xFFFB
-            | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3 | 0x1D173..=0x1D17A
-            | 0xE0000..=0xE0FFF
-    )
+    legible::illegible(text).map_or(Ok(()), |c| Err(NotPlain::Character(c)))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::files::{self, FileRefused};
 use super::plain::{self, NotPlain};
 use crate::canonical;
+use crate::files::{self, FileRefused};
 use crate::gate::Gate;
 
 const SCHEMA: &str = "phasegate/policy/1";

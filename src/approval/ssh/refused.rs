@@ -1,7 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use super::{FileRefused, NotAStatement, UnfitKey};
+use super::{NotAStatement, UnfitKey};
 use crate::digest::Digest;
+use crate::files::FileRefused;
 use crate::plan::Target;
 
 /// A signed statement does not count. One variant for each reason, which says who, what, and what to do.

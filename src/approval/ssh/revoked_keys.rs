@@ -3,8 +3,8 @@ use std::path::Path;
 
 use ssh_key::public::KeyData;
 
-use super::files::{self, FileRefused};
 use super::key::{self, UnfitKey};
+use crate::files::{self, FileRefused};
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;

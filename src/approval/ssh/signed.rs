@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::allowed_signers::{AllowedSigners, Person};
-use super::files::{self, FileRefused};
 use super::policy::{GateRule, Policy};
 use super::revoked_keys::RevokedKeys;
 use super::signature::{self, Signature};
@@ -13,6 +12,7 @@ use crate::approval::{
     ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, SignedStatement, Statement,
 };
 use crate::digest::Digest;
+use crate::files::{self, FileRefused};
 use crate::plan::{Plan, PlannedPhase, Target};
 
 /// How far the clocks of signers may be ahead of ours.

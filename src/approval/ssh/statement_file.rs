@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::files::{self, FileRefused};
 use super::moment;
 use super::plain::{self, NotPlain};
 use crate::approval::{Decision, Statement};
 use crate::canonical;
 use crate::digest::Digest;
+use crate::files::{self, FileRefused};
 use crate::gate::Gate;
 use crate::plan::{Plan, Target};
 

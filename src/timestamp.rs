@@ -1,3 +1,5 @@
+//! Moments as files have them.
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +20,13 @@ impl Timestamp {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Timestamp(Duration::from_secs(since.min(LAST).as_secs()))
+    }
+
+    /// The second in which `time` is, if RFC 3339 can say it.
+    pub(crate) fn exactly(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let second = Duration::from_secs(since.as_secs());
+        (second <= LAST).then_some(Timestamp(second))
     }
 
     pub(crate) fn time(self) -> SystemTime {

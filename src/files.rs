@@ -1,3 +1,5 @@
+//! Files that anybody may have written, of which no more is read than they may have.
+
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ pub enum FileRefused {
 }
 
 /// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
-pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileRefused> {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileRefused> {
     let not_read = |source| FileRefused::NotRead {
         path: path.to_owned(),
         source,
