@@ -6,6 +6,8 @@ use super::EvidenceBundle;
 use super::bundle::{Admitted, PhaseText};
 use crate::approval::Evidence;
 use crate::digest::Digest;
+#[cfg(feature = "ssh")]
+use crate::plan::Plan;
 use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
 
 /// The evidence does not fit together. One variant for each place that it may be at.
@@ -44,7 +46,8 @@ pub enum EvidenceFlaw {
 impl EvidenceBundle {
     /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
     /// approval that a row has spent the gate, what was admitted, and what was signed. With the feature `ssh`,
-    /// the signatures too, and the people the policy.
+    /// every signature is verified and every policy applied anew, as when it was admitted: who may
+    /// approve, how many people, not the author, for how long, other people than at other gates.
     ///
     /// # Errors
     ///
@@ -89,11 +92,19 @@ impl EvidenceBundle {
         let Some(evidence) = &admitted.evidence else {
             return Ok(());
         };
+        let plan = Plan::from_saved(&self.plan_bytes, self.plan)
+            .map_err(|error| format!("cannot be judged again: {error}"))?;
+        let others = self
+            .approvals
+            .iter()
+            .filter(|other| other.gate != admitted.gate);
+        let others = others.filter_map(|other| other.evidence.as_ref());
+        let others: Vec<_> = others.flat_map(|other| &other.statements).collect();
         if admitted.spent.is_empty() {
-            return evidence.judge_again(&admitted.admitted_at);
+            return evidence.judge_again(&plan, &others, &admitted.admitted_at);
         }
         let mut places = admitted.spent.iter();
-        places.try_for_each(|&place| evidence.judge_again(&self.opened_at(place)))
+        places.try_for_each(|&place| evidence.judge_again(&plan, &others, &self.opened_at(place)))
     }
 
     fn check_row(&self, entry: &JournalEntry) -> Result<(), String> {

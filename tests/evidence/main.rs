@@ -7,6 +7,7 @@ mod pipeline;
 mod server;
 
 mod auditor;
+mod judged_again;
 mod names;
 mod runs;
 mod signing;

@@ -3,7 +3,7 @@
 use phasegate::{Plan, Target};
 
 fn forged(target: Target) -> Plan {
-    Plan::new("items", target, Vec::new())
+    Plan::by_hand("items", target, Vec::new())
 }
 
 fn main() {}

@@ -300,6 +300,59 @@ impl SignedApprovals {
         })
     }
 
+    /// Whether these statements, and no fewer, were enough at that moment, beside those of `others` for
+    /// other gates. The error goes on from "an approval that ..".
+    pub(super) fn judge_again(
+        &self,
+        statements: &[SignedStatement],
+        others: &[&SignedStatement],
+        at: SystemTime,
+    ) -> Result<(), String> {
+        let judge = |signed: &SignedStatement| {
+            let given = Given {
+                statement: signed.statement.as_bytes().to_vec(),
+                signature: signed.signature.as_bytes().to_vec(),
+            };
+            self.judge(&given, at)
+        };
+        let mut people = BTreeMap::new();
+        for signed in statements {
+            let one = judge(signed).map_err(|why| format!("does not count: {why}"))?;
+            let (said, who) = (&signed.approver, &one.signed.approver);
+            if who != said {
+                return Err(format!("is said to be signed by {said}, and was by {who}"));
+            }
+            if one.rejects() {
+                continue;
+            }
+            if one.over {
+                return Err(format!("had expired when {who}'s word was needed"));
+            }
+            people.insert(one.person, one);
+        }
+        let Some(gate) = people.values().next().map(|one| &*one.statement.gate) else {
+            return Ok(());
+        };
+        let rule = self
+            .policy
+            .gate(gate)
+            .ok_or_else(|| format!("is of gate `{gate}`, which has no policy"))?;
+        let others = others.iter().filter_map(|signed| judge(signed).ok());
+        let elsewhere: Vec<Person> = others
+            .filter(|one| rule.other_than().iter().any(|gate| one.approves(gate)))
+            .map(|one| one.person)
+            .collect();
+        let counted = people.values().filter(|one| one.approves(gate));
+        let counted = counted.filter(|one| !elsewhere.contains(&one.person));
+        let (counted, needs) = (counted.count(), rule.needed());
+        if u32::try_from(counted).unwrap_or(u32::MAX) < needs {
+            return Err(format!(
+                "is signed by {counted} people who count for gate `{gate}`, and it takes {needs}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Of the names of a line, the one that the policy has, and otherwise the first.
     fn name_of(&self, names: &[String], gate: &str) -> String {
         let rule = self.policy.gate(gate);
