@@ -6,10 +6,12 @@
 
 mod again;
 mod allowed_signers;
+mod judging;
 mod key;
 mod moment;
 mod plain;
 mod policy;
+mod quorum;
 mod refused;
 mod revoked_keys;
 mod signature;

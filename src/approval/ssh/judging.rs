@@ -1,0 +1,193 @@
+//! Whose statement counts, and why another does not.
+
+use std::time::SystemTime;
+
+use super::StatementRefused;
+use super::allowed_signers::Person;
+use super::key;
+use super::policy::GateRule;
+use super::signature::Signature;
+use super::signed::{CLOCKS_DIFFER_BY, SignedApprovals};
+use crate::approval::{Decision, SignedStatement, Statement};
+
+/// A statement and its signature, as they came.
+pub(super) struct Given {
+    pub(super) statement: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// A statement that was verified at some moment.
+pub(super) struct Judged {
+    pub(super) statement: Statement,
+    pub(super) person: Person,
+    pub(super) signed: SignedStatement,
+    pub(super) over: bool,
+}
+
+impl SignedApprovals {
+    /// Whose statement it is, if it counts at this moment; that it has expired is for the caller.
+    pub(super) fn judge(&self, given: &Given, now: SystemTime) -> Result<Judged, StatementRefused> {
+        let statement = Statement::from_bytes(&given.statement)?;
+        let signature = Signature::parse(&given.signature)?;
+        let line = self.signers.line_of(signature.key(), now)?;
+        let person = line.person;
+        let who = self.name_of(line.principals.as_slice(), &statement.gate);
+        if self
+            .revoked
+            .as_ref()
+            .is_some_and(|revoked| revoked.has(signature.key()))
+        {
+            return Err(StatementRefused::Revoked {
+                who,
+                fingerprint: key::fingerprint(signature.key()),
+            });
+        }
+        signature.verify(&given.statement, &who)?;
+        self.refuse_others(&statement, &who)?;
+        match statement.decision {
+            Decision::Approve => self.refuse_approval(&statement, person, &who, now)?,
+            Decision::Reject => self.refuse_rejection(&statement, person, &who)?,
+        }
+        let text = String::from_utf8_lossy(&given.statement);
+        Ok(Judged {
+            over: statement.expires <= now,
+            person,
+            signed: SignedStatement::new(who, text, signature.text()),
+            statement,
+        })
+    }
+
+    /// Of the names of a line, the one that the policy has, and otherwise the first.
+    fn name_of(&self, names: &[String], gate: &str) -> String {
+        let rule = self.policy.gate(gate);
+        let approvers = rule.map(GateRule::approvers).unwrap_or_default();
+        let known = names.iter().find(|name| approvers.contains(name));
+        known.or(names.first()).cloned().unwrap_or_default()
+    }
+
+    fn refuse_others(&self, statement: &Statement, who: &str) -> Result<(), StatementRefused> {
+        let who = || who.to_owned();
+        if statement.plan != self.plan.digest {
+            return Err(StatementRefused::AnotherPlan {
+                who: who(),
+                stated: statement.plan,
+                plan: self.plan.digest,
+            });
+        }
+        if statement.target != self.plan.target {
+            return Err(StatementRefused::AnotherTarget {
+                who: who(),
+                stated: Box::new(statement.target.clone()),
+                planned: Box::new(self.plan.target.clone()),
+            });
+        }
+        if !self.plan.gates.contains(&statement.gate) {
+            return Err(StatementRefused::AnotherGate {
+                who: who(),
+                gate: statement.gate.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn refuse_approval(
+        &self,
+        statement: &Statement,
+        person: Person,
+        who: &str,
+        now: SystemTime,
+    ) -> Result<(), StatementRefused> {
+        let (who, gate) = (|| who.to_owned(), || statement.gate.clone());
+        let Some(rule) = self.policy.gate(&statement.gate) else {
+            return Err(StatementRefused::NoPolicy { gate: gate() });
+        };
+        if !self.entitles(rule, person) {
+            return Err(StatementRefused::NotEntitled {
+                who: who(),
+                gate: gate(),
+                approvers: rule.approvers().to_vec(),
+            });
+        }
+        let early = statement.valid_from.duration_since(now).unwrap_or_default();
+        if early > CLOCKS_DIFFER_BY {
+            return Err(StatementRefused::NotYetValid {
+                who: who(),
+                in_time: early,
+            });
+        }
+        let life = statement.expires.duration_since(statement.valid_from);
+        let life = life.unwrap_or_default();
+        if life > rule.life() {
+            return Err(StatementRefused::LivesTooLong {
+                who: who(),
+                gate: gate(),
+                life,
+                longest: rule.life(),
+            });
+        }
+        if rule.author_counts() {
+            return Ok(());
+        }
+        if !self.plan.has_author {
+            return Err(StatementRefused::NoAuthor {
+                who: who(),
+                gate: gate(),
+            });
+        }
+        let mut authors = self.plan.authors.iter();
+        if authors.any(|author| self.signers.person(author) == Some(person)) {
+            return Err(StatementRefused::Author {
+                who: who(),
+                gate: gate(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whoever may approve any gate of the plan may reject it, and that lasts.
+    fn refuse_rejection(
+        &self,
+        statement: &Statement,
+        person: Person,
+        who: &str,
+    ) -> Result<(), StatementRefused> {
+        let rules = self
+            .plan
+            .gates
+            .iter()
+            .filter_map(|gate| self.policy.gate(gate));
+        let mut approvers = Vec::new();
+        for rule in rules {
+            if self.entitles(rule, person) {
+                return Ok(());
+            }
+            approvers.extend(rule.approvers().iter().cloned());
+        }
+        Err(StatementRefused::NotEntitled {
+            who: who.to_owned(),
+            gate: statement.gate.clone(),
+            approvers,
+        })
+    }
+
+    pub(super) fn entitles(&self, rule: &GateRule, person: Person) -> bool {
+        let mut approvers = rule.approvers().iter();
+        approvers.any(|approver| self.signers.person(approver) == Some(person))
+    }
+}
+
+impl Judged {
+    pub(super) fn approves(&self, gate: &str) -> bool {
+        self.statement.decision == Decision::Approve && self.statement.gate == gate
+    }
+
+    pub(super) fn rejects(&self) -> bool {
+        self.statement.decision == Decision::Reject
+    }
+
+    /// What lasts longest counts first; which of two equal ones must not depend on who asks.
+    pub(super) fn rank(&self) -> (SystemTime, &str, &str) {
+        let statement = &self.statement;
+        (statement.expires, &statement.nonce, &self.signed.approver)
+    }
+}

@@ -1,0 +1,179 @@
+//! When as many different people as a gate needs have approved it.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use super::allowed_signers::Person;
+use super::judging::{Given, Judged};
+use super::policy::GateRule;
+use super::signed::SignedApprovals;
+use crate::approval::{Attestation, Denied, Evidence, SignedStatement};
+use crate::digest::Digest;
+
+impl SignedApprovals {
+    /// The attestation of as many different people as the gate needs, those whose statements last
+    /// longest. It has expired if it takes one that has.
+    pub(super) fn quorum(&self, gate: &str, judged: &[Judged]) -> Result<Attestation, Denied> {
+        let rule = self.policy.gate(gate).ok_or_else(|| {
+            Denied::new(format!(
+                "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy"
+            ))
+        })?;
+        let excluded = self.signers_of_other_gates(gate, rule, judged)?;
+        // One of each person, the one that lasts longest.
+        let mut people: BTreeMap<Person, &Judged> = BTreeMap::new();
+        for one in judged.iter().filter(|one| one.approves(gate)) {
+            if excluded.contains(&one.person) {
+                continue;
+            }
+            let kept = people.entry(one.person).or_insert(one);
+            if one.rank() > kept.rank() {
+                *kept = one;
+            }
+        }
+        let mut approving: Vec<&Judged> = people.into_values().collect();
+        approving.sort_by(|one, other| other.rank().cmp(&one.rank()));
+        let needs = usize::try_from(rule.needed()).unwrap_or(usize::MAX);
+        if approving.len() < needs {
+            return Err(self.too_few(gate, rule, &approving));
+        }
+        approving.truncate(needs);
+        Ok(self.attest_to(&approving))
+    }
+
+    fn too_few(&self, gate: &str, rule: &GateRule, approving: &[&Judged]) -> Denied {
+        let signed = |approver: &String| {
+            let person = self.signers.person(approver);
+            approving.iter().any(|one| Some(one.person) == person)
+        };
+        let open = rule.approvers().iter().filter(|approver| !signed(approver));
+        let open: Vec<&str> = open.map(|approver| &**approver).collect();
+        Denied::new(format!(
+            "gate `{gate}` of plan {} has {} of the {} approvals that it needs; have one signed by {}",
+            self.plan.digest,
+            approving.len(),
+            rule.needed(),
+            open.join(" or ")
+        ))
+    }
+
+    /// Who has signed a gate whose signers do not count for this one.
+    fn signers_of_other_gates(
+        &self,
+        gate: &str,
+        rule: &GateRule,
+        judged: &[Judged],
+    ) -> Result<Vec<Person>, Denied> {
+        let mut excluded = Vec::new();
+        let others = rule.other_than().iter();
+        for other in others.filter(|other| self.plan.gates.contains(other)) {
+            let before = excluded.len();
+            let signing = judged.iter().filter(|one| one.approves(other));
+            excluded.extend(signing.map(|one| one.person));
+            if excluded.len() == before {
+                return Err(Denied::new(format!(
+                    "gate `{gate}` needs other people than gate `{other}`, of which no approval is here; add those too"
+                )));
+            }
+        }
+        Ok(excluded)
+    }
+
+    /// Attests to statements that say the same, of different people.
+    pub(super) fn attest_to(&self, statements: &[&Judged]) -> Attestation {
+        let mut all = statements.iter().map(|one| &one.statement);
+        let first = all.next().expect("a rule that needs nobody is refused");
+        let mut statement = first.clone();
+        for other in all {
+            statement.expires = statement.expires.min(other.expires);
+            statement.valid_from = statement.valid_from.max(other.valid_from);
+        }
+        if statements.len() > 1 {
+            statement.nonce = nonce_of(statements);
+            let comment =
+                |one: &&Judged| format!("{}: {}", one.signed.approver, one.statement.comment);
+            statement.comment = statements
+                .iter()
+                .map(comment)
+                .collect::<Vec<_>>()
+                .join("; ");
+        }
+        let people: Vec<&str> = statements.iter().map(|one| &*one.signed.approver).collect();
+        let people = people.join(", ");
+        let signed = statements.iter().map(|one| one.signed.clone());
+        let revoked = self
+            .revoked
+            .as_ref()
+            .map(|revoked| revoked.text().to_owned());
+        let evidence = Evidence::new(
+            self.policy.to_json(),
+            self.signers.text(),
+            revoked,
+            signed.collect(),
+        );
+        Attestation::assert_verified(statement, people).with_evidence(evidence)
+    }
+
+    /// Whether these statements, and no fewer, were enough at that moment, beside those of `others` for
+    /// other gates. The error goes on from "an approval that ..".
+    pub(super) fn judge_again(
+        &self,
+        statements: &[SignedStatement],
+        others: &[&SignedStatement],
+        at: SystemTime,
+    ) -> Result<(), String> {
+        let judge = |signed: &SignedStatement| {
+            let given = Given {
+                statement: signed.statement.as_bytes().to_vec(),
+                signature: signed.signature.as_bytes().to_vec(),
+            };
+            self.judge(&given, at)
+        };
+        let mut people = BTreeMap::new();
+        for signed in statements {
+            let one = judge(signed).map_err(|why| format!("does not count: {why}"))?;
+            let (said, who) = (&signed.approver, &one.signed.approver);
+            if who != said {
+                return Err(format!("is said to be signed by {said}, and was by {who}"));
+            }
+            if one.rejects() {
+                continue;
+            }
+            if one.over {
+                return Err(format!("had expired when {who}'s word was needed"));
+            }
+            people.insert(one.person, one);
+        }
+        let Some(gate) = people.values().next().map(|one| &*one.statement.gate) else {
+            return Ok(());
+        };
+        let rule = self
+            .policy
+            .gate(gate)
+            .ok_or_else(|| format!("is of gate `{gate}`, which has no policy"))?;
+        let others = others.iter().filter_map(|signed| judge(signed).ok());
+        let elsewhere: Vec<Person> = others
+            .filter(|one| rule.other_than().iter().any(|gate| one.approves(gate)))
+            .map(|one| one.person)
+            .collect();
+        let counted = people.values().filter(|one| one.approves(gate));
+        let counted = counted.filter(|one| !elsewhere.contains(&one.person));
+        let (counted, needs) = (counted.count(), rule.needed());
+        if u32::try_from(counted).unwrap_or(u32::MAX) < needs {
+            return Err(format!(
+                "is signed by {counted} people who count for gate `{gate}`, and it takes {needs}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What makes this quorum this one: the same for the same statements of the same people.
+fn nonce_of(statements: &[&Judged]) -> String {
+    let mut each: Vec<String> = statements
+        .iter()
+        .map(|one| format!("{}\n{}\n", one.statement.nonce, one.signed.approver))
+        .collect();
+    each.sort();
+    format!("quorum-{}", Digest::of(each.concat().as_bytes()))
+}
