@@ -14,7 +14,7 @@ use crate::postgres::Holder;
 pub enum Refusal {
     /// The kill switch is OFF, which is its default.
     #[error(
-        "{}: refused, the kill switch is OFF. ON means that execution is allowed; turn it on and run again",
+        "{}: refused, the kill switch is OFF. ON means that execution is allowed; turn it on and run again: the run's own, or that of the database (`Operator::switch_on`)",
         place(.phase.as_deref())
     )]
     SwitchOff {
@@ -235,7 +235,7 @@ pub enum Refusal {
     },
     /// The role could get round the interlock, so that its promises would be empty.
     #[error(
-        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}.          Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
+        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}. Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
         .powers.join("; ")
     )]
     RoleTooPowerful {

@@ -127,8 +127,9 @@ impl<T, W> DryRunner<T, W> {
         }
     }
 
-    /// Who makes the plan, as the policies of gates name people. It stands in the plan; whoever made it
-    /// does not approve it, unless the policy of a gate says so.
+    /// Who makes the plan, by the name that policies and allowed signers have for them, letter for
+    /// letter. It stands in the plan; whoever made it does not approve it, unless the policy of a gate
+    /// says so, and by a name that is nobody's it is approved by no one.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.heading.author = Some(author.into());
         self

@@ -118,7 +118,7 @@ fn race(isolation: &str) {
             let later = won * 2 <= i64::try_from(COMMITTERS).expect("a few");
             head_start = head_start
                 .mul_f64(if later { 1.2 } else { 0.85 })
-                .min(Duration::from_millis(40));
+                .min(Duration::from_millis(120));
         }
         let all = i64::try_from(RACES * COMMITTERS).expect("a few hundred");
         eprintln!("{isolation}: {before} of {all} committed");

@@ -326,8 +326,10 @@ fn plan_by(author: &str, last_editor: Option<&str>) -> Plan {
 #[test]
 fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
     let [ada, grace, mary] = three();
+    let dora = SshSigner::new("dora");
     let lines = format!(
-        "{}ada,countess {}\n{}{}",
+        "{}{}ada,countess {}\n{}{}",
+        dora.allowed_signers_line(),
         ada.allowed_signers_line(),
         ada.public_key(),
         grace.allowed_signers_line(),
@@ -343,7 +345,7 @@ fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
     for (author, editor) in [
         ("ada", None),
         ("countess", None),
-        ("eve", Some("countess")),
+        ("dora", Some("countess")),
         ("ada", Some("grace")),
     ] {
         let plan = plan_by(author, editor);
@@ -356,6 +358,39 @@ fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
         add(&plan, rule(), &mary).unwrap();
         add(&plan, rule().author_may_approve(), &ada).unwrap();
     }
+}
+
+#[test]
+fn a_plan_by_somebody_whom_the_signers_do_not_name_is_approved_by_nobody_who_might_be_that() {
+    let [ada, grace, mary] = three();
+    let rule = || GateRule::of(["ada", "grace", "mary"]);
+    for (author, editor) in [
+        ("ada@bank.example", None),
+        ("Ada", None),
+        ("mary", Some("ada@bank.example")),
+    ] {
+        let plan = plan_by(author, editor);
+        let mut approvals =
+            SignedApprovals::new(&plan, policy(rule()), signers(&[&ada, &grace, &mary]));
+        let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+        let refused = approvals.add(&text, &signature).unwrap_err();
+        let unknown = editor.unwrap_or(author);
+        assert!(
+            matches!(&refused, StatementRefused::UnknownAuthor { author, .. } if author == unknown),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn an_author_is_not_named_among_those_who_have_still_to_sign() {
+    let [ada, grace, mary] = three();
+    let plan = plan_by("ada", None);
+    let rule = GateRule::of(["ada", "grace", "mary"]).needs(2);
+    let mut approvals = SignedApprovals::new(&plan, policy(rule), signers(&[&ada, &grace, &mary]));
+    sign(&mut approvals, &grace, &statement(&plan));
+    let denied = approvals.attestation("SG_1").unwrap_err().to_string();
+    assert!(denied.ends_with("have one signed by mary"), "{denied}");
 }
 
 #[test]

@@ -134,12 +134,24 @@ impl SignedApprovals {
                 gate: gate(),
             });
         }
-        let mut authors = self.plan.authors.iter();
-        if authors.any(|author| self.signers.person(author) == Some(person)) {
-            return Err(StatementRefused::Author {
-                who: who(),
-                gate: gate(),
-            });
+        for author in &self.plan.authors {
+            match self.signers.person(author) {
+                Some(author) if author == person => {
+                    return Err(StatementRefused::Author {
+                        who: who(),
+                        gate: gate(),
+                    });
+                }
+                Some(_) => {}
+                // Whoever it is, it might be this one by another name.
+                None => {
+                    return Err(StatementRefused::UnknownAuthor {
+                        who: who(),
+                        gate: gate(),
+                        author: author.clone(),
+                    });
+                }
+            }
         }
         Ok(())
     }

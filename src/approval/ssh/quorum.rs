@@ -46,7 +46,13 @@ impl SignedApprovals {
             let person = self.signers.person(approver);
             approving.iter().any(|one| Some(one.person) == person)
         };
-        let open = rule.approvers().iter().filter(|approver| !signed(approver));
+        let author = |approver: &String| {
+            let person = self.signers.person(approver);
+            let mut authors = self.plan.authors.iter();
+            !rule.author_counts() && authors.any(|author| self.signers.person(author) == person)
+        };
+        let open = rule.approvers().iter();
+        let open = open.filter(|approver| !signed(approver) && !author(approver));
         let open: Vec<&str> = open.map(|approver| &**approver).collect();
         Denied::new(format!(
             "gate `{gate}` of plan {} has {} of the {} approvals that it needs; have one signed by {}",

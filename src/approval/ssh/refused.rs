@@ -192,6 +192,18 @@ pub enum StatementRefused {
         /// The gate.
         gate: String,
     },
+    /// The plan says who made it by a name that is nobody's.
+    #[error(
+        "{who} has signed gate `{gate}`, which whoever made the plan may not approve; that is `{author}`, a name that the allowed signers do not have, and so it might be {who}. Write people the same way in the plan, in the policy and in the allowed signers"
+    )]
+    UnknownAuthor {
+        /// Who has signed.
+        who: String,
+        /// The gate.
+        gate: String,
+        /// The author, or the last editor, as the plan has it.
+        author: String,
+    },
     /// There are more statements than anybody makes.
     #[error("there are more than {0} statements")]
     TooMany(usize),
