@@ -197,7 +197,8 @@ BEGIN
     SELECT jsonb_build_object(
         'schema', 'phasegate/journal/1', 'plan', encode(this.plan, 'hex'), 'pipeline', p.pipeline, 'place', this.place,
         'phase', f.phase, 'input', encode(f.input, 'hex'), 'output', convert_from(output, 'UTF8'),
-        'approvals', this.approvals, 'effects', seen, 'nonce', this.nonce, 'xid', this.xid::text,
+        'approvals', this.approvals,
+        'effects', (SELECT coalesce(jsonb_object_agg(s.key, s.value - 'exactly'), '{}') FROM jsonb_each(seen) AS s), 'nonce', this.nonce, 'xid', this.xid::text,
         'system_identifier', p.system_identifier::text, 'timeline', this.timeline, 'database', p.database,
         'role', session_user, 'from', coalesce(host(a.client_addr), 'local'),
         'application_name', current_setting('application_name'), 'backend_pid', pg_backend_pid(),

@@ -80,14 +80,15 @@ BEGIN ATOMIC
     FROM counted AS t JOIN pg_class AS c ON c.oid = t.root JOIN pg_namespace AS n ON n.oid = c.relnamespace;
 END;
 
--- The same as {table: {inserted, updated, deleted}}, of the tables that it changed.
+-- The same as {table: {exactly, inserted, updated, deleted}}, of the tables that it changed.
 CREATE FUNCTION phasegate.effects() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     seen jsonb;
     rewritten text;
 BEGIN
-    SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('inserted', s.inserted, 'updated', s.updated, 'deleted', s.deleted))
+    SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('exactly', s.exactly, 'inserted', s.inserted,
+                                                                   'updated', s.updated, 'deleted', s.deleted))
                         FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}'),
            string_agg(s.name, ', ') FILTER (WHERE s.rewritten)
     INTO seen, rewritten FROM phasegate.seen_effects() AS s;
@@ -112,9 +113,8 @@ DECLARE
     differing text;
     uncounted text;
 BEGIN
-    SELECT s.name INTO uncounted
-    FROM phasegate.planned_effect AS e JOIN phasegate.seen_effects() AS s ON s.name = e.relation AND NOT s.exactly
-    WHERE e.plan = the_plan AND e.place = the_place LIMIT 1;
+    SELECT e.relation INTO uncounted FROM phasegate.planned_effect AS e
+    WHERE NOT (seen -> e.relation ->> 'exactly')::boolean AND e.plan = the_plan AND e.place = the_place LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'phasegate: not finished: the rows of %, which the plan names, are not counted', uncounted
             USING ERRCODE = 'ZG025',

@@ -134,11 +134,7 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not measured: the rehearsed phase is not drained' USING ERRCODE = 'ZG001';
     END IF;
     PERFORM phasegate.refuse_cursors_with_hold();
-    PERFORM phasegate.effects(); -- refuses TRUNCATE and DDL
-    SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object(
-               'exactly', s.exactly, 'inserted', s.inserted, 'updated', s.updated, 'deleted', s.deleted))
-           FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}')
-    INTO effects FROM phasegate.seen_effects() AS s;
+    effects := phasegate.effects();
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
     RETURN (jsonb_build_object('effects', effects, 'tried', phasegate.tried_by_session())
             || phasegate.locks_of_session())::text;
