@@ -330,3 +330,30 @@ fn a_role_with_several_powers_is_told_all_of_them_at_once() {
         ],
     );
 }
+
+#[test]
+fn a_role_that_can_stop_being_a_runner_is_refused() {
+    let database = database();
+    let sql = "GRANT phasegate_runner TO RUNNER WITH ADMIN OPTION";
+    let what = "it may take away phasegate_runner, and with it the guard";
+    let mends = refused(&database, sql, &[what]);
+    let runner = database.runner.name();
+    // It is what the refusal says.
+    let mut session = crate::hand::psql(&database);
+    crate::hand::does(
+        &mut session,
+        &format!("REVOKE phasegate_runner FROM {runner}"),
+    );
+    crate::hand::does(&mut session, INSERT);
+    database.sql(&format!(
+        "GRANT phasegate_runner TO {runner} WITH ADMIN OPTION; DELETE FROM item"
+    ));
+    passes_once_mended(&database, &mends);
+
+    let sql = "GRANT phasegate_runner TO GROUP WITH ADMIN OPTION";
+    refused_until_mended(
+        &crate::server::database(),
+        sql,
+        &[&format!("as GROUP, {what}")],
+    );
+}

@@ -194,6 +194,12 @@ BEGIN ATOMIC
         FROM acting AS a JOIN pg_auth_members AS m ON m.roleid = a.oid JOIN acting AS by ON by.oid = m.member
         WHERE a.is_powerful AND NOT by.is_powerful
         UNION ALL
+        -- Who is no runner any more is not under guard.
+        SELECT format('it may take away %I, and with it the guard', x.rolname), a.rolname,
+               format('REVOKE ADMIN OPTION FOR %I FROM %I', x.rolname, a.rolname)
+        FROM pg_auth_members AS m JOIN acting AS a ON a.oid = m.member JOIN pg_roles AS x ON x.oid = m.roleid
+        WHERE m.admin_option AND NOT a.is_powerful AND pg_has_role(x.oid, 'phasegate_runner', 'MEMBER')
+        UNION ALL
         SELECT o.what, a.rolname, o.mend FROM owned AS o JOIN acting AS a ON a.oid = o.owner WHERE NOT a.is_powerful
         UNION ALL
         SELECT g.what, coalesce(a.rolname, self.rolname), g.mend || ' FROM ' || coalesce(quote_ident(a.rolname), 'PUBLIC')
