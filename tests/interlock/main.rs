@@ -11,6 +11,7 @@ mod hand;
 
 mod attacks;
 mod committing;
+mod counting;
 mod effects;
 mod guard;
 mod powers;

@@ -23,6 +23,11 @@ BEGIN
     END IF;
     changed := (SELECT count(*) FROM phasegate_rows);
     IF changed > 0 THEN
+        -- The guard looks before the statement; the phase may have been finished from inside it.
+        IF (phasegate.this_attempt()).state = 'finished' THEN
+            RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished', tg_table_schema, tg_table_name
+                USING ERRCODE = 'ZG007';
+        END IF;
         INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
         VALUES (pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN changed ELSE 0 END,
                 CASE tg_op WHEN 'UPDATE' THEN changed ELSE 0 END, CASE tg_op WHEN 'DELETE' THEN changed ELSE 0 END);
