@@ -1,7 +1,33 @@
 //! Ways to change rows of a guarded table, or of another, that the count does not see.
 
-use crate::hand::{Attempt, INSERT, does, nothing_committed, psql, refuses};
-use crate::server::database;
+use crate::hand::{Attempt, INSERT, does, nothing_committed, psql, refuses, rolled_back_by};
+use crate::pipeline::Draft;
+use crate::server::{Database, all, database};
+
+/// A database in which the runner may have a function of the owner's do this.
+fn owners_function(before: &str, body: &str) -> Database {
+    let database = database();
+    database.sql(&format!(
+        "{before}; INSERT INTO item VALUES ('a', 'draft'); \
+         CREATE FUNCTION owners() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN {body}; END $f$"
+    ));
+    database
+}
+
+/// Asserts that a phase which calls the owner's function is rolled back because of this.
+#[track_caller]
+fn refused(database: &Database, sqlstate: &str, named: &str) {
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute("SELECT owners()", &[])?;
+        Ok(1)
+    });
+    let rollback = crate::server::rollback(answer);
+    let failure = rollback.failure().expect("a refusal");
+    let said = failure.sqlstate().map(postgres::error::SqlState::code);
+    assert_eq!(said, Some(sqlstate), "{rollback}");
+    assert!(rollback.to_string().contains(named), "{rollback}");
+    assert_eq!(database.items(), all(&["a"], "draft"));
+}
 
 #[test]
 fn a_statement_that_finishes_the_phase_changes_no_row_that_is_not_counted() {
@@ -28,6 +54,56 @@ fn a_statement_that_finishes_the_phase_changes_no_row_that_is_not_counted() {
 }
 
 #[test]
+fn a_row_that_is_written_through_a_table_without_a_guard_is_not_taken_for_unchanged() {
+    let through = "UPDATE public.base SET state = 'x'";
+    let database = owners_function(
+        "CREATE TABLE base (name text, state text); ALTER TABLE item INHERIT base",
+        through,
+    );
+    refused(&database, "ZG025", "public.item");
+
+    // Nor where the guard was put on it as on a child of another.
+    let database = owners_function(
+        "CREATE TABLE base (state text); CREATE TABLE child (state text) INHERITS (item, base); \
+         SELECT phasegate.protect('item'); INSERT INTO child VALUES ('c', 'draft')",
+        through,
+    );
+    let answer = database.draft_by(&Draft::of(&["a"]).and("public.child"), |_, tx| {
+        tx.execute("SELECT owners()", &[])?;
+        Ok(1)
+    });
+    let rollback = crate::server::rollback(answer);
+    assert!(rollback.to_string().contains("public.child"), "{rollback}");
+
+    // And whoever has its parent put under guard may go on.
+    database.sql("SELECT phasegate.protect('base')");
+    let answer = database.draft_by(
+        &Draft::of(&["b"]).and("public.child").and("public.base"),
+        |_, tx| {
+            tx.execute("SELECT owners()", &[])?;
+            Ok(1)
+        },
+    );
+    assert_eq!(answer.unwrap(), 1);
+}
+
+#[test]
+fn a_function_that_takes_the_counting_away_for_a_while_is_refused_by_name() {
+    for body in [
+        "ALTER TABLE public.item DISABLE TRIGGER phasegate_count_updated; UPDATE public.item SET state = 'x'; \
+         ALTER TABLE public.item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+        "ALTER TABLE public.item DISABLE TRIGGER phasegate_count_updated; UPDATE public.item SET state = 'x'; \
+         PERFORM phasegate.protect('public.item')",
+    ] {
+        refused(
+            &owners_function("SELECT 1", body),
+            "ZG006",
+            "on public.item",
+        );
+    }
+}
+
+#[test]
 fn a_cursor_over_a_statement_that_writes_is_counted_or_refused_when_it_is_fetched() {
     let database = database();
     let opens = "DO $$ DECLARE c refcursor := 'c'; BEGIN \
@@ -44,4 +120,44 @@ fn a_cursor_over_a_statement_that_writes_is_counted_or_refused_when_it_is_fetche
     refuses(&mut session, "FETCH ALL FROM c", "ZG007");
     drop(session);
     nothing_committed(&database);
+}
+
+#[test]
+fn a_foreign_table_is_not_written_in_a_phase() {
+    let database = database();
+    let there: bool = database
+        .ask("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw')");
+    if !there {
+        #[allow(clippy::print_stdout)]
+        {
+            println!("not proved here: this server has no extension postgres_fdw");
+        }
+        return;
+    }
+    let (runner, far) = (database.runner.name(), database.role("far"));
+    let far = far.name();
+    database.sql(&format!(
+        "CREATE EXTENSION postgres_fdw; CREATE TABLE near (n int); GRANT ALL ON near TO {far}; \
+         DO $$ BEGIN EXECUTE format('CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw \
+             OPTIONS (host %L, port %L, dbname %L)', \
+             trim('\"' FROM split_part(current_setting('unix_socket_directories'), ',', 1)), \
+             current_setting('port'), current_database()); END $$; \
+         CREATE USER MAPPING FOR PUBLIC SERVER other OPTIONS (user '{far}', password_required 'false'); \
+         CREATE FOREIGN TABLE far (n int) SERVER other OPTIONS (table_name 'near'); \
+         GRANT SELECT, INSERT ON far TO {runner}"
+    ));
+    let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        assert_eq!(tx.execute("INSERT INTO far VALUES (1), (2)", &[])?, 2);
+        Ok(1)
+    });
+    let rollback = rolled_back_by(&database, answer, "ZG006");
+    assert!(rollback.to_string().contains("far"), "{rollback}");
+    assert_eq!(database.ask::<i64>("SELECT count(*) FROM near"), 0);
+
+    // What it has is there to be read.
+    let answer = database.draft_by(&Draft::of(&["b"]), |_, tx| {
+        tx.execute("SELECT * FROM far", &[])?;
+        Ok(1)
+    });
+    assert_eq!(answer.unwrap(), 1);
 }

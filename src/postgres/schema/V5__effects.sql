@@ -51,24 +51,40 @@ BEGIN ATOMIC
     WHERE t.tgrelid = counted AND t.tgfoid = 'phasegate.count_rows()'::regprocedure;
 END;
 
+-- A table, and everything that inherits from it.
+CREATE FUNCTION phasegate.with_children(root regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH RECURSIVE tree (oid) AS (
+        SELECT root::oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree AS t ON i.inhparent = t.oid
+    )
+    SELECT tree.oid::regclass FROM tree;
+END;
+
 -- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
 -- back. How many rows is counted exactly where every table that was written, of those that share a root, counts; for others
--- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root.
+-- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root. What is
+-- written through a table that does not count is not counted for those that inherit from it either. And who changes
+-- triggers holds SHARE ROW EXCLUSIVE.
 CREATE FUNCTION phasegate.seen_effects()
 RETURNS TABLE (name text, rewritten boolean, exactly boolean, inserted bigint, updated bigint, deleted bigint)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
     WITH locked AS (
-        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten
+        SELECT l.relation AS oid, bool_or(l.mode <> 'RowExclusiveLock') AS rewritten
         FROM pg_locks AS l
-        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')
+        WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+          AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
         GROUP BY l.relation
+    ), passed_by (oid) AS (
+        SELECT x::oid FROM locked AS k JOIN pg_class AS p ON p.oid = k.oid CROSS JOIN phasegate.with_children(p.oid::regclass) AS x
+        WHERE p.relhassubclass AND NOT phasegate.counts_exactly(p.oid)
     ), exact AS (
         SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted
         FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() GROUP BY c.relation
     ), counted AS (
         SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root, bool_or(k.rewritten) AS rewritten,
-               bool_and(phasegate.counts_exactly(c.oid)) AS exactly,
+               bool_and(phasegate.counts_exactly(c.oid) AND c.oid NOT IN (SELECT b.oid FROM passed_by AS b)) AS exactly,
                coalesce(sum(e.inserted), 0) AS inserted, coalesce(sum(e.updated), 0) AS updated,
                coalesce(sum(e.deleted), 0) AS deleted,
                sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS attempted_inserted,
@@ -91,6 +107,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     seen jsonb;
     rewritten text;
+    elsewhere text;
 BEGIN
     SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('exactly', s.exactly, 'inserted', s.inserted,
                                                                    'updated', s.updated, 'deleted', s.deleted))
@@ -99,7 +116,15 @@ BEGIN
     INTO seen, rewritten FROM phasegate.seen_effects() AS s;
     IF rewritten IS NOT NULL THEN
         RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
-            USING ERRCODE = 'ZG006', HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most.';
+            USING ERRCODE = 'ZG006',
+                  HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode, and in neither SHARE ROW EXCLUSIVE nor ACCESS EXCLUSIVE.';
+    END IF;
+    SELECT string_agg(c.oid::regclass::text, ', ') INTO elsewhere
+    FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock';
+    IF elsewhere IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: a foreign table is written in a phase, which no counter sees: %', elsewhere
+            USING ERRCODE = 'ZG006', HINT = 'Perform a phase where the table is.';
     END IF;
     RETURN seen;
 END

@@ -24,16 +24,6 @@ BEGIN
 END
 $$;
 
--- A table, and everything that inherits from it.
-CREATE FUNCTION phasegate.with_children(root regclass) RETURNS SETOF regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    WITH RECURSIVE tree (oid) AS (
-        SELECT root::oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree AS t ON i.inhparent = t.oid
-    )
-    SELECT tree.oid::regclass FROM tree;
-END;
-
 -- Puts a table under guard, with its partitions, and has its rows counted. Called by who owns them. A partition that is attached later is put
 -- under guard by calling it again.
 CREATE FUNCTION phasegate.protect(guarded regclass) RETURNS void
