@@ -161,3 +161,37 @@ fn a_foreign_table_is_not_written_in_a_phase() {
     });
     assert_eq!(answer.unwrap(), 1);
 }
+
+#[test]
+fn what_another_transaction_of_the_same_number_has_left_is_not_counted() {
+    let database = database();
+    let left = "INSERT INTO phasegate.counted \
+                SELECT (pg_current_xact_id()::text::bigint + g)::text::xid8, 'item'::regclass, 7, 7, 7 \
+                FROM generate_series(1, 2000) AS g";
+    let leave = |database: &Database| database.sql(left);
+    let draft = Draft::of(&["a"]);
+    let answer = database.draft_by(&draft, |_, tx| {
+        leave(&database); // ahead of this one
+        tx.execute("SELECT 1", &[])?;
+        Ok(1)
+    });
+    assert_eq!(answer.unwrap(), 1);
+    let answer = database.draft_by(&Draft::of(&["b"]), |_, tx| {
+        let own: i64 = database.ask("SELECT min(xid::text::bigint) FROM phasegate.counted");
+        let xid: String = tx
+            .query_one("SELECT pg_current_xact_id()::text", &[])?
+            .get(0);
+        assert!(
+            xid.parse::<i64>().unwrap() >= own,
+            "the numbers were passed"
+        );
+        tx.execute(INSERT, &[])?;
+        Ok(1)
+    });
+    assert_eq!(answer.unwrap(), 1);
+    let seen: String = database.ask(
+        "SELECT body::jsonb -> 'effects' ->> 'public.item' FROM phasegate.journal \
+                      WHERE body::jsonb -> 'effects' <> '{}'",
+    );
+    assert_eq!(seen, r#"{"deleted": 0, "updated": 0, "inserted": 1}"#);
+}

@@ -146,6 +146,8 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'phasegate: nonce % was used, or its fate has been settled', the_nonce USING ERRCODE = 'ZG019';
     END;
+    -- What was left by another of the same number: a copy in another cluster, or a cluster reset, meets its old numbers again.
+    DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
 
     -- No statement outlives the lease. A phase could undo these: they are not a wall, and the caller bounds itself too.
     PERFORM set_config('statement_timeout', least((request ->> 'statement_timeout')::bigint, lease_left)::text, true);
