@@ -5,7 +5,8 @@ use postgres::NoTls;
 use crate::hand::{
     Attempt, INSERT, does, held, held_by_hand, nothing_committed, psql, refuses, tell,
 };
-use crate::server::database;
+use crate::pipeline::Draft;
+use crate::server::{database, drafting_plan};
 
 #[test]
 fn the_runner_has_no_privilege_on_any_relation_of_the_schema_nor_has_everybody() {
@@ -327,4 +328,26 @@ fn a_link_back_to_the_same_database_is_another_connection() {
     );
     let exec = format!("SELECT dblink_exec('{}')", INSERT.replace('\'', "''"));
     held(&database, &[&connect, &exec], "ZG007", "ZG007");
+}
+
+#[test]
+fn a_runner_does_not_read_what_was_said_and_done_about_the_plans_of_another() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let done = database.draft_by(&draft, |_, tx| {
+        Ok(tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?)
+    });
+    assert_eq!(done.unwrap(), 1);
+    let other = database.role("other");
+    database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));
+    let digest = format!("'\\x{}'", plan.digest());
+    for (function, rows) in [("journal_of", 1), ("approvals_of", 1)] {
+        let count = format!("SELECT count(*) FROM phasegate.{function}({digest})");
+        let mut own = psql(&database);
+        let own: i64 = own.query_one(&count, &[]).unwrap().get(0);
+        let mut client = other.config().connect(NoTls).unwrap();
+        let others: i64 = client.query_one(&count, &[]).unwrap().get(0);
+        assert_eq!((own, others), (rows, 0), "{function}");
+    }
 }

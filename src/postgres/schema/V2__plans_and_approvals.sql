@@ -264,16 +264,24 @@ BEGIN
 END
 $$;
 
+-- Whether a plan is the business of whoever asks: its own role, operators and auditors.
+CREATE FUNCTION phasegate.may_read(the_plan bytea) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT pg_has_role(session_user, 'phasegate_operator', 'MEMBER') OR pg_has_role(session_user, 'phasegate_auditor', 'MEMBER')
+        OR EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = the_plan AND p.role = session_user);
+END;
+
 -- What was said to a plan and admitted, for whoever performs it: no row of it holds a secret.
 CREATE FUNCTION phasegate.approvals_of(plan bytea)
 RETURNS TABLE (decision text, nonce text, gate text, approver text, admitted_at timestamptz, expires timestamptz, comment text, evidence text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT 'approve', a.nonce, a.gate, a.approver, a.admitted_at, a.expires, a.comment, a.evidence::text
-    FROM phasegate.approval AS a WHERE a.plan = approvals_of.plan
+    FROM phasegate.approval AS a WHERE a.plan = approvals_of.plan AND phasegate.may_read(a.plan)
     UNION ALL
     SELECT 'reject', r.nonce, '', r.rejected_by, r.admitted_at, NULL, r.comment, r.evidence::text
-    FROM phasegate.rejection AS r WHERE r.plan = approvals_of.plan
+    FROM phasegate.rejection AS r WHERE r.plan = approvals_of.plan AND phasegate.may_read(r.plan)
     ORDER BY 5, 2;
 END;
 

@@ -95,7 +95,8 @@ CREATE FUNCTION phasegate.journal_of(plan bytea)
 RETURNS TABLE (place integer, nonce uuid, body text, hash bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT j.place, j.nonce, j.body, j.hash FROM phasegate.journal AS j WHERE j.plan = journal_of.plan ORDER BY j.place;
+    SELECT j.place, j.nonce, j.body, j.hash FROM phasegate.journal AS j WHERE j.plan = journal_of.plan AND phasegate.may_read(j.plan)
+    ORDER BY j.place;
 END;
 
 GRANT SELECT ON phasegate.run, phasegate.attempt, phasegate.journal, phasegate.retention

@@ -64,14 +64,15 @@ END;
 -- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
 -- back. How many rows is counted exactly where every table that was written, of those that share a root, counts; for others
 -- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root. What is
--- written through a table that does not count is not counted for those that inherit from it either. And who changes
--- triggers holds SHARE ROW EXCLUSIVE.
+-- written through a table that does not count is not counted for those that inherit from it either. And who has
+-- changed triggers holds SHARE ROW EXCLUSIVE.
 CREATE FUNCTION phasegate.seen_effects()
 RETURNS TABLE (name text, rewritten boolean, exactly boolean, inserted bigint, updated bigint, deleted bigint)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
     WITH locked AS (
-        SELECT l.relation AS oid, bool_or(l.mode <> 'RowExclusiveLock') AS rewritten
+        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten,
+               bool_or(l.mode = 'ShareRowExclusiveLock') AS retriggered
         FROM pg_locks AS l
         WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
           AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
@@ -83,7 +84,8 @@ BEGIN ATOMIC
         SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted
         FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() GROUP BY c.relation
     ), counted AS (
-        SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root, bool_or(k.rewritten) AS rewritten,
+        SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root,
+               bool_or(k.rewritten OR k.retriggered AND phasegate.counts_exactly(c.oid)) AS rewritten,
                bool_and(phasegate.counts_exactly(c.oid) AND c.oid NOT IN (SELECT b.oid FROM passed_by AS b)) AS exactly,
                coalesce(sum(e.inserted), 0) AS inserted, coalesce(sum(e.updated), 0) AS updated,
                coalesce(sum(e.deleted), 0) AS deleted,
@@ -117,7 +119,7 @@ BEGIN
     IF rewritten IS NOT NULL THEN
         RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
             USING ERRCODE = 'ZG006',
-                  HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode, and in neither SHARE ROW EXCLUSIVE nor ACCESS EXCLUSIVE.';
+                  HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most, and one under guard not in SHARE ROW EXCLUSIVE.';
     END IF;
     SELECT string_agg(c.oid::regclass::text, ', ') INTO elsewhere
     FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
