@@ -23,6 +23,7 @@ impl Timestamp {
     }
 
     /// The second in which `time` is, if RFC 3339 can say it.
+    #[cfg(feature = "ssh")]
     pub(crate) fn exactly(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let second = Duration::from_secs(since.as_secs());
