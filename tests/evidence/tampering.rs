@@ -59,6 +59,15 @@ fn a_file_that_was_changed_removed_or_added_is_named() {
             "{file}: {said}"
         );
     });
+    // sha256sum passes over a line that it cannot read, and with it over a file.
+    let sums = auditor.path("SHA256SUMS");
+    let list = auditor.text("SHA256SUMS");
+    for unreadable in [format!("g{}", &list[1..]), list.replacen("  ./", " ./", 1)] {
+        fs::write(&sums, unreadable).unwrap();
+        assert!(auditor.objection().starts_with("verify: SHA256SUMS"));
+        auditor.by_hand().expect_err("a line that is none");
+    }
+    fs::write(&sums, list).unwrap();
     for added in [
         "more",
         "approvals/01-SG_1/03.statement.json",
