@@ -132,8 +132,8 @@ mod timestamp;
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, Holder, Journal, JournalEntry, JournalError,
     LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector, PreparedStatement,
-    ReadOnlyError, ReadOnlySession, ReadRows, Rows, SpentApproval, Sql, StatementError,
-    SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
+    ReadOnlyError, ReadOnlySession, ReadRows, RowCalls, RowParams, Rows, SpentApproval, Sql,
+    StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]

@@ -13,6 +13,7 @@ mod operator;
 mod params;
 mod read_only;
 mod rehearsing;
+mod rows;
 #[cfg(feature = "install")]
 mod schema;
 mod session;
@@ -29,6 +30,7 @@ pub use lease_switch::LeaseSwitch;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
+pub use rows::{RowCalls, RowParams};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};

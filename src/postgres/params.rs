@@ -4,6 +4,7 @@ use ::postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use bytes::BytesMut;
 
 use super::statement::StatementError;
+use crate::outcome::Foreign;
 
 /// A parameter that is already in the server's form.
 ///
@@ -28,15 +29,42 @@ pub(super) fn encode(
             given: params.len(),
         });
     }
-    let encoded = params.iter().zip(types).map(|(param, ty)| {
-        let mut bytes = BytesMut::new();
-        let null = matches!(param.to_sql_checked(ty, &mut bytes)?, IsNull::Yes);
-        let text = matches!(param.encode_format(ty), Format::Text);
-        Ok(Encoded { bytes, null, text })
-    });
-    encoded
+    params
+        .iter()
+        .zip(types)
+        .map(|(param, ty)| encode_one(*param, ty))
         .collect::<Result<_, _>>()
         .map_err(StatementError::Parameter)
+}
+
+/// Encodes one parameter.
+pub(super) fn encode_one(param: &(dyn ToSql + Sync), ty: &Type) -> Result<Encoded, Foreign> {
+    let mut bytes = BytesMut::new();
+    let null = matches!(param.to_sql_checked(ty, &mut bytes)?, IsNull::Yes);
+    let text = matches!(param.encode_format(ty), Format::Text);
+    Ok(Encoded { bytes, null, text })
+}
+
+impl Encoded {
+    pub(super) fn binary(bytes: BytesMut) -> Self {
+        Encoded {
+            bytes,
+            null: false,
+            text: false,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        self.null
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.text
+    }
 }
 
 pub(super) fn by_reference(params: &[Encoded]) -> Vec<&(dyn ToSql + Sync)> {

@@ -64,6 +64,22 @@ pub enum StatementError {
         /// How many it was given.
         given: usize,
     },
+    /// What was to be called for rows is not the name of a function; it was not sent.
+    #[error(
+        "`{name}` is not the name of a function as SQL has it, such as `register.create_unit`; nothing was sent"
+    )]
+    NotAFunction {
+        /// What was given.
+        name: String,
+    },
+    /// A function that is called for each row did not answer one value for this one.
+    #[error(
+        "the function answered {answers} values for this row, and not one: is it one that returns a set?"
+    )]
+    NotOneAnswer {
+        /// How many it answered, as far as anybody looked.
+        answers: usize,
+    },
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
     Parameter(#[source] Foreign),
@@ -161,7 +177,7 @@ pub(super) fn refuse_unsendable(sql: &str) -> Result<(), StatementError> {
 
 /// The first word of a statement, as the server's lexer finds it: after white space, comments
 /// (which nest) and empty statements.
-fn first_word(sql: &str) -> &str {
+pub(super) fn first_word(sql: &str) -> &str {
     let mut rest = sql;
     loop {
         rest = rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c', ';']);

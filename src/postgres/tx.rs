@@ -15,7 +15,7 @@ use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
 /// After how many rows [`PhaseTx::each_row`] reads the kill switch again.
-const ROWS_BETWEEN_READINGS: u64 = 64;
+pub(super) const ROWS_BETWEEN_READINGS: u64 = 64;
 
 /// For how many answers [`PhaseTx::each_row`] makes room on the word of an iterator.
 const MOST_ROWS_RESERVED: usize = 4096;
@@ -37,12 +37,13 @@ const MOST_ROWS_RESERVED: usize = 4096;
 /// }
 /// ```
 pub struct PhaseTx<'tx> {
-    client: &'tx mut Client,
-    phase: &'tx str,
+    pub(super) client: &'tx mut Client,
+    pub(super) phase: &'tx str,
     kill_switch: &'tx dyn KillSwitch,
-    observer: &'tx mut Observer<'tx>,
-    traces: Traces,
-    savepoints: u32,
+    pub(super) observer: &'tx mut Observer<'tx>,
+    pub(super) traces: Traces,
+    /// How many names this transaction has given.
+    pub(super) savepoints: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
 }
 
@@ -51,6 +52,9 @@ pub struct PhaseTx<'tx> {
 pub(crate) struct Traces {
     /// What the server said to the last statement that failed and was not undone by a savepoint.
     pub(crate) failed_statement: Option<String>,
+    /// Why calls for rows failed, unless a savepoint undid them: rows after the one that failed may have
+    /// been performed, so that an adapter cannot answer `Ok` in spite of it.
+    pub(crate) failed_rows: Option<String>,
     /// Why the kill switch stopped it.
     pub(crate) stopped: Option<RollbackCause>,
     /// The session is gone, and the server has rolled the transaction back.
@@ -203,11 +207,18 @@ impl<'tx> PhaseTx<'tx> {
         let name = format!("phasegate_{}", self.savepoints);
         self.control(&format!("SAVEPOINT {name}"))?;
         let before = self.traces.failed_statement.take();
+        let rows_before = self.traces.failed_rows.take();
         // Stays counted if `f` panics: then what it did was not taken back.
         self.traces.open_savepoints += 1;
         let answer = f(self);
         self.traces.open_savepoints -= 1;
         let dropped = self.traces.failed_statement.take();
+        let answer = match self.traces.failed_rows.take() {
+            Some(row) if answer.is_ok() => Err(Failure::new(format!(
+                "calls for rows had failed, and their error was dropped: {row}"
+            ))),
+            _ => answer,
+        };
         // Refused by the server if a statement of `f` failed and `f` did not say so.
         let released =
             answer.and_then(
@@ -230,6 +241,7 @@ impl<'tx> PhaseTx<'tx> {
             }
         }
         self.traces.failed_statement = before;
+        self.traces.failed_rows = rows_before;
         released
     }
 
@@ -272,7 +284,7 @@ impl<'tx> PhaseTx<'tx> {
         Ok(answers)
     }
 
-    fn stop_unless_on(&mut self) -> Result<(), Failure> {
+    pub(super) fn stop_unless_on(&mut self) -> Result<(), Failure> {
         self.traces.stopped = match self.kill_switch.read() {
             Ok(SwitchState::On) => return Ok(()),
             Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff),
@@ -296,7 +308,7 @@ impl<'tx> PhaseTx<'tx> {
         Ok((statement, params))
     }
 
-    fn prepared(
+    pub(super) fn prepared(
         &mut self,
         sql: &str,
         types: &[Type],
@@ -306,18 +318,51 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
+    /// Prepares, under this name in SQL, the statement made one that answers how many rows it changed;
+    /// says whether the server can.
+    pub(super) fn prepare_counting(
+        &mut self,
+        name: &str,
+        sql: &str,
+        types: &[Type],
+    ) -> Result<bool, StatementError> {
+        let types: Vec<_> = types
+            .iter()
+            .map(|ty| format!("\"{}\".\"{}\"", ty.schema(), ty.name()))
+            .collect();
+        // The text was one statement to the server already.
+        let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
+        let counting = format!(
+            "PREPARE {name}({}) AS WITH performed AS (\n{sql}\nRETURNING 1) \
+             SELECT pg_catalog.count(*) FROM performed",
+            types.join(", ")
+        );
+        self.control(&format!("SAVEPOINT {name}"))?;
+        let before = self.traces.failed_statement.take();
+        let prepared = self.control(&counting);
+        if prepared.is_err() {
+            self.control(&format!("ROLLBACK TO {name}"))?;
+        }
+        self.traces.failed_statement = before;
+        self.control(&format!("RELEASE {name}"))?;
+        Ok(prepared.is_ok())
+    }
+
     fn control(&mut self, sql: &str) -> Result<(), StatementError> {
         let answer = self.client.execute(sql, &[]);
         self.noted(answer).map(drop)
     }
 
-    fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, StatementError> {
+    pub(super) fn noted<T>(
+        &mut self,
+        answer: Result<T, ::postgres::Error>,
+    ) -> Result<T, StatementError> {
         answer.map_err(|error| self.traces.note(error))
     }
 }
 
 impl Traces {
-    fn note(&mut self, error: ::postgres::Error) -> StatementError {
+    pub(super) fn note(&mut self, error: ::postgres::Error) -> StatementError {
         let severity = error.as_db_error().map(DbError::parsed_severity);
         match severity {
             // The first says what was wrong; those after it, that something was.

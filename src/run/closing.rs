@@ -58,6 +58,10 @@ where
     if traces.lost {
         return Err(rolled_back(RollbackCause::ConnectionLost).into());
     }
+    if let Some(row) = traces.failed_rows {
+        let statement = Some(row);
+        return Err(rolled_back(RollbackCause::Swallowed { statement }).into());
+    }
     if traces.open_savepoints > 0 {
         return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
     }

@@ -331,6 +331,9 @@ where
         .map_err(RollbackCause::Failed)
         .and_then(|output| match () {
             () if lost => Err(RollbackCause::ConnectionLost),
+            () if traces.failed_rows.is_some() => Err(RollbackCause::Swallowed {
+                statement: traces.failed_rows,
+            }),
             () if traces.open_savepoints > 0 => Err(RollbackCause::SavepointLeftOpen),
             () => canonical::round_trip(&output).map_err(RollbackCause::Output),
         });

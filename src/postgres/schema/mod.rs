@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 const ROLES: &str = include_str!("roles.sql");
 
 /// In order. One that was released is never changed: the next release adds another.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("V1__kill_switch", include_str!("V1__kill_switch.sql")),
     (
         "V2__plans_and_approvals",
@@ -25,6 +25,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V6__guard", include_str!("V6__guard.sql")),
     ("V7__settling", include_str!("V7__settling.sql")),
     ("V8__rehearsal", include_str!("V8__rehearsal.sql")),
+    ("V9__rows", include_str!("V9__rows.sql")),
 ];
 
 /// The oldest server whose roles and parameters have everything that the interlock asks about.

@@ -1,0 +1,405 @@
+//! One call for each row, at the speed of one statement for all of them.
+//!
+//! The rows of a chunk travel as arrays, in one message; the server calls the function for one after
+//! the other, and answers each as it is done. So a failure is of the row after the last answer, which
+//! costs nothing to know.
+
+mod column;
+mod params;
+mod wave;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use ::postgres::types::{FromSqlOwned, Type};
+
+pub use params::RowParams;
+use params::Sink;
+use wave::{Answer, Wave};
+
+use super::statement::{StatementError, refuse_unsendable};
+use super::tx::PhaseTx;
+use crate::observer::Event;
+use crate::outcome::Failure;
+use crate::postgres::params::Encoded;
+
+/// How many rows the first chunk has.
+const FIRST_CHUNK: usize = 256;
+
+/// How many rows a chunk has at most.
+const MOST_ROWS: usize = 4096;
+
+/// How many bytes of parameters a chunk has, give or take a row.
+const MOST_BYTES: usize = 1 << 20;
+
+/// How many bytes of answers make the next chunk smaller.
+const MOST_ANSWERED: usize = 4 << 20;
+
+/// Chunks grow while one takes less than this, and shrink when one takes more than twice as long:
+/// the kill switch is read between them.
+const CHUNK_TIME: Duration = Duration::from_millis(200);
+
+/// From how many rows on a statement is performed inside the server: it takes three more messages.
+const LEAST_FOR_A_STATEMENT: usize = 8;
+
+/// For how many answers room is made on the word of an iterator.
+const MOST_ROWS_RESERVED: usize = 4096;
+
+/// One call for each of some rows; made by [`PhaseTx::rows`].
+#[must_use = "nothing is performed before `call` or `execute`"]
+pub struct RowCalls<'t, 'tx, I: Iterator> {
+    tx: &'t mut PhaseTx<'tx>,
+    rows: I,
+    key: Option<Box<dyn Fn(&I::Item) -> String + 't>>,
+    types: &'t [Type],
+}
+
+impl<'tx> PhaseTx<'tx> {
+    /// Calls a function of the server, or performs a statement, for each of `rows`: a loop to its
+    /// author, and to the server a few statements for all of them.
+    ///
+    /// [`call`](RowCalls::call) and [`execute`](RowCalls::execute) answer what a loop would, in order, and
+    /// fail at the row at which it would: the first, whose failure names it. What the phase did
+    /// is then rolled back, also if the adapter drops the failure, since rows after that one may have
+    /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
+    ///
+    /// The rows are read as they are needed, some thousands or a mebibyte at a time. Observers of
+    /// the run see how many are done, of how many if the iterator is exact, and the kill
+    /// switch is read after each chunk, which takes about 200 ms at most where one row is not slower.
+    ///
+    /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, and the snapshot of a function that is not
+    /// `VOLATILE` are those of the chunk. A deferred constraint is checked when the phase is closed; its
+    /// failure belongs to no row, and names none.
+    ///
+    /// ```
+    /// use phasegate::{Failure, PhaseTx};
+    /// # struct Unit { address: String, title: String }
+    ///
+    /// fn create(tx: &mut PhaseTx<'_>, units: &[Unit]) -> Result<Vec<i64>, Failure> {
+    ///     tx.rows(units).key(|unit| &unit.address).call(
+    ///         "register.create_unit",
+    ///         |unit, params| params.with(&unit.address).with(&unit.title),
+    ///         |_, id: i64| if id > 0 { Ok(id) } else { Err(Failure::new("it has no number")) },
+    ///     )
+    /// }
+    /// ```
+    ///
+    /// What is called for a row cannot be kept for later, nor speak to the transaction itself:
+    ///
+    /// ```compile_fail
+    /// fn twice(tx: &mut phasegate::PhaseTx<'_>) -> Result<Vec<u64>, phasegate::Failure> {
+    ///     tx.rows([1_i64, 2]).execute(
+    ///         "DELETE FROM item WHERE id = $1",
+    ///         |id, params| params.with(id),
+    ///         |_, _| Ok(tx.execute("DELETE FROM item", &[])?), // the transaction is busy with the rows
+    ///     )
+    /// }
+    /// ```
+    pub fn rows<I: IntoIterator>(&mut self, rows: I) -> RowCalls<'_, 'tx, I::IntoIter> {
+        RowCalls {
+            tx: self,
+            rows: rows.into_iter(),
+            key: None,
+            types: &[],
+        }
+    }
+}
+
+impl<'t, I: Iterator> RowCalls<'t, '_, I> {
+    /// The caller's own name for a row, which a failure names it by beside its place.
+    pub fn key<K: ToString>(self, key: impl for<'r> Fn(&'r I::Item) -> K + 't) -> Self {
+        RowCalls {
+            key: Some(Box::new(move |row| key(row).to_string())),
+            ..self
+        }
+    }
+
+    /// The types of the parameters, where the server cannot tell them: for a function of which there
+    /// are several.
+    pub fn types(self, types: &'t [Type]) -> Self {
+        RowCalls { types, ..self }
+    }
+
+    /// Calls `function`, named as in SQL, for each row, with its `params`; `check` is given the row and
+    /// what the function answered, and says what becomes of it.
+    ///
+    /// ```no_run
+    /// # fn create(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
+    /// let ids: Vec<i64> = tx.rows(["a", "b"]).call(
+    ///     "register.create_unit",
+    ///     |name, params| params.with(name),
+    ///     |_, id| Ok(id),
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Parameters of most of the server's types travel in chunks; arrays, composites, ranges and types of
+    /// extensions go row by row, which is slower and no different.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, with its row: of the function, of `params`, of `check`, or an answer that is
+    /// none (null where `T` has no null; not one answer, where the function answers a set). Or that
+    /// the kill switch stopped the phase.
+    pub fn call<T: FromSqlOwned, U>(
+        self,
+        function: &str,
+        params: impl for<'p> Fn(&I::Item, RowParams<'p>) -> RowParams<'p>,
+        mut check: impl FnMut(&I::Item, T) -> Result<U, Failure>,
+    ) -> Result<Vec<U>, Failure> {
+        if !is_a_name(function) {
+            return Err(StatementError::NotAFunction {
+                name: function.to_owned(),
+            }
+            .into());
+        }
+        let begin = |tx: &mut PhaseTx<'_>, given: usize, types: &[Type], many| {
+            Wave::of_function(tx, function, given, types, many)
+        };
+        self.perform(2, begin, params, |row, answer| check(row, answer.value()?))
+    }
+
+    /// Performs a statement for each row, with its `params`; `check` is given the row and how many
+    /// rows the statement changed, and says what becomes of it.
+    ///
+    /// ```no_run
+    /// # use phasegate::Failure;
+    /// # fn rename(tx: &mut phasegate::PhaseTx<'_>, names: &[(i64, String)]) -> Result<(), Failure> {
+    /// tx.rows(names).key(|(id, _)| *id).execute(
+    ///     "UPDATE item SET name = $2 WHERE id = $1",
+    ///     |(id, name), params| params.with(id).with(name),
+    ///     |_, changed| if changed == 1 { Ok(()) } else { Err(Failure::new("there is no such item")) },
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An `INSERT`, `UPDATE` or `DELETE` without `RETURNING` is performed inside the server, for a chunk in one message;
+    /// any other statement, and parameters that have no text which is read as the same value, go
+    /// row by row, which is slower and no different.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](RowCalls::call); and when the statement is transaction control.
+    pub fn execute<U>(
+        self,
+        statement: &str,
+        params: impl for<'p> Fn(&I::Item, RowParams<'p>) -> RowParams<'p>,
+        mut check: impl FnMut(&I::Item, u64) -> Result<U, Failure>,
+    ) -> Result<Vec<U>, Failure> {
+        refuse_unsendable(statement)?;
+        let begin = |tx: &mut PhaseTx<'_>, _, types: &[Type], many| {
+            Wave::of_statement(tx, statement, types, many)
+        };
+        self.perform(LEAST_FOR_A_STATEMENT, begin, params, |row, answer| {
+            check(row, answer.changed()?)
+        })
+    }
+
+    /// `many` rows are enough for what it takes to perform them together.
+    fn perform<U>(
+        self,
+        many: usize,
+        begin: impl FnOnce(&mut PhaseTx<'_>, usize, &[Type], bool) -> Result<Wave, StatementError>,
+        params: impl for<'p> Fn(&I::Item, RowParams<'p>) -> RowParams<'p>,
+        mut take: impl FnMut(&I::Item, Answer<'_>) -> Result<U, Failure>,
+    ) -> Result<Vec<U>, Failure> {
+        let RowCalls {
+            tx,
+            mut rows,
+            key,
+            types,
+        } = self;
+        let (least, most) = rows.size_hint();
+        let total = (Some(least) == most).then_some(least as u64);
+        let mut answers = Vec::with_capacity(least.min(MOST_ROWS_RESERVED));
+        let ahead: VecDeque<I::Item> = rows.by_ref().take(many).collect();
+        let Some(first) = ahead.front() else {
+            return Ok(answers);
+        };
+        let counted = params(
+            first,
+            RowParams {
+                sink: Sink::Count,
+                given: 0,
+                refused: None,
+            },
+        );
+        let is_many = ahead.len() >= many;
+        // Until they are all done: if the failure is dropped, the phase is not to be committed.
+        let before = tx.traces.failed_rows.take();
+        tx.traces.failed_rows = Some("calls for rows that did not come to their end".to_owned());
+
+        let named = |failure: Failure, ordinal: u64, row: &I::Item| {
+            failure.at_row(
+                ordinal,
+                key.as_ref().map(|key| key(row)).unwrap_or_default(),
+            )
+        };
+        let refused = counted.refused.map(|failure| named(failure, 1, first));
+        let mut done = Progress { done: 0, total };
+        let perform = || -> Result<(), Failure> {
+            if let Some(failure) = refused {
+                return Err(failure);
+            }
+            let mut wave = begin(tx, counted.given, types, is_many)?;
+            let mut rows = ahead.into_iter().chain(rows);
+            let mut limit = FIRST_CHUNK;
+            let mut chunk = Vec::new();
+            let mut encoded = Vec::new();
+            loop {
+                let mut alone = None;
+                while chunk.len() < limit && wave.bytes() < MOST_BYTES {
+                    let Some(row) = rows.next() else { break };
+                    if let Err(failure) = encode(&row, &params, wave.types(), &mut encoded) {
+                        alone = Some((row, Some(failure)));
+                    } else if wave.take(&encoded) {
+                        chunk.push(row);
+                        continue;
+                    } else {
+                        alone = Some((row, None));
+                    }
+                    break;
+                }
+                if chunk.is_empty() && alone.is_none() {
+                    return Ok(());
+                }
+                let begun = Instant::now();
+                let mut answered = 0;
+                if !chunk.is_empty() {
+                    answered = wave.perform(tx, &chunk, &mut done, &named, |row, answer| {
+                        take(row, answer).map(|answer| answers.push(answer))
+                    })?;
+                    chunk.clear();
+                }
+                if let Some((row, refused)) = alone {
+                    let place = done.done + 1;
+                    let answer = match refused {
+                        Some(failure) => Err(failure),
+                        None => wave.perform_one(tx, &encoded, |answer| take(&row, answer)),
+                    };
+                    answers.push(answer.map_err(|failure| named(failure, place, &row))?);
+                    done.one(tx);
+                    // One by one: the switch is read as in a loop.
+                    if place % super::tx::ROWS_BETWEEN_READINGS != 0 {
+                        continue;
+                    }
+                }
+                tx.stop_unless_on()?;
+                let took = begun.elapsed();
+                if took > CHUNK_TIME * 2 || answered > MOST_ANSWERED {
+                    limit = (limit / 2).max(1);
+                } else if took < CHUNK_TIME && answered < MOST_ANSWERED / 2 {
+                    limit = (limit * 2).min(MOST_ROWS);
+                }
+            }
+        };
+        let performed = perform();
+        tx.traces.failed_rows = match &performed {
+            Ok(()) => before,
+            Err(failure) => Some(before.unwrap_or_else(|| failure.to_string())),
+        };
+        performed.map(|()| answers)
+    }
+}
+
+fn encode<R>(
+    row: &R,
+    params: &impl for<'p> Fn(&R, RowParams<'p>) -> RowParams<'p>,
+    types: &[Type],
+    encoded: &mut Vec<Encoded>,
+) -> Result<(), Failure> {
+    encoded.clear();
+    let params = params(
+        row,
+        RowParams {
+            sink: Sink::Encode { types, encoded },
+            given: 0,
+            refused: None,
+        },
+    );
+    match params.refused {
+        Some(failure) => Err(failure),
+        None if params.given != types.len() => Err(StatementError::ParameterCount {
+            expected: types.len(),
+            given: params.given,
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// How many rows are done.
+struct Progress {
+    done: u64,
+    total: Option<u64>,
+}
+
+impl Progress {
+    fn one(&mut self, tx: &mut PhaseTx<'_>) {
+        self.done += 1;
+        (tx.observer)(&Event::Rows {
+            phase: tx.phase,
+            done: self.done,
+            total: self.total,
+        });
+    }
+}
+
+/// Whether it is the name of a function, as SQL has it: `create_unit`, `register."Create Unit"`.
+fn is_a_name(text: &str) -> bool {
+    let mut rest = text;
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut chars = quoted.char_indices().peekable();
+            let end = loop {
+                match chars.next() {
+                    None | Some((_, '\0')) => return false,
+                    Some((_, '"')) if chars.next_if(|(_, next)| *next == '"').is_some() => {}
+                    Some((at, '"')) => break at,
+                    Some(_) => {}
+                }
+            };
+            if end == 0 {
+                return false;
+            }
+            rest = &quoted[end + 1..];
+        } else {
+            let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+            if !rest.starts_with(is_letter) {
+                return false;
+            }
+            rest = rest.trim_start_matches(|c| is_letter(c) || c.is_ascii_digit() || c == '$');
+        }
+        match rest.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return rest.is_empty(),
+        }
+    }
+}
+
+impl<I: Iterator> fmt::Debug for RowCalls<'_, '_, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RowCalls({:?})", self.tx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_a_name;
+
+    #[test]
+    fn a_function_is_called_by_a_name_and_by_nothing_else() {
+        for name in ["f", "_f1$", "iu.fn", "a.b.c", "\"F\"", "\"a\"\"b\".é"] {
+            assert!(is_a_name(name), "{name}");
+        }
+        for text in [
+            "", ".", "f.", ".f", "f()", "f; x", "1f", "f g", "\"\"", "\"f", "f\"g\"", "\"f\0\"",
+            "$1", "f -- ",
+        ] {
+            assert!(!is_a_name(text), "{text}");
+        }
+    }
+}

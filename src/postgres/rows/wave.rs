@@ -1,0 +1,299 @@
+//! What is sent for the rows: a statement for one, and a query for many.
+
+use ::postgres::fallible_iterator::FallibleIterator;
+use ::postgres::types::{FromSqlOwned, Kind, Type};
+
+use super::Progress;
+use super::column::{Column, form};
+use crate::observer::Event;
+use crate::outcome::Failure;
+use crate::postgres::params::{Encoded, by_reference};
+use crate::postgres::statement::{StatementError, first_word};
+use crate::postgres::tx::PhaseTx;
+
+/// After how many answers observers are told.
+const ANSWERS_BETWEEN_EVENTS: u64 = 64;
+
+/// What the server answered for one row.
+pub(super) enum Answer<'a> {
+    /// A row, which has it in this column.
+    Value(&'a ::postgres::Row, usize),
+    /// How many rows the statement changed.
+    Changed(u64),
+}
+
+impl Answer<'_> {
+    pub(super) fn value<T: FromSqlOwned>(&self) -> Result<T, Failure> {
+        match self {
+            Answer::Value(row, column) => Ok(row.try_get(column)?),
+            Answer::Changed(_) => Err(Failure::new("the function answered no value")),
+        }
+    }
+
+    pub(super) fn changed(&self) -> Result<u64, Failure> {
+        match self {
+            Answer::Value(row, column) => Ok(u64::try_from(row.try_get::<_, i64>(*column)?)?),
+            Answer::Changed(changed) => Ok(*changed),
+        }
+    }
+}
+
+/// The same statement for one row after the other, together or alone.
+pub(super) struct Wave {
+    one: ::postgres::Statement,
+    /// Whether the statement for one row answers its value, or how many rows it changed.
+    has_value: bool,
+    many: Option<Many>,
+}
+
+struct Many {
+    sql: String,
+    /// What the values are encoded as.
+    types: Vec<Type>,
+    columns: Vec<Column>,
+}
+
+impl Wave {
+    pub(super) fn of_function(
+        tx: &mut PhaseTx<'_>,
+        function: &str,
+        given: usize,
+        types: &[Type],
+        many: bool,
+    ) -> Result<Self, StatementError> {
+        let placeholders: Vec<_> = (1..=given).map(|n| format!("${n}")).collect();
+        let sql = format!("SELECT {function}({})", placeholders.join(", "));
+        let one = tx.prepared(&sql, types)?;
+        let many = many.then(|| {
+            Many::new(one.params(), |columns| {
+                let arguments = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(n, column)| column.form().argument(&name(n)));
+                Some(format!(
+                    "{function}({})",
+                    arguments.collect::<Vec<_>>().join(", ")
+                ))
+            })
+        });
+        Ok(Wave {
+            one,
+            has_value: true,
+            many: many.flatten(),
+        })
+    }
+
+    pub(super) fn of_statement(
+        tx: &mut PhaseTx<'_>,
+        sql: &str,
+        types: &[Type],
+        many: bool,
+    ) -> Result<Self, StatementError> {
+        let one = tx.prepared(sql, types)?;
+        let word = first_word(sql).to_ascii_uppercase();
+        let many =
+            if many && one.columns().is_empty() && matches!(&*word, "INSERT" | "UPDATE" | "DELETE")
+            {
+                tx.savepoints += 1;
+                let prepared = format!("phasegate_rows_{}", tx.savepoints);
+                let many = Many::new(one.params(), |columns| {
+                    let texts = columns
+                        .iter()
+                        .enumerate()
+                        .map(|(n, column)| column.form().text(&name(n)));
+                    let texts: Vec<_> = texts.collect::<Option<_>>()?;
+                    let literals = vec!["%L"; texts.len()].join(", ");
+                    let texts = texts.join(", ");
+                    Some(format!(
+                        "phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})"
+                    ))
+                });
+                match many {
+                    Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(many),
+                    _ => None,
+                }
+            } else {
+                None
+            };
+        Ok(Wave {
+            one,
+            has_value: false,
+            many,
+        })
+    }
+
+    /// What the parameters of a row are encoded as.
+    pub(super) fn types(&self) -> &[Type] {
+        match &self.many {
+            Some(many) => &many.types,
+            None => self.one.params(),
+        }
+    }
+
+    /// How large the chunk is that was taken.
+    pub(super) fn bytes(&self) -> usize {
+        let columns = self.many.as_ref().map(|many| many.columns.iter());
+        columns.into_iter().flatten().map(Column::len).sum()
+    }
+
+    /// Takes a row into the chunk; not one that has to go alone.
+    pub(super) fn take(&mut self, row: &[Encoded]) -> bool {
+        let Some(many) = &mut self.many else {
+            return false;
+        };
+        let large: usize = row.iter().map(|value| value.bytes().len()).sum();
+        let mut values = row.iter().zip(&many.columns);
+        if large > super::MOST_BYTES || !values.all(|(value, column)| column.form().takes(value)) {
+            return false;
+        }
+        for (value, column) in row.iter().zip(&mut many.columns) {
+            column.push(value);
+        }
+        true
+    }
+
+    /// Performs one row alone.
+    pub(super) fn perform_one<U>(
+        &self,
+        tx: &mut PhaseTx<'_>,
+        row: &[Encoded],
+        take: impl FnOnce(Answer<'_>) -> Result<U, Failure>,
+    ) -> Result<U, Failure> {
+        let params = by_reference(row);
+        if self.has_value {
+            let rows = tx.client.query(&self.one, &params);
+            match &*tx.noted(rows)? {
+                [row] => take(Answer::Value(row, 0)),
+                rows => Err(StatementError::NotOneAnswer {
+                    answers: rows.len(),
+                }
+                .into()),
+            }
+        } else {
+            let changed = tx.client.execute(&self.one, &params);
+            take(Answer::Changed(tx.noted(changed)?))
+        }
+    }
+
+    /// Performs the chunk that was taken, and answers how many bytes the server did. `take` sees the
+    /// answer of each row, and the first failure, whoever's it is, names its row.
+    pub(super) fn perform<R>(
+        &mut self,
+        tx: &mut PhaseTx<'_>,
+        rows: &[R],
+        progress: &mut Progress,
+        named: &impl Fn(Failure, u64, &R) -> Failure,
+        mut take: impl FnMut(&R, Answer<'_>) -> Result<(), Failure>,
+    ) -> Result<usize, Failure> {
+        let many = self
+            .many
+            .as_mut()
+            .expect("a chunk was taken, which only what performs many does");
+        let count = u32::try_from(rows.len()).map_err(Failure::new)?;
+        let columns = many.columns.iter_mut();
+        let arrays: Vec<_> = columns.map(|column| column.take(count)).collect();
+        let unspecified = Type::new(String::new(), 0, Kind::Simple, String::new());
+        let params = arrays.iter().map(|array| (array, unspecified.clone()));
+        let PhaseTx {
+            client,
+            traces,
+            observer,
+            phase,
+            ..
+        } = tx;
+        let mut answers = match client.query_typed_raw(&many.sql, params) {
+            Ok(answers) => answers,
+            // Every value is one that the server accepts. What it refuses before it has called
+            // anything it would refuse for the first row as well.
+            Err(error) => {
+                let is_servers = error.as_db_error().is_some();
+                let failure = Failure::from(traces.note(error));
+                return Err(match rows {
+                    [first, ..] if is_servers => named(failure, progress.done + 1, first),
+                    _ => failure,
+                });
+            }
+        };
+        let base = progress.done;
+        let mut bytes = 0;
+        let mut left = rows.iter();
+        loop {
+            let place = progress.done + 1;
+            let answer = match answers.next() {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // A connection that is lost says nothing of what the server was at.
+                    let is_servers = error.as_db_error().is_some();
+                    let failure = Failure::from(traces.note(error));
+                    return Err(match left.next() {
+                        Some(row) if is_servers => named(failure, place, row),
+                        _ => failure,
+                    });
+                }
+            };
+            let not_one = |answers| Failure::from(StatementError::NotOneAnswer { answers });
+            match (answer, left.next()) {
+                (Some(answer), row) => {
+                    let ordinal = u64::try_from(answer.try_get::<_, i64>(0)?)? + base;
+                    match row {
+                        Some(row) if ordinal == place => {
+                            bytes += answer.raw_size_bytes();
+                            take(row, Answer::Value(&answer, 1))
+                                .map_err(|failure| named(failure, place, row))?;
+                        }
+                        // It answered once already, and nobody looked further than that.
+                        _ if ordinal < place => {
+                            let row = usize::try_from(ordinal - base - 1)?;
+                            return Err(named(not_one(2), ordinal, &rows[row]));
+                        }
+                        Some(row) => return Err(named(not_one(0), place, row)),
+                        None => return Err(not_one(0)),
+                    }
+                }
+                (None, Some(row)) => return Err(named(not_one(0), place, row)),
+                (None, None) => break,
+            }
+            progress.done = place;
+            if place % ANSWERS_BETWEEN_EVENTS == 0 || left.len() == 0 {
+                observer(&Event::Rows {
+                    phase,
+                    done: place,
+                    total: progress.total,
+                });
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+impl Many {
+    /// Nothing if a parameter cannot go in an array.
+    fn new(types: &[Type], call: impl FnOnce(&[Column]) -> Option<String>) -> Option<Self> {
+        let forms: Vec<_> = types.iter().map(form).collect::<Option<_>>()?;
+        if forms.is_empty() {
+            return None;
+        }
+        let types = forms.iter().map(|form| form.encoded_as.clone()).collect();
+        let columns: Vec<_> = forms.into_iter().map(Column::new).collect();
+        let each = |one: &dyn Fn(usize, &Column) -> String| {
+            let all: Vec<_> = columns.iter().enumerate().map(|(n, c)| one(n, c)).collect();
+            all.join(", ")
+        };
+        let call = call(&columns)?;
+        let unnested =
+            each(&|n, column| format!("pg_catalog.unnest(${}::{})", n + 1, column.form().array()));
+        let names = each(&|n, _| name(n));
+        Some(Many {
+            sql: format!(
+                "SELECT r.place, {call} FROM ROWS FROM ({unnested}) WITH ORDINALITY AS r({}, place)",
+                names.replace("r.", "")
+            ),
+            types,
+            columns,
+        })
+    }
+}
+
+fn name(column: usize) -> String {
+    format!("r.c{}", column + 1)
+}
