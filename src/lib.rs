@@ -130,10 +130,10 @@ pub mod testing;
 mod timestamp;
 
 pub use crate::postgres::{
-    BrokenChain, ConnectError, Connection, Connector, Holder, Journal, JournalEntry, JournalError,
-    LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector, PreparedStatement,
-    ReadOnlyError, ReadOnlySession, ReadRows, RowCalls, RowParams, Rows, SpentApproval, Sql,
-    StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
+    BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Journal,
+    JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector,
+    PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, RowCalls, RowParams, Rows,
+    SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]

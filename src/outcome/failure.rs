@@ -153,7 +153,18 @@ pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
         "; hint: ",
         database.hint().map(|hint| hint.trim_end_matches('.')),
     );
-    format!("{} (SQLSTATE {code}{constraint}{hint})", database.message())
+    let line = part(", ", database.where_().and_then(line_of_copy));
+    format!(
+        "{} (SQLSTATE {code}{constraint}{line}{hint})",
+        database.message()
+    )
+}
+
+/// Where `COPY` was, without what it found there: `COPY book, line 3`.
+fn line_of_copy(context: &str) -> Option<&str> {
+    let line = context.lines().find(|line| line.starts_with("COPY "))?;
+    let end = [line.find(", column "), line.find(": ")];
+    Some(&line[..end.into_iter().flatten().min().unwrap_or(line.len())])
 }
 
 /// The server's own error, wherever in the chain of sources it stands.

@@ -155,7 +155,14 @@ impl fmt::Display for Rollback {
                 } else {
                     "was"
                 };
-                write!(f, "{would} refused by the server at the commit: {failure}")
+                write!(f, "{would} refused by the server at the commit: {failure}")?;
+                // A constraint, where no statement is to blame any more.
+                match failure.sqlstate() {
+                    Some(code) if code.code().starts_with("23") => {
+                        f.write_str("; a deferred constraint, which no one row is blamed for")
+                    }
+                    _ => Ok(()),
+                }
             }
             RollbackCause::EffectsDiffer(differ) => {
                 return write!(

@@ -6,6 +6,7 @@
 
 mod admitted;
 mod connector;
+mod copy;
 mod guard;
 mod journal;
 mod lease_switch;
@@ -23,6 +24,7 @@ mod tx;
 
 pub(crate) use admitted::{AdmittedRow, read_admitted};
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
+pub use copy::{CopyIn, CopyOut};
 pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};

@@ -38,12 +38,16 @@ pub enum StatementError {
         /// The statement's first word.
         word: String,
     },
-    /// It would have copied rows through the connection, which this transaction cannot do yet; it was
-    /// not sent.
-    #[error(
-        "`COPY` was not sent: a phase cannot copy rows through its connection yet. Insert them, or call a function of the server"
-    )]
+    /// It would have copied rows through the connection, where nothing would have read or written
+    /// them; it was not sent.
+    #[error("`COPY` was not sent: use `PhaseTx::copy_in` or `PhaseTx::copy_out`")]
     Copy,
+    /// What was to copy rows is something else; it was not sent.
+    #[error("`{word}` is not `COPY`, and was not sent: use `PhaseTx::execute`")]
+    NotCopy {
+        /// The statement's first word.
+        word: String,
+    },
     /// In a [`ReadOnlySession`](crate::ReadOnlySession), it would have ended the transaction, begun
     /// another, or copied; it was not sent.
     #[error(
@@ -64,6 +68,9 @@ pub enum StatementError {
         /// How many it was given.
         given: usize,
     },
+    /// The server broke a copy off, and whoever read it did not say so.
+    #[error("the server broke the copy off, and the error was dropped")]
+    CopyBrokenOff,
     /// What was to be called for rows is not the name of a function; it was not sent.
     #[error(
         "`{name}` is not the name of a function as SQL has it, such as `register.create_unit`; nothing was sent"
@@ -172,6 +179,18 @@ pub(super) fn refuse_unsendable(sql: &str) -> Result<(), StatementError> {
             Err(StatementError::TransactionControl { word })
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses what is not `COPY`.
+pub(super) fn refuse_unless_copy(sql: &str) -> Result<(), StatementError> {
+    match refuse_unsendable(sql) {
+        Err(StatementError::Copy) => Ok(()),
+        Err(refused) => Err(refused),
+        Ok(()) => {
+            let word = first_word(sql).to_owned();
+            Err(StatementError::NotCopy { word })
+        }
     }
 }
 

@@ -39,7 +39,7 @@ const MOST_ROWS_RESERVED: usize = 4096;
 pub struct PhaseTx<'tx> {
     pub(super) client: &'tx mut Client,
     pub(super) phase: &'tx str,
-    kill_switch: &'tx dyn KillSwitch,
+    pub(super) kill_switch: &'tx dyn KillSwitch,
     pub(super) observer: &'tx mut Observer<'tx>,
     pub(super) traces: Traces,
     /// How many names this transaction has given.
@@ -285,12 +285,7 @@ impl<'tx> PhaseTx<'tx> {
     }
 
     pub(super) fn stop_unless_on(&mut self) -> Result<(), Failure> {
-        self.traces.stopped = match self.kill_switch.read() {
-            Ok(SwitchState::On) => return Ok(()),
-            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff),
-            Err(error) => Some(RollbackCause::SwitchUnreadable(error)),
-        };
-        Err(Failure::new("the kill switch is not ON any more"))
+        self.traces.stop_unless_on(self.kill_switch)
     }
 
     /// What the driver is given: a prepared statement, and parameters that are encoded already. A
@@ -362,6 +357,15 @@ impl<'tx> PhaseTx<'tx> {
 }
 
 impl Traces {
+    pub(super) fn stop_unless_on(&mut self, kill_switch: &dyn KillSwitch) -> Result<(), Failure> {
+        self.stopped = match kill_switch.read() {
+            Ok(SwitchState::On) => return Ok(()),
+            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff),
+            Err(error) => Some(RollbackCause::SwitchUnreadable(error)),
+        };
+        Err(Failure::new("the kill switch is not ON any more"))
+    }
+
     pub(super) fn note(&mut self, error: ::postgres::Error) -> StatementError {
         let severity = error.as_db_error().map(DbError::parsed_severity);
         match severity {

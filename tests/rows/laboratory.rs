@@ -90,8 +90,8 @@ pub(crate) fn taken_back<T>(
         let answer = tx.savepoint(f);
         let tables: String = tx
             .query_one(
-                "SELECT jsonb_build_object('book', (SELECT jsonb_agg(b) FROM book AS b), 'log', (SELECT jsonb_agg(l) FROM log AS l), \
-                        'shelf', (SELECT jsonb_agg(s) FROM shelf AS s))::text",
+                "SELECT jsonb_build_object('book', (SELECT jsonb_agg(b ORDER BY b.id, b.title) FROM book AS b), 'log', (SELECT jsonb_agg(l ORDER BY l.said) FROM log AS l), \
+                        'shelf', (SELECT jsonb_agg(s ORDER BY s.id) FROM shelf AS s))::text",
                 &[],
             )?
             .try_get(0)?;

@@ -201,7 +201,7 @@ fn is_timestamp(bytes: &[u8]) -> bool {
 
 /// Number of digits, weight of the first, sign, scale, and the digits, in base 10,000: 16 bits each.
 fn is_numeric(bytes: &[u8]) -> bool {
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return false;
     }
     let words: Vec<u16> = bytes

@@ -19,7 +19,7 @@ use params::Sink;
 use wave::{Answer, Wave};
 
 use super::statement::{StatementError, refuse_unsendable};
-use super::tx::PhaseTx;
+use super::tx::{PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::observer::Event;
 use crate::outcome::Failure;
 use crate::postgres::params::Encoded;
@@ -46,12 +46,15 @@ const LEAST_FOR_A_STATEMENT: usize = 8;
 /// For how many answers room is made on the word of an iterator.
 const MOST_ROWS_RESERVED: usize = 4096;
 
+/// The caller's own name for a row.
+type Key<'t, R> = Box<dyn Fn(&R) -> String + 't>;
+
 /// One call for each of some rows; made by [`PhaseTx::rows`].
 #[must_use = "nothing is performed before `call` or `execute`"]
 pub struct RowCalls<'t, 'tx, I: Iterator> {
     tx: &'t mut PhaseTx<'tx>,
     rows: I,
-    key: Option<Box<dyn Fn(&I::Item) -> String + 't>>,
+    key: Option<Key<'t, I::Item>>,
     types: &'t [Type],
 }
 
@@ -266,7 +269,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 if chunk.is_empty() && alone.is_none() {
                     return Ok(());
                 }
-                let begun = Instant::now();
+                let started = Instant::now();
                 let mut answered = 0;
                 if !chunk.is_empty() {
                     answered = wave.perform(tx, &chunk, &mut done, &named, |row, answer| {
@@ -283,12 +286,12 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                     answers.push(answer.map_err(|failure| named(failure, place, &row))?);
                     done.one(tx);
                     // One by one: the switch is read as in a loop.
-                    if place % super::tx::ROWS_BETWEEN_READINGS != 0 {
+                    if !place.is_multiple_of(ROWS_BETWEEN_READINGS) {
                         continue;
                     }
                 }
                 tx.stop_unless_on()?;
-                let took = begun.elapsed();
+                let took = started.elapsed();
                 if took > CHUNK_TIME * 2 || answered > MOST_ANSWERED {
                     limit = (limit / 2).max(1);
                 } else if took < CHUNK_TIME && answered < MOST_ANSWERED / 2 {

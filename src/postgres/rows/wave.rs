@@ -254,7 +254,7 @@ impl Wave {
                 (None, None) => break,
             }
             progress.done = place;
-            if place % ANSWERS_BETWEEN_EVENTS == 0 || left.len() == 0 {
+            if place.is_multiple_of(ANSWERS_BETWEEN_EVENTS) || left.len() == 0 {
                 observer(&Event::Rows {
                     phase,
                     done: place,

@@ -1,0 +1,174 @@
+//! A million rows are some thousand at a time.
+
+use std::cell::Cell;
+use std::sync::mpsc::channel;
+
+use phasegate::testing::ScriptedSwitch;
+use phasegate::{Error, Event, Failure, PhaseTx, Receipt, RollbackCause};
+
+use postgres::types::Type;
+
+use crate::laboratory::{in_a_phase, taken_back};
+use crate::pipeline::Draft;
+use crate::server::{database, does, drafting, drafting_plan};
+
+fn lengths(
+    tx: &mut PhaseTx<'_>,
+    texts: impl IntoIterator<Item = String>,
+    read: &Cell<usize>,
+) -> Vec<()> {
+    let ahead = Cell::new(0_usize);
+    let done = Cell::new(0_usize);
+    let texts = texts.into_iter().inspect(|text| {
+        read.set(read.get() + text.len() + 8);
+        ahead.set(ahead.get().max(read.get() - done.get()));
+    });
+    let answers = tx.rows(texts).call(
+        "octet_length",
+        |text, params| params.with(text),
+        |text, length: i32| {
+            done.set(done.get() + text.len() + 8);
+            assert_eq!(usize::try_from(length)?, text.len());
+            Ok(())
+        },
+    );
+    assert!(
+        ahead.get() < 4 << 20,
+        "{} bytes were read ahead",
+        ahead.get()
+    );
+    answers.unwrap()
+}
+
+#[test]
+fn rows_are_read_as_they_are_needed_however_large_they_are() {
+    in_a_phase("", |tx| {
+        let read = Cell::new(0);
+        let small = (0..30_000).map(|n| format!("{n}"));
+        assert_eq!(lengths(tx, small, &read).len(), 30_000);
+        let large = (0..40).map(|n| "x".repeat(n * 50_000));
+        assert_eq!(lengths(tx, large, &Cell::new(0)).len(), 40);
+        let huge = (0..4).map(|n| "x".repeat(1_100_000 * (n % 2)));
+        assert_eq!(lengths(tx, huge, &Cell::new(0)).len(), 4);
+    });
+}
+
+#[test]
+fn observers_see_how_many_rows_are_done_of_how_many() {
+    let database = database();
+    let (told, seen) = channel();
+    let draft = Draft::of(&["a"]);
+    let answer = database
+        .live_by(
+            drafting_plan(&database.target, &draft),
+            does(|_, tx| {
+                let call = |tx: &mut PhaseTx<'_>, rows: &mut dyn Iterator<Item = i64>| {
+                    tx.rows(rows)
+                        .call("int8abs", |n, params| params.with(n), |_, n: i64| Ok(n))
+                };
+                tx.rows(0..5000_i64).call(
+                    "int8abs",
+                    |n, params| params.with(n),
+                    |_, n: i64| Ok(n),
+                )?;
+                Ok(call(tx, &mut (0..70).filter(|_| true))?.len() as u64)
+            }),
+        )
+        .observer(move |event| {
+            if let Event::Rows { done, total, .. } = event {
+                told.send((*done, *total)).unwrap();
+            }
+        })
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    assert_eq!(answer.unwrap(), 70);
+    let seen: Vec<_> = seen.iter().collect();
+    let (exact, unknown) =
+        seen.split_at(seen.iter().position(|(_, total)| total.is_none()).unwrap());
+    assert_eq!(exact.last(), Some(&(5000, Some(5000))));
+    assert!(
+        exact
+            .windows(2)
+            .all(|two| two[0].0 < two[1].0 && two[1].0 - two[0].0 <= 64),
+        "{exact:?}"
+    );
+    assert_eq!(unknown, [(64, None), (70, None)]);
+}
+
+#[test]
+fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_alone() {
+    let rolled_back = |f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>| {
+        let database = database();
+        let switch = ScriptedSwitch::on_for(4);
+        let draft = Draft::of(&["a"]);
+        let answer = database
+            .live_by(drafting_plan(&database.target, &draft), does(|_, tx| f(tx)))
+            .kill_switch(&switch)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        match answer {
+            Err(Error::RolledBack(rollback)) => assert!(
+                matches!(rollback.cause(), RollbackCause::SwitchOff),
+                "{rollback}"
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut done = 0;
+    rolled_back(&mut |tx| {
+        let rows = tx.rows(0..100_000_i64).call(
+            "int8abs",
+            |n, params| params.with(n),
+            |_, _: i64| {
+                done += 1;
+                Ok(())
+            },
+        )?;
+        Ok(rows.len() as u64)
+    });
+    assert!((700..15_000).contains(&done), "{done}");
+    let mut alone = 0;
+    rolled_back(&mut |tx| {
+        let rows = (0..10_000_i64).map(|n| vec![n]);
+        let rows = tx.rows(rows).types(&[Type::INT8_ARRAY]).call(
+            "cardinality",
+            |n, params| params.with(n),
+            |_, _: i32| {
+                alone += 1;
+                Ok(())
+            },
+        );
+        // Dropped, it stops the phase all the same.
+        assert!(rows.is_err());
+        Ok(0)
+    });
+    assert_eq!(alone, 192);
+}
+
+#[test]
+fn a_function_that_is_slow_gets_smaller_chunks() {
+    in_a_phase(
+        "CREATE FUNCTION slow(n bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN n; END $$;",
+        |tx| {
+            let pulled = Cell::new(0_u64);
+            let done = Cell::new(0_u64);
+            let late = Cell::new(0_u64);
+            let rows = (0..1200_i64).inspect(|_| {
+                pulled.set(pulled.get() + 1);
+                if done.get() > 900 {
+                    late.set(late.get().max(pulled.get() - done.get()));
+                }
+            });
+            let seen = taken_back(tx, |tx| {
+                tx.rows(rows).call(
+                    "slow",
+                    |n, params| params.with(n),
+                    |_, n: i64| {
+                        done.set(done.get() + 1);
+                        Ok(n)
+                    },
+                )
+            });
+            assert_eq!(seen.answer.unwrap().len(), 1200);
+            assert!(late.get() > 0 && late.get() < 256, "{} at once", late.get());
+        },
+    );
+}

@@ -1,0 +1,206 @@
+//! Every value, also one that the server refuses before it calls anything, is that of its row.
+
+use phasegate::{Failure, PhaseTx};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::laboratory::{Raw, Seen, in_a_phase, taken_back};
+
+/// The types that travel together, and some that do not.
+const TYPES: [&str; 24] = [
+    "bool",
+    "\"char\"",
+    "int2",
+    "int4",
+    "int8",
+    "oid",
+    "float4",
+    "float8",
+    "text",
+    "varchar",
+    "bpchar",
+    "name",
+    "json",
+    "jsonb",
+    "bytea",
+    "uuid",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "numeric",
+    "mood",
+    "small",
+    "int4range",
+];
+
+/// What each type has, and what it has not.
+fn value() -> impl Strategy<Value = Raw> {
+    let fixed = |bytes: &[u8]| Just(Raw(Some(bytes.to_vec())));
+    prop_oneof![
+        2 => Just(Raw(None)),
+        4 => any::<i64>().prop_map(|n| Raw(Some(n.to_be_bytes().to_vec()))),
+        4 => any::<i32>().prop_map(|n| Raw(Some(n.to_be_bytes().to_vec()))),
+        4 => (0..86_400_000_000_i64).prop_map(|n| Raw(Some(n.to_be_bytes().to_vec()))),
+        2 => (0..200_i32).prop_map(|n| Raw(Some(n.to_be_bytes().to_vec()))),
+        2 => any::<[u8; 16]>().prop_map(|n| Raw(Some(n.to_vec()))),
+        2 => any::<[u8; 2]>().prop_map(|n| Raw(Some(n.to_vec()))),
+        1 => any::<u8>().prop_map(|n| Raw(Some(vec![n]))),
+        2 => "[ -~]{0,12}".prop_map(|text| Raw(Some(text.into_bytes()))),
+        1 => "\\PC{0,6}".prop_map(|text| Raw(Some(text.into_bytes()))),
+        1 => proptest::collection::vec(any::<u8>(), 0..24).prop_map(|bytes| Raw(Some(bytes))),
+        1 => fixed(b"calm"), 1 => fixed(b"fury"), 1 => fixed(b"a\0b"), 1 => fixed(b"\xff"), 1 => fixed(b""),
+        1 => fixed(b"{\"a\": 1}"), 1 => fixed(b"\x01{\"a\": [null]}"), 1 => fixed(b"\x02{}"), 1 => fixed(b"\x01\"\\u0000\""),
+        1 => fixed(&[0, 1, 0, 0, 0, 0, 0, 2, 0, 7]), 1 => fixed(&[0, 1, 0, 0, 0, 0, 0, 2, 39, 16]),
+        1 => fixed(&[0, 1, 0, 0, 0x80, 0, 0, 2, 0, 7]), 1 => fixed(&[0, 1, 0, 0, 0x40, 0, 0xff, 0xff, 0, 7]),
+        1 => fixed(&[0, 0, 0, 0, 0xC0, 0, 0, 0]), 1 => fixed(&[0, 0, 0, 0, 0xD0, 0, 0, 0]), 1 => fixed(&[0, 1, 0x7f, 0xff, 0, 0, 0, 0, 0, 9]),
+        1 => fixed(&86_400_000_000_i64.to_be_bytes()), 1 => fixed(&86_400_000_001_i64.to_be_bytes()),
+        1 => fixed(&(-211_813_488_000_000_000_i64).to_be_bytes()), 1 => fixed(&(-211_813_488_000_000_001_i64).to_be_bytes()),
+        1 => fixed(&9_223_371_331_199_999_999_i64.to_be_bytes()), 1 => fixed(&9_223_371_331_200_000_000_i64.to_be_bytes()),
+        1 => fixed(&i64::MAX.to_be_bytes()), 1 => fixed(&i64::MIN.to_be_bytes()),
+        1 => fixed(&(-2_451_545_i32).to_be_bytes()), 1 => fixed(&(-2_451_546_i32).to_be_bytes()),
+        1 => fixed(&2_145_031_948_i32.to_be_bytes()), 1 => fixed(&2_145_031_949_i32.to_be_bytes()),
+        1 => fixed(&f64::NAN.to_be_bytes()), 1 => fixed(&f64::MIN_POSITIVE.to_be_bytes()),
+    ]
+}
+
+/// What the server made of a value, and of which row it was.
+fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
+    taken_back(tx, |tx| {
+        let one = tx.prepare(sql)?;
+        tx.each_row(
+            values,
+            |_| "",
+            |tx, value| Ok(tx.query_one(&one, &[value])?.try_get(0)?),
+        )
+    })
+}
+
+fn by_calls(tx: &mut PhaseTx<'_>, function: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
+    taken_back(tx, |tx| {
+        tx.rows(values).call(
+            function,
+            |value, params| params.with(*value),
+            |_, answer| Ok(answer),
+        )
+    })
+}
+
+fn functions() -> String {
+    let functions = TYPES.iter().enumerate().map(|(n, ty)| {
+        format!(
+            "CREATE FUNCTION seen_{n}(value {ty}) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN value::text; END $$;
+             CREATE TABLE kept_{n} (place bigserial, value {ty});
+             CREATE FUNCTION kept_{n}() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(coalesce(k.value::text, 'null'), '|' ORDER BY place) FROM kept_{n} AS k $$;"
+        )
+    });
+    format!(
+        "{} GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO PUBLIC;",
+        functions.collect::<String>()
+    )
+}
+
+#[test]
+fn a_value_of_any_type_good_or_bad_is_seen_as_in_a_loop() {
+    let mut refused = [0; TYPES.len()];
+    let mut accepted = [0; TYPES.len()];
+    in_a_phase(&functions(), |tx| {
+        let mut runner = TestRunner::new(Config {
+            cases: 1500,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let state = std::cell::RefCell::new((tx, &mut refused, &mut accepted));
+        let values = proptest::collection::vec(value(), 1..4);
+        let same = runner.run(&(0..TYPES.len(), values), |(n, values)| {
+            let (tx, refused, accepted) = &mut *state.borrow_mut();
+            let expected = by_a_loop(tx, &format!("SELECT seen_{n}($1)"), &values);
+            prop_assert_eq!(
+                &by_calls(tx, &format!("seen_{n}"), &values),
+                &expected,
+                "{}",
+                TYPES[n]
+            );
+            match expected.answer {
+                Ok(_) => accepted[n] += 1,
+                Err(_) => refused[n] += 1,
+            }
+            Ok(())
+        });
+        if let Err(different) = same {
+            panic!("{different}");
+        }
+    });
+    for (n, ty) in TYPES.iter().enumerate() {
+        assert!(
+            accepted[n] > 0 || *ty == "int4range",
+            "{ty}: never accepted"
+        );
+        assert!(refused[n] > 0 || *ty == "bytea", "{ty}: never refused");
+    }
+}
+
+/// As arguments of a statement that is performed inside the server, they are text for a moment.
+#[test]
+fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
+    in_a_phase(&functions(), |tx| {
+        // Whatever the session writes moments and numbers like.
+        for setting in [
+            "datestyle = 'SQL, DMY'",
+            "extra_float_digits = 0",
+            "bytea_output = 'escape'",
+            "timezone = 'Asia/Kolkata'",
+        ] {
+            tx.execute(&format!("SET LOCAL {setting}"), &[]).unwrap();
+        }
+        let mut runner = TestRunner::new(Config {
+            cases: 600,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let tx = std::cell::RefCell::new(tx);
+        let values = proptest::collection::vec(value(), 8..12);
+        let same = runner.run(&(0..TYPES.len(), values), |(n, values)| {
+            let tx = &mut *tx.borrow_mut();
+            let insert = format!("INSERT INTO kept_{n} (value) VALUES ($1)");
+            let mut good = values;
+            good.retain(|value| {
+                let seen = by_a_loop(
+                    tx,
+                    &format!("SELECT seen_{n}($1)"),
+                    std::slice::from_ref(value),
+                );
+                seen.answer.is_ok()
+            });
+            // As many as it takes to be performed inside the server.
+            let good: Vec<_> = good.iter().cycle().take(9).cloned().collect();
+            let kept = |tx: &mut PhaseTx<'_>| -> Result<Option<String>, Failure> {
+                Ok(tx
+                    .query_one(&format!("SELECT kept_{n}()"), &[])?
+                    .try_get(0)?)
+            };
+            let expected = taken_back(tx, |tx| {
+                for value in &good {
+                    tx.execute(&insert, &[value])?;
+                }
+                kept(tx)
+            });
+            let seen = taken_back(tx, |tx| {
+                tx.rows(&good).execute(
+                    &insert,
+                    |value, params| params.with(*value),
+                    |_, changed| {
+                        assert_eq!(changed, 1);
+                        Ok(())
+                    },
+                )?;
+                kept(tx)
+            });
+            prop_assert_eq!(seen, expected, "{}", TYPES[n]);
+            Ok(())
+        });
+        if let Err(different) = same {
+            panic!("{different}");
+        }
+    });
+}
