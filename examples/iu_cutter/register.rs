@@ -1,7 +1,7 @@
 //! Performs the five phases live, through the functions of the register.
 //!
 //! Every method is lent a transaction and returns: on `Ok` the engine commits, on `Err` it rolls
-//! back. `each_row` names the row that failed.
+//! back. Calls for rows, and `each_row`, name the row that failed.
 
 use phasegate::{Execute, Failure, PhaseTx};
 use serde_json::{Value, json};
@@ -15,24 +15,25 @@ pub struct Register;
 
 impl Execute<CutLegA> for Register {
     fn execute(&mut self, cut: &CutLegA, (): (), tx: &mut PhaseTx<'_>) -> Result<Digests, Failure> {
-        let create = tx.prepare("SELECT iu.fn_iu_create($1)")?;
-        let digests = tx.each_row(
-            &cut.units,
-            |unit| format!("{}, {}:{}", unit.address, cut.document, unit.line),
-            |tx, unit| {
-                let digest = unit.digest();
-                let draft = json!({
-                    "document": cut.document,
-                    "address": unit.address,
-                    "title": unit.title,
-                    "body": unit.body,
-                    "digest": digest,
-                });
-                let answer: Value = tx.query_one(&create, &[&draft])?.try_get(0)?;
-                accepted(&answer)?;
-                Ok((unit.address.clone(), digest))
-            },
-        )?;
+        let digests = tx
+            .rows(&cut.units)
+            .key(|unit| format!("{}, {}:{}", unit.address, cut.document, unit.line))
+            .call(
+                "iu.fn_iu_create",
+                |unit, params| {
+                    params.with(&json!({
+                        "document": cut.document,
+                        "address": unit.address,
+                        "title": unit.title,
+                        "body": unit.body,
+                        "digest": unit.digest(),
+                    }))
+                },
+                |unit, answer| {
+                    accepted(&answer)?;
+                    Ok((unit.address.clone(), unit.digest()))
+                },
+            )?;
         Ok(digests.into_iter().collect())
     }
 }
@@ -90,20 +91,17 @@ impl Execute<WriteVerify> for Register {
 
 impl Execute<CutLegB> for Register {
     fn execute(&mut self, cut: &CutLegB, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        let link = tx.prepare("SELECT iu.fn_iu_link($1)")?;
-        let linked = tx.each_row(
-            &cut.links,
-            |link| &link.address,
-            |tx, unit| {
-                let place = json!({
+        let linked = tx.rows(&cut.links).key(|link| &link.address).call(
+            "iu.fn_iu_link",
+            |unit, params| {
+                params.with(&json!({
                     "document": cut.document,
                     "address": unit.address,
                     "parent": unit.parent,
                     "position": unit.position,
-                });
-                let answer: Value = tx.query_one(&link, &[&place])?.try_get(0)?;
-                accepted(&answer)
+                }))
             },
+            |_, answer| accepted(&answer),
         )?;
         Ok(linked.len() as u64)
     }
@@ -132,15 +130,12 @@ impl Execute<LifecycleEnact> for Register {
             let missing = format!("the trigger unit_lifecycle is not active, only {triggers:?}");
             return Err(Failure::new(missing));
         }
-        let function = tx.prepare("SELECT iu.fn_iu_enact($1)")?;
-        let enacted = tx.each_row(
-            &enact.addresses,
-            |address| *address,
-            |tx, address| {
-                let unit = json!({ "document": enact.document, "address": address });
-                let answer: Value = tx.query_one(&function, &[&unit])?.try_get(0)?;
-                accepted(&answer)
+        let enacted = tx.rows(&enact.addresses).key(|address| *address).call(
+            "iu.fn_iu_enact",
+            |address, params| {
+                params.with(&json!({ "document": enact.document, "address": address }))
             },
+            |_, answer| accepted(&answer),
         )?;
         let log = "SELECT count(*) FROM iu.lifecycle_log WHERE document = $1";
         Ok(Enacted {

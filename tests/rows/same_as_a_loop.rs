@@ -14,7 +14,7 @@ const DEEDS: [&str; 15] = [
 
 #[derive(Debug, Clone)]
 struct Deed {
-    deed: &'static str,
+    what: &'static str,
     id: i64,
     title: String,
 }
@@ -35,8 +35,8 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         3..100_000_i64,
     );
     let any = (proptest::sample::select(&DEEDS[..]), 0..6_i64);
-    let deed = (prop_oneof![60 => benign, 1 => any], title).prop_map(|((deed, id), title)| Deed {
-        deed,
+    let deed = (prop_oneof![60 => benign, 1 => any], title).prop_map(|((what, id), title)| Deed {
+        what,
         id,
         title: title.to_owned(),
     });
@@ -47,7 +47,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 fn check(deed: &Deed, answer: Option<Value>) -> Result<Value, Failure> {
-    let answer = answer.ok_or_else(|| Failure::new(format!("{}: no answer", deed.deed)))?;
+    let answer = answer.ok_or_else(|| Failure::new(format!("{}: no answer", deed.what)))?;
     if answer["ok"] == true {
         Ok(answer)
     } else {
@@ -62,7 +62,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
             deeds,
             |deed| deed.id,
             |tx, deed| {
-                let row = tx.query_one(&shelve, &[&deed.deed, &deed.id, &deed.title])?;
+                let row = tx.query_one(&shelve, &[&deed.what, &deed.id, &deed.title])?;
                 check(deed, row.try_get(0)?)
             },
         )
@@ -73,7 +73,7 @@ fn by_calls(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
     taken_back(tx, |tx| {
         tx.rows(deeds).key(|deed| deed.id).call(
             "shelve",
-            |deed, params| params.with(&deed.deed).with(&deed.id).with(&deed.title),
+            |deed, params| params.with(&deed.what).with(&deed.id).with(&deed.title),
             |deed, answer| check(deed, answer),
         )
     })
@@ -91,7 +91,7 @@ fn whatever_the_rows_do_the_answers_the_row_that_failed_and_the_tables_are_those
         let tx = std::cell::RefCell::new(tx);
         let counts = std::cell::RefCell::new((0, 0));
         let same = runner.run(&deeds(), |deeds| {
-            let tx = &mut *tx.borrow_mut();
+            let tx = &mut **tx.borrow_mut();
             let expected = by_a_loop(tx, &deeds);
             prop_assert_eq!(&by_calls(tx, &deeds), &expected);
             let mut counts = counts.borrow_mut();
@@ -113,8 +113,8 @@ fn whatever_the_rows_do_the_answers_the_row_that_failed_and_the_tables_are_those
 /// Each way to fail, at the ends of chunks and in the middle.
 #[test]
 fn every_way_to_fail_names_its_row_wherever_in_a_chunk_it_is() {
-    let bad = |deed, id, title: &str| Deed {
-        deed,
+    let bad = |what, id, title: &str| Deed {
+        what,
         id,
         title: title.to_owned(),
     };
@@ -135,7 +135,7 @@ fn every_way_to_fail_names_its_row_wherever_in_a_chunk_it_is() {
     in_a_phase("", |tx| {
         for at in [1_usize, 2, 256, 257, 768, 900] {
             for (way, sqlstate) in &ways {
-                if at == 1 && (*sqlstate == "23505" || way.deed == "unshelve") {
+                if at == 1 && (*sqlstate == "23505" || way.what == "unshelve") {
                     continue; // What it collides with is an earlier row.
                 }
                 let mut deeds: Vec<_> = (3..903).map(|id| bad("insert", id, "good")).collect();

@@ -161,7 +161,7 @@ fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
         let tx = std::cell::RefCell::new(tx);
         let values = proptest::collection::vec(value(), 8..12);
         let same = runner.run(&(0..TYPES.len(), values), |(n, values)| {
-            let tx = &mut *tx.borrow_mut();
+            let tx = &mut **tx.borrow_mut();
             let insert = format!("INSERT INTO kept_{n} (value) VALUES ($1)");
             let mut good = values;
             good.retain(|value| {
