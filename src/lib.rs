@@ -130,7 +130,7 @@ pub mod testing;
 mod timestamp;
 
 pub use crate::postgres::{
-    BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Journal,
+    BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Ignored, Journal,
     JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector,
     PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, RowCalls, RowParams, Rows,
     SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,

@@ -6,7 +6,7 @@ mod server;
 
 use std::sync::atomic::Ordering;
 
-use phasegate::{PostgresConnector, Receipt};
+use phasegate::{Failure, PhaseTx, PostgresConnector, Receipt};
 use postgres::NoTls;
 
 use pipeline::Draft;
@@ -32,17 +32,23 @@ fn bare(database: &Database, rows: &[&str]) -> u64 {
 
 /// How often it is asked by a phase that does the same.
 fn guarded(database: &Database, rows: &[&str]) -> u64 {
-    let draft = Draft::of(rows);
-    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
-    let inserts = does(|draft, tx| {
+    asked(database, rows, |draft, tx| {
         let insert = tx.prepare(INSERT)?;
         for row in &draft.rows {
             tx.execute(&insert, &[row])?;
         }
         Ok(1)
-    });
+    })
+}
+
+fn asked<F>(database: &Database, rows: &[&str], f: F) -> u64
+where
+    F: FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
+{
+    let draft = Draft::of(rows);
+    let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
     database
-        .live_by(drafting_plan(&database.target, &draft), inserts)
+        .live_by(drafting_plan(&database.target, &draft), does(f))
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
         .unwrap();
@@ -65,4 +71,30 @@ fn a_guarded_phase_makes_as_many_round_trips_as_a_bare_transaction() {
         // Connecting, the opening, the preparing and its giving back, each row, the close.
         assert_eq!(guarded, 1 + 1 + 2 + rows.len() as u64 + 1);
     }
+}
+
+#[test]
+fn calls_for_a_thousand_rows_take_one_round_trip_for_each_chunk() {
+    let database = database();
+    let calls = asked(&database, &["a"], |_, tx| {
+        tx.rows(0..1000_i64).call(
+            "pg_catalog.int8abs",
+            |n, params| params.with(n),
+            |_, n: i64| Ok(n),
+        )?;
+        Ok(1)
+    });
+    // Connecting, the opening, asking for the function's parameters and giving that back, chunks of
+    // 256, 512 and 232, the close.
+    assert_eq!(calls, 1 + 1 + 2 + 3 + 1);
+    let statements = asked(&database, &["b"], |_, tx| {
+        tx.rows(0..1000_i64).execute(
+            "INSERT INTO item VALUES ($1::bigint::text, 'draft')",
+            |n, params| params.with(n),
+            |_, _| Ok(()),
+        )?;
+        Ok(1)
+    });
+    // And three more, after which the statement is one that is performed inside the server.
+    assert_eq!(statements, calls + 3);
 }

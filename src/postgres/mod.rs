@@ -32,7 +32,7 @@ pub use lease_switch::LeaseSwitch;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
-pub use rows::{RowCalls, RowParams};
+pub use rows::{Ignored, RowCalls, RowParams};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};

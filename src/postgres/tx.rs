@@ -17,8 +17,8 @@ use crate::outcome::{Failure, RollbackCause};
 /// After how many rows [`PhaseTx::each_row`] reads the kill switch again.
 pub(super) const ROWS_BETWEEN_READINGS: u64 = 64;
 
-/// For how many answers [`PhaseTx::each_row`] makes room on the word of an iterator.
-const MOST_ROWS_RESERVED: usize = 4096;
+/// For how many answers room is made on the word of an iterator.
+pub(super) const MOST_ROWS_RESERVED: usize = 4096;
 
 /// Holding one lets an adapter read and write in the transaction of its phase, and neither commit it
 /// nor roll it back.
@@ -344,7 +344,7 @@ impl<'tx> PhaseTx<'tx> {
     }
 
     fn control(&mut self, sql: &str) -> Result<(), StatementError> {
-        let answer = self.client.execute(sql, &[]);
+        let answer = self.client.execute_typed(sql, &[]);
         self.noted(answer).map(drop)
     }
 

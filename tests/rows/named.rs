@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Error, Failure, PhaseTx, RollbackCause, StatementError};
+use phasegate::{Error, Failure, Ignored, PhaseTx, RollbackCause, StatementError};
 use postgres::types::Type;
 
 use crate::laboratory::{Blame, in_a_phase, taken_back};
@@ -15,6 +15,7 @@ CREATE FUNCTION pair(n bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$ BEGIN
     IF n = 7 THEN RETURN NEXT n; END IF;
 END $$;
 CREATE FUNCTION one() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+CREATE FUNCTION nothing(n bigint) RETURNS void LANGUAGE sql AS '';
 CREATE FUNCTION twice(n integer) RETURNS text LANGUAGE sql AS $$ SELECT 'integer ' || 2 * n $$;
 CREATE FUNCTION twice(n bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'bigint ' || 2 * n $$;
 CREATE FUNCTION least_of(n bigint[]) RETURNS bigint LANGUAGE sql AS 'SELECT min(m) FROM unnest(n) AS m';
@@ -91,6 +92,10 @@ fn functions_are_called_by_any_name_with_any_arguments() {
             );
             assert_eq!(twice.unwrap(), [expected; 3]);
         }
+        let nothing =
+            tx.rows([1_i64, 2, 3])
+                .call("nothing", |n, params| params.with(n), |n, Ignored| Ok(*n));
+        assert_eq!(nothing.unwrap(), [1, 2, 3]);
         // Arrays of arrays are none: these go one by one.
         let least = tx.rows([vec![3_i64, 2], vec![5], vec![]]).call(
             "least_of",

@@ -2,7 +2,8 @@
 //!
 //! The rows of a chunk travel as arrays, in one message; the server calls the function for one after
 //! the other, and answers each as it is done. So a failure is of the row after the last answer, which
-//! costs nothing to know.
+//! costs nothing to know. Values that the server could refuse before it calls anything do not travel so:
+//! see [`column`].
 
 mod column;
 mod params;
@@ -12,16 +13,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ::postgres::types::{FromSqlOwned, Type};
+use ::postgres::types::{FromSql, FromSqlOwned, Type};
 
 pub use params::RowParams;
 use params::Sink;
 use wave::{Answer, Wave};
 
 use super::statement::{StatementError, refuse_unsendable};
-use super::tx::{PhaseTx, ROWS_BETWEEN_READINGS};
+use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::observer::Event;
-use crate::outcome::Failure;
+use crate::outcome::{Failure, Foreign};
 use crate::postgres::params::Encoded;
 
 /// How many rows the first chunk has.
@@ -42,9 +43,6 @@ const CHUNK_TIME: Duration = Duration::from_millis(200);
 
 /// From how many rows on a statement is performed inside the server: it takes three more messages.
 const LEAST_FOR_A_STATEMENT: usize = 8;
-
-/// For how many answers room is made on the word of an iterator.
-const MOST_ROWS_RESERVED: usize = 4096;
 
 /// The caller's own name for a row.
 type Key<'t, R> = Box<dyn Fn(&R) -> String + 't>;
@@ -69,7 +67,7 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// The rows are read as they are needed, some thousands or a mebibyte at a time. Observers of
     /// the run see how many are done, of how many if the iterator is exact, and the kill
-    /// switch is read after each chunk, which takes about 200 ms at most where one row is not slower.
+    /// switch is read between chunks, of which one takes about 200 ms at most where one row is not slower.
     ///
     /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, and the snapshot of a function that is not
     /// `VOLATILE` are those of the chunk. A deferred constraint is checked when the phase is closed; its
@@ -137,6 +135,8 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// A function that answers nothing, or nothing that matters, answers [`Ignored`].
     ///
     /// Parameters of most of the server's types travel in chunks; arrays, composites, ranges and types of
     /// extensions go row by row, which is slower and no different.
@@ -250,6 +250,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
             let mut wave = begin(tx, counted.given, types, is_many)?;
             let mut rows = ahead.into_iter().chain(rows);
             let mut limit = FIRST_CHUNK;
+            let mut switch_is_due = false;
             let mut chunk = Vec::new();
             let mut encoded = Vec::new();
             loop {
@@ -268,6 +269,10 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 }
                 if chunk.is_empty() && alone.is_none() {
                     return Ok(());
+                }
+                if switch_is_due {
+                    tx.stop_unless_on()?;
+                    switch_is_due = false;
                 }
                 let started = Instant::now();
                 let mut answered = 0;
@@ -290,7 +295,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                         continue;
                     }
                 }
-                tx.stop_unless_on()?;
+                switch_is_due = true;
                 let took = started.elapsed();
                 if took > CHUNK_TIME * 2 || answered > MOST_ANSWERED {
                     limit = (limit / 2).max(1);
@@ -380,6 +385,24 @@ fn is_a_name(text: &str) -> bool {
             Some(next) => rest = next,
             None => return rest.is_empty(),
         }
+    }
+}
+
+/// Whatever a function answered, `void` and null included, which nobody reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ignored;
+
+impl FromSql<'_> for Ignored {
+    fn from_sql(_: &Type, _: &[u8]) -> Result<Self, Foreign> {
+        Ok(Ignored)
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Foreign> {
+        Ok(Ignored)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
     }
 }
 
