@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::approval::{Attestation, Granted};
 use crate::mode::Mode;
 use crate::run::Brand;
 use crate::sealed;
@@ -102,10 +101,6 @@ impl<G: Gate> sealed::Requirement for G {
     fn add_gates(gates: &mut Vec<&'static str>) {
         gates.push(G::NAME);
     }
-
-    fn granted<'a, M: Mode>(witness: &'a <Self as Requirement>::Witness<'_, M>) -> &'a [Granted] {
-        <M as sealed::Mode>::granted::<G>(witness)
-    }
 }
 
 impl<A: Approvable, B: Approvable> sealed::Requirement for And<A, B> {
@@ -113,18 +108,10 @@ impl<A: Approvable, B: Approvable> sealed::Requirement for And<A, B> {
         A::add_gates(gates);
         B::add_gates(gates);
     }
-
-    fn granted<'a, M: Mode>(witness: &'a <Self as Requirement>::Witness<'_, M>) -> &'a [Granted] {
-        <M as sealed::Mode>::granted::<Self>(witness)
-    }
 }
 
 impl sealed::Requirement for Ungated {
     fn add_gates(_: &mut Vec<&'static str>) {}
-
-    fn granted<M: Mode>(_: &Ungated) -> &[Granted] {
-        &[]
-    }
 }
 
 /// Stands where an approval of `R` would stand, in a dry run and in a rehearsal, which need none.
@@ -153,7 +140,8 @@ impl<R: Requirement> fmt::Debug for Unapproved<R> {
 /// performing a phase consumes it. It cannot leave its run, be cloned, compared or deserialized.
 /// The engine checks it again before the phase begins: an expiry may have passed since.
 ///
-/// What it carries can be read with [`attestations`](Approved::attestations). It stops accidents
+/// It costs nothing at run time: its size is zero. What was attested stays with the run, and can be
+/// read with [`Run::attestations`](crate::Run::attestations). It stops accidents
 /// and makes intent greppable; it does not stop hostile code in the same process (see
 /// [the limits](crate#what-this-does-not-protect-from)).
 ///
@@ -163,7 +151,6 @@ impl<R: Requirement> fmt::Debug for Unapproved<R> {
 /// ```
 #[must_use = "an approval that no phase consumes approves nothing"]
 pub struct Approved<'run, R: Requirement> {
-    granted: Vec<Granted>,
     requirement: PhantomData<fn() -> R>,
     brand: Brand<'run>,
 }
@@ -176,32 +163,18 @@ pub type Sg2Approved<'run> = Approved<'run, Sg2>;
 
 impl<'run, R: Approvable> Approved<'run, R> {
     /// Both approvals as one, for a phase whose gate is [`And`].
-    pub fn and<B: Approvable>(mut self, other: Approved<'run, B>) -> Approved<'run, And<R, B>> {
-        self.granted.extend(other.granted);
+    pub fn and<B: Approvable>(self, _: Approved<'run, B>) -> Approved<'run, And<R, B>> {
         Approved {
-            granted: self.granted,
             requirement: PhantomData,
             brand: self.brand,
         }
     }
 }
 
-impl<R: Requirement> Approved<'_, R> {
-    /// What was attested, one per gate, in the order of the gates.
-    pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
-        self.granted.iter().map(Granted::attestation)
-    }
-
-    pub(crate) fn granted(&self) -> &[Granted] {
-        &self.granted
-    }
-}
-
 impl<'run, G: Gate> Approved<'run, G> {
     /// Called by the engine alone, once the attestation was checked against the run.
-    pub(crate) fn mint(granted: Granted, brand: Brand<'run>) -> Self {
+    pub(crate) fn mint(brand: Brand<'run>) -> Self {
         Approved {
-            granted: vec![granted],
             requirement: PhantomData,
             brand,
         }

@@ -1,6 +1,7 @@
 //! Phases: what they are, what they come after, and the receipts they leave.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -204,8 +205,9 @@ after_several!(A a, B b, C c, D d);
 #[must_use = "a phase does nothing until a run performs it"]
 pub struct Phase<'r, 'run: 'r, S: PhaseSpec, M: Mode, A = Witness<'run, S, M>> {
     pub(crate) spec: S,
-    pub(crate) _on: &'r M::Switch<'run>,
-    pub(crate) approved: A,
+    on: PhantomData<&'r M::Switch<'run>>,
+    // Its type is the proof: to whoever holds it the engine has said yes, and remembers to what.
+    _approved: A,
     pub(crate) after: Receipts<'r, 'run, S, M>,
 }
 
@@ -213,14 +215,14 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
     /// A phase of any mode, for pipelines that are generic over it.
     pub fn new(
         spec: S,
-        on: &'r M::Switch<'run>,
+        _on: &'r M::Switch<'run>,
         approved: Witness<'run, S, M>,
         after: Receipts<'r, 'run, S, M>,
     ) -> Self {
         Phase {
             spec,
-            _on: on,
-            approved,
+            on: PhantomData,
+            _approved: approved,
             after,
         }
     }

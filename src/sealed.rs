@@ -5,7 +5,6 @@
 //! This module is private, so nobody else can name them, and nobody else can implement the public
 //! ones. What the engine needs of a mode stands here too, out of the auditor's way.
 
-use crate::approval::Granted;
 use crate::outcome::{Refusal, Stop};
 use crate::perform::Prior;
 use crate::phase::PhaseSpec;
@@ -32,17 +31,11 @@ pub trait Mode: Sized {
     where
         Self: crate::Mode;
 
-    fn granted<'a, R: crate::Requirement>(
-        approval: &'a <Self as crate::Mode>::Approval<'_, R>,
-    ) -> &'a [Granted]
-    where
-        Self: crate::Mode;
-
     fn perform<S: PhaseSpec, W: Perform<Self, S>>(
         engine: &mut Self::Engine<'_>,
         worker: &mut W,
         spec: &S,
-        given: Given<'_, '_, S>,
+        given: Given<'_, S>,
     ) -> Result<Done<S::Output, Self::Evidence>, Stop>
     where
         Self: crate::Mode;
@@ -50,8 +43,7 @@ pub trait Mode: Sized {
 
 /// What a phase was given by those before it.
 #[allow(missing_debug_implementations)]
-pub struct Given<'a, 'r, S: PhaseSpec> {
-    pub(crate) approvals: &'a [Granted],
+pub struct Given<'r, S: PhaseSpec> {
     /// The names of the phases whose receipts it holds.
     pub(crate) after: Vec<String>,
     pub(crate) prior: Prior<'r, S>,
@@ -73,12 +65,6 @@ pub struct Done<O, E> {
 )]
 pub trait Requirement {
     fn add_gates(gates: &mut Vec<&'static str>);
-
-    fn granted<'a, M: crate::Mode>(
-        witness: &'a <Self as crate::Requirement>::Witness<'_, M>,
-    ) -> &'a [Granted]
-    where
-        Self: crate::Requirement;
 }
 
 /// Only gates, and `And` of them.

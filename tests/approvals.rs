@@ -147,7 +147,7 @@ fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
         .run(|run, on| {
             let sg1 = run.approval::<Sg1>()?;
             given = true;
-            let expires = sg1.attestations().next().expect("one").statement().expires;
+            let expires = run.attestations().next().expect("one").statement().expires;
             while let Ok(left) = expires.duration_since(SystemTime::now()) {
                 std::thread::sleep(left + Duration::from_millis(1));
             }

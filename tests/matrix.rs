@@ -82,6 +82,9 @@ assert_impl_all!(RehearsalRunner: Send);
 
 // What carries nothing weighs nothing.
 const_assert_eq!(size_of::<KillSwitchOn<'static>>(), 0);
+const_assert_eq!(size_of::<Sg1Approved<'static>>(), 0);
+const_assert_eq!(size_of::<Sg2Approved<'static>>(), 0);
+const_assert_eq!(size_of::<Both<'static>>(), 0);
 const_assert_eq!(size_of::<NoSwitch>(), 0);
 const_assert_eq!(size_of::<Unapproved<Sg1>>(), 0);
 const_assert_eq!(size_of::<Ungated>(), 0);
@@ -89,6 +92,14 @@ const_assert_eq!(size_of::<Start>(), 0);
 const_assert_eq!(size_of::<DryRun>(), 0);
 const_assert_eq!(size_of::<Rehearsal>(), 0);
 const_assert_eq!(size_of::<Live>(), 0);
+
+// A phase weighs what its spec and its references to receipts weigh, in every mode.
+const_assert_eq!(size_of::<LivePhase<'static, 'static>>(), size_of::<Draft>());
+const_assert_eq!(size_of::<DryPhase<'static, 'static>>(), size_of::<Draft>());
+const_assert_eq!(
+    size_of::<RehearsalPhase<'static, 'static>>(),
+    size_of::<Draft>()
+);
 
 #[test]
 fn the_matrix_holds_if_this_file_compiles() {

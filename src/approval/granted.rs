@@ -6,7 +6,7 @@ use crate::plan::Plan;
 
 /// What an authority attested to, and the phase that it was asked about.
 #[derive(Debug)]
-pub struct Granted {
+pub(crate) struct Granted {
     attestation: Attestation,
     phase: String,
 }
@@ -19,6 +19,15 @@ impl Granted {
 
     pub(crate) fn attestation(&self) -> &Attestation {
         &self.attestation
+    }
+
+    /// The phase that the authority was asked about.
+    pub(crate) fn phase(&self) -> &str {
+        &self.phase
+    }
+
+    pub(crate) fn is_of(&self, gate: &str) -> bool {
+        self.attestation.statement().gate == gate
     }
 
     /// Checks it against the run, for `phase` and `gate`, at the moment `now`.

@@ -3,9 +3,8 @@ use std::time::SystemTime;
 
 use super::Run;
 use super::decoded::decoded;
-use crate::approval::Granted;
 use crate::canonical;
-use crate::gate::{Gate, Requirement, Unapproved};
+use crate::gate::{Gate, Unapproved};
 use crate::kill_switch::NoSwitch;
 use crate::mode::{DryRun, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
@@ -232,15 +231,11 @@ impl sealed::Mode for DryRun {
         Ok(Unapproved::new())
     }
 
-    fn granted<R: Requirement>(_: &Unapproved<R>) -> &[Granted] {
-        &[]
-    }
-
     fn perform<S: PhaseSpec, W: sealed::Perform<Self, S>>(
         engine: &mut DryEngine<'_>,
         worker: &mut W,
         spec: &S,
-        given: Given<'_, '_, S>,
+        given: Given<'_, S>,
     ) -> Result<Done<S::Output, ()>, Stop> {
         let phase = full_name(spec);
         (engine.observer)(&Event::Begins {
@@ -268,7 +263,7 @@ impl DryEngine<'_> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        given: Given<'_, '_, S>,
+        given: Given<'_, S>,
     ) -> Result<Done<S::Output, ()>, Stop> {
         if self.phases.iter().any(|planned| planned.name() == phase) {
             let phase = phase.to_owned();

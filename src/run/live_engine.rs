@@ -1,10 +1,11 @@
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::Brand;
 use super::live::Conduct;
-use crate::approval::{ApprovalRequest, Authority, Granted};
+use crate::approval::{ApprovalRequest, Attestation, Authority, Granted};
 use crate::canonical;
-use crate::gate::{Approved, Gate, Requirement};
+use crate::gate::{Approved, Gate};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::mode::{Live, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
@@ -26,6 +27,8 @@ pub struct LiveEngine<'run> {
     pub(super) performed: usize,
     /// How many the journal was seen to have.
     journalled: usize,
+    /// What every `Approved` of this run stands for, in the order of the asking.
+    granted: Vec<Rc<Granted>>,
     pub(super) in_doubt: Option<InDoubt>,
     /// The role was found not to have powers that it must not have.
     pub(super) role_is_fit: bool,
@@ -49,6 +52,7 @@ impl<'run> LiveEngine<'run> {
             plan,
             performed: 0,
             journalled: 0,
+            granted: Vec::new(),
             in_doubt: None,
             role_is_fit: conduct.despite_powers,
             kill_switch,
@@ -145,25 +149,44 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    /// The approvals again, at this moment: one may have expired since it was given.
-    pub(super) fn refuse_unapproved<S: PhaseSpec>(
+    pub(super) fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.granted.iter().map(|granted| granted.attestation())
+    }
+
+    /// What the witnesses that the phase was given stand for, in the order of its gates, and checked
+    /// again at this moment: one may have expired since it was given.
+    pub(super) fn approvals_of<S: PhaseSpec>(
         &mut self,
         phase: &str,
-        approvals: &[Granted],
-    ) -> Result<(), Refusal> {
-        let mut approvals = approvals.iter();
+    ) -> Result<Vec<Rc<Granted>>, Refusal> {
+        let mut approvals = Vec::new();
         for gate in gates::<S>() {
-            let checked = match approvals.next() {
-                Some(granted) => self.check(granted, self.performed, &gate),
+            let checked = match self.granted_for(phase, &gate, &approvals) {
+                Some(granted) => self
+                    .check(&granted, self.performed, &gate)
+                    .map(|()| granted),
                 None => Err(ApprovalRefusal::Missing),
             };
-            checked.map_err(|reason| Refusal::Approval {
+            approvals.push(checked.map_err(|reason| Refusal::Approval {
                 phase: Some(phase.to_owned()),
                 gate,
                 reason,
-            })?;
+            })?);
         }
-        Ok(())
+        Ok(approvals)
+    }
+
+    /// The approval of `gate` that was asked for last for `phase`, and is not `taken`; or else for
+    /// whichever phase it was asked, so that the refusal can say which.
+    fn granted_for(&self, phase: &str, gate: &str, taken: &[Rc<Granted>]) -> Option<Rc<Granted>> {
+        let of_gate = || {
+            let granted = self.granted.iter().rev();
+            granted.filter(|granted| {
+                granted.is_of(gate) && !taken.iter().any(|taken| Rc::ptr_eq(taken, granted))
+            })
+        };
+        let of_phase = of_gate().find(|granted| granted.phase() == phase);
+        of_phase.or_else(|| of_gate().next()).cloned()
     }
 
     /// Checks an approval for the phase at `place`, counted from 0. One that the phase has spent
@@ -271,18 +294,15 @@ impl sealed::Mode for Live {
             .map_err(|denied| refused(denied.into()))?;
         let granted = Granted::new(attestation, phase.name());
         engine.check(&granted, place, G::NAME).map_err(refused)?;
-        Ok(Approved::mint(granted, Brand::new()))
-    }
-
-    fn granted<'a, R: Requirement>(approval: &'a Approved<'_, R>) -> &'a [Granted] {
-        approval.granted()
+        engine.granted.push(Rc::new(granted));
+        Ok(Approved::mint(Brand::new()))
     }
 
     fn perform<S: PhaseSpec, W: sealed::Perform<Self, S>>(
         engine: &mut LiveEngine<'_>,
         worker: &mut W,
         spec: &S,
-        given: Given<'_, '_, S>,
+        given: Given<'_, S>,
     ) -> Result<Done<S::Output, Committed>, Stop> {
         let phase = full_name(spec);
         (engine.observer)(&Event::Begins {

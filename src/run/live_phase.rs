@@ -1,5 +1,6 @@
 //! A live phase, step by step. The order is part of the contract; see [`Step`].
 
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use super::closing::{Inside, perform_and_close};
 use super::decoded::decoded;
 use super::live_engine::LiveEngine;
 use super::watch::{Ended, Watched, watched};
+use crate::approval::Granted;
 use crate::canonical;
 use crate::kill_switch::SwitchState;
 use crate::mode::{Live, Mode};
@@ -27,7 +29,7 @@ impl LiveEngine<'_> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        given: &Given<'_, '_, S>,
+        given: &Given<'_, S>,
     ) -> Result<Done<S::Output, Committed>, Stop> {
         self.refuse_in_doubt(phase)?;
 
@@ -43,12 +45,12 @@ impl LiveEngine<'_> {
             &bytes,
         ))?;
         self.refuse_expired(phase)?;
-        self.refuse_unapproved::<S>(phase, given.approvals)?;
+        let approvals = self.approvals_of::<S>(phase)?;
         self.passed(phase, Step::AsPlanned);
 
         let mut attempt = 1;
         loop {
-            let done = self.attempt(phase, worker, &spec, given);
+            let done = self.attempt(phase, worker, &spec, given, &approvals);
             let Err(Stop::RolledBack(rollback)) = done else {
                 return done;
             };
@@ -79,7 +81,8 @@ impl LiveEngine<'_> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        given: &Given<'_, '_, S>,
+        given: &Given<'_, S>,
+        approvals: &[Rc<Granted>],
     ) -> Result<Done<S::Output, Committed>, Stop> {
         let timeouts = spec.timeouts(self.conduct.timeouts);
         let not_opened = |source| Refusal::NotOpened {
@@ -88,7 +91,7 @@ impl LiveEngine<'_> {
         };
         let secret = Secret::new().map_err(|error| not_opened(error.into()))?;
         let nonce = nonce().map_err(|error| not_opened(error.into()))?;
-        let request = self.request(phase, &nonce, secret.lock(), given.approvals, &timeouts);
+        let request = self.request(phase, &nonce, secret.lock(), approvals, &timeouts);
         let (session, opened) = self.open(phase, &request)?;
         self.passed(phase, Step::Connected);
         if let Some(stored) = &opened.committed {

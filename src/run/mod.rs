@@ -28,6 +28,7 @@ pub use rehearsal::RehearsalRunner;
 pub use rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase};
 pub use timeouts::Timeouts;
 
+use crate::approval::Attestation;
 use crate::gate::Gate;
 use crate::mode::{Live, Mode};
 use crate::outcome::{Error, Stop};
@@ -105,7 +106,6 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         W: Perform<M, S>,
     {
         let given = Given {
-            approvals: <S::Gate as sealed::Requirement>::granted::<M>(&phase.approved),
             after: <S::After as sealed::After>::names::<M>(phase.after),
             prior: <S::After as sealed::After>::outputs::<M>(phase.after),
         };
@@ -125,6 +125,11 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
 }
 
 impl<'run, W> Run<'run, Live, W> {
+    /// What the authority attested to in this run so far, in the order of the asking.
+    pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.engine.attestations()
+    }
+
     /// Settles a phase that is in doubt, so that the run can go on: with its receipt if it was
     /// committed, with the phase itself if it was rolled back.
     ///

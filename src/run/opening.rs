@@ -1,5 +1,6 @@
 //! Opening a live phase: the connection, the opening message, and which check said no.
 
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::approval::Granted;
@@ -22,10 +23,10 @@ impl LiveEngine<'_> {
         phase: &'a str,
         nonce: &'a str,
         lock: Digest,
-        approvals: &'a [Granted],
+        approvals: &'a [Rc<Granted>],
         timeouts: &Timeouts,
     ) -> OpenRequest<'a> {
-        let nonce_of = |granted: &'a Granted| &*granted.attestation().statement().nonce;
+        let nonce_of = |granted: &'a Rc<Granted>| &*granted.attestation().statement().nonce;
         OpenRequest {
             plan: self.plan.digest(),
             place: self.performed + 1,

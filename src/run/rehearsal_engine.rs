@@ -8,9 +8,8 @@ use super::live_engine::LiveEngine;
 use super::rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase, moved};
 use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Watched, watched};
-use crate::approval::Granted;
 use crate::canonical;
-use crate::gate::{Gate, Requirement, Unapproved};
+use crate::gate::{Gate, Unapproved};
 use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
 use crate::mode::{Mode, Rehearsal};
 use crate::observer::{Ending, Event, Observer, Step};
@@ -133,7 +132,7 @@ impl<'run> RehearsalEngine<'run> {
         phase: &str,
         worker: &mut W,
         spec: &S,
-        given: &Given<'_, '_, S>,
+        given: &Given<'_, S>,
     ) -> Result<Done<S::Output, RehearsedPhase>, Stop> {
         if let Held::Lost { within } = &self.session {
             return Err(over(phase, within.clone(), None).into());
@@ -377,15 +376,11 @@ impl sealed::Mode for Rehearsal {
         Ok(Unapproved::new())
     }
 
-    fn granted<R: Requirement>(_: &Unapproved<R>) -> &[Granted] {
-        &[]
-    }
-
     fn perform<S: PhaseSpec, W: sealed::Perform<Self, S>>(
         engine: &mut RehearsalEngine<'_>,
         worker: &mut W,
         spec: &S,
-        given: Given<'_, '_, S>,
+        given: Given<'_, S>,
     ) -> Result<Done<S::Output, RehearsedPhase>, Stop> {
         let phase = full_name(spec);
         (engine.observer)(&Event::Begins {
