@@ -6,7 +6,6 @@ use phasegate::Sg1Approved;
 
 fn forged<'run>() -> Sg1Approved<'run> {
     Sg1Approved {
-        granted: Vec::new(),
         requirement: PhantomData,
         brand: PhantomData,
     }

@@ -1,10 +1,10 @@
 //! The functions that make proofs are the engine's alone.
 
-use phasegate::{Attestation, KillSwitchOn, Sg1Approved};
+use phasegate::{KillSwitchOn, Sg1Approved};
 
-fn forged<'run>(attestation: Attestation) {
+fn forged<'run>() {
     let _: KillSwitchOn<'run> = KillSwitchOn::mint(unreachable!());
-    let _: Sg1Approved<'run> = Sg1Approved::mint(attestation, unreachable!());
+    let _: Sg1Approved<'run> = Sg1Approved::mint(unreachable!());
 }
 
 fn main() {}

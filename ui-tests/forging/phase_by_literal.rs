@@ -3,17 +3,19 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
+use std::marker::PhantomData;
+
 use phasegate::{KillSwitchOn, Live, Phase, Sg1Approved, Start};
 use pipeline::Draft;
 
 fn forged<'r, 'run>(
-    on: &'r KillSwitchOn<'run>,
+    _: &'r KillSwitchOn<'run>,
     sg1: Sg1Approved<'run>,
 ) -> Phase<'r, 'run, Draft, Live> {
     Phase {
         spec: Draft::of(&["a"]),
-        _on: on,
-        approved: sg1,
+        on: PhantomData,
+        _approved: sg1,
         after: Start,
     }
 }

@@ -38,7 +38,10 @@ fn approval_outlives_its_run(plan: Plan) -> Result<(), Error> {
         .authority(UnsignedApprovals::new())
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
-        .run(|run, _| Ok(run.approval::<Sg1>()?.attestations().cloned().collect::<Vec<_>>()))?;
+        .run(|run, _| {
+            let _sg1 = run.approval::<Sg1>()?;
+            Ok(run.attestations().cloned().collect::<Vec<_>>())
+        })?;
     Ok(())
 }
 
@@ -81,15 +84,15 @@ fn run_in_another_thread(runner: LiveRunner) {
     crosses(runner);
 }
 
-fn token_in_a_thread_local<'run>(sg1: Sg1Approved<'run>) {
+fn token_in_a_thread_local<'run>(run: &Run<'run, Live, Adapter>) {
     thread_local! {
         static KEPT: RefCell<Option<Vec<Attestation>>> = const { RefCell::new(None) };
     }
-    KEPT.with(|kept| *kept.borrow_mut() = Some(sg1.attestations().cloned().collect::<Vec<_>>()));
+    KEPT.with(|kept| *kept.borrow_mut() = Some(run.attestations().cloned().collect::<Vec<_>>()));
 }
 
-fn token_as_any<'run>(sg1: Sg1Approved<'run>) -> Box<dyn Any> {
-    Box::new(sg1.attestations().cloned().collect::<Vec<_>>())
+fn token_as_any<'run>(run: &Run<'run, Live, Adapter>) -> Box<dyn Any> {
+    Box::new(run.attestations().cloned().collect::<Vec<_>>())
 }
 
 fn token_in_a_boxed_closure<'run>(sg1: Sg1Approved<'run>) -> Box<dyn FnOnce() + 'run> {
