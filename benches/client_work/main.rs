@@ -33,9 +33,10 @@ fn main() -> Answer<()> {
     refuse_without_valgrind()?;
     let server = TestPostgres::builder().ignore_database_url().start()?;
     let database = server.create_database()?;
+    let operator = database.install()?;
     let runner = database.create_runner("runner")?;
     let mut place = Place {
-        operator: database.install()?,
+        operator,
         target: Target::new("", "", ""),
         config: runner.config(),
         next: 0,
