@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) fn in_front_of(config: &Config, delay: Duration) -> Answer<Config> {
     Ok(through)
 }
 
-fn serve(client: &TcpStream, socket: &PathBuf, delay: Duration) -> io::Result<()> {
+fn serve(client: &TcpStream, socket: &Path, delay: Duration) -> io::Result<()> {
     client.set_nodelay(true)?;
     let server = UnixStream::connect(socket)?;
     let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
