@@ -48,7 +48,7 @@ fn serve(client: &TcpStream, socket: &Path, delay: Duration) -> io::Result<()> {
     });
     let (mut from, mut to) = (server, client.try_clone()?);
     thread::spawn(move || {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 8 * 1024];
         while let Ok(read @ 1..) = from.read(&mut bytes) {
             thread::sleep(delay);
             if to.write_all(&bytes[..read]).is_err() {

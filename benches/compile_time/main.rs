@@ -105,9 +105,9 @@ fn lay_out(place: &Path, root: &Path, crates: &[Crate]) -> Answer<()> {
             place.join(one.name()).join("Cargo.toml"),
             format!(
                 "[package]\nname = \"{}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-                 phasegate = {{ path = {:?} }}\npostgres = \"0.19\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
+                 phasegate = {{ path = \"{}\" }}\npostgres = \"0.19\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
                 one.name(),
-                root
+                root.display()
             ),
         )?;
     }
