@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::site::Site;
 use crate::ways::Way;
-use crate::work::{Charter, Job, Outcome, Times, Variant};
+use crate::work::{Call, Charter, Job, Outcome, Times, Variant};
 
 /// The first argument of a process that measures one variant.
 pub const ALONE: &str = "alone";
@@ -18,6 +18,16 @@ pub struct Measured {
     pub times: [Times; 2],
     /// The peak of its resident memory in KiB, where the process did nothing else.
     pub peak: Option<u64>,
+}
+
+impl Measured {
+    pub fn times(&self, call: Call) -> &Times {
+        let [create, enact] = &self.times;
+        match call {
+            Call::Create => create,
+            Call::Enact => enact,
+        }
+    }
 }
 
 /// From an empty register to an enacted document.

@@ -14,10 +14,11 @@ mod work;
 #[path = "../../../examples/iu_cutter/install.rs"]
 mod install;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alone::{ALONE, Measured};
 use results::Results;
@@ -25,49 +26,45 @@ use site::Server;
 use ways::Way;
 use work::{Charter, Job, Outcome, Variant};
 
-/// How many rounds of how many rows, for those variants that wait for each row, for the one that
-/// sends rows one by one, and for the others: a round of the first takes minutes where one of the
-/// last takes seconds.
+/// So many rounds of so many rows, by whom. Where time is short the first come first.
 struct Scale {
     n: u64,
-    loops: usize,
-    pipelined: usize,
     rounds: usize,
+    ways: &'static [Way],
 }
 
-impl Scale {
-    const fn new(n: u64, loops: usize, pipelined: usize, rounds: usize) -> Self {
-        Scale {
-            n,
-            loops,
-            pipelined,
-            rounds,
-        }
-    }
-
-    fn rounds_of(&self, way: Way) -> usize {
-        match way {
-            Way::Psycopg | Way::Postgres | Way::Sqlx | Way::Diesel => self.loops,
-            Way::Pipelined => self.pipelined,
-            _ => self.rounds,
-        }
-    }
+const fn scale(n: u64, rounds: usize, ways: &'static [Way]) -> Scale {
+    Scale { n, rounds, ways }
 }
 
-const FULL: [Scale; 6] = [
-    Scale::new(3, 15, 15, 15),
-    Scale::new(100, 15, 15, 15),
-    Scale::new(1_000, 7, 7, 7),
-    Scale::new(10_000, 3, 3, 3),
-    Scale::new(100_000, 1, 1, 2),
-    Scale::new(1_000_000, 0, 0, 1),
+/// Those that do not wait for each row: a million rows take them a minute or two.
+const FAST: [Way; 4] = [
+    Way::Phasegate,
+    Way::SetBased,
+    Way::InServer,
+    Way::GuardedByHand,
+];
+
+const FULL: [Scale; 9] = [
+    scale(3, 15, &Way::ALL),
+    scale(100, 15, &Way::ALL),
+    scale(1_000, 7, &Way::ALL),
+    scale(10_000, 2, &Way::ALL),
+    scale(100_000, 1, &FAST),
+    scale(100_000, 1, &[Way::Psycopg, Way::Pipelined]),
+    scale(1_000_000, 1, &FAST),
+    scale(100_000, 1, &[Way::Postgres, Way::Diesel, Way::Sqlx]),
+    scale(100_000, 2, &FAST),
 ];
 
 const QUICK: [Scale; 3] = [
-    Scale::new(3, 5, 5, 5),
-    Scale::new(100, 5, 5, 5),
-    Scale::new(1_000, 3, 3, 3),
+    scale(3, 5, &Way::ALL),
+    scale(100, 5, &Way::ALL),
+    scale(1_000, 3, &Way::ALL),
 ];
+
+/// What would take longer than this, from the start of the program, is left out, and the page says so.
+const MINUTES: u64 = 12;
 
 /// From here on each Rust variant has a process of its own, whose memory is then measured.
 const ALONE_FROM: u64 = 100_000;
@@ -76,10 +73,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.as_slice() {
         [first, rest @ ..] if first == ALONE => alone::child(rest),
-        [python, place] => compare(Path::new(python), Path::new(place), &FULL),
-        [python, place, quick] if quick == "--quick" => {
-            compare(Path::new(python), Path::new(place), &QUICK)
-        }
+        [python, place] => compare(python, place, &FULL, MINUTES),
+        [python, place, quick] if quick == "--quick" => compare(python, place, &QUICK, MINUTES),
+        [python, place, minutes, number] if minutes == "--minutes" => match number.parse() {
+            Ok(minutes) => compare(python, place, &FULL, minutes),
+            Err(error) => Err(error.into()),
+        },
         _ => {
             eprintln!("started by benches/run");
             return ExitCode::from(2);
@@ -99,19 +98,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(python: &Path, place: &Path, scales: &[Scale]) -> Outcome<()> {
-    let begun = Instant::now();
+fn compare(python: &str, place: &str, scales: &[Scale], minutes: u64) -> Outcome<()> {
+    let (begun, until) = (Instant::now(), Duration::from_mins(minutes));
     let charter = Charter::new();
     let server = Server::start()?;
-    let of_loops = scales.iter().filter(|scale| scale.loops > 0);
-    let most = of_loops.map(|scale| scale.n).max().unwrap_or(0);
-    let mut variants = Vec::new();
+    let of_psycopg = scales
+        .iter()
+        .filter(|scale| scale.ways.contains(&Way::Psycopg));
+    let most = of_psycopg.map(|scale| scale.n).max().unwrap_or(0);
+    let mut variants = BTreeMap::new();
     for way in Way::ALL {
         let variant = match way.variant() {
             Some(variant) => variant,
-            None => ways::psycopg(python, &charter, most)?,
+            None => ways::psycopg(Path::new(python), &charter, most)?,
         };
-        variants.push((way, variant));
+        variants.insert(way, variant);
     }
 
     // Once for nothing: then every client has used all that it uses.
@@ -121,25 +122,35 @@ fn compare(python: &Path, place: &Path, scales: &[Scale]) -> Outcome<()> {
     }
 
     let mut results = Results::default();
-    for scale in scales {
-        server.bare.stage(&charter, scale.n)?;
-        for round in 0..scale.rounds {
-            let (took, of) = (begun.elapsed().as_secs(), scale.rounds);
-            eprintln!("{took:>4} s: {} rows, round {} of {of}", scale.n, round + 1);
+    for Scale { n, rounds, ways } in scales {
+        server.bare.stage(&charter, *n)?;
+        for round in 0..*rounds {
             // Nobody is always the first.
-            let first = round % variants.len();
-            for at in 0..variants.len() {
-                let (way, variant) = &mut variants[(first + at) % Way::ALL.len()];
-                if round < scale.rounds_of(*way) {
-                    let measured = measure(&server, &charter, scale.n, *way, &mut **variant)?;
-                    results.add(scale.n, *way, measured);
+            let first = round % ways.len();
+            for way in ways[first..].iter().chain(&ways[..first]) {
+                let took = begun.elapsed();
+                if took + results.expected(*n, *way) > until {
+                    eprintln!("{:>4} s: {n} rows, no time for {way:?}", took.as_secs());
+                    results.left_out(*n, *way);
+                } else if let Some(variant) = variants.get_mut(way) {
+                    let (now, of) = (round + 1, rounds);
+                    eprintln!(
+                        "{:>4} s: {n} rows, round {now} of {of}, {way:?}",
+                        took.as_secs()
+                    );
+                    let measured = measure(&server, &charter, *n, *way, &mut **variant)?;
+                    results.add(*n, *way, measured);
                 }
             }
+            results.end_round();
         }
-        let digested = (0..scale.rounds.min(3)).map(|_| digesting::digest(&charter, scale.n));
-        results.digested(scale.n, digested.collect::<Outcome<_>>()?);
     }
-    let took = begun.elapsed();
+    for n in results.scales() {
+        for _ in 0..if n < 1_000_000 { 3 } else { 1 } {
+            results.digested(n, digesting::digest(&charter, n)?);
+        }
+    }
+    let (took, place) = (begun.elapsed(), Path::new(place));
     fs::write(place.join("raw.csv"), results.raw())?;
     let page = report::page(&results, &server.version(), took);
     fs::write(place.join("results.md"), &page)?;

@@ -36,6 +36,12 @@ pub fn page(results: &Results, server: &str, took: Duration) -> String {
             );
         }
     }
+    let missing = results.missing();
+    let missing = missing.map(|(n, way)| format!("{} rows by {}", grouped(n), way.label()));
+    let missing = missing.collect::<Vec<_>>().join("; ");
+    if !missing.is_empty() {
+        let _ = writeln!(page, "Left out for want of time: {missing}.\n");
+    }
     page + &digest(results) + &memory(results)
 }
 
@@ -96,8 +102,8 @@ fn table(results: &Results, call: Call, of: Of) -> String {
         let end = grouped(LOOPS_END);
         let _ = writeln!(
             table,
-            "\n- : not measured, it would take minutes. What a row takes in a document of {end} rows stands for it \
-             in the ratios, which are then marked with ~."
+            "\n- : not measured. One by one, a million rows would take many minutes: what a row takes psycopg with \
+             {end} rows stands for it in the ratios, which are then marked with ~."
         );
     }
     table
@@ -147,14 +153,13 @@ fn goals(results: &Results) -> String {
     let few = |n: &u64| *n == 3;
     let against = |goal: &str, chosen: &dyn Fn(&u64) -> bool, divisor: Way, most: f64| {
         let rows = results.scales().into_iter().filter(chosen);
-        rows.map(|n| {
+        rows.fold(String::new(), |table, n| {
             let [create, enact] = Call::BOTH.map(|call| {
                 let ratio = results.ratio(n, call, CONNECTING, Way::Phasegate, divisor);
                 judged(ratio, "", |ratio| ratio <= most)
             });
-            format!("| {goal} | {} | {create} | {enact} |\n", grouped(n))
+            table + &format!("| {goal} | {} | {create} | {enact} |\n", grouped(n))
         })
-        .collect::<String>()
     };
     goals += &against(
         "no slower than psycopg's loop: 1.00 at most",

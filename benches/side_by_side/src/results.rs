@@ -1,6 +1,6 @@
 //! What was measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,9 +10,14 @@ use crate::work::{Call, Times};
 
 #[derive(Default)]
 pub struct Results {
-    rounds: BTreeMap<(u64, Way), Vec<Measured>>,
+    rounds: BTreeMap<(u64, Way), BTreeMap<u32, Measured>>,
     digested: BTreeMap<u64, Vec<Duration>>,
+    left_out: BTreeSet<(u64, Way)>,
+    round: u32,
 }
+
+/// What a row takes beside the two calls: it is given its place, and is written to disk.
+const BESIDE: Duration = Duration::from_micros(30);
 
 /// Which of the two times is meant.
 pub type Of = fn(&Times) -> Duration;
@@ -22,11 +27,42 @@ pub const SESSION: Of = |times| times.session;
 
 impl Results {
     pub fn add(&mut self, n: u64, way: Way, measured: Measured) {
-        self.rounds.entry((n, way)).or_default().push(measured);
+        let rounds = self.rounds.entry((n, way)).or_default();
+        rounds.insert(self.round, measured);
     }
 
-    pub fn digested(&mut self, n: u64, took: Vec<Duration>) {
-        self.digested.insert(n, took);
+    /// What is measured from now on is no longer beside what was.
+    pub fn end_round(&mut self) {
+        self.round += 1;
+    }
+
+    pub fn left_out(&mut self, n: u64, way: Way) {
+        self.left_out.insert((n, way));
+    }
+
+    /// Those for which there was no time, not even for one round.
+    pub fn missing(&self) -> impl Iterator<Item = (u64, Way)> {
+        let unmeasured = |of: &&(u64, Way)| !self.rounds.contains_key(*of);
+        self.left_out.iter().filter(unmeasured).copied()
+    }
+
+    /// How long a round will take, by what it took before with as many rows or fewer.
+    pub fn expected(&self, n: u64, way: Way) -> Duration {
+        let mut before = self.rounds.range((0, way)..=(n, way));
+        let known = before.rfind(|((_, of), _)| *of == way);
+        known.map_or(Duration::ZERO, |((rows, _), rounds)| {
+            let round = rounds.values().next_back();
+            let took = round.map_or(Duration::ZERO, |round| {
+                round.times.iter().map(|times| times.connecting).sum()
+            });
+            #[allow(clippy::cast_precision_loss)] // a million rows
+            let (more, n) = (n as f64 / *rows as f64, n as f64);
+            took.mul_f64(more) + BESIDE.mul_f64(n)
+        })
+    }
+
+    pub fn digested(&mut self, n: u64, took: Duration) {
+        self.digested.entry(n).or_default().push(took);
     }
 
     pub fn digesting(&self, n: u64) -> &[Duration] {
@@ -35,33 +71,42 @@ impl Results {
 
     /// How many rows there were, from few to many.
     pub fn scales(&self) -> Vec<u64> {
-        self.digested.keys().copied().collect()
+        let scales: BTreeSet<u64> = self.rounds.keys().map(|(n, _)| *n).collect();
+        scales.into_iter().collect()
+    }
+
+    fn of(&self, n: u64, way: Way) -> impl Iterator<Item = (&u32, &Measured)> {
+        self.rounds.get(&(n, way)).into_iter().flatten()
     }
 
     /// One time for each round.
     pub fn times(&self, n: u64, way: Way, call: Call, of: Of) -> Vec<Duration> {
-        let rounds = self.rounds.get(&(n, way)).map_or(&[][..], Vec::as_slice);
-        let place = usize::from(call == Call::Enact);
-        rounds.iter().map(|round| of(&round.times[place])).collect()
+        let times = self.of(n, way).map(|(_, round)| of(round.times(call)));
+        times.collect()
     }
 
-    /// The median of the rounds' own ratios: what slows down a whole round slows down both.
+    /// The median of the rounds' own ratios: what slows down a whole round slows down both. Where the
+    /// two never had a round together, the ratio of their medians.
     pub fn ratio(&self, n: u64, call: Call, of: Of, dividend: Way, divisor: Way) -> Option<f64> {
-        let dividends = self.times(n, dividend, call, of);
-        let divisors = self.times(n, divisor, call, of);
-        let mut ratios: Vec<f64> = dividends
-            .iter()
-            .zip(&divisors)
-            .map(|(dividend, divisor)| dividend.as_secs_f64() / divisor.as_secs_f64())
-            .collect();
+        let mut ratios: Vec<f64> = Vec::new();
+        for (round, measured) in self.of(n, dividend) {
+            if let Some(beside) = self.rounds.get(&(n, divisor))?.get(round) {
+                let [dividend, divisor] = [measured, beside].map(|of_one| of(of_one.times(call)));
+                ratios.push(dividend.as_secs_f64() / divisor.as_secs_f64());
+            }
+        }
+        if ratios.is_empty() {
+            let [dividend, ..] = spread(&self.times(n, dividend, call, of))?;
+            let [divisor, ..] = spread(&self.times(n, divisor, call, of))?;
+            return Some(dividend.as_secs_f64() / divisor.as_secs_f64());
+        }
         ratios.sort_by(f64::total_cmp);
         ratios.get(ratios.len() / 2).copied()
     }
 
     /// The highest peak of memory in KiB.
     pub fn peak(&self, n: u64, way: Way) -> Option<u64> {
-        let rounds = self.rounds.get(&(n, way))?;
-        rounds.iter().filter_map(|round| round.peak).max()
+        self.of(n, way).filter_map(|(_, round)| round.peak).max()
     }
 
     /// Every measurement, a line for each.
@@ -69,7 +114,7 @@ impl Results {
         let mut raw =
             "rows,variant,call,round,from_connecting_s,in_session_s,peak_kib\n".to_owned();
         for ((n, way), rounds) in &self.rounds {
-            for (measured, round) in rounds.iter().zip(1..) {
+            for (round, measured) in rounds {
                 for (call, times) in Call::BOTH.into_iter().zip(&measured.times) {
                     let peak = measured.peak.map_or(String::new(), |peak| peak.to_string());
                     let _ = writeln!(
