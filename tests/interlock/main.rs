@@ -18,6 +18,7 @@ mod powers;
 mod privileges;
 mod refusals;
 mod relatives;
+mod remembered;
 mod sealing;
 mod shadowing;
 mod staying_open;

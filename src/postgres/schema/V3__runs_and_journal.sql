@@ -27,6 +27,14 @@ CREATE TABLE phasegate.attempt (
 -- Not unique: a database that was copied into another cluster meets its old numbers again.
 CREATE INDEX attempt_xid ON phasegate.attempt (xid);
 
+-- By what a session knows its own open phase without looking for the row, which every statement on a guarded table would
+-- pay for: `open` sets it to the number of its transaction, `finish` to 0, and currval is what this session has last set.
+-- Nobody can forge that, since nobody but the owner has a privilege on it; nor does it outlive its transaction, whose
+-- number no other one has. A savepoint that is taken back would not take it back: in one, `open` does not set it, and
+-- the row is looked for; so it is in a rehearsal. The setting phasegate.open_here, which anybody may change, says no more
+-- than that there is a currval to look at, without which the server would raise.
+CREATE SEQUENCE phasegate.open_here AS bigint MINVALUE 0 START 0;
+
 -- One row for each committed phase. Written once, by the transaction that it tells of.
 CREATE TABLE phasegate.journal (
     plan bytea NOT NULL REFERENCES phasegate.run,

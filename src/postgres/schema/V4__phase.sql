@@ -75,6 +75,7 @@ DECLARE
     the_gate text;
     gate_place bigint;
     approval phasegate.approval;
+    in_no_savepoint boolean;
 BEGIN
     PERFORM phasegate.refuse_session(request);
 
@@ -139,15 +140,16 @@ BEGIN
             'evidence', approval.evidence);
     END LOOP;
 
-    BEGIN
-        INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan, place, lock, epoch, until, timeline, approvals, durability)
-        VALUES (the_nonce, 'open', pg_current_xact_id(), now, the_plan, the_place, decode(request ->> 'lock', 'hex'),
-                lease.epoch, lease.until, lease.timeline, spent, durability);
-    EXCEPTION WHEN unique_violation THEN
+    INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan, place, lock, epoch, until, timeline, approvals, durability)
+    VALUES (the_nonce, 'open', pg_current_xact_id(), now, the_plan, the_place, decode(request ->> 'lock', 'hex'),
+            lease.epoch, lease.until, lease.timeline, spent, durability)
+    ON CONFLICT (nonce) DO NOTHING RETURNING xmin = pg_current_xact_id()::xid INTO in_no_savepoint;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'phasegate: nonce % was used, or its fate has been settled', the_nonce USING ERRCODE = 'ZG019';
-    END;
-    -- What was left by another of the same number: a copy in another cluster, or a cluster reset, meets its old numbers again.
-    DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
+    END IF;
+    IF in_no_savepoint THEN
+        PERFORM setval('phasegate.open_here', pg_current_xact_id()::text::bigint), set_config('phasegate.open_here', 'yes', true);
+    END IF;
 
     -- No statement outlives the lease. A phase could undo these: they are not a wall, and the caller bounds itself too.
     PERFORM set_config('statement_timeout', least((request ->> 'statement_timeout')::bigint, lease_left)::text, true);
@@ -214,6 +216,7 @@ BEGIN
     INSERT INTO phasegate.journal (plan, place, nonce, body, hash) VALUES (this.plan, this.place, this.nonce, body, new_head);
     UPDATE phasegate.run AS r SET committed = this.place, head = new_head WHERE r.plan = this.plan;
     UPDATE phasegate.attempt AS a SET state = 'finished' WHERE a.nonce = this.nonce;
+    PERFORM setval('phasegate.open_here', 0);
     -- A phase may have made its commit less durable than its session's: a receipt is durable.
     PERFORM set_config('synchronous_commit', CASE this.durability WHEN 'off' THEN 'on' ELSE this.durability END, true);
     RETURN encode(new_head, 'hex');

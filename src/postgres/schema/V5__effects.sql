@@ -7,30 +7,36 @@ CREATE UNLOGGED TABLE phasegate.counted (
     relation oid NOT NULL,
     inserted bigint NOT NULL,
     updated bigint NOT NULL,
-    deleted bigint NOT NULL
+    deleted bigint NOT NULL,
+    -- With xid, of whose transaction: a database that was copied into another cluster, or a cluster that was reset, meets its
+    -- old numbers again.
+    began timestamptz NOT NULL DEFAULT transaction_timestamp()
 );
 
--- Fires after each statement on a table under guard; phasegate_rows is what that has changed.
+-- Fires after each statement on a table under guard; phasegate_rows is what that has changed. What is done outside of
+-- phases, by those whom the guard lets do it, is not counted.
 CREATE FUNCTION phasegate.count_rows() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    changed bigint;
+    state text;
 BEGIN
-    -- A superuser may do everything that a runner may; what one does outside of phases is not counted.
-    IF NOT pg_has_role(session_user, 'phasegate_runner', 'MEMBER')
-       OR current_setting('is_superuser') = 'on' AND (phasegate.this_attempt()).nonce IS NULL THEN
+    IF coalesce(current_setting('phasegate.open_here', true), '') = 'yes'
+       AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
+        state := 'open';
+    ELSIF pg_has_role(session_user, 'phasegate_runner', 'MEMBER') THEN
+        state := (phasegate.this_attempt()).state;
+    END IF;
+    IF state IS NULL THEN
         RETURN NULL;
     END IF;
-    changed := (SELECT count(*) FROM phasegate_rows);
-    IF changed > 0 THEN
-        -- The guard looks before the statement; the phase may have been finished from inside it.
-        IF (phasegate.this_attempt()).state = 'finished' THEN
-            RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished', tg_table_schema, tg_table_name
-                USING ERRCODE = 'ZG007';
-        END IF;
-        INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
-        VALUES (pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN changed ELSE 0 END,
-                CASE tg_op WHEN 'UPDATE' THEN changed ELSE 0 END, CASE tg_op WHEN 'DELETE' THEN changed ELSE 0 END);
+    INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
+    SELECT pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN count(*) ELSE 0 END,
+           CASE tg_op WHEN 'UPDATE' THEN count(*) ELSE 0 END, CASE tg_op WHEN 'DELETE' THEN count(*) ELSE 0 END
+    FROM phasegate_rows HAVING count(*) > 0;
+    -- The guard looks before the statement; the phase may have been finished from inside it.
+    IF FOUND AND state = 'finished' THEN
+        RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished', tg_table_schema, tg_table_name
+            USING ERRCODE = 'ZG007';
     END IF;
     RETURN NULL;
 END
@@ -82,7 +88,8 @@ BEGIN ATOMIC
         WHERE p.relhassubclass AND NOT phasegate.counts_exactly(p.oid)
     ), exact AS (
         SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted
-        FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() GROUP BY c.relation
+        FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() AND c.began = transaction_timestamp()
+        GROUP BY c.relation
     ), counted AS (
         SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root,
                bool_or(k.rewritten OR k.retriggered AND phasegate.counts_exactly(c.oid)) AS rewritten,

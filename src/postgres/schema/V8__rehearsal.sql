@@ -83,7 +83,6 @@ BEGIN
     LOCK TABLE phasegate.phase_in_progress IN ROW SHARE MODE;
     INSERT INTO phasegate.attempt (nonce, state, xid, opened_at)
     VALUES (gen_random_uuid(), 'rehearsal', pg_current_xact_id(), now);
-    DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id(); -- as open does
     -- SET CONSTRAINTS means by a name all that have it: one that is to be checked late stays so, and with it any of its
     -- name. And it needs USAGE on the schema.
     SELECT coalesce(jsonb_agg(DISTINCT format('%I.%I', n.nspname, c.conname)), '[]') INTO immediate
