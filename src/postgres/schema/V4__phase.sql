@@ -31,7 +31,7 @@ BEGIN
         RAISE EXCEPTION 'phasegate: track_counts is off, so that effects would not be counted'
             USING ERRCODE = 'ZG015', HINT = 'Set track_counts = on.';
     END IF;
-    IF (request ->> 'refuse_powers')::boolean THEN
+    IF (request ->> 'refuse_powers')::boolean AND phasegate.may_have_powers(session_user) THEN
         FOR power IN SELECT * FROM phasegate.powers_of(session_user::text) LOOP
             powers := powers || (power.what || '; mend it with: ' || power.mend);
         END LOOP;
