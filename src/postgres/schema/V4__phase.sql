@@ -65,8 +65,9 @@ DECLARE
     the_nonce uuid := (request ->> 'nonce')::uuid;
     durability text := current_setting('synchronous_commit');
     now timestamptz := greatest(clock_timestamp(), transaction_timestamp());
+    is_new_transaction boolean := pg_current_xact_id_if_assigned() IS NULL;
     answer jsonb;
-    planned phasegate.planned_phase;
+    planned record;
     run phasegate.run;
     entry phasegate.journal;
     lease phasegate.kill_switch;
@@ -88,18 +89,17 @@ BEGIN
         RAISE EXCEPTION 'phasegate: plan % is not admitted', request ->> 'plan'
             USING ERRCODE = 'ZG010', HINT = 'An operator admits the plan.';
     END IF;
-    SELECT p.* INTO planned FROM phasegate.planned_phase AS p WHERE p.plan = the_plan AND p.place = the_place;
+    SELECT f.phase, f.input, f.gates, p.system_identifier, p.database, p.role, p.valid_until INTO planned
+    FROM phasegate.planned_phase AS f JOIN phasegate.plan AS p ON p.plan = f.plan
+    WHERE f.plan = the_plan AND f.place = the_place;
     IF NOT FOUND OR planned.phase IS DISTINCT FROM request ->> 'phase'
        OR planned.input IS DISTINCT FROM decode(request ->> 'input', 'hex') THEN
         RAISE EXCEPTION 'phasegate: phase % at place % is not what was planned', request ->> 'phase', the_place
             USING ERRCODE = 'ZG011';
     END IF;
     answer := phasegate.this_session() || jsonb_build_object('opened_at', now);
-    IF NOT EXISTS (
-        SELECT FROM phasegate.plan AS p
-        WHERE p.plan = the_plan AND p.system_identifier::text = answer ->> 'system_identifier'
-          AND p.database = current_database() AND p.role = session_user
-    ) THEN
+    IF (planned.system_identifier::text, planned.database, planned.role)
+       IS DISTINCT FROM (answer ->> 'system_identifier', current_database()::text, session_user::text) THEN
         RAISE EXCEPTION 'phasegate: the plan is not for this database and this role' USING ERRCODE = 'ZG021';
     END IF;
     SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.plan = the_plan AND j.place = the_place;
@@ -107,7 +107,7 @@ BEGIN
         RETURN (answer || jsonb_build_object('committed', jsonb_build_object(
             'nonce', entry.nonce, 'body', entry.body, 'hash', encode(entry.hash, 'hex'))))::text;
     END IF;
-    IF EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = the_plan AND p.valid_until <= clock_timestamp()) THEN
+    IF planned.valid_until <= clock_timestamp() THEN
         RAISE EXCEPTION 'phasegate: plan % is over', request ->> 'plan' USING ERRCODE = 'ZG023', HINT = 'Make a new plan with a dry run.';
     END IF;
     PERFORM phasegate.refuse_rejected(the_plan);
@@ -115,7 +115,7 @@ BEGIN
         RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
             planned.phase, the_place, run.committed USING ERRCODE = 'ZG012';
     END IF;
-    IF (phasegate.this_attempt()).nonce IS NOT NULL THEN
+    IF NOT is_new_transaction AND (phasegate.this_attempt()).nonce IS NOT NULL THEN
         RAISE EXCEPTION 'phasegate: this transaction has opened a phase already' USING ERRCODE = 'ZG012';
     END IF;
 
@@ -166,11 +166,10 @@ $$;
 -- Seals the phase: only who opened it knows what the lock is the hash of.
 CREATE FUNCTION phasegate.seal(secret bytea) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    this phasegate.attempt := phasegate.this_attempt();
 BEGIN
     UPDATE phasegate.attempt AS a SET state = 'sealed'
-    WHERE a.nonce = this.nonce AND a.state = 'open' AND a.lock = sha256(secret);
+    WHERE a.xid = pg_current_xact_id_if_assigned() AND a.opened_at >= transaction_timestamp()
+      AND a.state = 'open' AND a.lock = sha256(secret);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'phasegate: not sealed: this transaction has no open phase with that lock' USING ERRCODE = 'ZG001';
     END IF;
