@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn every_byte_is_two_lower_case_digits() {
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
-        let formatted: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let formatted: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let formatted = formatted.concat();
         assert_eq!(hex(&bytes), formatted);
     }
 }
