@@ -8,6 +8,7 @@ use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
 use super::params::{self, Encoded, by_reference};
+use super::rows::quoted;
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
@@ -321,10 +322,7 @@ impl<'tx> PhaseTx<'tx> {
         sql: &str,
         types: &[Type],
     ) -> Result<bool, StatementError> {
-        let types: Vec<_> = types
-            .iter()
-            .map(|ty| format!("\"{}\".\"{}\"", ty.schema(), ty.name()))
-            .collect();
+        let types: Vec<_> = types.iter().map(quoted).collect();
         // The text was one statement to the server already.
         let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
         let counting = format!(

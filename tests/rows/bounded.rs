@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::sync::mpsc::channel;
 
 use phasegate::testing::ScriptedSwitch;
-use phasegate::{Error, Event, Failure, PhaseTx, Receipt, RollbackCause};
+use phasegate::{Error, Event, Failure, Ignored, PhaseTx, Receipt, RollbackCause};
 
 use postgres::types::Type;
 
-use crate::laboratory::{in_a_phase, taken_back};
+use crate::laboratory::{Raw, in_a_phase, taken_back};
 use crate::pipeline::Draft;
 use crate::server::{database, does, drafting, drafting_plan};
 
@@ -125,6 +125,28 @@ fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_a
         Ok(rows.len() as u64)
     });
     assert!((700..15_000).contains(&done), "{done}");
+    // An infinite number goes alone, after a chunk of one.
+    let (finite, infinite) = ([0, 1, 0, 0, 0, 0, 0, 0, 0, 7], [0, 0, 0, 0, 0xD0, 0, 0, 0]);
+    let mut mixed = 0;
+    rolled_back(&mut |tx| {
+        let rows = (0..10_000).map(|n| {
+            Raw(Some(if n % 2 == 0 {
+                finite.to_vec()
+            } else {
+                infinite.to_vec()
+            }))
+        });
+        let rows = tx.rows(rows).call(
+            "numeric_uplus",
+            |n, params| params.with(n),
+            |_, Ignored| {
+                mixed += 1;
+                Ok(())
+            },
+        )?;
+        Ok(rows.len() as u64)
+    });
+    assert_eq!(mixed, 2 * 3);
     let mut alone = 0;
     rolled_back(&mut |tx| {
         let rows = (0..10_000_i64).map(|n| vec![n]);

@@ -111,7 +111,8 @@ impl Form {
     }
 }
 
-fn quoted(ty: &Type) -> String {
+/// The name of a type, in SQL.
+pub(in crate::postgres) fn quoted(ty: &Type) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     format!("{}.{}", quote(ty.schema()), quote(ty.name()))
 }

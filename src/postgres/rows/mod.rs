@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use ::postgres::types::{FromSql, FromSqlOwned, Type};
 
+pub(super) use column::quoted;
 pub use params::RowParams;
 use params::Sink;
 use wave::{Answer, Wave};
@@ -276,7 +277,8 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 }
                 let started = Instant::now();
                 let mut answered = 0;
-                if !chunk.is_empty() {
+                let is_chunk = !chunk.is_empty();
+                if is_chunk {
                     answered = wave.perform(tx, &chunk, &mut done, &named, |row, answer| {
                         take(row, answer).map(|answer| answers.push(answer))
                     })?;
@@ -291,7 +293,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                     answers.push(answer.map_err(|failure| named(failure, place, &row))?);
                     done.one(tx);
                     // One by one: the switch is read as in a loop.
-                    if !place.is_multiple_of(ROWS_BETWEEN_READINGS) {
+                    if !is_chunk && !place.is_multiple_of(ROWS_BETWEEN_READINGS) {
                         continue;
                     }
                 }
