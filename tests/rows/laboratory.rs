@@ -12,6 +12,8 @@ use crate::server::{Database, database};
 /// What a row can meet in a register.
 const REGISTER: &str = "
 CREATE TYPE mood AS ENUM ('calm', 'storm');
+CREATE DOMAIN short AS varchar(5);
+CREATE DOMAIN padded AS char(5);
 CREATE DOMAIN small AS integer CHECK (VALUE < 100);
 CREATE TABLE shelf (id bigint PRIMARY KEY);
 INSERT INTO shelf VALUES (1), (2);

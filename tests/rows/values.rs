@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::laboratory::{Raw, Seen, in_a_phase, taken_back};
 
 /// The types that travel together, and some that do not.
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 26] = [
     "bool",
     "\"char\"",
     "int2",
@@ -32,6 +32,8 @@ const TYPES: [&str; 24] = [
     "mood",
     "small",
     "int4range",
+    "short",
+    "padded",
 ];
 
 /// A value of each, as the server reads it.
@@ -60,6 +62,8 @@ const GOOD: [&[u8]; TYPES.len()] = [
     b"storm",
     &[0, 0, 0, 99],
     &[2, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 9],
+    b"short",
+    b"pad",
 ];
 
 /// What is at the edge of a type, or past it.
@@ -84,7 +88,10 @@ fn edges() -> Vec<Vec<u8>> {
         i32::MAX,
         i32::MIN,
     ];
-    let bytes: [&[u8]; 17] = [
+    let bytes: [&[u8]; 20] = [
+        b"longer",
+        &[b'n'; 63],
+        &[b'n'; 64],
         b"",
         b"a\0b",
         b"\xff",

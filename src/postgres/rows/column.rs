@@ -40,7 +40,12 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
     };
     match *ty {
         Type::TEXT => Some(form(Type::TEXT, is_text)),
-        Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON | Type::JSONB => Some(by_text()),
+        Type::VARCHAR | Type::BPCHAR | Type::JSON | Type::JSONB => Some(by_text()),
+        // A cast cuts off what is too long.
+        Type::NAME => Some(Form {
+            check: |bytes| bytes.len() < 64 && is_text(bytes),
+            ..by_text()
+        }),
         Type::BYTEA => Some(form(Type::BYTEA, |_| true)),
         Type::BOOL | Type::CHAR => Some(form(ty.clone(), |bytes| bytes.len() == 1)),
         Type::INT2 => Some(form(ty.clone(), |bytes| bytes.len() == 2)),
@@ -53,6 +58,10 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
         Type::NUMERIC => Some(form(ty.clone(), is_numeric)),
         _ => match ty.kind() {
             Kind::Enum(_) => Some(by_text()),
+            // So would a cast to a domain over varchar(5).
+            Kind::Domain(base) if matches!(*base, Type::VARCHAR | Type::BPCHAR | Type::NAME) => {
+                None
+            }
             // The server's driver for it has no values of a domain, but of what it is made of.
             Kind::Domain(base) => self::form(base).map(|form| Form {
                 cast: Some(ty.clone()),
@@ -83,6 +92,8 @@ impl Form {
         match self.element {
             // How many digits are written, a setting says.
             Type::FLOAT4 | Type::FLOAT8 => None,
+            // A byte that is no character is one of its values.
+            Type::CHAR => None,
             // JSON has moments in ISO 8601, which every style of dates reads.
             Type::DATE | Type::TIMESTAMP | Type::TIMESTAMPTZ => Some(format!(
                 "pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb({column}), \
