@@ -52,8 +52,8 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     assert_eq!(
         callable(runner),
         "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish guard guarded_tables \
-         holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal phases_in_progress powers_of \
-         protect rehearse seal settle switch_status switched_off_since unprotect with_children"
+         holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
+         powers_of protect rehearse seal settle switch_status switched_off_since unprotect with_children"
     );
     // None of those that are everybody's runs as the owner, but what only a table can call.
     let definer = format!("{everybody} AND p.prosecdef");
@@ -61,13 +61,14 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
 
+/// That one performs the caller's own statement, as the caller, and leaves to the caller what its names mean.
 #[test]
-fn every_function_that_runs_as_the_owner_pins_its_search_path_with_the_temporary_schema_last() {
+fn every_function_but_perform_row_pins_its_search_path_with_the_temporary_schema_last() {
     let loose = "p.prolang <> (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'c') \
                  AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{}'))";
-    let count = format!(
-        "SELECT count(*) FROM pg_proc AS p WHERE p.pronamespace = 'phasegate'::regnamespace AND {loose}"
-    );
+    assert_eq!(callable(loose), "perform_row");
+    let definer = "p.proname = 'perform_row' AND p.prosecdef";
+    let count = format!("SELECT count(*) FROM pg_proc AS p WHERE {definer}");
     assert_eq!(database().ask::<i64>(&count), 0);
 }
 

@@ -58,7 +58,7 @@ BEGIN
     UPDATE phasegate.retention SET horizon = greatest(horizon, clock_timestamp() - older_than);
     DELETE FROM phasegate.attempt AS a WHERE a.opened_at < (SELECT r.horizon FROM phasegate.retention AS r);
     GET DIAGNOSTICS deleted = ROW_COUNT;
-    -- What was counted outside of phases, by whoever may do everything, acting as another.
+    -- A phase deletes what it counted as it finishes: what is left was counted for one that there never was.
     DELETE FROM phasegate.counted AS c WHERE c.xid < pg_snapshot_xmin(pg_current_snapshot());
     RETURN deleted;
 END
