@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::child::Program;
 use crate::processes::{self, assert_gone, descendants, eventually, runs};
 
-const LIMIT: Duration = Duration::from_secs(15);
+/// The supervisor counts its waits, and each takes longer on a busy machine.
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[test]
 fn it_ends_when_its_program_is_killed() {
