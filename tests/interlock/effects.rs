@@ -2,7 +2,7 @@
 
 use phasegate::Error;
 
-use crate::hand::rolled_back_by;
+use crate::hand::{Attempt, INSERT, does, nothing_committed, psql, refuses, rolled_back_by};
 use crate::pipeline::{Draft, TABLE};
 use crate::server::{Database, all, database};
 
@@ -302,6 +302,60 @@ fn ddl_of_an_owners_function_that_rewrites_or_removes_a_table_is_refused_by_name
         "public.other",
     );
     effects(&database, &["LOCK TABLE other IN EXCLUSIVE MODE"], "");
+}
+
+#[test]
+fn a_phase_in_which_an_owners_function_drops_a_table_is_refused_whatever_that_table_was() {
+    for ddl in [
+        "DROP TABLE public.other",
+        "DROP TABLE public.item CASCADE",
+        "DROP SCHEMA apart CASCADE",
+        "UPDATE public.item SET state = 'x'; DROP TABLE public.item",
+        "CREATE TABLE public.made AS SELECT 1 AS n; DROP TABLE public.made",
+    ] {
+        let database = with(
+            "CREATE TABLE other (n int); CREATE SCHEMA apart; CREATE TABLE apart.kept (n int); \
+             INSERT INTO item VALUES ('b', 'draft')",
+            "other",
+        );
+        database.sql(&format!(
+            "CREATE FUNCTION drops() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN {ddl}; END $f$"
+        ));
+        for before in ["SELECT 1", "INSERT INTO item VALUES ('a', 'draft')"] {
+            let rollback = crate::server::rollback(phase(&database, &[before, "SELECT drops()"]));
+            let said = rollback.failure().and_then(phasegate::Failure::sqlstate);
+            let said = said.map(postgres::error::SqlState::code);
+            assert_eq!(said, Some("ZG006"), "{ddl}: {rollback}");
+            assert_eq!(database.items(), all(&["b"], "draft"));
+        }
+        // What a savepoint takes back is there.
+        let back = "DO $$ BEGIN PERFORM drops(); RAISE 'back'; EXCEPTION WHEN raise_exception THEN NULL; END $$";
+        effects(&database, &[back], "");
+    }
+}
+
+#[test]
+fn a_phase_that_writes_a_table_which_its_snapshot_does_not_have_is_refused() {
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let database = database();
+        let attempt = Attempt::admitted(&database);
+        let mut session = psql(&database);
+        does(
+            &mut session,
+            &attempt.begin().replace("READ COMMITTED", level),
+        );
+        database.sql(&format!(
+            "CREATE TABLE other (n int); GRANT INSERT ON other TO {}",
+            database.runner.name()
+        ));
+        let close = attempt.close();
+        for statement in [INSERT, "INSERT INTO other VALUES (1)", &close[0], &close[1]] {
+            does(&mut session, statement);
+        }
+        refuses(&mut session, &close[2], "ZG006");
+        drop(session);
+        nothing_committed(&database);
+    }
 }
 
 #[test]

@@ -116,17 +116,20 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_id
 DECLARE
     seen jsonb;
     rewritten text;
+    gone text;
     elsewhere text;
 BEGIN
     -- Most phases write nothing but tables that count exactly and have no relatives: then what was counted is all of it, and
     -- the long query below, which takes long to plan, would say the same.
     IF NOT EXISTS (
-        SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+        SELECT FROM pg_locks AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
         WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
           AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
-          AND c.relkind IN ('r', 'p', 'm', 'f') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
-          AND (l.mode <> 'RowExclusiveLock' OR c.relkind <> 'r' OR c.relispartition OR c.relhassubclass
-               OR NOT phasegate.counts_exactly(c.oid))
+          AND (c.oid IS NULL
+               OR c.relkind IN ('r', 'p', 'm', 'f')
+                  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
+                  AND (l.mode <> 'RowExclusiveLock' OR c.relkind <> 'r' OR c.relispartition OR c.relhassubclass
+                       OR NOT phasegate.counts_exactly(c.oid)))
     ) THEN
         RETURN (
             SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), jsonb_build_object(
@@ -147,6 +150,16 @@ BEGIN
         RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
             USING ERRCODE = 'ZG006',
                   HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most, and one under guard not in SHARE ROW EXCLUSIVE.';
+    END IF;
+    -- What was dropped has left nothing but its lock; so has, to an old snapshot, what was made after that.
+    SELECT string_agg(DISTINCT l.relation::text, ', ') INTO gone
+    FROM pg_locks AS l
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+      AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = l.relation);
+    IF gone IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: a phase has dropped what it does not leave to be counted, or written what its snapshot does not have: relation %', gone
+            USING ERRCODE = 'ZG006', HINT = 'Make DDL a migration of its own; a temporary table too is neither made nor dropped in a phase.';
     END IF;
     SELECT string_agg(c.oid::regclass::text, ', ') INTO elsewhere
     FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
