@@ -269,6 +269,7 @@ fn a_guard_that_was_tampered_with_is_found() {
     for instead in [
         "BEFORE INSERT ON item FOR EACH STATEMENT",
         "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON item FOR EACH STATEMENT WHEN (false)",
+        "BEFORE INSERT OR UPDATE OF name OR DELETE OR TRUNCATE ON item FOR EACH STATEMENT",
         "AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON item FOR EACH STATEMENT",
     ] {
         let sql = format!(
@@ -279,6 +280,22 @@ fn a_guard_that_was_tampered_with_is_found() {
         refused_until_mended(&database, &sql, &[what]);
         crate::hand::refuses(&mut crate::hand::psql(&database), INSERT, "ZG007");
     }
+}
+
+#[test]
+fn a_guard_of_one_column_is_not_taken_for_a_guard() {
+    let database = database();
+    database.sql(
+        "INSERT INTO item VALUES ('a', 'draft'); \
+         CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT OR UPDATE OF name OR DELETE OR TRUNCATE ON item \
+           FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_guard",
+    );
+    // Outside of any phase.
+    let written = "UPDATE item SET state = 'smuggled'";
+    crate::hand::does(&mut crate::hand::psql(&database), written);
+    let guarded: i64 = database.ask("SELECT count(*) FROM phasegate.guarded_tables()");
+    assert_eq!(guarded, 0);
 }
 
 #[test]

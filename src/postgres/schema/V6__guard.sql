@@ -77,17 +77,18 @@ BEGIN
 END
 $$;
 
--- Whether a guard is as `protect` makes it: enabled always; for each statement before any write; on no condition.
-CREATE FUNCTION phasegate.is_whole(tgenabled "char", tgtype smallint, tgqual pg_node_tree) RETURNS boolean
+-- Whether a guard is as `protect` makes it: enabled always; for each statement before any write, of whatever column; on no
+-- condition.
+CREATE FUNCTION phasegate.is_whole(tgenabled "char", tgtype smallint, tgqual pg_node_tree, tgattr int2vector) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN tgenabled = 'A' AND tgtype = 62 AND tgqual IS NULL;
+RETURN tgenabled = 'A' AND tgtype = 62 AND tgqual IS NULL AND cardinality(tgattr::smallint[]) = 0;
 
 -- The tables under guard.
 CREATE FUNCTION phasegate.guarded_tables() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT t.tgrelid::regclass FROM pg_catalog.pg_trigger AS t
-    WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual);
+    WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual, t.tgattr);
 END;
 
 -- Raises unless the rows of every table that the plan names are counted here, under that name.
@@ -216,7 +217,7 @@ BEGIN ATOMIC
         SELECT format('the trigger %s on %s is not as it was put there', t.tgname, t.tgrelid::regclass), self.rolname,
                format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
         FROM pg_trigger AS t, self
-        WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND NOT phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual)
+        WHERE t.tgfoid = 'phasegate.guard()'::regprocedure AND NOT phasegate.is_whole(t.tgenabled, t.tgtype, t.tgqual, t.tgattr)
         UNION ALL
         SELECT format('the triggers that count the rows of %s are not as they were put there', t.tgrelid::regclass), self.rolname,
                format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
@@ -257,7 +258,7 @@ BEGIN
                    t.tgrelid = 'phasegate.attempt'::regclass
                    OR array_agg(t.tgtype ORDER BY t.tgtype) = '{4, 8, 16, 62}'
                    AND bool_and(t.tgqual IS NULL AND CASE t.tgtype
-                       WHEN 62 THEN t.tgfoid = 'phasegate.guard()'::regprocedure
+                       WHEN 62 THEN t.tgfoid = 'phasegate.guard()'::regprocedure AND cardinality(t.tgattr::smallint[]) = 0
                        WHEN 8 THEN t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgoldtable = 'phasegate_rows'
                        ELSE t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgnewtable = 'phasegate_rows'
                             AND t.tgoldtable IS NULL END)) AS is_whole
