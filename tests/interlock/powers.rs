@@ -317,6 +317,12 @@ fn a_counter_that_was_tampered_with_is_found() {
            REFERENCING OLD TABLE AS phasegate_rows FOR EACH STATEMENT \
            EXECUTE FUNCTION phasegate.count_rows(); \
          ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+        "CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON item FOR EACH STATEMENT \
+           EXECUTE FUNCTION phasegate.count_rows(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+        "CREATE OR REPLACE TRIGGER phasegate_count_deleted AFTER DELETE ON item FOR EACH STATEMENT \
+           EXECUTE FUNCTION phasegate.count_rows(); \
+         ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_deleted",
     ] {
         let database = database();
         let mends = refused(&database, sql, &[what]);

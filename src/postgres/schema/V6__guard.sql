@@ -257,11 +257,12 @@ BEGIN
         SELECT t.tgrelid, bool_and(t.tgenabled = 'A') AND (
                    t.tgrelid = 'phasegate.attempt'::regclass
                    OR array_agg(t.tgtype ORDER BY t.tgtype) = '{4, 8, 16, 62}'
-                   AND bool_and(t.tgqual IS NULL AND CASE t.tgtype
+                   -- IS TRUE, since what is null bool_and leaves out.
+                   AND bool_and((t.tgqual IS NULL AND CASE t.tgtype
                        WHEN 62 THEN t.tgfoid = 'phasegate.guard()'::regprocedure AND cardinality(t.tgattr::smallint[]) = 0
                        WHEN 8 THEN t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgoldtable = 'phasegate_rows'
                        ELSE t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgnewtable = 'phasegate_rows'
-                            AND t.tgoldtable IS NULL END)) AS is_whole
+                            AND t.tgoldtable IS NULL END) IS TRUE)) AS is_whole
         FROM pg_trigger AS t
         WHERE t.tgfoid IN ('phasegate.guard()'::regprocedure, 'phasegate.count_rows()'::regprocedure)
            OR t.tgrelid = 'phasegate.attempt'::regclass AND NOT t.tgisinternal
