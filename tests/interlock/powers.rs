@@ -239,6 +239,112 @@ fn a_role_that_may_set_what_the_interlock_depends_on_is_refused() {
 }
 
 #[test]
+fn a_role_that_may_change_what_only_functions_change_is_refused() {
+    for (grant, whats) in [
+        (
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA phasegate TO RUNNER",
+            &[
+                "it may change phasegate.epoch, which only functions change",
+                "it may change phasegate.open_here, which only functions change",
+            ][..],
+        ),
+        (
+            "GRANT USAGE ON phasegate.open_here TO PUBLIC",
+            &["it may change phasegate.open_here, which only functions change"],
+        ),
+        (
+            "GRANT SELECT, INSERT, UPDATE ON phasegate.attempt TO GROUP",
+            &["as GROUP, it may change phasegate.attempt, which only functions change"],
+        ),
+        (
+            "GRANT UPDATE (is_on), SELECT (is_on) ON phasegate.kill_switch TO GROUP",
+            &["as GROUP, it may change phasegate.kill_switch, which only functions change"],
+        ),
+        (
+            "GRANT TRUNCATE ON phasegate.planned_effect TO PUBLIC",
+            &["it may change phasegate.planned_effect, which only functions change"],
+        ),
+    ] {
+        refused_until_mended(&database(), grant, whats);
+    }
+    // Who reads changes nothing.
+    let database = database();
+    database.sql(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA phasegate TO {}",
+        database.runner.name()
+    ));
+    assert_eq!(run(&database, "reads", false).unwrap(), 1);
+}
+
+#[test]
+fn a_runner_that_could_write_what_its_session_remembers_would_write_outside_a_phase() {
+    let database = database();
+    database.sql(&format!(
+        "GRANT UPDATE, USAGE ON phasegate.open_here TO {}",
+        database.runner.name()
+    ));
+    let mut session = crate::hand::psql(&database);
+    for statement in [
+        "BEGIN",
+        "SELECT setval('phasegate.open_here', pg_current_xact_id()::text::bigint), \
+                set_config('phasegate.open_here', 'yes', false)",
+        INSERT,
+        "COMMIT",
+    ] {
+        crate::hand::does(&mut session, statement);
+    }
+    assert_eq!(database.items().len(), 1);
+    drop(session);
+    assert!(matches!(
+        refusal(run(&database, "refused", false)),
+        Refusal::RoleTooPowerful { .. }
+    ));
+}
+
+#[test]
+fn a_role_that_may_call_what_only_operators_call_is_refused() {
+    let name =
+        |function: &&str| format!("it may call phasegate.{function}, which only operators call");
+    let operators = [
+        "admit_approval",
+        "admit_plan",
+        "admit_rejection",
+        "drain",
+        "end_commits_in_flight",
+        "forget_attempts",
+        "switch_off",
+        "switch_on",
+    ];
+    // These, and no other, are granted to operators and to no runner.
+    let database = database();
+    let granted: String = database.ask(
+        "SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p \
+         WHERE p.pronamespace = 'phasegate'::regnamespace AND p.prosecdef \
+           AND has_function_privilege('phasegate_operator', p.oid, 'EXECUTE') \
+           AND NOT has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')",
+    );
+    assert_eq!(granted, operators.join(" "));
+
+    let all = "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA phasegate TO ";
+    let whats: Vec<_> = operators.iter().map(name).collect();
+    let whats: Vec<_> = whats.iter().map(String::as_str).collect();
+    refused_until_mended(&database, &format!("{all} RUNNER"), &whats);
+    let whats: Vec<_> = whats
+        .iter()
+        .map(|what| format!("as phasegate_runner, {what}"))
+        .collect();
+    let whats: Vec<_> = whats.iter().map(String::as_str).collect();
+    refused_until_mended(
+        &crate::server::database(),
+        &format!("{all} phasegate_runner"),
+        &whats,
+    );
+    let one = "GRANT EXECUTE ON FUNCTION phasegate.switch_on TO PUBLIC";
+    let what = name(&"switch_on");
+    refused_until_mended(&crate::server::database(), one, &[&what]);
+}
+
+#[test]
 fn an_interlock_that_was_tampered_with_is_found_and_without_it_no_phase_is_finished() {
     for how in [
         "ENABLE TRIGGER",

@@ -120,6 +120,13 @@ BEGIN
 END
 $$;
 
+-- The functions that nobody but an operator is granted.
+CREATE FUNCTION phasegate.of_operators() RETURNS regproc[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN '{phasegate.switch_on, phasegate.switch_off, phasegate.drain, phasegate.end_commits_in_flight, phasegate.admit_plan,
+         phasegate.admit_approval, phasegate.admit_rejection}'::regproc[]
+    || to_regproc('phasegate.forget_attempts'); -- which comes later
+
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -177,6 +184,23 @@ BEGIN ATOMIC
         SELECT x.grantee, format('it may set %s', p.parname), format('REVOKE SET, ALTER SYSTEM ON PARAMETER %s', p.parname)
         FROM pg_parameter_acl AS p, aclexplode(p.paracl) AS x
         WHERE p.parname IN ('session_replication_role', 'track_counts')
+        UNION ALL
+        -- What is revoked on a table is revoked on its columns too.
+        SELECT x.grantee, format('it may change %s, which only functions change', c.oid::regclass),
+               format('REVOKE %s ON %s%s', string_agg(DISTINCT x.privilege_type, ', '),
+                      CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END, c.oid::regclass)
+        FROM pg_class AS c, (
+                 SELECT c.oid, e.* FROM pg_class AS c, aclexplode(c.relacl) AS e
+                 UNION ALL
+                 SELECT t.attrelid, e.* FROM pg_attribute AS t, aclexplode(t.attacl) AS e
+             ) AS x
+        WHERE x.oid = c.oid AND c.relnamespace = 'phasegate'::regnamespace AND x.privilege_type <> 'SELECT' AND x.grantee <> c.relowner
+        GROUP BY x.grantee, c.oid, c.relkind
+        UNION ALL
+        SELECT x.grantee, format('it may call phasegate.%s, which only operators call', p.proname),
+               format('REVOKE EXECUTE ON FUNCTION phasegate.%s', p.proname)
+        FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+        WHERE p.oid = ANY (phasegate.of_operators()) AND x.grantee <> p.proowner
     ), power (what, via, mend) AS (
         SELECT 'it is a superuser', self.rolname, format('ALTER ROLE %I NOSUPERUSER', self.rolname) FROM self WHERE self.rolsuper
         UNION ALL
@@ -277,7 +301,15 @@ BEGIN
         OR EXISTS (SELECT FROM pg_namespace AS n, unnest(acting) AS a
                    WHERE n.nspowner = a OR has_schema_privilege(a, n.oid, 'CREATE'))
         OR EXISTS (SELECT FROM pg_class AS c, unnest(acting) AS a
-                   WHERE c.oid = ANY (guarded) AND (c.relowner = a OR has_table_privilege(a, c.oid, 'TRIGGER')));
+                   WHERE c.oid = ANY (guarded) AND (c.relowner = a OR has_table_privilege(a, c.oid, 'TRIGGER')))
+        OR EXISTS (SELECT FROM pg_depend AS d JOIN pg_class AS c ON c.oid = d.objid
+                   WHERE d.classid = 'pg_class'::regclass
+                     AND d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'phasegate'::regnamespace
+                     AND (EXISTS (SELECT FROM aclexplode(c.relacl) AS x
+                                  WHERE x.privilege_type <> 'SELECT' AND (x.grantee = 0 OR x.grantee = ANY (acting)))
+                          OR EXISTS (SELECT FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL)))
+        OR EXISTS (SELECT FROM unnest(phasegate.of_operators()) AS f, unnest(acting) AS a
+                   WHERE has_function_privilege(a, f::oid, 'EXECUTE'));
 END
 $$;
 
