@@ -344,6 +344,125 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
     refused_until_mended(&crate::server::database(), one, &[&what]);
 }
 
+/// What gives the runner a power, by itself or with others of these.
+const GIVES: [&str; 50] = [
+    "ALTER ROLE RUNNER SUPERUSER",
+    "ALTER ROLE RUNNER CREATEROLE",
+    "ALTER ROLE RUNNER NOINHERIT",
+    "ALTER ROLE GROUP SUPERUSER",
+    "ALTER ROLE GROUP CREATEROLE",
+    "ALTER ROLE GROUP NOINHERIT",
+    "GRANT GROUP TO RUNNER WITH ADMIN OPTION",
+    "GRANT phasegate_runner TO GROUP",
+    "GRANT phasegate_runner TO GROUP WITH ADMIN OPTION",
+    "GRANT RUNNER TO OTHER WITH ADMIN OPTION",
+    "GRANT OTHER TO GROUP",
+    "GRANT OTHER TO RUNNER WITH ADMIN OPTION",
+    "GRANT phasegate_operator TO GROUP",
+    "GRANT phasegate_owner TO OTHER",
+    "GRANT phasegate_auditor TO RUNNER",
+    "GRANT pg_write_all_data TO OTHER",
+    "GRANT pg_execute_server_program TO GROUP",
+    "GRANT pg_write_server_files TO RUNNER",
+    "ALTER DATABASE HERE OWNER TO GROUP",
+    "ALTER DATABASE HERE OWNER TO RUNNER; REVOKE CREATE, TEMPORARY ON DATABASE HERE FROM RUNNER",
+    "ALTER SCHEMA public OWNER TO phasegate_auditor; ALTER DATABASE HERE OWNER TO GROUP; \
+     REVOKE ALL ON DATABASE HERE FROM GROUP",
+    "GRANT CREATE ON DATABASE HERE TO GROUP",
+    "GRANT TEMPORARY ON DATABASE HERE TO PUBLIC",
+    "GRANT CREATE ON SCHEMA public TO OTHER",
+    "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "CREATE SCHEMA mine AUTHORIZATION GROUP",
+    "CREATE SCHEMA mine AUTHORIZATION OTHER; REVOKE ALL ON SCHEMA mine FROM OTHER",
+    "ALTER TABLE item OWNER TO GROUP",
+    "ALTER TABLE item OWNER TO RUNNER; REVOKE ALL ON item FROM RUNNER",
+    "GRANT TRIGGER ON item TO PUBLIC",
+    "GRANT TRIGGER ON item TO OTHER",
+    "CREATE TABLE below (a int) INHERITS (item)",
+    "CREATE TABLE below (a int) INHERITS (item); GRANT UPDATE (a) ON below TO GROUP",
+    "CREATE TABLE above (name text); ALTER TABLE item INHERIT above; GRANT DELETE ON above TO PUBLIC",
+    "CREATE TABLE above (name text); GRANT INSERT ON above TO OTHER; CREATE TABLE beside () INHERITS (above); \
+     GRANT INSERT ON beside TO GROUP; ALTER TABLE item INHERIT above",
+    "DROP TRIGGER phasegate_guard ON item",
+    "DROP TRIGGER phasegate_count_deleted ON item",
+    "ALTER TABLE item ENABLE TRIGGER phasegate_guard",
+    "ALTER TABLE item ENABLE REPLICA TRIGGER phasegate_count_inserted",
+    "ALTER TABLE phasegate.attempt DISABLE TRIGGER interlock",
+    "CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON item FOR EACH STATEMENT EXECUTE FUNCTION \
+     phasegate.count_rows(); ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
+    "CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT OR UPDATE OF state OR DELETE OR TRUNCATE ON item \
+     FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard(); ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_guard",
+    "CREATE TRIGGER once_more AFTER INSERT ON item REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT \
+     EXECUTE FUNCTION phasegate.count_rows(); ALTER TABLE item ENABLE ALWAYS TRIGGER once_more",
+    "SELECT phasegate.unprotect('item')",
+    "GRANT USAGE ON phasegate.epoch TO OTHER",
+    "GRANT UPDATE (xid) ON phasegate.attempt TO PUBLIC",
+    "GRANT INSERT ON phasegate.counted TO GROUP",
+    "GRANT INSERT ON phasegate.run TO PUBLIC",
+    "GRANT EXECUTE ON FUNCTION phasegate.admit_plan TO PUBLIC",
+    "GRANT EXECUTE ON FUNCTION phasegate.switch_on TO OTHER",
+];
+
+#[test]
+fn whoever_has_a_power_is_found_by_the_quick_question_too() {
+    let database = database();
+    let (group, other) = (database.role("group"), database.role("other"));
+    let here: String = database.ask("SELECT current_database()::text");
+    let named = |sql: &str| {
+        sql.replace("RUNNER", database.runner.name())
+            .replace("GROUP", group.name())
+            .replace("OTHER", other.name())
+            .replace("HERE", &here)
+    };
+    let ask = named(
+        "SELECT phasegate.may_have_powers('RUNNER'), coalesce(string_agg(what, '; '), '') \
+         FROM phasegate.powers_of('RUNNER')",
+    );
+    // Each by itself, and then by chance.
+    let mut state = 7_usize;
+    let mut chance = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut given: Vec<Vec<&str>> = GIVES.iter().map(|&one| vec![one]).collect();
+    given.extend((0..100).map(|_| {
+        (0..=chance(4))
+            .map(|_| GIVES[chance(GIVES.len())])
+            .collect()
+    }));
+
+    let (mut with, mut without) = (0, 0);
+    let mut admin = database.admin();
+    for given in &given {
+        let mut tx = admin.transaction().unwrap();
+        if chance(4) > 0 {
+            tx.batch_execute(&named("GRANT GROUP TO RUNNER; GRANT OTHER TO GROUP"))
+                .unwrap();
+        }
+        for one in given {
+            // Some do not go together.
+            let mut savepoint = tx.transaction().unwrap();
+            if savepoint.batch_execute(&named(one)).is_ok() {
+                savepoint.commit().unwrap();
+            }
+        }
+        let row = tx.query_one(&ask, &[]).unwrap();
+        let (may, found): (bool, String) = (row.get(0), row.get(1));
+        assert!(may || found.is_empty(), "{given:?}: {found}");
+        *(if found.is_empty() {
+            &mut without
+        } else {
+            &mut with
+        }) += 1;
+        tx.rollback().unwrap();
+    }
+    assert!(with > 50 && without > 20, "{with} with, {without} without");
+    // And who has none is asked no more.
+    assert!(!admin.query_one(&ask, &[]).unwrap().get::<_, bool>(0));
+}
+
 #[test]
 fn an_interlock_that_was_tampered_with_is_found_and_without_it_no_phase_is_finished() {
     for how in [
