@@ -4,7 +4,7 @@ use phasegate::{Failure, PhaseTx};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::laboratory::{Raw, Seen, in_a_phase, taken_back};
+use crate::laboratory::{Blame, Raw, Seen, in_a_phase, taken_back};
 
 /// The types that travel together, and some that do not.
 const TYPES: [&str; 26] = [
@@ -274,6 +274,54 @@ fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
             });
             assert_eq!(seen, expected, "{}", TYPES[n]);
             assert!(seen.answer.is_ok(), "{}: {seen:?}", TYPES[n]);
+        }
+    });
+}
+
+/// A body that the planner puts in the place of the call needs no argument that it does not come to.
+#[test]
+fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
+    let functions = ["jsonb", "json", "mood", "small"].map(|ty| {
+        format!("CREATE FUNCTION unseen(first text, value {ty}) RETURNS text LANGUAGE sql AS 'SELECT coalesce(first, value::text)';
+                 CREATE FUNCTION unseen_{ty}(first text, value {ty}) RETURNS text LANGUAGE sql AS 'SELECT first';")
+    });
+    in_a_phase(&functions.concat(), |tx| {
+        let small = |n: i32| n.to_be_bytes().to_vec();
+        for (ty, good, bad) in [
+            ("jsonb", b"\x01{}".to_vec(), b"\x01{".to_vec()),
+            ("json", b"{}".to_vec(), b"{".to_vec()),
+            ("mood", b"calm".to_vec(), b"fury".to_vec()),
+            ("small", small(7), small(100)),
+        ] {
+            let good = Raw(Some(good));
+            let rows = [&good, &Raw(Some(bad)), &good].map(|value| ("first", value.clone()));
+            for (function, oid) in [("unseen".to_owned(), true), (format!("unseen_{ty}"), false)] {
+                let sql = if oid {
+                    format!("SELECT unseen($1, $2::{ty})")
+                } else {
+                    format!("SELECT {function}($1, $2)")
+                };
+                let mut types = Vec::new();
+                let expected = taken_back(tx, |tx| {
+                    let one = tx.prepare(&sql)?;
+                    types = one.params().to_vec();
+                    tx.each_row(
+                        &rows,
+                        |_| "",
+                        |tx, row| Ok(tx.query_one(&one, &[&row.0, &row.1])?.try_get(0)?),
+                    )
+                });
+                let seen = taken_back(tx, |tx| {
+                    tx.rows(&rows).types(&types).call(
+                        &function,
+                        |row, params| params.with(&row.0).with(&row.1),
+                        |_, answer: String| Ok(answer),
+                    )
+                });
+                assert_eq!(seen, expected, "{function} of {ty}");
+                let blame: Blame = seen.answer.unwrap_err();
+                assert_eq!(blame.row, Some((2, String::new())), "{function} of {ty}");
+            }
         }
     });
 }

@@ -62,13 +62,21 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
             Kind::Domain(base) if matches!(*base, Type::VARCHAR | Type::BPCHAR | Type::NAME) => {
                 None
             }
-            // The server's driver for it has no values of a domain, but of what it is made of.
             Kind::Domain(base) => self::form(base).map(|form| Form {
                 cast: Some(ty.clone()),
                 ..form
             }),
             _ => None,
         },
+    }
+}
+
+/// What a parameter of this type is encoded as: the driver has no values of a domain, but of what it is
+/// made of.
+pub(super) fn encoded_as(ty: &Type) -> Type {
+    match ty.kind() {
+        Kind::Domain(base) => encoded_as(base),
+        _ => ty.clone(),
     }
 }
 
@@ -80,8 +88,18 @@ impl Form {
 
     /// The parameter of one row, given the column that has it, in SQL.
     pub(super) fn argument(&self, column: &str) -> String {
-        match &self.cast {
-            Some(ty) => format!("{column}::{}", quoted(ty)),
+        match self.cast.as_ref() {
+            Some(ty @ (&Type::VARCHAR | &Type::BPCHAR | &Type::NAME)) => {
+                format!("{column}::{}", quoted(ty))
+            }
+            // A cast that may fail is one that the planner must not leave out, as it does where it puts
+            // the body of an SQL function in its place, and that has no need of the parameter.
+            Some(ty) => {
+                let cast = format!("{column}::{}", quoted(ty));
+                format!(
+                    "CASE WHEN pg_catalog.clock_timestamp() IS NULL THEN {cast} ELSE {cast} END"
+                )
+            }
             None => column.to_owned(),
         }
     }

@@ -4,7 +4,7 @@ use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{FromSqlOwned, Kind, Type};
 
 use super::Progress;
-use super::column::{Column, form};
+use super::column::{Column, Form, encoded_as, form};
 use crate::observer::Event;
 use crate::outcome::Failure;
 use crate::postgres::params::{Encoded, by_reference};
@@ -41,6 +41,8 @@ impl Answer<'_> {
 /// The same statement for one row after the other, together or alone.
 pub(super) struct Wave {
     one: ::postgres::Statement,
+    /// What the values are encoded as.
+    types: Vec<Type>,
     /// Whether the statement for one row answers its value, or how many rows it changed.
     has_value: bool,
     many: Option<Many>,
@@ -48,8 +50,6 @@ pub(super) struct Wave {
 
 struct Many {
     sql: String,
-    /// What the values are encoded as.
-    types: Vec<Type>,
     columns: Vec<Column>,
 }
 
@@ -64,22 +64,24 @@ impl Wave {
         let placeholders: Vec<_> = (1..=given).map(|n| format!("${n}")).collect();
         let sql = format!("SELECT {function}({})", placeholders.join(", "));
         let one = tx.prepared(&sql, types)?;
-        let many = many.then(|| {
-            Many::new(one.params(), |columns| {
-                let arguments = columns
-                    .iter()
-                    .enumerate()
-                    .map(|(n, column)| column.form().argument(&name(n)));
-                Some(format!(
-                    "{function}({})",
-                    arguments.collect::<Vec<_>>().join(", ")
-                ))
+        let many = many
+            .then(|| {
+                Many::new(
+                    one.params(),
+                    |form, column| Some(form.argument(column)),
+                    |arguments, _| format!("{function}({arguments})"),
+                )
             })
-        });
+            .flatten();
+        let types = match &many {
+            Some(_) => one.params().iter().map(encoded_as).collect(),
+            None => one.params().to_vec(),
+        };
         Ok(Wave {
+            types,
             one,
             has_value: true,
-            many: many.flatten(),
+            many,
         })
     }
 
@@ -96,17 +98,9 @@ impl Wave {
             {
                 tx.savepoints += 1;
                 let prepared = format!("phasegate_rows_{}", tx.savepoints);
-                let many = Many::new(one.params(), |columns| {
-                    let texts = columns
-                        .iter()
-                        .enumerate()
-                        .map(|(n, column)| column.form().text(&name(n)));
-                    let texts: Vec<_> = texts.collect::<Option<_>>()?;
-                    let literals = vec!["%L"; texts.len()].join(", ");
-                    let texts = texts.join(", ");
-                    Some(format!(
-                        "phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})"
-                    ))
+                let many = Many::new(one.params(), Form::text, |texts, count| {
+                    let literals = vec!["%L"; count].join(", ");
+                    format!("phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})")
                 });
                 match many {
                     Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(many),
@@ -115,7 +109,12 @@ impl Wave {
             } else {
                 None
             };
+        let types = match &many {
+            Some(_) => one.params().iter().map(encoded_as).collect(),
+            None => one.params().to_vec(),
+        };
         Ok(Wave {
+            types,
             one,
             has_value: false,
             many,
@@ -124,10 +123,7 @@ impl Wave {
 
     /// What the parameters of a row are encoded as.
     pub(super) fn types(&self) -> &[Type] {
-        match &self.many {
-            Some(many) => &many.types,
-            None => self.one.params(),
-        }
+        &self.types
     }
 
     /// How large the chunk is that was taken.
@@ -267,33 +263,34 @@ impl Wave {
 }
 
 impl Many {
-    /// Nothing if a parameter cannot go in an array.
-    fn new(types: &[Type], call: impl FnOnce(&[Column]) -> Option<String>) -> Option<Self> {
+    /// Nothing if a parameter cannot go in an array. `value` is the parameter of one row, in SQL, given
+    /// the column that has it, and `call` what is called with them all and their number.
+    fn new(
+        types: &[Type],
+        value: impl Fn(&Form, &str) -> Option<String>,
+        call: impl FnOnce(&str, usize) -> String,
+    ) -> Option<Self> {
         let forms: Vec<_> = types.iter().map(form).collect::<Option<_>>()?;
         if forms.is_empty() {
             return None;
         }
-        let types = forms.iter().map(|form| form.encoded_as.clone()).collect();
         let columns: Vec<_> = forms.into_iter().map(Column::new).collect();
-        let each = |one: &dyn Fn(usize, &Column) -> String| {
-            let all: Vec<_> = columns.iter().enumerate().map(|(n, c)| one(n, c)).collect();
-            all.join(", ")
+        let each = |one: &dyn Fn(usize, &Form) -> Option<String>| {
+            let all = columns.iter().enumerate();
+            let all = all.map(|(n, column)| one(n + 1, column.form()));
+            Some(all.collect::<Option<Vec<_>>>()?.join(", "))
         };
-        let call = call(&columns)?;
-        let unnested =
-            each(&|n, column| format!("pg_catalog.unnest(${}::{})", n + 1, column.form().array()));
-        let names = each(&|n, _| name(n));
+        let unnested = each(&|n, form| Some(format!("pg_catalog.unnest(${n}::{})", form.array())))?;
+        let names = each(&|n, _| Some(format!("c{n}")))?;
+        let values =
+            each(&|n, form| Some(format!("{} AS c{n}", value(form, &format!("u.c{n}"))?)))?;
+        let call = call(&each(&|n, _| Some(format!("r.c{n}")))?, columns.len());
         Some(Many {
             sql: format!(
-                "SELECT r.place, {call} FROM ROWS FROM ({unnested}) WITH ORDINALITY AS r({}, place)",
-                names.replace("r.", "")
+                "SELECT r.place, {call} FROM (SELECT u.place, {values} \
+                 FROM ROWS FROM ({unnested}) WITH ORDINALITY AS u({names}, place)) AS r"
             ),
-            types,
             columns,
         })
     }
-}
-
-fn name(column: usize) -> String {
-    format!("r.c{}", column + 1)
 }
