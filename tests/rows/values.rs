@@ -325,3 +325,27 @@ fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
         }
     });
 }
+
+#[test]
+fn a_value_of_what_a_domain_is_made_of_is_taken_for_one_row_and_for_many() {
+    let functions = "CREATE FUNCTION pasted(one small, other short) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN one || other; END $$;
+        CREATE TABLE numbered (one small, other integer);";
+    in_a_phase(functions, |tx| {
+        for many in [1, 2, 20] {
+            let rows = vec![(7, "short".to_owned()); many];
+            let seen = taken_back(tx, |tx| {
+                tx.rows(&rows).execute(
+                    "INSERT INTO numbered VALUES ($1::small, $2)",
+                    |(one, _), params| params.with(one).with(one),
+                    |_, changed| Ok(changed),
+                )?;
+                tx.rows(&rows).call(
+                    "pasted",
+                    |(one, other), params| params.with(one).with(other),
+                    |_, answer: String| Ok(answer),
+                )
+            });
+            assert_eq!(seen.answer.unwrap(), vec!["7short"; many]);
+        }
+    });
+}

@@ -73,10 +73,7 @@ impl Wave {
                 )
             })
             .flatten();
-        let types = match &many {
-            Some(_) => one.params().iter().map(encoded_as).collect(),
-            None => one.params().to_vec(),
-        };
+        let types = one.params().iter().map(encoded_as).collect();
         Ok(Wave {
             types,
             one,
@@ -109,10 +106,7 @@ impl Wave {
             } else {
                 None
             };
-        let types = match &many {
-            Some(_) => one.params().iter().map(encoded_as).collect(),
-            None => one.params().to_vec(),
-        };
+        let types = one.params().iter().map(encoded_as).collect();
         Ok(Wave {
             types,
             one,
