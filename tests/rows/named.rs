@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use phasegate::{Error, Failure, Ignored, PhaseTx, RollbackCause, StatementError};
 use postgres::types::Type;
 
-use crate::laboratory::{Blame, in_a_phase, taken_back};
+use crate::laboratory::{Blame, Raw, in_a_phase, taken_back};
 use crate::pipeline::Draft;
 use crate::server::{all, database};
 
@@ -293,4 +293,33 @@ fn a_deferred_constraint_names_no_row_and_says_when_it_was_checked() {
         rollback.to_string().contains("23503") && rollback.to_string().contains("no one row"),
         "{rollback}"
     );
+}
+
+/// To call a function it is enough that one may use the function's schema.
+#[test]
+fn the_types_of_a_function_need_not_be_the_runners_to_name() {
+    let hidden = "CREATE SCHEMA hidden;
+        CREATE TYPE hidden.colour AS ENUM ('red', 'blue');
+        CREATE FUNCTION paint(colour hidden.colour) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN colour; END $$;";
+    in_a_phase(hidden, |tx| {
+        let paint = |tx: &mut PhaseTx<'_>, colours: &[&str]| {
+            let colours: Vec<_> = colours
+                .iter()
+                .map(|colour| Raw(Some(colour.as_bytes().to_vec())))
+                .collect();
+            taken_back(tx, |tx| {
+                tx.rows(&colours).call(
+                    "paint",
+                    |colour, params| params.with(*colour),
+                    |_, said: String| Ok(said),
+                )
+            })
+        };
+        assert_eq!(paint(tx, &["red", "blue"]).answer.unwrap(), ["red", "blue"]);
+        let blame = paint(tx, &["red", "green"]).answer.unwrap_err();
+        assert_eq!(
+            (blame.row.unwrap().0, blame.sqlstate.as_deref()),
+            (2, Some("22P02"))
+        );
+    });
 }

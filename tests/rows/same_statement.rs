@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::laboratory::{Seen, in_a_phase, taken_back};
+use crate::pipeline::Draft;
+use crate::server::database;
 
 /// Inside the server, and not.
 const STATEMENTS: [&str; 10] = [
@@ -117,4 +119,46 @@ fn a_role_that_may_only_insert_inserts() {
         .answer
         .unwrap();
     });
+}
+
+/// More than a function of the server has.
+#[test]
+fn a_statement_has_as_many_parameters_as_in_a_loop() {
+    let columns = |count: usize| (1..=count).map(|n| format!("c{n} text"));
+    let wide = columns(120).collect::<Vec<_>>().join(", ");
+    in_a_phase(&format!("CREATE TABLE wide ({wide});"), |tx| {
+        for count in [99, 100, 120] {
+            let values: Vec<_> = (1..=count).map(|n| format!("${n}")).collect();
+            let seen = taken_back(tx, |tx| {
+                tx.rows(0..10).execute(
+                    &format!("INSERT INTO wide VALUES ({})", values.join(", ")),
+                    |_, params| (0..count).fold(params, |params, _| params.with(&"it's")),
+                    |_, changed| Ok(changed),
+                )
+            });
+            assert_eq!(seen.answer.unwrap(), [1; 10], "{count}");
+        }
+    });
+}
+
+/// It is the statement that has to be allowed, and not how it is performed.
+#[test]
+fn a_role_that_the_phase_has_taken_on_may_do_what_it_may_in_a_loop() {
+    let database = database();
+    let clerk = database.role("clerk");
+    let (clerk, runner) = (clerk.name(), database.runner.name());
+    database.sql(&format!(
+        "GRANT {clerk} TO {runner}; GRANT INSERT ON item TO {clerk}"
+    ));
+    let changed = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+        tx.execute(&format!("SET LOCAL ROLE {clerk}"), &[])?;
+        let changed = tx.rows(0..20_i64).execute(
+            "INSERT INTO item VALUES ($1::bigint::text)",
+            |n, params| params.with(n),
+            |_, changed| Ok(changed),
+        )?;
+        tx.execute("RESET ROLE", &[])?;
+        Ok(changed.iter().sum())
+    });
+    assert_eq!(changed.unwrap(), 20);
 }

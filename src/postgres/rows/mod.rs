@@ -42,7 +42,7 @@ const MOST_ANSWERED: usize = 4 << 20;
 /// the kill switch is read between them.
 const CHUNK_TIME: Duration = Duration::from_millis(200);
 
-/// From how many rows on a statement is performed inside the server: it takes three more messages.
+/// From how many rows on a statement is performed inside the server: it takes five more messages.
 const LEAST_FOR_A_STATEMENT: usize = 8;
 
 /// The caller's own name for a row.

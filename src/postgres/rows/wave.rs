@@ -1,7 +1,7 @@
 //! What is sent for the rows: a statement for one, and a query for many.
 
 use ::postgres::fallible_iterator::FallibleIterator;
-use ::postgres::types::{FromSqlOwned, Kind, Type};
+use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type};
 
 use super::Progress;
 use super::column::{Column, Form, encoded_as, form};
@@ -13,6 +13,14 @@ use crate::postgres::tx::PhaseTx;
 
 /// After how many answers observers are told.
 const ANSWERS_BETWEEN_EVENTS: u64 = 64;
+
+/// How many parameters a statement that is performed inside the server has at most: a function of the
+/// server's has 100 arguments.
+const MOST_PARAMETERS: usize = 99;
+
+/// A phase may have taken on a role that may write to its tables, and no more.
+const MAY_PERFORM_ROW: &str = "SELECT pg_catalog.has_function_privilege(p.oid, 'EXECUTE') FROM pg_catalog.pg_proc AS p \
+     WHERE p.pronamespace = pg_catalog.to_regnamespace('phasegate') AND p.proname = 'perform_row'";
 
 /// What the server answered for one row.
 pub(super) enum Answer<'a> {
@@ -64,7 +72,7 @@ impl Wave {
         let placeholders: Vec<_> = (1..=given).map(|n| format!("${n}")).collect();
         let sql = format!("SELECT {function}({})", placeholders.join(", "));
         let one = tx.prepared(&sql, types)?;
-        let many = many
+        let many = (many && may_name(tx, one.params())?)
             .then(|| {
                 Many::new(
                     one.params(),
@@ -90,22 +98,25 @@ impl Wave {
     ) -> Result<Self, StatementError> {
         let one = tx.prepared(sql, types)?;
         let word = first_word(sql).to_ascii_uppercase();
-        let many =
-            if many && one.columns().is_empty() && matches!(&*word, "INSERT" | "UPDATE" | "DELETE")
-            {
-                tx.savepoints += 1;
-                let prepared = format!("phasegate_rows_{}", tx.savepoints);
-                let many = Many::new(one.params(), Form::text, |texts, count| {
-                    let literals = vec!["%L"; count].join(", ");
-                    format!("phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})")
-                });
-                match many {
-                    Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(many),
-                    _ => None,
-                }
-            } else {
-                None
-            };
+        let many = if many
+            && one.columns().is_empty()
+            && one.params().len() <= MOST_PARAMETERS
+            && matches!(&*word, "INSERT" | "UPDATE" | "DELETE")
+            && is_true(tx, MAY_PERFORM_ROW, &[])?
+        {
+            tx.savepoints += 1;
+            let prepared = format!("phasegate_rows_{}", tx.savepoints);
+            let many = Many::new(one.params(), Form::text, |texts, count| {
+                let literals = vec!["%L"; count].join(", ");
+                format!("phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})")
+            });
+            match many {
+                Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(many),
+                _ => None,
+            }
+        } else {
+            None
+        };
         let types = one.params().iter().map(encoded_as).collect();
         Ok(Wave {
             types,
@@ -286,5 +297,29 @@ impl Many {
             ),
             columns,
         })
+    }
+}
+
+/// Whether these types can be named in SQL. To use them as they are in a function's own definition one
+/// need not be allowed that.
+fn may_name(tx: &mut PhaseTx<'_>, types: &[Type]) -> Result<bool, StatementError> {
+    let schemas = types.iter().map(Type::schema);
+    let schemas: Vec<_> = schemas.filter(|schema| *schema != "pg_catalog").collect();
+    if schemas.is_empty() {
+        return Ok(true);
+    }
+    let sql = "SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(s, 'USAGE')) FROM pg_catalog.unnest($1) AS s";
+    is_true(tx, sql, &[(&schemas, Type::TEXT_ARRAY)])
+}
+
+fn is_true(
+    tx: &mut PhaseTx<'_>,
+    sql: &str,
+    params: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<bool, StatementError> {
+    let rows = tx.client.query_typed(sql, params);
+    match &*tx.noted(rows)? {
+        [row] => Ok(row.try_get(0)?),
+        _ => Ok(false),
     }
 }
