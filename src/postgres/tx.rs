@@ -341,7 +341,7 @@ impl<'tx> PhaseTx<'tx> {
         Ok(prepared.is_ok())
     }
 
-    fn control(&mut self, sql: &str) -> Result<(), StatementError> {
+    pub(super) fn control(&mut self, sql: &str) -> Result<(), StatementError> {
         let answer = self.client.execute_typed(sql, &[]);
         self.noted(answer).map(drop)
     }

@@ -194,3 +194,27 @@ fn a_function_that_is_slow_gets_smaller_chunks() {
         },
     );
 }
+
+#[test]
+fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
+    in_a_phase("", |tx| {
+        let prepared = |tx: &mut PhaseTx<'_>| -> Result<i64, Failure> {
+            let row = tx.query_one(
+                "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'phasegate%'",
+                &[],
+            )?;
+            Ok(row.try_get(0)?)
+        };
+        let kept = taken_back(tx, |tx| {
+            for shelf in 0..30_i64 {
+                tx.rows(0..10_i64).execute(
+                    "UPDATE book SET shelf = $2 WHERE id = $1",
+                    |id, params| params.with(id).with(&shelf),
+                    |_, changed| Ok(changed),
+                )?;
+            }
+            prepared(tx)
+        });
+        assert_eq!(kept.answer.unwrap(), 0);
+    });
+}

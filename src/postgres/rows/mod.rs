@@ -269,7 +269,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                     break;
                 }
                 if chunk.is_empty() && alone.is_none() {
-                    return Ok(());
+                    return Ok(wave.end(tx)?);
                 }
                 if switch_is_due {
                     tx.stop_unless_on()?;

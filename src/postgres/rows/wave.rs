@@ -58,6 +58,8 @@ pub(super) struct Wave {
 
 struct Many {
     sql: String,
+    /// What the statement is called in the session, if it is one.
+    prepared: Option<String>,
     columns: Vec<Column>,
 }
 
@@ -111,7 +113,10 @@ impl Wave {
                 format!("phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})")
             });
             match many {
-                Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(many),
+                Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(Many {
+                    prepared: Some(prepared),
+                    ..many
+                }),
                 _ => None,
             }
         } else {
@@ -151,6 +156,14 @@ impl Wave {
             column.push(value);
         }
         true
+    }
+
+    /// Has the session forget what was prepared in it.
+    pub(super) fn end(self, tx: &mut PhaseTx<'_>) -> Result<(), StatementError> {
+        match self.many.and_then(|many| many.prepared) {
+            Some(prepared) => tx.control(&format!("DEALLOCATE {prepared}")),
+            None => Ok(()),
+        }
     }
 
     /// Performs one row alone.
@@ -295,6 +308,7 @@ impl Many {
                 "SELECT r.place, {call} FROM (SELECT u.place, {values} \
                  FROM ROWS FROM ({unnested}) WITH ORDINALITY AS u({names}, place)) AS r"
             ),
+            prepared: None,
             columns,
         })
     }
