@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use phasegate::testing::ScriptedSwitch;
 use phasegate::{Error, Event, Failure, Ignored, PhaseTx, Receipt, RollbackCause};
@@ -94,24 +95,26 @@ fn observers_see_how_many_rows_are_done_of_how_many() {
     assert_eq!(unknown, [(64, None), (70, None)]);
 }
 
+/// The third reading while rows are performed finds the switch off.
+fn rolled_back(f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>) {
+    let database = database();
+    let switch = ScriptedSwitch::on_for(4);
+    let draft = Draft::of(&["a"]);
+    let answer = database
+        .live_by(drafting_plan(&database.target, &draft), does(|_, tx| f(tx)))
+        .kill_switch(&switch)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    match answer {
+        Err(Error::RolledBack(rollback)) => assert!(
+            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            "{rollback}"
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_alone() {
-    let rolled_back = |f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>| {
-        let database = database();
-        let switch = ScriptedSwitch::on_for(4);
-        let draft = Draft::of(&["a"]);
-        let answer = database
-            .live_by(drafting_plan(&database.target, &draft), does(|_, tx| f(tx)))
-            .kill_switch(&switch)
-            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-        match answer {
-            Err(Error::RolledBack(rollback)) => assert!(
-                matches!(rollback.cause(), RollbackCause::SwitchOff),
-                "{rollback}"
-            ),
-            other => panic!("{other:?}"),
-        }
-    };
     let mut done = 0;
     rolled_back(&mut |tx| {
         let rows = tx.rows(0..100_000_i64).call(
@@ -217,4 +220,36 @@ fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
         });
         assert_eq!(kept.answer.unwrap(), 0);
     });
+}
+
+/// A chunk that was sent at once is not one that was looked at at once.
+#[test]
+fn a_switch_that_is_turned_off_is_seen_in_time_when_the_callers_own_part_is_slow() {
+    let slowly = || std::thread::sleep(Duration::from_millis(5));
+    let (mut read, mut checked) = (0, 0);
+    rolled_back(&mut |tx| {
+        let rows = (0..2000_i64).inspect(|_| slowly());
+        tx.rows(rows).call(
+            "int8abs",
+            |n, params| params.with(n),
+            |_, _: i64| {
+                read += 1;
+                Ok(())
+            },
+        )?;
+        Ok(0)
+    });
+    rolled_back(&mut |tx| {
+        tx.rows(0..2000_i64).call(
+            "int8abs",
+            |n, params| params.with(n),
+            |_, _: i64| {
+                slowly();
+                checked += 1;
+                Ok(())
+            },
+        )?;
+        Ok(0)
+    });
+    assert!(read < 200 && checked < 200, "{read} and {checked} rows");
 }

@@ -66,12 +66,12 @@ impl<'tx> PhaseTx<'tx> {
     /// is then rolled back, also if the adapter drops the failure, since rows after that one may have
     /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
     ///
-    /// The rows are read as they are needed, some thousands or a mebibyte at a time. Observers of
+    /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time. Observers of
     /// the run see how many are done, of how many if the iterator is exact, and the kill
-    /// switch is read between chunks, of which one takes about 200 ms at most where one row is not slower.
+    /// switch is read between chunks, and within one that takes more than 200 ms.
     ///
-    /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, and the snapshot of a function that is not
-    /// `VOLATILE` are those of the chunk. A deferred constraint is checked when the phase is closed; its
+    /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, `current_query()`, which triggers that keep an
+    /// audit may write down, and the snapshot of a function that is not `VOLATILE` are those of the chunk. A deferred constraint is checked when the phase is closed; its
     /// failure belongs to no row, and names none.
     ///
     /// ```
@@ -256,7 +256,11 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
             let mut encoded = Vec::new();
             loop {
                 let mut alone = None;
-                while chunk.len() < limit && wave.bytes() < MOST_BYTES {
+                let gathering = Instant::now();
+                while chunk.len() < limit
+                    && wave.bytes() < MOST_BYTES
+                    && (chunk.is_empty() || gathering.elapsed() < CHUNK_TIME)
+                {
                     let Some(row) = rows.next() else { break };
                     if let Err(failure) = encode(&row, &params, wave.types(), &mut encoded) {
                         alone = Some((row, Some(failure)));

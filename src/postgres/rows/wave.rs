@@ -1,10 +1,12 @@
 //! What is sent for the rows: a statement for one, and a query for many.
 
+use std::time::Instant;
+
 use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type};
 
-use super::Progress;
 use super::column::{Column, Form, encoded_as, form};
+use super::{CHUNK_TIME, Progress};
 use crate::observer::Event;
 use crate::outcome::Failure;
 use crate::postgres::params::{Encoded, by_reference};
@@ -213,6 +215,7 @@ impl Wave {
             traces,
             observer,
             phase,
+            kill_switch,
             ..
         } = tx;
         let mut answers = match client.query_typed_raw(&many.sql, params) {
@@ -231,6 +234,7 @@ impl Wave {
         let base = progress.done;
         let mut bytes = 0;
         let mut left = rows.iter();
+        let mut read = Instant::now();
         loop {
             let place = progress.done + 1;
             let answer = match answers.next() {
@@ -274,6 +278,11 @@ impl Wave {
                     done: place,
                     total: progress.total,
                 });
+            }
+            // The caller's own part may be slow, or a row slower than those before it.
+            if read.elapsed() > CHUNK_TIME && left.len() > 0 {
+                traces.stop_unless_on(*kill_switch)?;
+                read = Instant::now();
             }
         }
         Ok(bytes)
