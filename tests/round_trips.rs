@@ -95,6 +95,7 @@ fn calls_for_a_thousand_rows_take_one_round_trip_for_each_chunk() {
         )?;
         Ok(1)
     });
-    // And three more, after which the statement is one that is performed inside the server.
-    assert_eq!(statements, calls + 3);
+    // And four more, after which the statement is one that is performed inside the server, and one
+    // that has the session forget it.
+    assert_eq!(statements, calls + 5);
 }
