@@ -119,7 +119,9 @@ impl Write for CopyIn<'_> {
             on.map_err(|off| io::Error::other(off.to_string()))?;
             self.unread = 0;
         }
-        let written = self.writer.write(bytes)?;
+        // Of more at once the switch would be read only afterwards.
+        let most = BYTES_BETWEEN_READINGS - self.unread;
+        let written = self.writer.write(&bytes[..bytes.len().min(most)])?;
         self.unread += written;
         Ok(written)
     }

@@ -173,3 +173,26 @@ fn a_switch_that_is_turned_off_stops_a_copy_within_some_mebibytes() {
     assert!(written < 16 << 20, "{written}");
     assert_eq!(database.items(), []);
 }
+
+#[test]
+fn the_switch_is_read_within_what_is_written_at_once() {
+    let database = database();
+    let switch = ScriptedSwitch::on_for(3);
+    let draft = Draft::of(&["a"]);
+    let mut written = None;
+    let answer = database
+        .live_by(
+            drafting_plan(&database.target, &draft),
+            does(|_, tx| {
+                tx.copy_in("COPY item FROM STDIN", |copy| {
+                    let all = copy.write_all(&vec![b'x'; 40 << 20]);
+                    written = Some(all.is_ok());
+                    Ok(all?)
+                })
+            }),
+        )
+        .kill_switch(&switch)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    assert!(matches!(answer, Err(Error::RolledBack(_))), "{answer:?}");
+    assert_eq!(written, Some(false));
+}
