@@ -108,10 +108,9 @@ impl Form {
     /// nothing if there is none.
     pub(super) fn text(&self, column: &str) -> Option<String> {
         match self.element {
-            // How many digits are written, a setting says.
-            Type::FLOAT4 | Type::FLOAT8 => None,
-            // A byte that is no character is one of its values.
-            Type::CHAR => None,
+            // How many digits are written, a setting says; and of "char", a byte that is no character is
+            // a value.
+            Type::FLOAT4 | Type::FLOAT8 | Type::CHAR => None,
             // JSON has moments in ISO 8601, which every style of dates reads.
             Type::DATE | Type::TIMESTAMP | Type::TIMESTAMPTZ => Some(format!(
                 "pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb({column}), \
