@@ -172,6 +172,13 @@ fn whoever_signs_a_gate_does_not_count_for_one_that_needs_other_people() {
     approvals.attestation("SG_1").unwrap();
     let denied = approvals.attestation("SG_2").unwrap_err().to_string();
     assert!(denied.contains("has 0 of the 1"), "{denied}");
+    // Nobody is asked for what would not count.
+    assert!(
+        denied.ends_with(
+            "have one signed by grace or mary; ada has signed another gate, and does not count for this one"
+        ),
+        "{denied}"
+    );
     sign(&mut approvals, &grace, &second(&plan));
     let attestation = approvals.attestation("SG_2").unwrap();
     assert_eq!(attestation.approver(), "grace");

@@ -35,13 +35,19 @@ impl SignedApprovals {
         approving.sort_by(|one, other| other.rank().cmp(&one.rank()));
         let needs = usize::try_from(rule.needed()).unwrap_or(usize::MAX);
         if approving.len() < needs {
-            return Err(self.too_few(gate, rule, &approving));
+            return Err(self.too_few(gate, rule, &approving, &excluded));
         }
         approving.truncate(needs);
         Ok(self.attest_to(&approving))
     }
 
-    fn too_few(&self, gate: &str, rule: &GateRule, approving: &[&Judged]) -> Denied {
+    fn too_few(
+        &self,
+        gate: &str,
+        rule: &GateRule,
+        approving: &[&Judged],
+        excluded: &[Person],
+    ) -> Denied {
         let signed = |approver: &String| {
             let person = self.signers.person(approver);
             approving.iter().any(|one| Some(one.person) == person)
@@ -51,15 +57,34 @@ impl SignedApprovals {
             let mut authors = self.plan.authors.iter();
             !rule.author_counts() && authors.any(|author| self.signers.person(author) == person)
         };
+        let elsewhere = |approver: &&String| {
+            let person = self.signers.person(approver);
+            person.is_some_and(|person| excluded.contains(&person))
+        };
         let open = rule.approvers().iter();
         let open = open.filter(|approver| !signed(approver) && !author(approver));
-        let open: Vec<&str> = open.map(|approver| &**approver).collect();
+        let (elsewhere, open): (Vec<&String>, Vec<&String>) = open.partition(elsewhere);
+        let names = |of: &[&String], by: &str| {
+            let names: Vec<&str> = of.iter().map(|approver| &***approver).collect();
+            names.join(by)
+        };
+        let whom = match &*open {
+            [] => "nobody is left who could sign one".to_owned(),
+            open => format!("have one signed by {}", names(open, " or ")),
+        };
+        let why_not = match &*elsewhere {
+            [] => String::new(),
+            [one] => format!("; {one} has signed another gate, and does not count for this one"),
+            all => format!(
+                "; {} have signed another gate, and do not count for this one",
+                names(all, " and ")
+            ),
+        };
         Denied::new(format!(
-            "gate `{gate}` of plan {} has {} of the {} approvals that it needs; have one signed by {}",
+            "gate `{gate}` of plan {} has {} of the {} approvals that it needs; {whom}{why_not}",
             self.plan.digest,
             approving.len(),
             rule.needed(),
-            open.join(" or ")
         ))
     }
 
