@@ -87,6 +87,16 @@ pub enum StatementError {
         /// How many it answered, as far as anybody looked.
         answers: usize,
     },
+    /// A function that is called for each row answered null for this one, and what was to be taken has
+    /// no null.
+    #[error("the function answered null for this row: take an `Option`")]
+    NullAnswer,
+    /// A function that is called for each row answers nothing, and something was to be taken.
+    #[error("the function answers nothing: take `Ignored`")]
+    AnswersNothing,
+    /// What a function that is called for each row answered is of another type, or cannot be decoded.
+    #[error("what the function answered was not taken: {0}")]
+    Answer(#[source] Foreign),
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
     Parameter(#[source] Foreign),

@@ -15,6 +15,7 @@ CREATE FUNCTION pair(n bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS $$ BEGIN
     IF n = 7 THEN RETURN NEXT n; END IF;
 END $$;
 CREATE FUNCTION one() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+CREATE FUNCTION no_number(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT NULL::bigint';
 CREATE FUNCTION nothing(n bigint) RETURNS void LANGUAGE sql AS '';
 CREATE FUNCTION twice(n integer) RETURNS text LANGUAGE sql AS $$ SELECT 'integer ' || 2 * n $$;
 CREATE FUNCTION twice(n bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'bigint ' || 2 * n $$;
@@ -109,6 +110,43 @@ fn functions_are_called_by_any_name_with_any_arguments() {
             |_, n: i64| Ok(n),
         );
         assert_eq!(nobody.unwrap(), [] as [i64; 0]);
+    });
+}
+
+#[test]
+fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
+    in_a_phase(FUNCTIONS, |tx| {
+        // Two travel together, and one goes alone.
+        for numbers in [&[1_i64, 2][..], &[1]] {
+            let says = |failure: Blame| {
+                assert_eq!(failure.row, Some((1, String::new())));
+                failure.says
+            };
+            let null = says(blame(tx, |tx| {
+                tx.rows(numbers)
+                    .call("no_number", |n, params| params.with(n), |_, n: i64| Ok(n))
+            }));
+            assert!(
+                null.ends_with("the function answered null for this row: take an `Option`"),
+                "{null}"
+            );
+            let void = says(blame(tx, |tx| {
+                tx.rows(numbers)
+                    .call("nothing", |n, params| params.with(n), |_, n: i64| Ok(n))
+            }));
+            assert!(void.ends_with("answers nothing: take `Ignored`"), "{void}");
+            let text = says(blame(tx, |tx| {
+                tx.rows(numbers).types(&[Type::INT8]).call(
+                    "twice",
+                    |n, params| params.with(n),
+                    |_, n: i64| Ok(n),
+                )
+            }));
+            assert!(
+                text.ends_with("what the function answered was not taken: cannot convert between the Rust type `i64` and the Postgres type `text`"),
+                "{text}"
+            );
+        }
     });
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ::postgres::fallible_iterator::FallibleIterator;
-use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type};
+use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type, WasNull};
 
 use super::column::{Column, Form, encoded_as, form};
 use super::{CHUNK_TIME, Progress};
@@ -35,7 +35,9 @@ pub(super) enum Answer<'a> {
 impl Answer<'_> {
     pub(super) fn value<T: FromSqlOwned>(&self) -> Result<T, Failure> {
         match self {
-            Answer::Value(row, column) => Ok(row.try_get(column)?),
+            Answer::Value(row, column) => row
+                .try_get(column)
+                .map_err(|error| not_taken(error, row.columns()[*column].type_()).into()),
             Answer::Changed(_) => Err(Failure::new("the function answered no value")),
         }
     }
@@ -45,6 +47,16 @@ impl Answer<'_> {
             Answer::Value(row, column) => Ok(u64::try_from(row.try_get::<_, i64>(*column)?)?),
             Answer::Changed(changed) => Ok(*changed),
         }
+    }
+}
+
+/// Why the answer, which is of this type, is not what was to be taken.
+fn not_taken(error: ::postgres::Error, ty: &Type) -> StatementError {
+    match error.into_source() {
+        _ if *ty == Type::VOID => StatementError::AnswersNothing,
+        Some(source) if source.is::<WasNull>() => StatementError::NullAnswer,
+        Some(source) => StatementError::Answer(source),
+        None => StatementError::Answer("it cannot be read".into()),
     }
 }
 
