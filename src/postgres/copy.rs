@@ -49,7 +49,9 @@ impl PhaseTx<'_> {
             kill_switch,
             ..
         } = self;
-        let writer = client.copy_in(sql).map_err(|error| traces.note(error))?;
+        let writer = client
+            .copy_in(sql)
+            .map_err(|error| not_begun(traces, error))?;
         let mut copy = CopyIn {
             writer,
             kill_switch: *kill_switch,
@@ -89,7 +91,7 @@ impl PhaseTx<'_> {
     ) -> Result<T, Failure> {
         refuse_unless_copy(sql)?;
         let reader = self.client.copy_out(sql);
-        let reader = reader.map_err(|error| self.traces.note(error))?;
+        let reader = reader.map_err(|error| not_begun(&mut self.traces, error))?;
         let mut copy = CopyOut {
             reader,
             failed: false,
@@ -101,6 +103,16 @@ impl PhaseTx<'_> {
             answer => answer,
         }
     }
+}
+
+/// The server did not begin to copy this way: from then on it and the driver are out of step, so that whatever is
+/// asked next may be answered with something else.
+fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> StatementError {
+    if error.to_string() == "unexpected message from server" {
+        traces.lost = true;
+        return StatementError::CopyOtherWay;
+    }
+    traces.note(error)
 }
 
 /// What is written to it is copied into the database; see [`PhaseTx::copy_in`].

@@ -68,6 +68,11 @@ pub enum StatementError {
         /// How many it was given.
         given: usize,
     },
+    /// The statement copies the other way, or not through the connection. The session is lost with it.
+    #[error(
+        "`PhaseTx::copy_in` takes `COPY .. FROM STDIN`, `PhaseTx::copy_out` takes `COPY .. TO STDOUT`, and this one copies another way"
+    )]
+    CopyOtherWay,
     /// The server broke a copy off, and whoever read it did not say so.
     #[error("the server broke the copy off, and the error was dropped")]
     CopyBrokenOff,

@@ -122,6 +122,35 @@ fn a_copy_out_that_fails_half_way_cannot_be_answered_ok_to() {
     });
 }
 
+type Copies = fn(&mut PhaseTx<'_>, &str) -> Result<(), Failure>;
+
+/// The driver has asked for the other direction, and is out of step with the server from then on.
+#[test]
+fn a_copy_the_wrong_way_is_said_and_cannot_be_answered_ok_to() {
+    let database = database();
+    let out = "COPY (SELECT 'a') TO STDOUT";
+    let copies: [(&str, Copies); 2] = [
+        ("TO STDOUT", |tx, sql| tx.copy_in(sql, |_| Ok(())).map(drop)),
+        ("FROM STDIN", |tx, sql| {
+            tx.copy_out(sql, |copy| Ok(copy.lines().count())).map(drop)
+        }),
+    ];
+    for ((way, copy), sql) in copies.into_iter().zip([out, "COPY item FROM STDIN"]) {
+        let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
+            let wrong = copy(tx, sql).unwrap_err().to_string();
+            assert!(wrong.contains("copies another way"), "{way}: {wrong}");
+            Ok(0)
+        });
+        let Err(Error::RolledBack(rollback)) = answer else {
+            panic!("{way}: {answer:?}")
+        };
+        assert!(
+            matches!(rollback.cause(), RollbackCause::ConnectionLost),
+            "{way}: {rollback}"
+        );
+    }
+}
+
 #[test]
 fn only_copy_copies() {
     in_a_phase("", |tx| {
