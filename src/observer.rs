@@ -22,7 +22,9 @@ pub enum Event<'a> {
         /// The step.
         step: Step,
     },
-    /// The phase has done a row of its input.
+    /// The phase has done rows: after each row of [`PhaseTx::each_row`](crate::PhaseTx::each_row), after at
+    /// most 64 of [`PhaseTx::rows`](crate::PhaseTx::rows). Where it goes through rows several times, each time counts from 1; a
+    /// copy says nothing.
     #[non_exhaustive]
     Rows {
         /// The phase.
@@ -60,10 +62,10 @@ pub enum Event<'a> {
 /// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
 /// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
 /// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, RoleTooPowerful}` |
-/// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, NotOpened}` |
-/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, SavepointLeftOpen, Output}` |
+/// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Rejected, PlanExpired, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, OutputUnreadable, NotOpened}` |
+/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, ConnectionLost, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, Swallowed, SavepointLeftOpen, Output}` |
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
-/// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
+/// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, EffectsDiffer, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
 ///
 /// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only. A rehearsal passes
 /// these, [`Connected`](Step::Connected) once, and [`Opened`](Step::Opened) for each phase.

@@ -108,7 +108,8 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// - functions that work outside of the transaction: in untrusted languages, `dblink` and the like, which open another
 ///   connection, files and programs on the server, `pg_terminate_backend`.
 ///
-/// So the best is a role that can only `SELECT`, and is given to nothing else:
+/// So the best is a role that can only `SELECT`, and is given to nothing else (the plan's target is then another's:
+/// [`Target::identify`](crate::Target::identify), connected as the role that will perform it):
 /// [`open_as_reader`](ReadOnlySession::open_as_reader) refuses any other, and
 /// [`could_write`](ReadOnlySession::could_write) says what the role could write if it were let.
 ///

@@ -341,7 +341,8 @@ fn identify(client: &mut Client) -> Result<Identity, Foreign> {
 }
 
 impl Target {
-    /// The database that `client` is connected to, and the role that it is connected as.
+    /// The database that `client` is connected to, and the role that it is connected as: connect as the one
+    /// that will perform the plan.
     ///
     /// # Errors
     ///

@@ -66,13 +66,14 @@ impl<'tx> PhaseTx<'tx> {
     /// is then rolled back, also if the adapter drops the failure, since rows after that one may have
     /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
     ///
-    /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time. Observers of
+    /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time,
+    /// and none is kept; what `check` answers is, so that where nothing is to be kept it answers `()`. Observers of
     /// the run see how many are done, of how many if the iterator is exact, and the kill
     /// switch is read between chunks, and within one that takes more than 200 ms.
     ///
     /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, `current_query()`, which triggers that keep an
-    /// audit may write down, and the snapshot of a function that is not `VOLATILE` are those of the chunk. A deferred constraint is checked when the phase is closed; its
-    /// failure belongs to no row, and names none.
+    /// audit may write down, and the snapshot of a function that is not `VOLATILE` are those of the chunk. A deferred
+    /// constraint is checked when the phase is closed; its failure belongs to no row, and names none.
     ///
     /// ```
     /// use phasegate::{Failure, PhaseTx};
@@ -118,7 +119,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     }
 
     /// The types of the parameters, where the server cannot tell them: for a function of which there
-    /// are several.
+    /// are several, or that takes any type.
     pub fn types(self, types: &'t [Type]) -> Self {
         RowCalls { types, ..self }
     }
@@ -137,7 +138,15 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// A function that answers nothing, or nothing that matters, answers [`Ignored`].
+    /// Of a function that answers nothing, or nothing that matters, take [`Ignored`]:
+    ///
+    /// ```no_run
+    /// # use phasegate::Ignored;
+    /// # fn touch(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
+    /// tx.rows(1_i64..=1000).call("register.touch", |id, params| params.with(id), |_, Ignored| Ok(()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Parameters of most of the server's types travel in chunks; arrays, composites, ranges and types of
     /// extensions go row by row, which is slower and no different.
@@ -181,8 +190,10 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// ```
     ///
     /// An `INSERT`, `UPDATE` or `DELETE` without `RETURNING` is performed inside the server, for a chunk in one message;
-    /// any other statement, and parameters that have no text which is read as the same value, go
-    /// row by row, which is slower and no different.
+    /// any other statement, and parameters that have no text which is read as the same value (`real` and `double
+    /// precision` among them), go row by row, which is slower and no different.
+    ///
+    /// To the server it is one statement for each row: a guard, and a trigger for each statement, is called for each.
     ///
     /// # Errors
     ///
