@@ -1,4 +1,4 @@
-//! One call for each row, at the speed of one statement for all of them.
+//! One call for each row, sent in a few messages for all of them.
 //!
 //! The rows of a chunk travel as arrays, in one message; the server calls the function for one after
 //! the other, and answers each as it is done. So a failure is of the row after the last answer, which
@@ -59,7 +59,7 @@ pub struct RowCalls<'t, 'tx, I: Iterator> {
 
 impl<'tx> PhaseTx<'tx> {
     /// Calls a function of the server, or performs a statement, for each of `rows`: a loop to its
-    /// author, and to the server a few statements for all of them.
+    /// author, sent in a few messages for all of them.
     ///
     /// [`call`](RowCalls::call) and [`execute`](RowCalls::execute) answer what a loop would, in order, and
     /// fail at the row at which it would: the first, whose failure names it. What the phase did
@@ -193,7 +193,8 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// any other statement, and parameters that have no text which is read as the same value (`real` and `double
     /// precision` among them), go row by row, which is slower and no different.
     ///
-    /// To the server it is one statement for each row: a guard, and a trigger for each statement, is called for each.
+    /// To the server it is one statement for each row: a guard, and a trigger for each statement, is called for each. Where one
+    /// statement can say it for all rows, that is faster still, and names no row.
     ///
     /// # Errors
     ///
