@@ -267,23 +267,14 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
             let mut chunk = Vec::new();
             let mut encoded = Vec::new();
             loop {
-                let mut alone = None;
-                let gathering = Instant::now();
-                while chunk.len() < limit
-                    && wave.bytes() < MOST_BYTES
-                    && (chunk.is_empty() || gathering.elapsed() < CHUNK_TIME)
-                {
-                    let Some(row) = rows.next() else { break };
-                    if let Err(failure) = encode(&row, &params, wave.types(), &mut encoded) {
-                        alone = Some((row, Some(failure)));
-                    } else if wave.take(&encoded) {
-                        chunk.push(row);
-                        continue;
-                    } else {
-                        alone = Some((row, None));
-                    }
-                    break;
-                }
+                let alone = gather(
+                    &mut rows,
+                    &params,
+                    &mut wave,
+                    limit,
+                    &mut chunk,
+                    &mut encoded,
+                );
                 if chunk.is_empty() && alone.is_none() {
                     return Ok(wave.end(tx)?);
                 }
@@ -329,6 +320,32 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
         };
         performed.map(|()| answers)
     }
+}
+
+/// Takes the rows of a chunk, up to one that has to go alone, or whose parameters refuse it.
+fn gather<R>(
+    rows: &mut impl Iterator<Item = R>,
+    params: &impl for<'p> Fn(&R, RowParams<'p>) -> RowParams<'p>,
+    wave: &mut Wave,
+    limit: usize,
+    chunk: &mut Vec<R>,
+    encoded: &mut Vec<Encoded>,
+) -> Option<(R, Option<Failure>)> {
+    let began = Instant::now();
+    while chunk.len() < limit
+        && wave.bytes() < MOST_BYTES
+        && (chunk.is_empty() || began.elapsed() < CHUNK_TIME)
+    {
+        let row = rows.next()?;
+        if let Err(failure) = encode(&row, params, wave.types(), encoded) {
+            return Some((row, Some(failure)));
+        }
+        if !wave.take(encoded) {
+            return Some((row, None));
+        }
+        chunk.push(row);
+    }
+    None
 }
 
 fn encode<R>(
