@@ -105,14 +105,16 @@ impl PhaseTx<'_> {
     }
 }
 
-/// The server did not begin to copy this way: from then on it and the driver are out of step, so that whatever is
-/// asked next may be answered with something else.
+/// Where the statement copies the other way, the driver takes the answer to one statement for that to
+/// another from then on: such a session is given up, and what the phase did is rolled back.
 fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> StatementError {
-    if error.to_string() == "unexpected message from server" {
-        traces.lost = true;
-        return StatementError::CopyOtherWay;
+    let is_servers = error.as_db_error().is_some();
+    let noted = traces.note(error);
+    if is_servers || traces.lost {
+        return noted;
     }
-    traces.note(error)
+    traces.lost = true;
+    StatementError::CopyOtherWay
 }
 
 /// What is written to it is copied into the database; see [`PhaseTx::copy_in`].

@@ -68,9 +68,9 @@ pub enum StatementError {
         /// How many it was given.
         given: usize,
     },
-    /// The statement copies the other way, or not through the connection. The session is lost with it.
+    /// The statement copies the other way, or not through the connection, which leaves the session of no use.
     #[error(
-        "`PhaseTx::copy_in` takes `COPY .. FROM STDIN`, `PhaseTx::copy_out` takes `COPY .. TO STDOUT`, and this one copies another way"
+        "`PhaseTx::copy_in` takes `COPY .. FROM STDIN`, `PhaseTx::copy_out` takes `COPY .. TO STDOUT`, and this one copies another way: the session is given up, and the phase is rolled back"
     )]
     CopyOtherWay,
     /// The server broke a copy off, and whoever read it did not say so.

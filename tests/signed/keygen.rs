@@ -128,13 +128,15 @@ impl Keys {
             socket,
         };
         let start = Instant::now();
-        while !agent.socket.exists() {
-            assert!(start.elapsed() < Duration::from_secs(10), "no agent");
-            std::thread::sleep(Duration::from_millis(2));
-        }
         let mut add = Command::new("ssh-add");
         add.env("SSH_AUTH_SOCK", &agent.socket).arg(&key.private);
-        did(&run(&mut add, b""));
+        // Its socket is there a moment before it listens.
+        let mut added = run(&mut add, b"");
+        while !added.status.success() && start.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(20));
+            added = run(&mut add, b"");
+        }
+        did(&added);
         fs::remove_file(&key.private).unwrap();
         agent
     }

@@ -193,6 +193,9 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// any other statement, and parameters that have no text which is read as the same value (`real` and `double
     /// precision` among them), go row by row, which is slower and no different.
     ///
+    /// When a row that is performed inside the server fails, its log has the parameters of that row, as the context of the
+    /// error. The failure does not say them.
+    ///
     /// To the server it is one statement for each row: a guard, and a trigger for each statement, is called for each. Where one
     /// statement can say it for all rows, that is faster still, and names no row.
     ///
