@@ -162,6 +162,7 @@ pub use gate::{
 };
 pub use kill_switch::{
     FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchState, SwitchUnreadable,
+    WhichSwitch,
 };
 pub use mode::{DryRun, Live, Mode, Rehearsal};
 pub use observer::{Ending, Event, Step};

@@ -12,7 +12,7 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, Authority, Connector, DryRunner, Error, FileSwitch, InProcessSwitch,
-    KillSwitch, LiveRunner, Receipt, Refusal, Rollback, RollbackCause, SwitchState,
+    KillSwitch, LiveRunner, Receipt, Refusal, Rollback, RollbackCause, SwitchState, WhichSwitch,
 };
 
 use pipeline::{Draft, Simulator, pipeline};
@@ -50,7 +50,7 @@ fn execution_is_off_by_default() {
         assert_eq!(switch.read().unwrap(), SwitchState::Off);
         let refusal = refused_by(switch);
         assert!(
-            matches!(refusal, Refusal::SwitchOff { phase: None }),
+            matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
             "{refusal}"
         );
     }
@@ -61,7 +61,7 @@ fn a_live_run_with_the_switch_off_is_refused_and_nobody_else_is_asked() {
     let switch = ScriptedSwitch::on_for(0);
     let refusal = refused_by(&switch);
     assert!(
-        matches!(refusal, Refusal::SwitchOff { phase: None }),
+        matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
         "{refusal}"
     );
     assert!(
@@ -136,7 +136,10 @@ fn a_live_run_passes_while_the_file_says_on_and_stops_when_it_is_removed() {
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     let rollback = rollback(answer);
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(
+            rollback.cause(),
+            RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
+        ),
         "{rollback}"
     );
     assert_eq!(database.items(), []);
@@ -234,7 +237,7 @@ fn a_switch_that_turns_off_in_the_middle_of_a_phase_rolls_it_back() {
     for phase in 0..NAMES.len() {
         let rollback = stopped_in(phase, ScriptedSwitch::on_for);
         assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
             "{rollback}"
         );
     }
@@ -261,7 +264,7 @@ impl Connector for NotInjected {}
 fn a_kill_switch_that_nobody_injected_refuses() {
     let refusal = refused_by(NotInjected);
     assert!(
-        matches!(refusal, Refusal::SwitchOff { phase: None }),
+        matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
         "{refusal}"
     );
 }
@@ -312,13 +315,13 @@ fn the_switch_in_this_process_is_on_in_its_scope_around_a_live_run_and_off_after
     };
     assert!(matches!(
         refusal(live()),
-        Refusal::SwitchOff { phase: None }
+        Refusal::SwitchOff { phase: None, .. }
     ));
     assert_eq!(switch.on_while(live).unwrap(), 1);
     assert!(!switch.is_on());
     assert!(matches!(
         refusal(live()),
-        Refusal::SwitchOff { phase: None }
+        Refusal::SwitchOff { phase: None, .. }
     ));
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
@@ -364,7 +367,7 @@ fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         let rollback = rollback(answer);
         assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
             "{rollback}"
         );
         let answer = database
@@ -373,7 +376,7 @@ fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         assert!(matches!(
             refusal(answer),
-            Refusal::SwitchOff { phase: None }
+            Refusal::SwitchOff { phase: None, .. }
         ));
     });
     assert_eq!(database.items(), []);

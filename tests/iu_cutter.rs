@@ -175,7 +175,7 @@ fn with_the_switch_off_from_the_start_nobody_is_called_at_all() {
     );
     assert!(matches!(
         refusal(answer),
-        Refusal::SwitchOff { phase: None }
+        Refusal::SwitchOff { phase: None, .. }
     ));
 }
 

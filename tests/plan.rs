@@ -270,7 +270,7 @@ fn another_target_than_the_plans_is_refused_and_the_adapter_not_entered() {
     let (planned, other) = (database(), database());
     let draft = Draft::of(&["a"]);
     let another_role = PostgresConnector::no_tls(planned.admin_config());
-    for connector in [other.connector(), another_role] {
+    for (connector, what) in [(other.connector(), "database"), (another_role, "role")] {
         let calls = Calls::new();
         let answer = planned
             .live_by(planned.plan(&draft), TripwireAdapter)
@@ -287,6 +287,8 @@ fn another_target_than_the_plans_is_refused_and_the_adapter_not_entered() {
         };
         assert_eq!(**expected, planned.target);
         assert_ne!(found, expected);
+        let said = format!("this is not the {what} of the plan");
+        assert!(refusal.to_string().contains(&said), "{refusal}");
         assert_eq!(calls.so_far(), ["connect"]);
     }
     // Another cluster, as far as the plan knows.

@@ -7,7 +7,7 @@ mod traced;
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireConnector};
 use phasegate::{
     Authority, ConnectError, Connection, Connector, DryRunner, Gate, PostgresConnector, Refusal,
-    RollbackCause, Sg1, Sg2, SwitchedOff,
+    RollbackCause, Sg1, Sg2, SwitchedOff, WhichSwitch,
 };
 use postgres::NoTls;
 use std::time::Duration;
@@ -65,7 +65,11 @@ fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
     let (answer, mut calls) = live(plan, &invalid, off, ApprovesEverything, TripwireConnector);
     assert!(matches!(
         refusal(answer),
-        Refusal::SwitchOff { phase: Some(_) }
+        Refusal::SwitchOff {
+            phase: Some(_),
+            switch: WhichSwitch::OfTheRun,
+            ..
+        }
     ));
     // The last reading is the one that said no.
     assert_eq!(calls.remove(3), "read switch");
@@ -210,7 +214,16 @@ fn a_lease_that_is_off_stops_before_the_adapter_is_entered() {
         database.connector(),
     );
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::SwitchOff {
+                switch: WhichSwitch::OfTheDatabase,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
     stopped_after("passed Connected", "Refused", &calls);
 }
 
@@ -245,7 +258,7 @@ fn a_switch_that_is_off_when_it_is_read_again_stops_before_the_commit() {
     );
     let rollback = rollback(answer);
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
         "{rollback}"
     );
     stopped_after("read switch", "RolledBack", &calls);

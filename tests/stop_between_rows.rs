@@ -70,7 +70,7 @@ fn a_switch_that_is_turned_off_is_seen_within_64_rows() {
         })
     });
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
         "{rollback}"
     );
     assert_eq!(written, 128);
@@ -91,7 +91,7 @@ fn an_adapter_that_ignores_it_is_rolled_back_all_the_same() {
         Ok(0)
     });
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
         "{rollback}"
     );
     assert_eq!(written, 64);

@@ -29,6 +29,24 @@ pub enum SwitchState {
     On,
 }
 
+/// Which kill switch was OFF: a live phase needs both ON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichSwitch {
+    /// The one that the runner was given; none, if it was given none.
+    OfTheRun,
+    /// The lease in the database, which an operator turns.
+    OfTheDatabase,
+}
+
+impl fmt::Display for WhichSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WhichSwitch::OfTheRun => "the kill switch that the run was given",
+            WhichSwitch::OfTheDatabase => "the kill switch of the database",
+        })
+    }
+}
+
 /// A kill switch could not be read, and therefore counts as OFF.
 #[derive(Debug, thiserror::Error)]
 #[error("the kill switch cannot be read, so it counts as OFF: {reason}")]

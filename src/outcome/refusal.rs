@@ -4,7 +4,7 @@ use super::{Failure, Foreign, Invalid, Row};
 use crate::approval::Denied;
 use crate::canonical::NotCanonical;
 use crate::digest::Digest;
-use crate::kill_switch::SwitchUnreadable;
+use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
 use crate::plan::Target;
 use crate::postgres::Holder;
 
@@ -14,12 +14,18 @@ use crate::postgres::Holder;
 pub enum Refusal {
     /// The kill switch is OFF, which is its default.
     #[error(
-        "{}: refused, the kill switch is OFF. ON means that execution is allowed; turn it on and run again: the run's own, or that of the database (`Operator::switch_on`)",
-        place(.phase.as_deref())
+        "{}: refused, {switch} is OFF. ON means that execution is allowed; turn it on{}, and run again",
+        place(.phase.as_deref()),
+        match .switch {
+            WhichSwitch::OfTheRun => "",
+            WhichSwitch::OfTheDatabase => " (`Operator::switch_on`)",
+        }
     )]
     SwitchOff {
         /// The phase that was about to begin; none if the run was.
         phase: Option<String>,
+        /// Which of the two it was.
+        switch: WhichSwitch,
     },
     /// The kill switch cannot be read, and so counts as OFF.
     #[error("{}: refused, {source}", place(.phase.as_deref()))]
@@ -169,7 +175,8 @@ pub enum Refusal {
     },
     /// The server is not the one that the plan is for.
     #[error(
-        "phase `{phase}`: refused, this is not the database of the plan: planned {planned}, found {found}"
+        "phase `{phase}`: refused, this is not the {} of the plan: planned {planned}, found {found}",
+        if planned.is_same_database(found) { "role" } else { "database" }
     )]
     AnotherTarget {
         /// The phase.
@@ -357,7 +364,7 @@ impl Refusal {
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         match self {
-            Refusal::SwitchOff { phase }
+            Refusal::SwitchOff { phase, .. }
             | Refusal::SwitchUnreadable { phase, .. }
             | Refusal::PlanFlawed { phase, .. }
             | Refusal::Approval { phase, .. } => phase.as_deref(),

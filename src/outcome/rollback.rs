@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::{EffectsDiffer, Failure, Row};
 use crate::canonical::NotCanonical;
-use crate::kill_switch::SwitchUnreadable;
+use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
 use crate::mode::{Mode, Rehearsal};
 
 /// A phase was tried, failed, and left nothing behind.
@@ -31,14 +31,14 @@ pub enum RollbackCause {
     /// What it left cannot be kept and read back.
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
-    SwitchOff,
+    SwitchOff(WhichSwitch),
     /// The lease of the database's kill switch ended while the phase was being performed.
     LeaseOver,
     /// It was not done in the time that [`Timeouts::phase`](crate::Timeouts::phase) gives it.
     TimeOver,
     /// The kill switch could not be read again before the commit.
     SwitchUnreadable(SwitchUnreadable),
-    /// A statement had failed, and the adapter answered `Ok` all the same.
+    /// A statement or a row had failed, and the adapter answered `Ok` all the same.
     Swallowed {
         /// What the server had said to that statement, if the engine saw it.
         statement: Option<String>,
@@ -129,14 +129,14 @@ impl fmt::Display for Rollback {
             RollbackCause::Output(error) => {
                 write!(f, "left an output that cannot be kept: {error}")
             }
-            RollbackCause::SwitchOff => f.write_str("was stopped: the kill switch is OFF"),
+            RollbackCause::SwitchOff(switch) => write!(f, "was stopped: {switch} is OFF"),
             RollbackCause::LeaseOver => {
                 f.write_str("was stopped: the lease of the kill switch is over")
             }
             RollbackCause::TimeOver => f.write_str("was ended: its time was over"),
             RollbackCause::SwitchUnreadable(error) => write!(f, "was stopped: {error}"),
             RollbackCause::Swallowed { statement } => {
-                f.write_str("answered Ok although a statement had failed")?;
+                f.write_str("answered Ok although something had failed")?;
                 match statement {
                     Some(statement) => write!(f, ": {statement}"),
                     None => Ok(()),
@@ -204,7 +204,7 @@ impl StdError for Rollback {
             | RollbackCause::NotCommitted { source: failure } => Some(failure.source()),
             RollbackCause::Output(error) => Some(error),
             RollbackCause::SwitchUnreadable(error) => Some(error),
-            RollbackCause::SwitchOff
+            RollbackCause::SwitchOff(_)
             | RollbackCause::LeaseOver
             | RollbackCause::TimeOver
             | RollbackCause::EffectsDiffer(_)

@@ -48,6 +48,10 @@ impl Target {
     pub fn role(&self) -> &str {
         &self.role
     }
+
+    pub(crate) fn is_same_database(&self, other: &Target) -> bool {
+        self.system_identifier == other.system_identifier && self.database == other.database
+    }
 }
 
 impl fmt::Display for Target {

@@ -11,7 +11,7 @@ use super::params::{self, Encoded, by_reference};
 use super::rows::quoted;
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
-use crate::kill_switch::{KillSwitch, SwitchState};
+use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
@@ -358,7 +358,7 @@ impl Traces {
     pub(super) fn stop_unless_on(&mut self, kill_switch: &dyn KillSwitch) -> Result<(), Failure> {
         self.stopped = match kill_switch.read() {
             Ok(SwitchState::On) => return Ok(()),
-            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff),
+            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)),
             Err(error) => Some(RollbackCause::SwitchUnreadable(error)),
         };
         Err(Failure::new("the kill switch is not ON any more"))

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::watch::Watch;
 use crate::canonical;
-use crate::kill_switch::{KillSwitch, SwitchState};
+use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
 use crate::mode::{Live, Mode};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, Rollback, RollbackCause, Stop};
@@ -77,7 +77,9 @@ where
             phase,
             step: Step::SwitchStillOn,
         }),
-        Ok(SwitchState::Off) => return Err(rolled_back(RollbackCause::SwitchOff).into()),
+        Ok(SwitchState::Off) => {
+            return Err(rolled_back(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)).into());
+        }
         Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
     }
 
@@ -96,7 +98,7 @@ where
         let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
         match code.as_deref() {
             Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
-            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff,
+            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase),
             Some("ZG003") => RollbackCause::LeaseOver,
             Some("ZG014") => {
                 match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {

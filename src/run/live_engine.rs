@@ -6,7 +6,7 @@ use super::live::Conduct;
 use crate::approval::{ApprovalRequest, Attestation, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate};
-use crate::kill_switch::{KillSwitch, SwitchState};
+use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
 use crate::mode::{Live, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
@@ -68,7 +68,10 @@ impl<'run> LiveEngine<'run> {
         let phase = phase.map(str::to_owned);
         match self.kill_switch.read() {
             Ok(SwitchState::On) => Ok(()),
-            Ok(SwitchState::Off) => Err(Refusal::SwitchOff { phase }),
+            Ok(SwitchState::Off) => Err(Refusal::SwitchOff {
+                phase,
+                switch: WhichSwitch::OfTheRun,
+            }),
             Err(source) => Err(Refusal::SwitchUnreadable { phase, source }),
         }
     }

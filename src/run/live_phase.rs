@@ -10,7 +10,7 @@ use super::live_engine::LiveEngine;
 use super::watch::{Ended, Watched, watched};
 use crate::approval::Granted;
 use crate::canonical;
-use crate::kill_switch::SwitchState;
+use crate::kill_switch::{SwitchState, WhichSwitch};
 use crate::mode::{Live, Mode};
 use crate::observer::{Event, Step};
 use crate::outcome::{Attempted, Committed, Refusal, Rollback, RollbackCause, Stop};
@@ -205,7 +205,7 @@ fn why_stopped(
     let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
     match (on, over) {
         (_, true) => Some(RollbackCause::LeaseOver),
-        (false, false) => Some(RollbackCause::SwitchOff),
+        (false, false) => Some(RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)),
         (true, false) => None,
     }
 }

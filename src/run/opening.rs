@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::approval::Granted;
 use crate::canonical;
 use crate::digest::Digest;
+use crate::kill_switch::WhichSwitch;
 use crate::observer::Step;
 use crate::outcome::{ApprovalRefusal, Committed, Failure, Refusal, Stop};
 use crate::phase::PhaseSpec;
@@ -161,7 +162,10 @@ impl LiveEngine<'_> {
                 let holder = Holder::of_run(session.client(), plan.digest()).map(Box::new);
                 Refusal::Held { phase, holder }
             }
-            ("ZG002", _) => Refusal::SwitchOff { phase: Some(phase) },
+            ("ZG002", _) => Refusal::SwitchOff {
+                phase: Some(phase),
+                switch: WhichSwitch::OfTheDatabase,
+            },
             ("ZG003", _) => Refusal::LeaseOver { phase },
             ("ZG004", _) => Refusal::LeaseElsewhere {
                 phase,

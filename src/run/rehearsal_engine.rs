@@ -10,7 +10,7 @@ use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Watched, watched};
 use crate::canonical;
 use crate::gate::{Gate, Unapproved};
-use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
+use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable, WhichSwitch};
 use crate::mode::{Mode, Rehearsal};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{Error, Failure, Foreign, Refusal, Rollback, RollbackCause, Stop};
@@ -211,7 +211,7 @@ impl<'run> RehearsalEngine<'run> {
         let Some(after) = failed.taken_back else {
             let off = switched_off_since(self.connector, rehearsing.epoch);
             let cause = if off {
-                RollbackCause::SwitchOff
+                RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)
             } else {
                 failed.cause
             };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use phasegate::testing::{Shutdown, TestPostgres};
 use phasegate::{
     ConnectError, Connection, Connector, KillSwitch, LeaseSwitch, Operator, Refusal, RollbackCause,
-    SwitchState, SwitchedOff,
+    SwitchState, SwitchedOff, WhichSwitch,
 };
 use postgres::NoTls;
 
@@ -45,7 +45,10 @@ fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
     });
     let rollback = rollback(answer);
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(
+            rollback.cause(),
+            RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)
+        ),
         "{rollback:?}"
     );
     assert_eq!(database.items(), []);

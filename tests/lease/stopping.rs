@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use phasegate::{
     Error, Failure, LiveRunner, PhaseTx, Receipt, RollbackCause, StatementError, SwitchedOff,
-    Timeouts,
+    Timeouts, WhichSwitch,
 };
 
 use crate::pipeline::Draft;
@@ -117,7 +117,10 @@ fn stopped_in(database: &Database, row: &str, at: At) -> Duration {
         let answer = phase.join().unwrap();
         let rollback = rollback(answer);
         assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(
+                rollback.cause(),
+                RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)
+            ),
             "{rollback:?}"
         );
         assert_eq!(database.items(), []);
@@ -194,7 +197,7 @@ fn off_ends_a_phase_whose_statement_runs_in_parallel() {
         });
         let rollback = rollback(phase.join().unwrap());
         assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
             "{rollback:?}"
         );
     });
@@ -229,7 +232,7 @@ fn a_phase_that_is_stopped_while_another_operator_holds_the_switch_is_told_so() 
         another.batch_execute("ROLLBACK").unwrap();
         assert_eq!(off.join().unwrap().unwrap(), SwitchedOff::Drained);
         assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
             "{rollback:?}"
         );
     });

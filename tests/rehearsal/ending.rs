@@ -107,7 +107,7 @@ fn a_rehearsal_in_progress_is_found_and_off_ends_it_inside_a_phase() {
     });
     let rollback = rollback(answer);
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
         "{rollback}"
     );
     nothing_remains(&database);

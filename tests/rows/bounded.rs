@@ -106,7 +106,7 @@ fn rolled_back(f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>) {
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     match answer {
         Err(Error::RolledBack(rollback)) => assert!(
-            matches!(rollback.cause(), RollbackCause::SwitchOff),
+            matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
             "{rollback}"
         ),
         other => panic!("{other:?}"),

@@ -167,7 +167,7 @@ fn a_switch_that_is_turned_off_stops_a_copy_within_some_mebibytes() {
         panic!("{answer:?}")
     };
     assert!(
-        matches!(rollback.cause(), RollbackCause::SwitchOff),
+        matches!(rollback.cause(), RollbackCause::SwitchOff(_)),
         "{rollback}"
     );
     assert!(written < 16 << 20, "{written}");

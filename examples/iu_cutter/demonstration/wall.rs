@@ -82,7 +82,7 @@ impl Shown {
         match answer? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
-                let off = matches!(rollback.cause(), RollbackCause::SwitchOff);
+                let off = matches!(rollback.cause(), RollbackCause::SwitchOff(_));
                 let what = format!(
                     "a phase that would have slept for an hour ended after {} ms",
                     took.as_millis()
