@@ -94,7 +94,7 @@ fn it_shows_that_everything_holds() {
         "the signature does not fit",
         "and is not among the approvers of gate `SG_1`",
         "council@town.example has rejected the plan: article 7 is missing",
-        "has 0 of the 1 approvals that it needs; have one signed by clerk@town.example or",
+        "has 0 of the 1 approvals that it needs; have one signed by council@town.example; clerk@town.example has signed another gate",
         "its input is not what was approved",
         "enact_verify     committed",
         "in force: 58 units; the log is complete",

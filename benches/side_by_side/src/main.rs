@@ -53,7 +53,11 @@ const FULL: [Scale; 9] = [
     scale(100_000, 1, &FAST),
     scale(100_000, 1, &[Way::Psycopg, Way::Pipelined]),
     scale(1_000_000, 1, &FAST),
-    scale(100_000, 1, &[Way::Postgres, Way::Diesel, Way::Sqlx]),
+    scale(
+        100_000,
+        1,
+        &[Way::GuardedLoop, Way::Postgres, Way::Diesel, Way::Sqlx],
+    ),
     scale(100_000, 2, &FAST),
 ];
 

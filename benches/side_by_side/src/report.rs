@@ -195,14 +195,16 @@ fn goals(results: &Results) -> String {
         );
     }
     let beside = "\nWhat the guards cost, and what the row calls: set-based SQL by hand in a guarded phase, over the same unguarded; \
-        row calls over set-based SQL by hand, both in a guarded phase.\n\n\
-        | rows | guards, create | guards, enact | row calls, create | row calls, enact |\n|---|---|---|---|---|\n";
+        row calls over set-based SQL by hand, and over a loop, all in a guarded phase.\n\n\
+        | rows | guards, create | guards, enact | row calls, create | row calls, enact | over a loop, create | over a loop, enact |\n\
+        |---|---|---|---|---|---|---|\n";
     goals += beside;
     for n in results.scales() {
         let _ = write!(goals, "| {} |", grouped(n));
         for (dividend, divisor) in [
             (Way::GuardedByHand, Way::SetBased),
             (Way::Phasegate, Way::GuardedByHand),
+            (Way::Phasegate, Way::GuardedLoop),
         ] {
             for call in Call::BOTH {
                 let ratio = results.ratio(n, call, CONNECTING, dividend, divisor);

@@ -19,12 +19,13 @@ pub enum Way {
     Pipelined,
     SetBased,
     InServer,
+    GuardedLoop,
     GuardedByHand,
     Phasegate,
 }
 
 impl Way {
-    pub const ALL: [Way; 9] = [
+    pub const ALL: [Way; 10] = [
         Way::Psycopg,
         Way::Postgres,
         Way::Sqlx,
@@ -32,6 +33,7 @@ impl Way {
         Way::Pipelined,
         Way::SetBased,
         Way::InServer,
+        Way::GuardedLoop,
         Way::GuardedByHand,
         Way::Phasegate,
     ];
@@ -45,6 +47,7 @@ impl Way {
             Way::Pipelined => "`tokio-postgres`, pipelined, window 256",
             Way::SetBased => "set-based SQL by hand, chunks of 1,000",
             Way::InServer => "wholly inside the server: the limit",
+            Way::GuardedLoop => "`each_row`, a loop in a guarded phase",
             Way::GuardedByHand => "set-based SQL by hand, in a guarded phase",
             Way::Phasegate => "**phasegate, row calls**, guarded",
         }
@@ -60,7 +63,7 @@ impl Way {
 
     /// Whether its tables are under guard.
     pub fn is_guarded(self) -> bool {
-        matches!(self, Way::GuardedByHand | Way::Phasegate)
+        matches!(self, Way::GuardedLoop | Way::GuardedByHand | Way::Phasegate)
     }
 
     /// `None` for the one that is no Rust.
@@ -73,6 +76,7 @@ impl Way {
             Way::Pipelined => Box::new(pipelined::perform),
             Way::SetBased => Box::new(set_based::perform),
             Way::InServer => Box::new(in_server::perform),
+            Way::GuardedLoop => Box::new(How::Loop),
             Way::GuardedByHand => Box::new(How::ByHand),
             Way::Phasegate => Box::new(How::RowCalls),
         })

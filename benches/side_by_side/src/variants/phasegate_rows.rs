@@ -1,4 +1,4 @@
-//! A live run of a plan of two phases on tables under guard: row calls, or what the hand would write.
+//! A live run of a plan of two phases on tables under guard: row calls, a loop, or what the hand would write.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -80,6 +80,7 @@ impl Simulate<Enact> for Predicts {
 #[derive(Clone, Copy)]
 pub enum How {
     RowCalls,
+    Loop,
     ByHand,
 }
 
@@ -95,6 +96,7 @@ impl Register<'_> {
         }
         match self.how {
             How::RowCalls => self.row_calls(rows.n, call, tx),
+            How::Loop => self.one_by_one(rows.n, call, tx),
             How::ByHand => self.by_hand(rows.n, call, tx),
         }
     }
@@ -114,6 +116,20 @@ impl Register<'_> {
                 done += 1;
             }
         }
+    }
+
+    fn one_by_one(&self, n: u64, call: Call, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        let statement = tx.prepare(&format!("SELECT {}($1)", call.function()))?;
+        let done = tx.each_row(
+            self.charter.inputs(call, n),
+            |input| input.address().to_owned(),
+            |tx, input| {
+                let row = tx.query_one(&statement, &[&Json(input)])?;
+                let Json(answer): Json<Answer> = row.try_get(0)?;
+                accepted(&answer)
+            },
+        )?;
+        Ok(done.len() as u64)
     }
 
     fn row_calls(&self, n: u64, call: Call, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
