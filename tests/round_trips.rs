@@ -74,21 +74,27 @@ fn a_guarded_phase_makes_as_many_round_trips_as_a_bare_transaction() {
 }
 
 #[test]
-fn calls_for_a_thousand_rows_take_one_round_trip_for_each_chunk() {
+fn calls_for_rows_take_one_round_trip_for_each_chunk() {
     let database = database();
-    let calls = asked(&database, &["a"], |_, tx| {
-        tx.rows(0..1000_i64).call(
-            "pg_catalog.int8abs",
-            |n, params| params.with(n),
-            |_, n: i64| Ok(n),
-        )?;
-        Ok(1)
-    });
-    // Connecting, the opening, asking for the function's parameters and giving that back, chunks of
-    // 256, 512 and 232, the close.
-    assert_eq!(calls, 1 + 1 + 2 + 3 + 1);
-    let statements = asked(&database, &["b"], |_, tx| {
-        tx.rows(0..1000_i64).execute(
+    let calls = |item: &str, rows: i64| {
+        asked(&database, &[item], |_, tx| {
+            tx.rows(0..rows).call(
+                "pg_catalog.int8abs",
+                |n, params| params.with(n),
+                |_, n: i64| Ok(n),
+            )?;
+            Ok(1)
+        })
+    };
+    // Connecting, the opening, asking for the function's parameters and giving that back, one chunk,
+    // the close.
+    let few = calls("a", 64);
+    assert_eq!(few, 1 + 1 + 2 + 1 + 1);
+    // Chunks of 64, 256 and 680, or smaller ones where the first takes long.
+    let many = calls("b", 1000) - few;
+    assert!((2..=4).contains(&many), "{many}");
+    let statements = asked(&database, &["c"], |_, tx| {
+        tx.rows(0..64_i64).execute(
             "INSERT INTO item VALUES ($1::bigint::text, 'draft')",
             |n, params| params.with(n),
             |_, _| Ok(()),
@@ -97,5 +103,5 @@ fn calls_for_a_thousand_rows_take_one_round_trip_for_each_chunk() {
     });
     // And four more, after which the statement is one that is performed inside the server, and one
     // that has the session forget it.
-    assert_eq!(statements, calls + 5);
+    assert_eq!(statements, few + 5);
 }

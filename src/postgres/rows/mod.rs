@@ -26,8 +26,9 @@ use crate::observer::Event;
 use crate::outcome::{Failure, Foreign};
 use crate::postgres::params::Encoded;
 
-/// How many rows the first chunk has.
-const FIRST_CHUNK: usize = 256;
+/// How many rows the first chunk has: as many as a loop performs between two readings of the kill switch, since
+/// nobody knows yet how long one takes.
+const FIRST_CHUNK: usize = 64;
 
 /// How many rows a chunk has at most.
 const MOST_ROWS: usize = 4096;
@@ -69,7 +70,8 @@ impl<'tx> PhaseTx<'tx> {
     /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time,
     /// and none is kept; what `check` answers is, so that where nothing is to be kept it answers `()`. Observers of
     /// the run see how many are done, of how many if the iterator is exact, and the kill
-    /// switch is read between chunks, and within one that takes more than 200 ms.
+    /// switch is read between chunks, which take some 200 ms and are of 64 rows at first, and within one where answers
+    /// come in, or are checked, for longer.
     ///
     /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, `current_query()`, which triggers that keep an
     /// audit may write down, and the snapshot of a function that is not `VOLATILE` are those of the chunk. A deferred
@@ -311,6 +313,8 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 let took = started.elapsed();
                 if took > CHUNK_TIME * 2 || answered > MOST_ANSWERED {
                     limit = (limit / 2).max(1);
+                } else if took < CHUNK_TIME / 4 && answered < MOST_ANSWERED / 4 {
+                    limit = (limit * 4).min(MOST_ROWS);
                 } else if took < CHUNK_TIME && answered < MOST_ANSWERED / 2 {
                     limit = (limit * 2).min(MOST_ROWS);
                 }
