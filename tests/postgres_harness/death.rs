@@ -33,6 +33,9 @@ fn ended_by(signal: &str) {
     let family = descendants(program.child.id());
     assert!(family.len() > 3, "{family:?}");
     program.signal(signal);
+    if is_ignored(signal) {
+        program.signal("TERM");
+    }
     let begun = Instant::now();
     program.wait();
     assert_gone(&directory, &family, LIMIT);
@@ -73,7 +76,7 @@ fn its_supervisor_ends_it_on_a_signal() {
         program.told("ready");
         let family = descendants(program.child.id());
         processes::signal(family[0], signal);
-        if signal == "HUP" && hangups_are_ignored() {
+        if is_ignored(signal) {
             // No shell can undo that.
             processes::signal(family[0], "TERM");
         }
@@ -81,14 +84,21 @@ fn its_supervisor_ends_it_on_a_signal() {
     }
 }
 
-/// Whether these tests were started by `nohup`.
-fn hangups_are_ignored() -> bool {
+/// Whether whoever started these tests has this signal ignored, as `nohup` does, and a script with what it leaves in
+/// the background.
+fn is_ignored(signal: &str) -> bool {
+    let number = match signal {
+        "HUP" => 1,
+        "INT" => 2,
+        _ => 15,
+    };
     let status = fs::read_to_string("/proc/self/status").expect("it is there");
     let ignored = status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .expect("it is in it");
-    u64::from_str_radix(ignored.trim(), 16).expect("it is a number") & 1 != 0
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("it is a number");
+    ignored & 1 << (number - 1) != 0
 }
 
 #[test]
