@@ -8,7 +8,6 @@ use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
 use super::params::{self, Encoded, by_reference};
-use super::rows::quoted;
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
@@ -44,7 +43,7 @@ pub struct PhaseTx<'tx> {
     pub(super) observer: &'tx mut Observer<'tx>,
     pub(super) traces: Traces,
     /// How many names this transaction has given.
-    pub(super) savepoints: u32,
+    pub(super) names: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
 }
 
@@ -78,7 +77,7 @@ impl<'tx> PhaseTx<'tx> {
             kill_switch,
             observer,
             traces: Traces::default(),
-            savepoints: 0,
+            names: 0,
             invariant: PhantomData,
         }
     }
@@ -204,8 +203,8 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         f: impl FnOnce(&mut PhaseTx<'tx>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.savepoints += 1;
-        let name = format!("phasegate_{}", self.savepoints);
+        self.names += 1;
+        let name = format!("phasegate_{}", self.names);
         self.control(&format!("SAVEPOINT {name}"))?;
         let before = self.traces.failed_statement.take();
         let rows_before = self.traces.failed_rows.take();
@@ -312,33 +311,6 @@ impl<'tx> PhaseTx<'tx> {
         refuse_unsendable(sql)?;
         let answer = self.client.prepare_typed(sql, types);
         self.noted(answer)
-    }
-
-    /// Prepares, under this name in SQL, the statement made one that answers how many rows it changed;
-    /// says whether the server can.
-    pub(super) fn prepare_counting(
-        &mut self,
-        name: &str,
-        sql: &str,
-        types: &[Type],
-    ) -> Result<bool, StatementError> {
-        let types: Vec<_> = types.iter().map(quoted).collect();
-        // The text was one statement to the server already.
-        let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
-        let counting = format!(
-            "PREPARE {name}({}) AS WITH performed AS (\n{sql}\nRETURNING 1) \
-             SELECT pg_catalog.count(*) FROM performed",
-            types.join(", ")
-        );
-        self.control(&format!("SAVEPOINT {name}"))?;
-        let before = self.traces.failed_statement.take();
-        let prepared = self.control(&counting);
-        if prepared.is_err() {
-            self.control(&format!("ROLLBACK TO {name}"))?;
-        }
-        self.traces.failed_statement = before;
-        self.control(&format!("RELEASE {name}"))?;
-        Ok(prepared.is_ok())
     }
 
     pub(super) fn control(&mut self, sql: &str) -> Result<(), StatementError> {

@@ -140,7 +140,7 @@ impl Form {
 }
 
 /// The name of a type, in SQL.
-pub(in crate::postgres) fn quoted(ty: &Type) -> String {
+pub(super) fn quoted(ty: &Type) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     format!("{}.{}", quote(ty.schema()), quote(ty.name()))
 }

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use ::postgres::types::{FromSql, FromSqlOwned, Type};
 
-pub(super) use column::quoted;
 pub use params::RowParams;
 use params::Sink;
 use wave::{Answer, Wave};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type, WasNull};
 
-use super::column::{Column, Form, encoded_as, form};
+use super::column::{Column, Form, encoded_as, form, quoted};
 use super::{CHUNK_TIME, Progress};
 use crate::observer::Event;
 use crate::outcome::Failure;
@@ -120,14 +120,14 @@ impl Wave {
             && matches!(&*word, "INSERT" | "UPDATE" | "DELETE")
             && is_true(tx, MAY_PERFORM_ROW, &[])?
         {
-            tx.savepoints += 1;
-            let prepared = format!("phasegate_rows_{}", tx.savepoints);
+            tx.names += 1;
+            let prepared = format!("phasegate_rows_{}", tx.names);
             let many = Many::new(one.params(), Form::text, |texts, count| {
                 let literals = vec!["%L"; count].join(", ");
                 format!("phasegate.perform_row('EXECUTE {prepared}({literals})', {texts})")
             });
             match many {
-                Some(many) if tx.prepare_counting(&prepared, sql, one.params())? => Some(Many {
+                Some(many) if prepare_counting(tx, &prepared, sql, one.params())? => Some(Many {
                     prepared: Some(prepared),
                     ..many
                 }),
@@ -333,6 +333,33 @@ impl Many {
             columns,
         })
     }
+}
+
+/// Prepares, under this name in SQL, the statement made one that answers how many rows it changed;
+/// says whether the server can.
+fn prepare_counting(
+    tx: &mut PhaseTx<'_>,
+    name: &str,
+    sql: &str,
+    types: &[Type],
+) -> Result<bool, StatementError> {
+    let types: Vec<_> = types.iter().map(quoted).collect();
+    // The text was one statement to the server already.
+    let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
+    let counting = format!(
+        "PREPARE {name}({}) AS WITH performed AS (\n{sql}\nRETURNING 1) \
+         SELECT pg_catalog.count(*) FROM performed",
+        types.join(", ")
+    );
+    tx.control(&format!("SAVEPOINT {name}"))?;
+    let before = tx.traces.failed_statement.take();
+    let prepared = tx.control(&counting);
+    if prepared.is_err() {
+        tx.control(&format!("ROLLBACK TO {name}"))?;
+    }
+    tx.traces.failed_statement = before;
+    tx.control(&format!("RELEASE {name}"))?;
+    Ok(prepared.is_ok())
 }
 
 /// Whether these types can be named in SQL. To use them as they are in a function's own definition one
