@@ -16,10 +16,8 @@ use crate::postgres::{Journal, JournalError};
 /// begun, that stopped half way, or whose plan was rejected has one too, which says so.
 ///
 /// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut auditor: postgres::Client = todo!();
-/// # let plan: phasegate::Digest = todo!();
-/// let bundle = phasegate::EvidenceBundle::collect(&mut auditor, plan)?;
+/// # fn collect(auditor: &mut postgres::Client, plan: phasegate::Digest) -> Result<(), Box<dyn std::error::Error>> {
+/// let bundle = phasegate::EvidenceBundle::collect(auditor, plan)?;
 /// bundle.verify()?;
 /// bundle.write_to("evidence-2026-11-23".as_ref())?;
 /// # Ok(())
