@@ -159,6 +159,32 @@ fn a_document_with_empty_headings_is_refused_with_file_and_line_or_cut_without_t
 }
 
 #[test]
+fn text_above_the_first_heading_is_a_unit_and_comments_can_be_left_out() {
+    let place = place();
+    for (document, arguments, says) in [
+        (
+            "<!-- x -->\n\nHello.\n\n# One\n\nText.\n",
+            &["-"][..],
+            "2 units",
+        ),
+        (
+            "<!-- x -->\n\n# One\n\nText.\n",
+            &["-", "--skip-empty"],
+            "1 unit, lines without text above the first heading left out: 1",
+        ),
+    ] {
+        let mut cut = iu_cutter(&place);
+        cut.args(arguments);
+        let cut = with_input(cut, document);
+        let shown = text(&cut.stdout);
+        assert!(cut.status.success(), "{shown}{}", text(&cut.stderr));
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(says), "{says:?} is not in {shown}");
+    }
+    assert_nothing_is_left(&place);
+}
+
+#[test]
 fn a_document_that_is_not_there_is_named() {
     let place = place();
     let output = iu_cutter(&place).arg("/no/such.md").output().unwrap();

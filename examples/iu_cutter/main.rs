@@ -42,7 +42,8 @@ struct Arguments {
     /// The Markdown document to cut, or `-` for standard input [default: the charter that ships]
     document: Option<PathBuf>,
 
-    /// Leave out headings with neither text nor headings below them, instead of refusing them
+    /// Leave out headings with neither text nor headings below them, instead of refusing them, and
+    /// what stands above the first heading if it shows no text (comments, badges)
     #[arg(long)]
     skip_empty: bool,
 
@@ -86,6 +87,12 @@ fn read(arguments: &Arguments) -> Result<(phases::Document, String), Box<dyn std
     }
     if cut.front_matter > 0 {
         left_out += &format!(", {} lines of front matter left out", cut.front_matter);
+    }
+    if cut.preamble > 0 {
+        left_out += &format!(
+            ", lines without text above the first heading left out: {}",
+            cut.preamble
+        );
     }
     let units = cut.units;
     Ok((phases::Document { name, units }, left_out))

@@ -1,4 +1,4 @@
-//! Cuts a Markdown document into information units, one per heading.
+//! Cuts a Markdown document into information units, one per heading, and one for what stands above the first.
 //!
 //! * The parent of a heading is the nearest shallower heading before it, so levels may be jumped over (`#`, then
 //!   `###`). An address is the path of positions: `1`, `1.2`, `1.2.3`.
@@ -7,14 +7,15 @@
 //!   same digests, on every system.
 //! * A heading inside a code block, a quotation, a list item or a footnote is part of the body around it.
 //! * A heading without text of its own, but with headings below it, is a container: its body lists its children.
-//! * Nothing is lost in silence. Text above the first heading is refused; front matter (see [`Cut::front_matter`]) and
-//!   headings left out on request (see [`Cut::skipped`]) are counted.
+//! * Text above the first heading is a unit of its own, the preamble, with the address `0` and the title `Preamble`.
+//! * Nothing is lost in silence. Front matter (see [`Cut::front_matter`]), and what is left out on request (see
+//!   [`Cut::skipped`] and [`Cut::preamble`]), is counted.
 //!
 //! A document with mistakes is refused with all of them, each with its line.
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag};
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde::{Deserialize, Serialize};
 
 pub use problem::{CutError, Problem};
@@ -35,13 +36,13 @@ pub struct Unit {
     pub address: String,
     /// The address of the unit that contains this one; `None` at the top.
     pub parent: Option<String>,
-    /// The place among its siblings, from 1.
+    /// The place among its siblings, from 1; 0 for the preamble.
     pub position: u32,
     /// The plain text of the heading, on one line.
     pub title: String,
     /// The Markdown below the heading; for a container, the list of what it contains.
     pub body: String,
-    /// The line of the heading in the document, from 1.
+    /// The line of the heading in the document, from 1; for the preamble, that of its first text.
     pub line: u32,
 }
 
@@ -64,12 +65,18 @@ pub struct Cut {
     /// How many lines of front matter were left out. Front matter begins in line 1 with `---` (YAML) or `+++` (TOML),
     /// ends with the same, and holds neither blank lines nor comments: anything looser could be a part of the text.
     pub front_matter: u32,
+    /// How many lines above the first heading were left out because they show no text.
+    pub preamble: u32,
 }
+
+/// The title of the unit that holds what stands above the first heading.
+const PREAMBLE: &str = "Preamble";
 
 /// Cuts `text` into units; `name` is what the document is called in errors.
 ///
 /// A heading with neither text nor headings below it is a mistake, unless `skip_empty` has it left out. What is left
-/// out counts for nothing: neither does it make its parent a container, nor does it take a position.
+/// out counts for nothing: neither does it make its parent a container, nor does it take a position. `skip_empty` also
+/// leaves out a preamble that shows no text: comments, badges and other HTML. A preamble with text is always a unit.
 ///
 /// # Errors
 ///
@@ -83,15 +90,30 @@ pub fn cut(name: &str, text: &str, skip_empty: bool) -> Result<Cut, CutError> {
     let lines = LineIndex::new(&text);
 
     let start = front_matter_len(&text);
-    let headings = headings(&text, start);
-    let preamble = start
-        ..headings
-            .first()
-            .map_or(text.len(), |first| first.source.start);
-    match (first_text(&text, preamble), headings.is_empty()) {
-        (_, true) => problems.push((1, Problem::NoHeading)),
-        (Some(at), false) => problems.push((lines.line_of(at), Problem::TextBeforeFirstHeading)),
-        (None, false) => {}
+    let Outline {
+        headings,
+        has_preamble_text,
+    } = outline(&text, start);
+    let mut preamble = None;
+    let mut preamble_left_out = 0;
+    match headings.first() {
+        None => problems.push((1, Problem::NoHeading)),
+        Some(first) => {
+            let above = start..first.source.start;
+            let body = without_blank_lines(&text, above.clone());
+            if skip_empty && !has_preamble_text {
+                preamble_left_out = to_u32(body.lines().count());
+            } else if let Some(at) = first_text(&text, above) {
+                preamble = Some(Unit {
+                    address: "0".to_owned(),
+                    parent: None,
+                    position: 0,
+                    title: PREAMBLE.to_owned(),
+                    body: body.to_owned(),
+                    line: lines.line_of(at),
+                });
+            }
+        }
     }
 
     let mut nodes = nest(&text, headings, &lines);
@@ -109,10 +131,19 @@ pub fn cut(name: &str, text: &str, skip_empty: bool) -> Result<Cut, CutError> {
         return Err(CutError::new(name, problems));
     }
     Ok(Cut {
-        units: number(nodes),
+        units: preamble.into_iter().chain(number(nodes)).collect(),
         skipped,
         front_matter: lines.line_of(start) - 1,
+        preamble: preamble_left_out,
     })
+}
+
+/// What divides a document.
+struct Outline {
+    /// The headings at the top level, in their order.
+    headings: Vec<Heading>,
+    /// Whether a reader sees text above the first of them, or other parts of the document refer to it.
+    has_preamble_text: bool,
 }
 
 /// A heading as it stands in the source.
@@ -133,7 +164,7 @@ struct Node<'text> {
 }
 
 /// Finds the headings at the top level of the document, from byte `start` on.
-fn headings(text: &str, start: usize) -> Vec<Heading> {
+fn outline(text: &str, start: usize) -> Outline {
     // Tables and footnotes are switched on so that their lines are not taken for the underline of a heading or for link
     // definitions, and strikethrough so that its marks do not get into titles.
     let options =
@@ -141,9 +172,19 @@ fn headings(text: &str, start: usize) -> Vec<Heading> {
     let mut found = Vec::new();
     let mut open: Option<Heading> = None;
     let mut depth = 0_usize;
-    for (event, range) in Parser::new_ext(&text[start..], options).into_offset_iter() {
+    // The text of an image is shown only where the image is not.
+    let mut images = 0_usize;
+    let mut has_preamble_text = false;
+    let events = Parser::new_ext(&text[start..], options).into_offset_iter();
+    let first_definition = events
+        .reference_definitions()
+        .iter()
+        .map(|(_, definition)| start + definition.span.start)
+        .min();
+    for (event, range) in events {
         match event {
             Event::Start(tag) => {
+                images += usize::from(matches!(tag, Tag::Image { .. }));
                 if let (Tag::Heading { level, .. }, 0) = (tag, depth) {
                     let source = start + range.start..start + range.end;
                     open = Some(Heading {
@@ -154,7 +195,8 @@ fn headings(text: &str, start: usize) -> Vec<Heading> {
                 }
                 depth += 1;
             }
-            Event::End(_) => {
+            Event::End(tag) => {
+                images -= usize::from(tag == TagEnd::Image);
                 depth -= 1;
                 if depth == 0 {
                     found.extend(open.take());
@@ -163,6 +205,8 @@ fn headings(text: &str, start: usize) -> Vec<Heading> {
             Event::Text(words) | Event::Code(words) => {
                 if let Some(heading) = &mut open {
                     heading.title.push_str(&words);
+                } else if found.is_empty() && images == 0 {
+                    has_preamble_text |= !is_invisible(&words);
                 }
             }
             Event::SoftBreak | Event::HardBreak => {
@@ -181,7 +225,14 @@ fn headings(text: &str, start: usize) -> Vec<Heading> {
             .collect::<Vec<_>>()
             .join(" ");
     }
-    found
+    has_preamble_text |= matches!(
+        (first_definition, found.first()),
+        (Some(definition), Some(first)) if definition < first.source.start
+    );
+    Outline {
+        headings: found,
+        has_preamble_text,
+    }
 }
 
 /// Gives every heading its body and its parent.

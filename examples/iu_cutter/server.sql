@@ -29,7 +29,7 @@ CREATE TABLE iu.unit (
     CONSTRAINT unit_title_is_one_line CHECK (title ~ '[^[:space:]]' AND title !~ '[[:cntrl:]]'),
     CONSTRAINT unit_body_is_not_blank CHECK (body ~ '[^[:space:]]'),
     CONSTRAINT unit_has_a_place CHECK (position IS NULL AND parent IS NULL
-                                       OR position IS NOT NULL AND position >= 1 AND parent IS DISTINCT FROM address),
+                                       OR position IS NOT NULL AND position >= 0 AND parent IS DISTINCT FROM address),
     CONSTRAINT unit_state_is_known CHECK (state = 'draft' AND enacted_at IS NULL
                                           OR state = 'enacted' AND enacted_at IS NOT NULL AND position IS NOT NULL)
 );
@@ -166,10 +166,10 @@ BEGIN
     in_digest   := iu.text_in(input, 'digest');
 
     IF pg_catalog.length(in_document) > 200 OR pg_catalog.length(in_address) > 100
-       OR in_address !~ '^[1-9][0-9]*([.][1-9][0-9]*)*$' OR in_title ~ '[[:cntrl:]]' THEN
+       OR in_address !~ '^(0|[1-9][0-9]*([.][1-9][0-9]*)*)$' OR in_title ~ '[[:cntrl:]]' THEN
         RAISE EXCEPTION 'unit % of document "%" is malformed', in_address, in_document
             USING ERRCODE = 'IU001',
-                  HINT = 'An address is a path such as 1.2.3, of 100 characters at most; a document has a name of 200 '
+                  HINT = 'An address is 0, or a path such as 1.2.3, of 100 characters at most; a document has a name of 200 '
                          'characters at most; a title is one line.';
     END IF;
 
@@ -203,7 +203,8 @@ BEGIN
 END
 $$;
 
--- Gives a draft its place from {document, address, parent, position}; the parent is null at the top of the document.
+-- Gives a draft its place from {document, address, parent, position}; the parent is null at the top of the document. Position 0 is
+-- that of a preamble, which comes before the first heading.
 --   IU001 invalid input    IU004 unknown unit or parent    IU005 not a draft    IU007 a cycle, or the place is taken
 CREATE FUNCTION iu.fn_iu_link(input jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -219,8 +220,8 @@ BEGIN
     IF input -> 'parent' <> 'null' THEN
         in_parent := iu.text_in(input, 'parent');
     END IF;
-    IF pg_catalog.jsonb_typeof(input -> 'position') <> 'number' OR input ->> 'position' !~ '^[1-9][0-9]{0,8}$' THEN
-        RAISE EXCEPTION 'the position % is not a whole number from 1', input -> 'position'
+    IF pg_catalog.jsonb_typeof(input -> 'position') <> 'number' OR input ->> 'position' !~ '^(0|[1-9][0-9]{0,8})$' THEN
+        RAISE EXCEPTION 'the position % is not a whole number from 0', input -> 'position'
             USING ERRCODE = 'IU001',
                   DETAIL = pg_catalog.format('Document %s, address %s.', input -> 'document', input -> 'address'),
                   HINT = 'Give the place of the unit among its siblings, counted from 1.';

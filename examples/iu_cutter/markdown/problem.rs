@@ -28,12 +28,6 @@ pub enum Problem {
     /// There is no heading in the whole document.
     #[error("the document has no heading, and so no unit; begin it with one, such as `# Title`")]
     NoHeading,
-    /// There is text above the first heading.
-    #[error(
-        "text above the first heading belongs to no unit; put it under a heading, or delete it \
-         (front matter must begin in line 1, and hold neither blank lines nor comments)"
-    )]
-    TextBeforeFirstHeading,
     /// A heading has no title, or none that can be seen.
     #[error("the heading has an empty title; give it one, or delete it")]
     EmptyTitle,

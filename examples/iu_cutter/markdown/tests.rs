@@ -179,12 +179,60 @@ fn a_document_needs_a_heading() {
 }
 
 #[test]
-fn text_above_the_first_heading_is_refused() {
-    assert!(
-        mistakes("\n\ntext\n\n# A\na\n", false)
-            .starts_with("doc.md:3: text above the first heading")
-    );
+fn what_stands_above_the_first_heading_is_a_preamble() {
+    const BADGE: &str = "[![version][badge]](https://example.org)";
+    for above in [
+        "text",
+        "<!-- a comment\n# with a heading -->",
+        "<p align=\"center\"><img src=\"x.svg\"></p>",
+        BADGE,
+        "---",
+        "[badge]: https://example.org/x.svg",
+        "> # quoted",
+    ] {
+        let text = format!("\n\n{above}\n\n# A\na\n\n[badge]: https://example.org/x.svg\n");
+        let expected = [
+            row("0", 3, "Preamble", above),
+            row(
+                "1",
+                5 + above.matches('\n').count() as u32,
+                "A",
+                "a\n\n[badge]: https://example.org/x.svg",
+            ),
+        ];
+        assert_eq!(table(&text), expected, "{above}");
+    }
+    let unit = &units("text\n# A\na\n")[0];
+    assert_eq!((unit.parent.as_deref(), unit.position), (None, 0));
     assert_eq!(table("\n \n# A\na\n"), [row("1", 3, "A", "a")]);
+}
+
+#[test]
+fn a_preamble_without_text_is_left_out_on_request_and_counted() {
+    let badge = "[![version][b]](https://example.org)";
+    let definition = "[b]: https://example.org/x.svg";
+    for (above, lines) in [
+        ("<!-- a comment\nof two lines -->", 2),
+        ("<p align=\"center\">\n  <img src=\"x.svg\">\n</p>", 3),
+        (badge, 1),
+        ("", 0),
+    ] {
+        let text = format!("{above}\n\n# A\na\n\n{definition}\n");
+        let cut = cut("doc.md", &text, true).expect("cut");
+        assert_eq!((cut.preamble, cut.units.len()), (lines, 1), "{above}");
+        assert_eq!(cut.units[0].address, "1");
+    }
+    // Text is never left out, nor is what the rest refers to.
+    for above in [
+        "<!-- a comment -->\n\ntext",
+        "`code`",
+        "<b>bold</b>",
+        definition,
+    ] {
+        let cut = cut("doc.md", &format!("{above}\n\n# A\n[b]\n"), true).expect("cut");
+        assert_eq!((cut.preamble, cut.units.len()), (0, 2), "{above}");
+        assert_eq!(cut.units[0].body, above);
+    }
 }
 
 #[test]
@@ -202,14 +250,13 @@ fn front_matter_is_left_out_and_counted() {
 fn what_may_be_text_is_not_taken_for_front_matter() {
     for text in [
         "---\nsome: text\n\n---\n# A\na\n",
-        "---\n# A\na\n---\n",
-        "---\na: b\n# A\na\n---\n",
+        "---\n# A\na\n---\nb\n",
+        "---\na: b\n# A\na\n---\nb\n",
         "---\n---\n# A\na\n",
     ] {
-        assert!(
-            mistakes(text, false).starts_with("doc.md:1: text above the first heading"),
-            "{text}"
-        );
+        let cut = cut("doc.md", text, false).expect("cut");
+        assert_eq!((cut.front_matter, cut.units[0].line), (0, 1), "{text}");
+        assert_eq!(cut.units[0].title, "Preamble");
     }
 }
 
@@ -235,7 +282,7 @@ fn control_characters_are_refused() {
 
 #[test]
 fn all_mistakes_are_said_at_once() {
-    let error = cut("doc.md", "text\n# \n# A\na\0\n# B\n", false).expect_err("four mistakes");
+    let error = cut("doc.md", "te\0xt\n# \n# A\na\0\n# B\n", false).expect_err("four mistakes");
     assert_eq!(
         error
             .mistakes
