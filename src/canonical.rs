@@ -4,17 +4,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::printable::Printable;
+
 /// A value that cannot be written as canonical JSON, or does not come back from it as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotCanonical {
     /// Its `Serialize` failed.
-    #[error("it cannot be written as JSON: {0}")]
+    #[error("it cannot be written as JSON: {}", Printable(&.0.to_string()))]
     Serialize(#[source] serde_json::Error),
     /// JSON numbers are doubles (RFC 8785, section 3.2.2.3): this one would come back changed.
     #[error(
-        "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed; carry it as a string"
-    )]
+        "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed; carry it as a string", number = Printable(.number), path = Printable(.path))]
     Number {
         /// Where it stands, as a JSON pointer.
         path: String,
@@ -22,7 +23,7 @@ pub enum NotCanonical {
         number: String,
     },
     /// Its `Deserialize` does not accept what its `Serialize` wrote.
-    #[error("it cannot be read back from its own JSON: {0}")]
+    #[error("it cannot be read back from its own JSON: {}", Printable(&.0.to_string()))]
     Deserialize(#[source] serde_json::Error),
     /// Read back and written again it is another text, so its digest would not mean anything.
     #[error(

@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::printable::Printable;
+
 /// A file was not read, or not written. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileRefused {
     /// The system says no.
-    #[error("{}: not read, {source}", .path.display())]
+    #[error("{}: not read, {source}", Printable(&.path.to_string_lossy()))]
     NotRead {
         /// Which.
         path: PathBuf,
@@ -17,7 +19,7 @@ pub enum FileRefused {
         source: io::Error,
     },
     /// The system says no.
-    #[error("{}: not written, {source}", .path.display())]
+    #[error("{}: not written, {source}", Printable(&.path.to_string_lossy()))]
     NotWritten {
         /// Which.
         path: PathBuf,
@@ -25,13 +27,13 @@ pub enum FileRefused {
         source: io::Error,
     },
     /// It is a directory, a device, a pipe, or the like.
-    #[error("{}: not read, it is no regular file", .path.display())]
+    #[error("{}: not read, it is no regular file", Printable(&.path.to_string_lossy()))]
     NotAFile {
         /// Which.
         path: PathBuf,
     },
     /// It is larger than any such file is.
-    #[error("{}: not read, it is larger than {limit} bytes", .path.display())]
+    #[error("{}: not read, it is larger than {limit} bytes", Printable(&.path.to_string_lossy()))]
     TooLarge {
         /// Which.
         path: PathBuf,

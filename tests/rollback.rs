@@ -274,3 +274,23 @@ fn the_bare_driver_would_have_called_that_a_success() {
     tx.commit().expect("the driver says that it is committed");
     assert_eq!(database.items(), [], "and it is not");
 }
+
+#[test]
+fn what_an_adapter_or_the_server_says_is_printed_on_one_line() {
+    const FORGED: &str = "\u{1b}[2J\nphase `draft`: committed";
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let answers = [
+        database.draft_by(&draft, |_, _| Err(Failure::new(FORGED).at_row(1, FORGED))),
+        database.draft_by(&draft, |_, tx| {
+            let raise = "DO $$ BEGIN RAISE '%', chr(27) || '[2J' || chr(10) || 'forged'; END $$";
+            Ok(tx.execute(raise, &[])?)
+        }),
+    ];
+    for answer in answers {
+        let said = rollback(answer).to_string();
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.contains("\\u{1b}[2J\\n"), "{said}");
+    }
+    is_as_before(&database);
+}

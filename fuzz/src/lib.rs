@@ -18,6 +18,15 @@ pub const A_LITTLE: usize = 64 * 1024;
 /// up to this, before it looks whether there is as much.
 pub const A_KEY: usize = A_LITTLE + 1024 * 1024;
 
+/// Panics unless `refusal` says something, on one line, in which nothing steers a terminal.
+pub fn assert_printable(refusal: &impl std::fmt::Display) {
+    let said = refusal.to_string();
+    assert!(
+        !said.is_empty() && !said.contains(char::is_control),
+        "{said:?}"
+    );
+}
+
 /// What `read` answers, which may take `times` bytes of memory for each byte of `input`, and `beyond`
 /// that. An allocation beyond both fails, which ends the process, which is a finding.
 pub fn bounded<T>(input: &[u8], times: usize, beyond: usize, read: impl FnOnce() -> T) -> T {

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use phasegate::Policy;
-use phasegate_fuzz::{A_LITTLE, bounded, json};
+use phasegate_fuzz::{A_LITTLE, assert_printable, bounded, json};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     json::mutate(data, size, max_size, seed)
@@ -24,6 +24,6 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(rule.is_none_or(|rule| fits(rule.needed(), rule.approvers().len())));
             }
         }
-        Err(refusal) => assert!(!refusal.to_string().is_empty()),
+        Err(refusal) => assert_printable(&refusal),
     }
 });

@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use phasegate::RevokedKeys;
-use phasegate_fuzz::{A_KEY, bounded};
+use phasegate_fuzz::{A_KEY, assert_printable, bounded};
 
 fuzz_target!(|text: &str| {
     match bounded(text.as_bytes(), 200, A_KEY, || RevokedKeys::parse(text)) {
         Ok(revoked) => assert_eq!(revoked.text(), text),
-        Err(refusal) => assert!(!refusal.to_string().is_empty()),
+        Err(refusal) => assert_printable(&refusal),
     }
 });

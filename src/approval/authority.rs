@@ -2,6 +2,7 @@ use super::{Evidence, Statement};
 use crate::digest::Digest;
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Target;
+use crate::printable::Printable;
 
 /// What an authority is asked: was this gate approved, for this plan?
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +100,7 @@ impl Attestation {
 
 /// An authority did not attest to an approval.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("not approved: {reason}")]
+#[error("not approved: {reason}", reason = Printable(.reason))]
 pub struct Denied {
     reason: String,
     rejected: Option<(String, String)>,

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 #[cfg(feature = "ssh")]
 use crate::plan::Plan;
 use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
+use crate::printable::Printable;
 
 /// The evidence does not fit together. One variant for each place that it may be at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ pub enum EvidenceFlaw {
     #[error(transparent)]
     Chain(#[from] BrokenChain),
     /// A row of the journal is not what was planned, or was not approved as it says.
-    #[error("row {place} of the journal {why}")]
+    #[error("row {place} of the journal {why}", why = Printable(.why))]
     Row {
         /// Its place, counted from 1.
         place: u32,
@@ -34,7 +35,7 @@ pub enum EvidenceFlaw {
         why: String,
     },
     /// What was admitted is not what was signed.
-    #[error("the approval or rejection with nonce `{nonce}` {why}")]
+    #[error("the approval or rejection with nonce `{nonce}` {why}", nonce = Printable(.nonce), why = Printable(.why))]
     Admitted {
         /// The nonce.
         nonce: String,

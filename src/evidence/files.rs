@@ -6,16 +6,17 @@ use super::EvidenceBundle;
 use super::bundle::Admitted;
 use crate::digest::Digest;
 use crate::postgres::Journal;
+use crate::printable::Printable;
 
 /// The directory was not written; nothing of it is there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleNotWritten {
     /// There is something at that path already, and it is kept.
-    #[error("the evidence is not written: {} is there already, and is not an empty directory", .0.display())]
+    #[error("the evidence is not written: {} is there already, and is not an empty directory", Printable(&.0.to_string_lossy()))]
     NotEmpty(PathBuf),
     /// The system said no.
-    #[error("the evidence is not written: {}: {source}", path.display())]
+    #[error("the evidence is not written: {}: {source}", Printable(&path.to_string_lossy()))]
     Io {
         /// What could not be written.
         path: PathBuf,

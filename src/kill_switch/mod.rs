@@ -13,6 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::printable::Printable;
 use crate::run::Brand;
 
 pub use file::FileSwitch;
@@ -49,7 +50,7 @@ impl fmt::Display for WhichSwitch {
 
 /// A kill switch could not be read, and therefore counts as OFF.
 #[derive(Debug, thiserror::Error)]
-#[error("the kill switch cannot be read, so it counts as OFF: {reason}")]
+#[error("the kill switch cannot be read, so it counts as OFF: {reason}", reason = Printable(.reason))]
 pub struct SwitchUnreadable {
     reason: String,
 }

@@ -3,6 +3,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::plan::{PlannedRows, RowCounts};
+use crate::printable::Printable;
 
 /// What a phase did, against what it was planned to do: every table that either of them names.
 ///
@@ -71,7 +72,7 @@ struct Line {
 
 impl fmt::Display for EffectsDiffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |name: &TableDiffers| name.table.chars().count();
+        let width = |name: &TableDiffers| Printable(&name.table).to_string().chars().count();
         let width = self.tables.iter().map(width).max().unwrap_or(0).max(5);
         write!(
             f,
@@ -87,7 +88,9 @@ impl fmt::Display for EffectsDiffer {
                 write!(
                     f,
                     "\n  {:width$}  {:8}  {planned:>12}  {:>10}",
-                    table.table, line.kind, line.seen
+                    Printable(&table.table),
+                    line.kind,
+                    line.seen
                 )?;
                 match (line.fits, table.planned) {
                     (true, _) => {}

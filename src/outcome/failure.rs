@@ -4,6 +4,7 @@ use std::fmt;
 use ::postgres::error::{DbError, SqlState};
 
 use super::Foreign;
+use crate::printable::Printable;
 
 /// One row of a phase's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "row {}", self.ordinal)?;
         if !self.key.is_empty() {
-            write!(f, " ({})", self.key)?;
+            write!(f, " ({})", Printable(&self.key))?;
         }
         Ok(())
     }
@@ -43,7 +44,7 @@ impl fmt::Display for Row {
 
 /// A phase's input is not what it has to be; found before any connection was made.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}{reason}", self.row.as_ref().map(|row| format!("{row}: ")).unwrap_or_default())]
+#[error("{}{}", self.row.as_ref().map(|row| format!("{row}: ")).unwrap_or_default(), Printable(.reason))]
 pub struct Invalid {
     row: Option<Row>,
     reason: String,
@@ -136,18 +137,21 @@ impl Failure {
     }
 }
 
-/// An error in one line: what the server said, if it was the server, without its DETAIL.
+/// An error in one printable line: what the server said, if it was the server, without its DETAIL.
 pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
     let Some(database) = database(error) else {
-        return match (error.downcast_ref::<::postgres::Error>(), error.source()) {
+        let said = match (error.downcast_ref::<::postgres::Error>(), error.source()) {
             // The driver says in general what its source says in particular.
             (Some(_), Some(source)) => format!("{error} ({source})"),
             _ => error.to_string(),
         };
+        return Printable(&said).to_string();
     };
     let code = database.code().code();
-    let part =
-        |what, text: Option<&str>| text.map(|text| format!("{what}{text}")).unwrap_or_default();
+    let part = |what, text: Option<&str>| {
+        text.map(|text| format!("{what}{}", Printable(text)))
+            .unwrap_or_default()
+    };
     let constraint = part(", constraint ", database.constraint());
     let hint = part(
         "; hint: ",
@@ -156,7 +160,7 @@ pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
     let line = part(", ", database.where_().and_then(line_of_copy));
     format!(
         "{} (SQLSTATE {code}{constraint}{line}{hint})",
-        database.message()
+        Printable(database.message())
     )
 }
 

@@ -18,6 +18,8 @@ mod rollback;
 
 use std::error::Error as StdError;
 
+use crate::printable::Listed;
+
 pub use committed::{Committed, Durability, Learnt};
 pub(crate) use doubt::Attempted;
 pub use doubt::{InDoubt, Settled, StillInDoubt};
@@ -104,11 +106,7 @@ fn list(names: &[String]) -> String {
     if names.is_empty() {
         "none".to_owned()
     } else {
-        names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        Listed::quoted(names, ", ").to_string()
     }
 }
 

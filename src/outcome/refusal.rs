@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
 use crate::plan::Target;
 use crate::postgres::Holder;
+use crate::printable::{Listed, Printable};
 
 /// A check said no, before anything was touched. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +197,9 @@ pub enum Refusal {
     },
     /// The connector handed out a session that acts as another role than it logged in as.
     #[error(
-        "phase `{phase}`: refused, the session logged in as `{role}` and acts as `{acting}`. Log in as the role that the plan names"
+        "phase `{phase}`: refused, the session logged in as `{}` and acts as `{}`. Log in as the role that the plan names",
+        Printable(.role),
+        Printable(.acting)
     )]
     ActingRole {
         /// The phase.
@@ -232,7 +235,8 @@ pub enum Refusal {
     },
     /// The role may not perform phases.
     #[error(
-        "phase `{phase}`: refused, role `{role}` may not perform phases here. Let it: `GRANT phasegate_runner TO {role}`"
+        "phase `{phase}`: refused, role `{role}` may not perform phases here. Let it: `GRANT phasegate_runner TO {role}`",
+        role = Printable(.role)
     )]
     NotARunner {
         /// The phase.
@@ -242,8 +246,9 @@ pub enum Refusal {
     },
     /// The role could get round the interlock, so that its promises would be empty.
     #[error(
-        "phase `{phase}`: refused, role `{role}` could get round the interlock: {}. Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
-        .powers.join("; ")
+        "phase `{phase}`: refused, role `{}` could get round the interlock: {}. Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
+        Printable(.role),
+        Listed::new(.powers, "; ")
     )]
     RoleTooPowerful {
         /// The phase.
@@ -267,7 +272,9 @@ pub enum Refusal {
     },
     /// Somebody who is entitled to has rejected the plan, and an operator has admitted that.
     #[error(
-        "phase `{phase}`: refused, {by} has rejected the plan: {comment}. Make another plan with a dry run, and have that approved"
+        "phase `{phase}`: refused, {} has rejected the plan: {}. Make another plan with a dry run, and have that approved",
+        Printable(.by),
+        Printable(.comment)
     )]
     Rejected {
         /// The phase.
@@ -410,7 +417,9 @@ pub enum ApprovalRefusal {
     Denied(#[source] Denied),
     /// Somebody who is entitled to has rejected the plan, for every gate.
     #[error(
-        "{by} has rejected the plan: {comment}. Make another plan with a dry run, and have that approved"
+        "{} has rejected the plan: {}. Make another plan with a dry run, and have that approved",
+        Printable(.by),
+        Printable(.comment)
     )]
     Rejected {
         /// Who has.
@@ -479,7 +488,7 @@ fn names(names: &[String], none: &str) -> String {
     if names.is_empty() {
         none.to_owned()
     } else {
-        format!("`{}`", names.join("` and `"))
+        Listed::quoted(names, " and ").to_string()
     }
 }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::effects::{Effects, PlannedRows, not_a_table_name};
 use crate::digest::Digest;
-use crate::legible::illegible;
 use crate::phase::{PhaseSpec, gates};
+use crate::printable::first_unprintable;
 
 /// The most that a summary may have, in bytes.
 const LONGEST_SUMMARY: usize = 400;
@@ -54,7 +54,7 @@ impl PlannedPhase {
         const EXACT: u64 = 1 << 53;
         let texts = [&self.name, &self.summary];
         for text in texts.into_iter().chain(&self.gates).chain(&self.after) {
-            if let Some(character) = illegible(text) {
+            if let Some(character) = first_unprintable(text) {
                 return Some(format!(
                     "{text:?} has a character that people would not see as it is: {character:?}"
                 ));
@@ -68,7 +68,7 @@ impl PlannedPhase {
         }
         self.effects.iter().find_map(|(table, planned)| {
             let too_many = planned.counts().kinds().iter().any(|(_, n)| *n > EXACT);
-            if illegible(table).is_some() || table.len() > 300 {
+            if first_unprintable(table).is_some() || table.len() > 300 {
                 Some(format!("{table:?} is not the name of a table"))
             } else if let Some(flaw) = not_a_table_name(table) {
                 Some(flaw)

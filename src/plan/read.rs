@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Content, Plan, SCHEMA};
 use crate::digest::Digest;
 use crate::files::{self, FileRefused};
-use crate::legible::illegible;
+use crate::printable::{Printable, first_unprintable};
 
 /// A saved plan that is larger than this is refused unread.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -46,7 +46,7 @@ pub enum PlanError {
         length: usize,
     },
     /// It is not a plan.
-    #[error("the plan is refused: it is not a plan of `{SCHEMA}`: {0}")]
+    #[error("the plan is refused: it is not a plan of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(#[source] serde_json::Error),
     /// It is a plan of another version.
     #[error("the plan is refused: its schema is {found:?}, and this release knows `{SCHEMA}`")]
@@ -60,7 +60,7 @@ pub enum PlanError {
     NotCanonical,
     /// It says something that no dry run says: no phase, two of one name, a text that is not what it
     /// looks like, a table without its schema.
-    #[error("the plan is refused: {0}")]
+    #[error("the plan is refused: {}", Printable(.0))]
     Flawed(String),
 }
 
@@ -132,7 +132,7 @@ impl Content {
             .chain([self.pipeline.as_str()])
             .chain(people.map(String::as_str));
         for text in texts {
-            if let Some(character) = illegible(text) {
+            if let Some(character) = first_unprintable(text) {
                 return Some(format!(
                     "{text:?} has a character that people would not see as it is: {character:?}"
                 ));

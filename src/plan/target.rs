@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::Printable;
+
 /// The one database that a plan is for.
 ///
 /// A description, not a proof: the engine compares it with the server that it is connected to,
@@ -59,7 +61,9 @@ impl fmt::Display for Target {
         write!(
             f,
             "database `{}` of cluster {} as role `{}`",
-            self.database, self.system_identifier, self.role
+            Printable(&self.database),
+            Printable(&self.system_identifier),
+            Printable(&self.role)
         )
     }
 }

@@ -7,10 +7,11 @@ use ::postgres::tls::{MakeTlsConnect, TlsConnect};
 use ::postgres::{Client, Config, NoTls, Socket};
 
 use crate::outcome::Foreign;
+use crate::printable::Printable;
 
 /// A connector gave no connection.
 #[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
+#[error("{reason}", reason = Printable(.reason))]
 pub struct ConnectError {
     reason: String,
     source: Option<Foreign>,

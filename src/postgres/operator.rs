@@ -8,6 +8,7 @@ use crate::approval::{Attestation, Evidence};
 use crate::digest::Digest;
 use crate::outcome::describe;
 use crate::plan::Plan;
+use crate::printable::Printable;
 
 /// More than anybody waits, and not too much for the server's clock.
 const FOR_EVER: Duration = Duration::from_hours(24 * 24);
@@ -75,14 +76,16 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.pid, &self.prepared) {
             (Some(pid), _) => write!(f, "process {pid}")?,
-            (None, Some(name)) => write!(f, "prepared transaction `{name}`")?,
+            (None, Some(name)) => write!(f, "prepared transaction `{}`", Printable(name))?,
             (None, None) => f.write_str("a session that the server does not name")?,
         }
         if let Some(role) = &self.role {
-            write!(f, " of role `{role}`")?;
+            write!(f, " of role `{}`", Printable(role))?;
         }
         match &self.application_name {
-            Some(name) if !name.is_empty() => write!(f, ", which calls itself `{name}`")?,
+            Some(name) if !name.is_empty() => {
+                write!(f, ", which calls itself `{}`", Printable(name))?
+            }
             _ => {}
         }
         let running = self.since.and_then(|since| since.elapsed().ok());

@@ -10,6 +10,7 @@ use super::session::Session;
 use super::statement::{StatementError, refuse_unsendable};
 use crate::outcome::Foreign;
 use crate::plan::Target;
+use crate::printable::{Listed, Printable};
 
 /// Begins to look. `SET TRANSACTION READ WRITE` is refused by the server once a query was made, and so
 /// one is made in the message that begins.
@@ -140,8 +141,9 @@ pub enum ReadOnlyError {
     InTransaction,
     /// The role could write, and [`ReadOnlySession::open_as_reader`] was asked.
     #[error(
-        "no read-only session: role `{role}` can do more than read: {}. Give it SELECT and nothing else, or say `ReadOnlySession::open`",
-        .what.join(", ")
+        "no read-only session: role `{}` can do more than read: {}. Give it SELECT and nothing else, or say `ReadOnlySession::open`",
+        Printable(.role),
+        Listed::new(.what, ", ")
     )]
     CouldWrite {
         /// The role.

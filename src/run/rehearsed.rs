@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::plan::{Effects, Plan, Target};
 use crate::postgres::Measured;
+use crate::printable::Printable;
 
 /// What a rehearsal leaves: what the pipeline answered, and what was measured. Its `Display` is for
 /// people to read.
@@ -93,12 +94,12 @@ pub(super) fn moved(before: &Measured, after: &Measured) -> Vec<String> {
 
 impl fmt::Display for RehearsedPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {}", self.name)?;
+        write!(f, "  {}", Printable(&self.name))?;
         if self.effects.is_empty() {
             write!(f, "\n    changed no row")?;
         }
         for (table, rows) in self.effects.tables() {
-            write!(f, "\n    {table}: {rows}")?;
+            write!(f, "\n    {}: {rows}", Printable(table))?;
             if self.unguarded.iter().any(|unguarded| unguarded == table) {
                 write!(
                     f,
@@ -107,7 +108,7 @@ impl fmt::Display for RehearsedPhase {
             }
         }
         for (table, mode) in &self.locks {
-            write!(f, "\n    locked {table} ({mode})")?;
+            write!(f, "\n    locked {} ({mode})", Printable(table))?;
         }
         moved_sequences(f, &self.sequences)
     }
@@ -115,14 +116,23 @@ impl fmt::Display for RehearsedPhase {
 
 fn moved_sequences(f: &mut fmt::Formatter<'_>, sequences: &[String]) -> fmt::Result {
     for sequence in sequences {
-        write!(f, "\n    moved the sequence {sequence}, which stays moved")?;
+        write!(
+            f,
+            "\n    moved the sequence {}, which stays moved",
+            Printable(sequence)
+        )?;
     }
     Ok(())
 }
 
 impl fmt::Display for FailedRehearsal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {}\n    FAILED: {}", self.name, self.why)?;
+        write!(
+            f,
+            "  {}\n    FAILED: {}",
+            Printable(&self.name),
+            Printable(&self.why)
+        )?;
         moved_sequences(f, &self.sequences)
     }
 }

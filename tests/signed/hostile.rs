@@ -261,3 +261,47 @@ fn whatever_is_read_nobody_panics_and_nothing_is_approved() {
         }
     });
 }
+
+/// Every text that is read, with a sequence that clears the terminal at each of its places in turn:
+/// raw, and as JSON has it.
+#[test]
+fn no_refusal_prints_a_control_character_of_what_it_refuses() {
+    let (plan, ada) = (plan(), SshSigner::new("ada"));
+    let (text, signature) = ada.sign(&statement(&plan)).unwrap();
+    let line = format!(
+        "ada,a namespaces=\"x,*\",valid-after=\"20200101Z\" {}\n",
+        ada.public_key()
+    );
+    let policy = anyone(&[&ada]).to_json().into_bytes();
+    let mut refused = 0;
+    let mut look = |said: Option<String>| {
+        let Some(said) = said else { return };
+        refused += 1;
+        assert!(!said.contains(char::is_control), "{said:?}");
+    };
+    for whole in [
+        text,
+        signature,
+        line.into_bytes(),
+        policy,
+        plan.bytes().to_vec(),
+    ] {
+        for at in 0..=whole.len() {
+            for escape in ["\u{1b}[2J", "\\u001b[2J", "\u{9b}2J\n"] {
+                let bytes = [&whole[..at], escape.as_bytes(), &whole[at..]].concat();
+                look(Statement::from_bytes(&bytes).err().map(|e| e.to_string()));
+                look(Policy::from_json(&bytes).err().map(|e| e.to_string()));
+                look(
+                    phasegate::Plan::from_saved(&bytes, phasegate::Digest::of(&bytes))
+                        .err()
+                        .map(|e| e.to_string()),
+                );
+                if let Ok(text) = std::str::from_utf8(&bytes) {
+                    look(AllowedSigners::parse(text).err().map(|e| e.to_string()));
+                    look(RevokedKeys::parse(text).err().map(|e| e.to_string()));
+                }
+            }
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
+}

@@ -9,6 +9,7 @@ use super::moment::{self, NoMoment};
 use super::plain::{self, NotPlain};
 use super::{NAMESPACE, StatementRefused};
 use crate::files::{self, FileRefused};
+use crate::printable::Printable;
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;
@@ -92,7 +93,7 @@ pub enum SignerFlaw {
     #[error("its key is refused: {0}")]
     Key(UnfitKey),
     /// A name is a pattern.
-    #[error("`{0}` is a pattern, and it takes a name to count people")]
+    #[error("`{}` is a pattern, and it takes a name to count people", Printable(.0))]
     Pattern(String),
     /// A name cannot be shown as it is.
     #[error("a name in it {0}")]
@@ -106,13 +107,13 @@ pub enum SignerFlaw {
     )]
     CertAuthority,
     /// It has an option that is not known.
-    #[error("its option `{0}` is not known")]
+    #[error("its option `{}` is not known", Printable(.0))]
     UnknownOption(String),
     /// It has an option twice.
-    #[error("it has the option `{0}` twice")]
+    #[error("it has the option `{}` twice", Printable(.0))]
     TwiceOption(String),
     /// The value of an option is not in quotes, or not what such a value is.
-    #[error("the value of its option `{0}` is not text in double quotes")]
+    #[error("the value of its option `{}` is not text in double quotes", Printable(.0))]
     Unquoted(String),
     /// A moment is in local time.
     #[error(

@@ -3,6 +3,8 @@
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
+use crate::printable::Printable;
+
 /// A shorter RSA key is within reach of whoever can pay for it.
 const SHORTEST_RSA: usize = 2048;
 
@@ -34,7 +36,8 @@ pub enum UnfitKey {
     },
     /// It is a certificate.
     #[error(
-        "it is a certificate ({algorithm}), and certificates are not verified here; list the key itself"
+        "it is a certificate ({}), and certificates are not verified here; list the key itself",
+        Printable(.algorithm)
     )]
     Certificate {
         /// Its algorithm.
@@ -42,7 +45,8 @@ pub enum UnfitKey {
     },
     /// It is of an algorithm that is not verified here: DSA, or one that is not known.
     #[error(
-        "its algorithm `{algorithm}` is not verified here; use ed25519, ecdsa, rsa, or a hardware key (`ssh-keygen -t ed25519-sk`)"
+        "its algorithm `{}` is not verified here; use ed25519, ecdsa, rsa, or a hardware key (`ssh-keygen -t ed25519-sk`)",
+        Printable(.algorithm)
     )]
     Algorithm {
         /// Its algorithm.

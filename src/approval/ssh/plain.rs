@@ -1,6 +1,6 @@
 //! Text that can be shown to people: what they read is what is there.
 
-use crate::legible;
+use crate::printable;
 
 /// Why a text cannot be shown as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub(super) fn of_at_most(limit: usize, text: &str) -> Result<(), NotPlain> {
     if text.len() > limit {
         return Err(NotPlain::TooLong(limit));
     }
-    legible::illegible(text).map_or(Ok(()), |c| Err(NotPlain::Character(c)))
+    printable::first_unprintable(text).map_or(Ok(()), |c| Err(NotPlain::Character(c)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::plain::{self, NotPlain};
 use crate::canonical;
 use crate::files::{self, FileRefused};
 use crate::gate::Gate;
+use crate::printable::Printable;
 
 const SCHEMA: &str = "phasegate/policy/1";
 
@@ -78,10 +79,10 @@ pub enum PolicyError {
         size: usize,
     },
     /// It is not the JSON of a policy, or says something twice, or something that no policy says.
-    #[error("the policy is refused: it is not a policy of `{SCHEMA}`: {0}")]
+    #[error("the policy is refused: it is not a policy of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(#[source] serde_json::Error),
     /// It is a policy of another version.
-    #[error("the policy is refused: its schema is `{found}`, and this release knows `{SCHEMA}`")]
+    #[error("the policy is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {
         /// The schema that it names.
         found: String,
@@ -90,15 +91,14 @@ pub enum PolicyError {
     #[error("the policy is refused: it has no gate, and so nothing could be approved")]
     NoGate,
     /// A gate has nobody who may approve it.
-    #[error("the policy is refused: gate `{gate}` has no approvers")]
+    #[error("the policy is refused: gate `{gate}` has no approvers", gate = Printable(.gate))]
     NoApprovers {
         /// The gate.
         gate: String,
     },
     /// A gate has an approver twice.
     #[error(
-        "the policy is refused: gate `{gate}` has the approver `{approver}` twice, who counts once"
-    )]
+        "the policy is refused: gate `{gate}` has the approver `{approver}` twice, who counts once", gate = Printable(.gate), approver = Printable(.approver))]
     Twice {
         /// The gate.
         gate: String,
@@ -107,16 +107,14 @@ pub enum PolicyError {
     },
     /// A gate would be approved by nobody.
     #[error(
-        "the policy is refused: gate `{gate}` needs 0 approvals; a phase without a gate says `Ungated`"
-    )]
+        "the policy is refused: gate `{gate}` needs 0 approvals; a phase without a gate says `Ungated`", gate = Printable(.gate))]
     NeedsNobody {
         /// The gate.
         gate: String,
     },
     /// A gate needs more people than may approve it.
     #[error(
-        "the policy is refused: gate `{gate}` needs {needs} approvals, and has {approvers} approvers"
-    )]
+        "the policy is refused: gate `{gate}` needs {needs} approvals, and has {approvers} approvers", gate = Printable(.gate))]
     NeedsTooMany {
         /// The gate.
         gate: String,
@@ -127,16 +125,14 @@ pub enum PolicyError {
     },
     /// An approval of a gate could not last.
     #[error(
-        "the policy is refused: approvals of gate `{gate}` last for no time; `longest_life` is in seconds"
-    )]
+        "the policy is refused: approvals of gate `{gate}` last for no time; `longest_life` is in seconds", gate = Printable(.gate))]
     NoLife {
         /// The gate.
         gate: String,
     },
     /// A gate needs other people than a gate that the policy does not have, or than itself.
     #[error(
-        "the policy is refused: gate `{gate}` needs other people than gate `{other}`, which is no other gate of the policy"
-    )]
+        "the policy is refused: gate `{gate}` needs other people than gate `{other}`, which is no other gate of the policy", gate = Printable(.gate), other = Printable(.other))]
     NoOtherGate {
         /// The gate.
         gate: String,
@@ -144,7 +140,7 @@ pub enum PolicyError {
         other: String,
     },
     /// A name cannot be shown to people as it is, or is a pattern.
-    #[error("the policy is refused: a name of gate `{gate}` {flaw}")]
+    #[error("the policy is refused: a name of gate `{gate}` {flaw}", gate = Printable(.gate))]
     Name {
         /// The gate.
         gate: String,

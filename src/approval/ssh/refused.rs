@@ -4,6 +4,7 @@ use super::{NotAStatement, UnfitKey};
 use crate::digest::Digest;
 use crate::files::FileRefused;
 use crate::plan::Target;
+use crate::printable::{Listed, Printable};
 
 /// A signed statement does not count. One variant for each reason, which says who, what, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub enum StatementRefused {
     #[error("the key of the signature is refused: {0}")]
     Key(#[source] UnfitKey),
     /// It is signed as something else.
-    #[error("the signature is one for `{found}`, and not of an approval; sign with `-n phasegate`")]
+    #[error("the signature is one for `{found}`, and not of an approval; sign with `-n phasegate`", found = Printable(.found))]
     AnotherNamespace {
         /// What it was signed as.
         found: String,
@@ -50,8 +51,7 @@ pub enum StatementRefused {
     },
     /// The key is revoked.
     #[error(
-        "it is signed by {who} with the key {fingerprint}, which is revoked; they sign with another"
-    )]
+        "it is signed by {who} with the key {fingerprint}, which is revoked; they sign with another", who = Printable(.who))]
     Revoked {
         /// Whose key it was.
         who: String,
@@ -60,8 +60,7 @@ pub enum StatementRefused {
     },
     /// The allowed signers let the key sign other things only.
     #[error(
-        "the key of {who} may sign `{allowed}` and not approvals; put `phasegate` into its `namespaces`"
-    )]
+        "the key of {who} may sign `{allowed}` and not approvals; put `phasegate` into its `namespaces`", allowed = Printable(.allowed), who = Printable(.who))]
     NamespaceNotAllowed {
         /// Whose key it is.
         who: String,
@@ -69,7 +68,7 @@ pub enum StatementRefused {
         allowed: String,
     },
     /// The key is not valid yet.
-    #[error("the key of {who} is not valid yet: see `valid-after` in the allowed signers")]
+    #[error("the key of {who} is not valid yet: see `valid-after` in the allowed signers", who = Printable(.who))]
     KeyNotYetValid {
         /// Whose key it is.
         who: String,
@@ -77,7 +76,7 @@ pub enum StatementRefused {
         from: SystemTime,
     },
     /// The key is not valid any more.
-    #[error("the key of {who} is not valid any more: see `valid-before` in the allowed signers")]
+    #[error("the key of {who} is not valid any more: see `valid-before` in the allowed signers", who = Printable(.who))]
     KeyExpired {
         /// Whose key it is.
         who: String,
@@ -86,22 +85,20 @@ pub enum StatementRefused {
     },
     /// The signature is of something else, or was changed.
     #[error(
-        "the signature does not fit: it is not of this statement, or one of the two was changed. {who} signs it anew"
-    )]
+        "the signature does not fit: it is not of this statement, or one of the two was changed. {who} signs it anew", who = Printable(.who))]
     DoesNotFit {
         /// Whose key it is.
         who: String,
     },
     /// A hardware key has signed without having been touched.
     #[error(
-        "the hardware key of {who} has signed by itself, without a touch; make one that asks for it"
-    )]
+        "the hardware key of {who} has signed by itself, without a touch; make one that asks for it", who = Printable(.who))]
     NotTouched {
         /// Whose key it is.
         who: String,
     },
     /// It is about another plan.
-    #[error("{who} has signed plan {stated}, and this is plan {plan}")]
+    #[error("{who} has signed plan {stated}, and this is plan {plan}", who = Printable(.who))]
     AnotherPlan {
         /// Who has signed.
         who: String,
@@ -111,7 +108,7 @@ pub enum StatementRefused {
         plan: Digest,
     },
     /// It is about another database.
-    #[error("{who} has signed a plan for {stated}, and this is one for {planned}")]
+    #[error("{who} has signed a plan for {stated}, and this is one for {planned}", who = Printable(.who))]
     AnotherTarget {
         /// Who has signed.
         who: String,
@@ -121,7 +118,7 @@ pub enum StatementRefused {
         planned: Box<Target>,
     },
     /// It is about a gate that the plan does not have.
-    #[error("{who} has signed gate `{gate}`, and no phase of the plan is behind it")]
+    #[error("{who} has signed gate `{gate}`, and no phase of the plan is behind it", gate = Printable(.gate), who = Printable(.who))]
     AnotherGate {
         /// Who has signed.
         who: String,
@@ -129,7 +126,7 @@ pub enum StatementRefused {
         gate: String,
     },
     /// It means nothing yet.
-    #[error("the statement of {who} is of {} from now; wait, or set the clocks right", minutes(*.in_time))]
+    #[error("the statement of {who} is of {} from now; wait, or set the clocks right", minutes(*.in_time), who = Printable(.who))]
     NotYetValid {
         /// Who has signed.
         who: String,
@@ -137,7 +134,7 @@ pub enum StatementRefused {
         in_time: Duration,
     },
     /// It is over.
-    #[error("the statement of {who} expired {} ago; they sign a new one", minutes(*.since))]
+    #[error("the statement of {who} expired {} ago; they sign a new one", minutes(*.since), who = Printable(.who))]
     Expired {
         /// Who has signed.
         who: String,
@@ -145,7 +142,7 @@ pub enum StatementRefused {
         since: Duration,
     },
     /// It is good for longer than the policy lets an approval be.
-    #[error("the statement of {who} is good for {}, and gate `{gate}` allows {}; they sign one that expires earlier", minutes(*.life), minutes(*.longest))]
+    #[error("the statement of {who} is good for {}, and gate `{gate}` allows {}; they sign one that expires earlier", minutes(*.life), minutes(*.longest), gate = Printable(.gate), who = Printable(.who))]
     LivesTooLong {
         /// Who has signed.
         who: String,
@@ -158,14 +155,13 @@ pub enum StatementRefused {
     },
     /// The policy does not have the gate.
     #[error(
-        "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy"
-    )]
+        "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy", gate = Printable(.gate))]
     NoPolicy {
         /// The gate.
         gate: String,
     },
     /// Whoever signed may not.
-    #[error("{who} has signed, and is not among the approvers of gate `{gate}`: {}", .approvers.join(", "))]
+    #[error("{who} has signed, and is not among the approvers of gate `{gate}`: {}", Listed::new(.approvers, ", "), gate = Printable(.gate), who = Printable(.who))]
     NotEntitled {
         /// Who has signed.
         who: String,
@@ -175,7 +171,7 @@ pub enum StatementRefused {
         approvers: Vec<String>,
     },
     /// Whoever made the plan does not approve it.
-    #[error("{who} has made the plan or edited it last, and somebody else approves gate `{gate}`")]
+    #[error("{who} has made the plan or edited it last, and somebody else approves gate `{gate}`", gate = Printable(.gate), who = Printable(.who))]
     Author {
         /// Who has signed.
         who: String,
@@ -184,8 +180,7 @@ pub enum StatementRefused {
     },
     /// The plan does not say who made it.
     #[error(
-        "{who} has signed gate `{gate}`, which the plan's author may not approve, and the plan does not name its author; make one that does, or let the policy allow it: `author_may_approve`"
-    )]
+        "{who} has signed gate `{gate}`, which the plan's author may not approve, and the plan does not name its author; make one that does, or let the policy allow it: `author_may_approve`", gate = Printable(.gate), who = Printable(.who))]
     NoAuthor {
         /// Who has signed.
         who: String,
@@ -194,8 +189,7 @@ pub enum StatementRefused {
     },
     /// The plan says who made it by a name that is nobody's.
     #[error(
-        "{who} has signed gate `{gate}`, which whoever made the plan may not approve; that is `{author}`, a name that the allowed signers do not have, and so it might be {who}. Write people the same way in the plan, in the policy and in the allowed signers"
-    )]
+        "{who} has signed gate `{gate}`, which whoever made the plan may not approve; that is `{author}`, a name that the allowed signers do not have, and so it might be {who}. Write people the same way in the plan, in the policy and in the allowed signers", gate = Printable(.gate), who = Printable(.who), author = Printable(.author))]
     UnknownAuthor {
         /// Who has signed.
         who: String,

@@ -11,6 +11,7 @@ use crate::approval::{ApprovalRequest, Attestation, Authority, Denied};
 use crate::digest::Digest;
 use crate::files::{self, FileRefused};
 use crate::plan::{Plan, PlannedPhase, Target};
+use crate::printable::Printable;
 
 /// How far the clocks of signers may be ahead of ours.
 pub(super) const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);
@@ -69,7 +70,7 @@ pub(super) struct Facts {
 
 /// A statement in a directory that does not count.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", .path.display())]
+#[error("{}: {why}", Printable(&.path.to_string_lossy()))]
 pub struct RefusedFile {
     path: PathBuf,
     #[source]

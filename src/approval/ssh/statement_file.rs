@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::files::{self, FileRefused};
 use crate::gate::Gate;
 use crate::plan::{Plan, Target};
+use crate::printable::Printable;
 
 const SCHEMA: &str = "phasegate/statement/1";
 
@@ -49,22 +50,22 @@ pub enum NotAStatement {
         size: usize,
     },
     /// It is not the JSON of a statement: cut off, or with members of another kind.
-    #[error("the statement is refused: it is not a statement of `{SCHEMA}`: {0}")]
+    #[error("the statement is refused: it is not a statement of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(#[source] serde_json::Error),
     /// It is a statement of another version.
-    #[error("the statement is refused: its schema is `{found}`, and this release knows `{SCHEMA}`")]
+    #[error("the statement is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {
         /// The schema that it names.
         found: String,
     },
     /// It says something that no statement says.
-    #[error("the statement is refused: it has a member `{member}`, which no statement has")]
+    #[error("the statement is refused: it has a member `{member}`, which no statement has", member = Printable(.member))]
     UnknownMember {
         /// The member.
         member: String,
     },
     /// It says something twice.
-    #[error("the statement is refused: it has the member `{member}` twice")]
+    #[error("the statement is refused: it has the member `{member}` twice", member = Printable(.member))]
     Twice {
         /// The member.
         member: String,
@@ -75,7 +76,7 @@ pub enum NotAStatement {
     )]
     NotCanonical,
     /// It holds a text that cannot be shown to people as it is.
-    #[error("the statement is refused: its {member} {flaw}")]
+    #[error("the statement is refused: its {member} {flaw}", member = Printable(.member))]
     NotPlain {
         /// The member.
         member: &'static str,
@@ -83,7 +84,7 @@ pub enum NotAStatement {
         flaw: NotPlain,
     },
     /// A moment is not in RFC 3339, in UTC, to the second.
-    #[error("the statement is refused: {member} is not a moment like 2026-11-23T07:09:19Z")]
+    #[error("the statement is refused: {member} is not a moment like 2026-11-23T07:09:19Z", member = Printable(.member))]
     Moment {
         /// The member.
         member: &'static str,
@@ -92,7 +93,7 @@ pub enum NotAStatement {
     #[error("the statement is refused: it expires before it begins; give it a lifetime")]
     NoLife,
     /// No phase of the plan is behind this gate.
-    #[error("the statement is refused: no phase of the plan is behind gate `{gate}`")]
+    #[error("the statement is refused: no phase of the plan is behind gate `{gate}`", gate = Printable(.gate))]
     NoSuchGate {
         /// The gate.
         gate: String,
