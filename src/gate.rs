@@ -117,7 +117,8 @@ impl sealed::Requirement for Ungated {
 /// Stands where an approval of `R` would stand, in a dry run and in a rehearsal, which need none.
 ///
 /// It names the gate, so that a pipeline which takes the approval of the wrong one does not compile
-/// there either. It opens nothing live: there the type is [`Approved`].
+/// there either. It proves nothing and opens nothing live: there the type is [`Approved`]. Unlike that
+/// one it has no run, and may be kept beyond the one that gave it.
 pub struct Unapproved<R: Requirement>(PhantomData<fn() -> R>);
 
 impl<R: Requirement> Unapproved<R> {

@@ -56,7 +56,8 @@
 //! - [`Phase::live`]: what a live phase cannot be built without;
 //! - [`LiveRunner::run`]: what a live run cannot be started without;
 //! - [`Run::approval`]: the only place where an [`Approved`] is made;
-//! - [`Attestation::assert_verified`]: what every authority comes down to;
+//! - [`Attestation::assert_verified`]: what every authority comes down to, [`UnsignedApprovals`] too, which call it for you:
+//!   search for both names;
 //! - [`Operator`]: who admits plans and approvals to the database, and turns its kill switch;
 //! - [`Step`]: the order in which the engine checks everything again;
 //! - [`PhaseTx`]: what an adapter is lent.
@@ -91,7 +92,7 @@
 //! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
 //! | `..` is not general enough, in `.observer(..)` | write the argument's type: `\|event: &Event<'_>\|` |
 //! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes an error type of your own |
-//! | the trait `Error` is not implemented for `str` | say `Failure::new("..")` |
+//! | the trait `std::error::Error` is not implemented for `str` (`StdError`, where the source of this crate is shown) | say `Failure::new("..")` |
 //! | use of moved value (E0382) | an approval is consumed by the phase it allows: ask for another |
 //! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
 //! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run (the output may: `into_output`). Every run has a lifetime of its own that nothing else can be given |

@@ -2,8 +2,10 @@
 //!
 //! The public traits [`Mode`](crate::Mode), [`Requirement`](crate::Requirement),
 //! [`After`](crate::After) and [`Perform`](crate::Perform) each have one of these as a supertrait.
-//! This module is private, so nobody else can name them, and nobody else can implement the public
-//! ones. What the engine needs of a mode stands here too, out of the auditor's way.
+//! This module is private: no other crate can import these traits, and so none can implement the
+//! public ones. Their methods and associated types can be reached through a bound on a public trait
+//! (`M: Mode`, `W: Perform<M, S>`); the engine, which they take and which opens a phase, cannot be had.
+//! What the engine needs of a mode stands here too, out of the auditor's way.
 
 use crate::outcome::{Refusal, Stop};
 use crate::perform::Prior;

@@ -40,7 +40,8 @@ use crate::sealed::{self, Given};
 ///
 /// Lent to the pipeline by [`DryRunner::run`], [`RehearsalRunner::run`] or [`LiveRunner::run`]. Its lifetime `'run` is fresh
 /// and invariant, as in [`std::thread::scope`]: approvals, receipts and the switch token of one run
-/// cannot be typed into another, and none of them can leave it.
+/// cannot be typed into another, and none of them can leave it. (A dry run and a rehearsal give
+/// [`Unapproved`](crate::Unapproved) where an approval would be: it proves nothing, and may leave.)
 ///
 /// The compiler says of a mix-up "borrowed data escapes outside of closure" (E0521), or "lifetime
 /// may not live long enough". Read it as: *this token belongs to another run*.
