@@ -563,3 +563,20 @@ fn replicas_role_does_not_keep_rows_from_being_counted() {
     let expected = (ITEM, Some(RowCounts::new(1, 0, 0)), RowCounts::new(3, 0, 0));
     assert_eq!(differing(&rollback), [expected]);
 }
+
+/// The plan has how many rows, and not which, nor what they become. README says so.
+#[test]
+fn another_program_with_equal_numbers_commits() {
+    let database = database();
+    database.sql("INSERT INTO item VALUES ('a', 'draft'), ('b', 'draft')");
+    let change = Change::of(&[("public.item", [0, 1, 0])]);
+    // The approvers had in mind that `a` is done.
+    change
+        .performed(
+            &database,
+            &["UPDATE item SET state = 'lost' WHERE name = 'b'"],
+        )
+        .unwrap();
+    let lost = "SELECT count(*) FROM item WHERE (name, state) = ('b', 'lost')";
+    assert_eq!(database.ask::<i64>(lost), 1);
+}

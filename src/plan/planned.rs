@@ -68,8 +68,12 @@ impl PlannedPhase {
         }
         self.effects.iter().find_map(|(table, planned)| {
             let too_many = planned.counts().kinds().iter().any(|(_, n)| *n > EXACT);
-            if first_unprintable(table).is_some() || table.len() > 300 {
-                Some(format!("{table:?} is not the name of a table"))
+            if let Some(character) = first_unprintable(table) {
+                Some(format!(
+                    "the name of table {table:?} has a character that people would not see as it is: {character:?}"
+                ))
+            } else if table.len() > 300 {
+                Some(format!("{table:?} is not the name of a table: no name has 300 bytes"))
             } else if let Some(flaw) = not_a_table_name(table) {
                 Some(flaw)
             } else if too_many || planned.tolerance() > EXACT {

@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 use ::postgres::types::Type;
 
 use crate::outcome::Foreign;
+use crate::printable::Printable;
 
 /// A statement that was prepared in the transaction of a phase, by
 /// [`PhaseTx::prepare`](super::PhaseTx::prepare), and that ends with it.
@@ -32,7 +33,11 @@ impl std::fmt::Debug for PreparedStatement<'_> {
 pub enum StatementError {
     /// It would have ended the transaction, or begun another; it was not sent.
     #[error(
-        "`{word}` is the engine's to say and was not sent: a phase is one transaction, and what the adapter returns ends it. For a part that may fail, use `PhaseTx::savepoint`"
+        "`{word}` is the engine's to say and was not sent: {}",
+        match word.as_str() {
+            "PREPARE" => "use `PhaseTx::prepare`; a phase is one transaction, which nothing prepares for another session",
+            _ => "a phase is one transaction, and what the adapter returns ends it. For a part that may fail, use `PhaseTx::savepoint`",
+        }
     )]
     TransactionControl {
         /// The statement's first word.
@@ -43,7 +48,7 @@ pub enum StatementError {
     #[error("`COPY` was not sent: use `PhaseTx::copy_in` or `PhaseTx::copy_out`")]
     Copy,
     /// What was to copy rows is something else; it was not sent.
-    #[error("`{word}` is not `COPY`, and was not sent: use `PhaseTx::execute`")]
+    #[error("`{}` is not `COPY`, and was not sent: use `PhaseTx::execute`", Printable(.word))]
     NotCopy {
         /// The statement's first word.
         word: String,
@@ -78,7 +83,8 @@ pub enum StatementError {
     CopyBrokenOff,
     /// What was to be called for rows is not the name of a function; it was not sent.
     #[error(
-        "`{name}` is not the name of a function as SQL has it, such as `register.create_unit`; nothing was sent"
+        "`{}` is not the name of a function as SQL has it, such as `register.create_unit`; nothing was sent",
+        Printable(.name)
     )]
     NotAFunction {
         /// What was given.
@@ -314,5 +320,10 @@ mod tests {
         let error = refuse_unsendable("end").unwrap_err().to_string();
         assert!(error.starts_with("`END` is the engine's to say"), "{error}");
         assert!(error.contains("PhaseTx::savepoint"), "{error}");
+        let error = refuse_unsendable("prepare x as select 1")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("use `PhaseTx::prepare`"), "{error}");
+        assert!(!error.contains("savepoint"), "{error}");
     }
 }
