@@ -22,3 +22,4 @@ mod remembered;
 mod sealing;
 mod shadowing;
 mod staying_open;
+mod without_transition_table;

@@ -61,14 +61,55 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
 
-/// That one performs the caller's own statement, as the caller, and leaves to the caller what its names mean.
+/// `perform_row` performs the caller's own statement, as the caller, and leaves to the caller what its
+/// names mean; `count_rows` reads a transition table, whose name no schema qualifies.
 #[test]
-fn every_function_but_perform_row_pins_its_search_path_with_the_temporary_schema_last() {
-    let loose = "p.prolang <> (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'c') \
-                 AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{}'))";
-    assert_eq!(callable(loose), "perform_row");
+fn every_function_but_two_pins_its_search_path_to_the_catalog() {
+    let pins = |path: &str| format!("'search_path={path}' = ANY (coalesce(p.proconfig, '{{}}'))");
+    let loose = format!("NOT {}", pins("pg_catalog, pg_temp"));
+    assert_eq!(callable(&loose), "count_rows perform_row");
+    let pinned = format!("{loose} AND {}", pins("pg_catalog, phasegate, pg_temp"));
+    assert_eq!(callable(&pinned), "count_rows");
+}
+
+#[test]
+fn every_definer_and_trigger_function_is_the_owners_with_the_temporary_schema_last() {
+    let ours = "(p.prosecdef OR p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype))";
+    let loose = format!(
+        "{ours} AND (p.proowner <> 'phasegate_owner'::regrole \
+         OR (SELECT c FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%') \
+            IS DISTINCT FROM CASE p.proname WHEN 'count_rows' THEN 'search_path=pg_catalog, phasegate, pg_temp' \
+                             ELSE 'search_path=pg_catalog, pg_temp' END)"
+    );
+    let database = database();
+    let names: Option<String> = database.ask(&format!(
+        "SELECT string_agg(p.proname, ' ') FROM pg_proc AS p \
+         WHERE p.pronamespace = 'phasegate'::regnamespace AND {loose}"
+    ));
+    assert_eq!(names, None);
+    // None of another schema, which a table of ours would call, or an owner of ours would own.
+    let elsewhere: i64 = database.ask(
+        "SELECT count(*) FROM pg_proc AS p WHERE p.proowner = 'phasegate_owner'::regrole \
+         AND p.pronamespace <> 'phasegate'::regnamespace",
+    );
+    assert_eq!(elsewhere, 0);
+    let called: i64 = database.ask(
+        "SELECT count(*) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid \
+         JOIN pg_proc AS p ON p.oid = t.tgfoid WHERE c.relnamespace = 'phasegate'::regnamespace \
+         AND p.pronamespace NOT IN ('phasegate'::regnamespace, 'pg_catalog'::regnamespace)",
+    );
+    assert_eq!(called, 0);
+}
+
+/// As a definer's, or called by one, it would perform any statement as the owner.
+#[test]
+fn perform_row_runs_as_its_caller_and_is_called_by_no_other_function() {
     let definer = "p.proname = 'perform_row' AND p.prosecdef";
-    let count = format!("SELECT count(*) FROM pg_proc AS p WHERE {definer}");
+    let calls = "p.proname <> 'perform_row' AND pg_get_functiondef(p.oid) ~ 'perform_row'";
+    let count = format!(
+        "SELECT count(*) FROM pg_proc AS p \
+         WHERE p.pronamespace = 'phasegate'::regnamespace AND ({definer} OR {calls})"
+    );
     assert_eq!(database().ask::<i64>(&count), 0);
 }
 

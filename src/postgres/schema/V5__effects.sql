@@ -13,10 +13,22 @@ CREATE UNLOGGED TABLE phasegate.counted (
     began timestamptz NOT NULL DEFAULT transaction_timestamp()
 );
 
+-- What count_rows() reads in a trigger that has no transition table of this name. Without it, the name
+-- would be looked up in pg_temp, and a temporary view there would run its code as our owner.
+CREATE FUNCTION phasegate.ensure_transition_table() RETURNS SETOF boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'phasegate: a trigger calls count_rows() without the transition table phasegate_rows'
+        USING ERRCODE = 'ZG025', HINT = 'Drop the trigger, and call phasegate.protect() for its table.';
+END
+$$;
+CREATE VIEW phasegate.phasegate_rows AS SELECT r FROM phasegate.ensure_transition_table() AS r;
+
 -- Fires after each statement on a table under guard; phasegate_rows is what that has changed. What is done outside of
--- phases, by those whom the guard lets do it, is not counted.
+-- phases, by those whom the guard lets do it, is not counted. A transition table has no schema: the
+-- schema phasegate in the search_path is for its name alone, and holds the view above.
 CREATE FUNCTION phasegate.count_rows() RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, phasegate, pg_temp AS $$
 DECLARE
     state text;
 BEGIN
