@@ -21,5 +21,6 @@ mod relatives;
 mod remembered;
 mod sealing;
 mod shadowing;
+mod shadows;
 mod staying_open;
 mod without_transition_table;
