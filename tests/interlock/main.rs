@@ -10,6 +10,7 @@ mod server;
 mod hand;
 
 mod attacks;
+mod bare_names;
 mod committing;
 mod counting;
 mod effects;

@@ -18,7 +18,7 @@ CREATE UNLOGGED TABLE phasegate.counted (
 CREATE FUNCTION phasegate.ensure_transition_table() RETURNS SETOF boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RAISE EXCEPTION 'phasegate: a trigger calls count_rows() without the transition table phasegate_rows'
+    RAISE EXCEPTION 'phasegate: a trigger calls phasegate.count_rows() without the transition table phasegate_rows'
         USING ERRCODE = 'ZG025', HINT = 'Drop the trigger, and call phasegate.protect() for its table.';
 END
 $$;
