@@ -15,6 +15,7 @@ mod committing;
 mod counting;
 mod effects;
 mod guard;
+mod membership;
 mod powers;
 mod privileges;
 mod refusals;

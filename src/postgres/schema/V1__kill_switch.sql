@@ -32,6 +32,16 @@ SELECT pg_catalog.setval('phasegate.epoch', 0);
 -- Locked by every open phase, so that phases can be found: their rows are invisible, and their names could be forged.
 CREATE TABLE phasegate.phase_in_progress ();
 
+-- Whether a role may act as another one, by what it inherits or by SET ROLE. A role that is missing,
+-- as in a database that was restored into another cluster, has no members. From PostgreSQL 16 on the
+-- role that created another one is a member of it with ADMIN OPTION alone, and may not act as it.
+-- Pins no search_path, so that the caller's query takes it in: its names were looked up when it was created.
+CREATE FUNCTION phasegate.may_act_as(p_role name, p_other text) RETURNS boolean
+LANGUAGE sql STABLE
+RETURN pg_catalog.pg_has_role(p_role, pg_catalog.to_regrole(p_other)::oid,
+    CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000
+         THEN 'USAGE, SET' ELSE 'MEMBER' END) IS TRUE;
+
 CREATE FUNCTION phasegate.timeline() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 RETURN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8);

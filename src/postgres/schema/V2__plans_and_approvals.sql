@@ -268,7 +268,8 @@ $$;
 CREATE FUNCTION phasegate.may_read(the_plan bytea) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT pg_has_role(session_user, 'phasegate_operator', 'MEMBER') OR pg_has_role(session_user, 'phasegate_auditor', 'MEMBER')
+    SELECT phasegate.may_act_as(session_user, 'phasegate_operator')
+        OR phasegate.may_act_as(session_user, 'phasegate_auditor')
         OR EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = the_plan AND p.role = session_user);
 END;
 

@@ -35,7 +35,7 @@ BEGIN
     IF coalesce(current_setting('phasegate.open_here', true), '') = 'yes'
        AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
         state := 'open';
-    ELSIF pg_has_role(session_user, 'phasegate_runner', 'MEMBER') THEN
+    ELSIF phasegate.may_act_as(session_user, 'phasegate_runner') THEN
         state := (phasegate.this_attempt()).state;
     END IF;
     IF state IS NULL THEN

@@ -8,7 +8,7 @@ BEGIN
        AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
         RETURN NULL;
     END IF;
-    IF NOT pg_has_role(session_user, 'phasegate_runner', 'MEMBER')
+    IF NOT phasegate.may_act_as(session_user, 'phasegate_runner')
        OR (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user) THEN
         RETURN NULL;
     END IF;
@@ -218,7 +218,7 @@ BEGIN ATOMIC
         SELECT format('it may take away %I, and with it the guard', x.rolname), a.rolname,
                format('REVOKE ADMIN OPTION FOR %I FROM %I', x.rolname, a.rolname)
         FROM pg_auth_members AS m JOIN acting AS a ON a.oid = m.member JOIN pg_roles AS x ON x.oid = m.roleid
-        WHERE m.admin_option AND NOT a.is_powerful AND pg_has_role(x.oid, 'phasegate_runner', 'MEMBER')
+        WHERE m.admin_option AND NOT a.is_powerful AND phasegate.may_act_as(x.rolname, 'phasegate_runner')
         UNION ALL
         SELECT o.what, a.rolname, o.mend FROM owned AS o JOIN acting AS a ON a.oid = o.owner WHERE NOT a.is_powerful
         UNION ALL

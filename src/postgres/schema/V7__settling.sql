@@ -17,8 +17,8 @@ BEGIN
     IF EXISTS (
         SELECT FROM pg_stat_activity AS a
         WHERE a.pid = of_pid AND a.backend_start = of_backend_start AND a.datname = current_database()
-          AND (a.usename = session_user OR pg_has_role(session_user, 'phasegate_operator', 'MEMBER')
-               AND pg_has_role(a.usesysid, 'phasegate_runner', 'MEMBER'))
+          AND (a.usename = session_user OR phasegate.may_act_as(session_user, 'phasegate_operator')
+               AND phasegate.may_act_as(a.usename, 'phasegate_runner'))
     ) THEN
         PERFORM pg_terminate_backend(of_pid, milliseconds);
     END IF;
