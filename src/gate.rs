@@ -119,7 +119,7 @@ impl sealed::Requirement for Ungated {
 /// It names the gate, so that a pipeline which takes the approval of the wrong one does not compile
 /// there either. It proves nothing and opens nothing live: there the type is [`Approved`]. Unlike that
 /// one it has no run, and may be kept beyond the one that gave it.
-pub struct Unapproved<R: Requirement>(PhantomData<fn() -> R>);
+pub struct Unapproved<R: Requirement>(PhantomData<fn(R) -> R>);
 
 impl<R: Requirement> Unapproved<R> {
     pub(crate) fn new() -> Self {
@@ -152,7 +152,8 @@ impl<R: Requirement> fmt::Debug for Unapproved<R> {
 /// ```
 #[must_use = "an approval that no phase consumes approves nothing"]
 pub struct Approved<'run, R: Requirement> {
-    requirement: PhantomData<fn() -> R>,
+    // Invariant: of two gates of which one is a subtype of the other, neither opens the other.
+    requirement: PhantomData<fn(R) -> R>,
     brand: Brand<'run>,
 }
 

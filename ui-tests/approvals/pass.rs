@@ -4,7 +4,9 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{After, And, DryRun, Error, Gate, KillSwitchOn, Live, NoSwitch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
+use std::marker::PhantomData;
+
+use phasegate::{After, And, Approved, DryRun, Error, Gate, KillSwitchOn, Live, NoSwitch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
 use pipeline::{Adapter, Draft, Enact, Publish, Simulator};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +107,27 @@ fn rehearsed_witness_in_a_live_run<'run>(
     let sg1 = live.approval::<Sg1>()?;
     let _ = Phase::live(Draft::of(&["a"]), on, sg1, Start);
     Ok(())
+}
+
+struct Level<T>(PhantomData<T>);
+type High = Level<fn(&'static ())>;
+
+impl Gate for High {
+    const NAME: &'static str = "HIGH";
+}
+
+fn approval_of_a_subtype_of_the_gate<'run>(on: &KillSwitchOn<'run>, high: Approved<'run, High>) {
+    #[derive(Serialize, Deserialize)]
+    struct Sweep;
+
+    impl PhaseSpec for Sweep {
+        const NAME: &'static str = "sweep";
+        type Gate = High;
+        type After = Start;
+        type Output = ();
+    }
+
+    let _ = Phase::live(Sweep, on, high, Start);
 }
 
 fn main() {}
