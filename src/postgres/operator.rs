@@ -209,16 +209,36 @@ impl Operator {
         )
     }
 
-    /// Turns the kill switch on, in a new epoch, for at most a day; answers the epoch. A phase that
-    /// was open under an earlier one does not commit any more.
+    /// Turns the kill switch on, in a new epoch, for at most a day; returns the epoch. No phase of an
+    /// earlier epoch commits.
+    ///
+    /// The lease ends with the time, with [`switch_off`](Operator::switch_off), and with the server's
+    /// process: after a restart, a restore or a promotion, it is turned on again. Where it is ON and
+    /// phases are open, [`extend`](Operator::extend) leaves it on for longer.
     ///
     /// # Errors
     ///
-    /// When `why` is empty, `lasts` is zero or longer than a day, or the server says no.
+    /// Returns an error if `why` is empty, `lasts` is zero or longer than a day, the switch is ON and a
+    /// phase is open, or the call fails.
     pub fn switch_on(&mut self, why: &str, lasts: Duration) -> Result<i64, OperatorError> {
         self.ask(
             "turn the switch on",
             "SELECT phasegate.switch_on($1, pg_catalog.make_interval(secs => $2))",
+            &[&why, &lasts.as_secs_f64()],
+        )
+    }
+
+    /// Extends the lease that holds now to `lasts` from now, for at most a day; returns when it ends. The
+    /// epoch stays: a phase that is open may take until then.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the switch is OFF, `why` is empty, `lasts` is longer than a day, the lease
+    /// would not end later than it does, or the call fails.
+    pub fn extend(&mut self, why: &str, lasts: Duration) -> Result<SystemTime, OperatorError> {
+        self.ask(
+            "extend the lease",
+            "SELECT phasegate.extend($1, pg_catalog.make_interval(secs => $2))",
             &[&why, &lasts.as_secs_f64()],
         )
     }

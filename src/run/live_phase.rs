@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::closing::{Inside, perform_and_close};
 use super::decoded::decoded;
 use super::live_engine::LiveEngine;
-use super::watch::{Ended, Watched, watched};
+use super::watch::{Ended, Lease, Watched, watched};
 use crate::approval::Granted;
 use crate::canonical;
 use crate::kill_switch::{SwitchState, WhichSwitch};
@@ -100,12 +100,15 @@ impl LiveEngine<'_> {
         self.passed(phase, Step::Opened);
 
         let now = Instant::now();
-        let lease_over = now + Duration::from_millis(opened.lease_left);
+        let lease = Lease {
+            epoch: opened.epoch,
+            over: now + Duration::from_millis(opened.lease_left),
+        };
         let over = Watched {
             backend_pid: opened.backend_pid,
             backend_start: opened.backend_start.clone(),
-            phase_over: now.checked_add(timeouts.phase).unwrap_or(lease_over),
-            lease_over: Some(lease_over),
+            phase_over: now.checked_add(timeouts.phase).unwrap_or(lease.over),
+            lease: Some(lease),
         };
         let attempted = Attempted {
             target: opened.target(),
@@ -143,7 +146,6 @@ impl LiveEngine<'_> {
             );
             (watch.ended(), closed)
         });
-        let lease = (opened.epoch, lease_over);
         match closed {
             Ok((output, closed)) => {
                 *in_doubt = None;
@@ -185,12 +187,11 @@ fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) ->
 fn why_stopped(
     connector: &mut dyn Connector,
     ended: Option<Ended>,
-    (epoch, lease_over): (i64, Instant),
+    lease: Lease,
 ) -> Option<RollbackCause> {
     match ended {
         Some(Ended::TimeOver) => return Some(RollbackCause::TimeOver),
         Some(Ended::LeaseOver) => return Some(RollbackCause::LeaseOver),
-        None if Instant::now() >= lease_over => return Some(RollbackCause::LeaseOver),
         None => {}
     }
     let mut session = Session::connect(connector).ok()?;
@@ -199,7 +200,7 @@ fn why_stopped(
         "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \
                 epoch OPERATOR(pg_catalog.=) $1 AND until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
          FROM phasegate.switch_status()",
-        &[&epoch],
+        &[&lease.epoch],
     );
     let row = answer.ok()?;
     let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);

@@ -168,7 +168,7 @@ impl<'run> RehearsalEngine<'run> {
             backend_pid: rehearsing.backend_pid,
             backend_start: rehearsing.backend_start.clone(),
             phase_over: now.checked_add(timeouts.phase).unwrap_or(far),
-            lease_over: None,
+            lease: None,
         };
         // A panic in there drops the session, which rolls back.
         let observer = &mut *self.observer;

@@ -19,8 +19,32 @@ pub(super) struct Watched {
     pub(super) backend_pid: i32,
     pub(super) backend_start: String,
     pub(super) phase_over: Instant,
-    /// Nothing where no lease is needed.
-    pub(super) lease_over: Option<Instant>,
+    /// None where no lease is needed.
+    pub(super) lease: Option<Lease>,
+}
+
+/// The lease under which a phase was opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) epoch: i64,
+    /// When it ends, as far as is known; an operator may extend it.
+    pub(super) over: Instant,
+}
+
+impl Lease {
+    /// The same with the end that it has now; none if that cannot be asked, or it is over.
+    pub(super) fn extended(self, connector: &mut dyn Connector) -> Option<Self> {
+        let mut session = Session::connect(connector).ok()?;
+        let now = Instant::now();
+        let left = "SELECT pg_catalog.date_part('epoch', until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) \
+                    FROM phasegate.switch_status() WHERE is_on AND epoch OPERATOR(pg_catalog.=) $1";
+        let row = session.client().query_one(left, &[&self.epoch]).ok()?;
+        let left = Duration::try_from_secs_f64(row.try_get(0).ok()?).ok()?;
+        Some(Lease {
+            over: now.checked_add(left)?,
+            ..self
+        })
+    }
 }
 
 /// Why the watch has ended a phase.
@@ -93,14 +117,24 @@ fn watch_over(
     closing: &mpsc::Receiver<()>,
     done: &mpsc::Receiver<()>,
 ) {
-    let (over, why) = match watched.lease_over {
-        Some(lease_over) if lease_over <= watched.phase_over => (lease_over, 2),
-        _ => (watched.phase_over, 1),
-    };
     let is_done = |wait: Duration| done.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
-    if is_done(over.saturating_duration_since(Instant::now())) {
-        return;
-    }
+    let mut lease = watched.lease;
+    let why = loop {
+        let (over, why) = match lease {
+            Some(lease) if lease.over <= watched.phase_over => (lease.over, 2),
+            _ => (watched.phase_over, 1),
+        };
+        if is_done(over.saturating_duration_since(Instant::now())) {
+            return;
+        }
+        match lease
+            .filter(|_| why == 2)
+            .and_then(|lease| lease.extended(connector))
+        {
+            Some(extended) => lease = Some(extended),
+            None => break why,
+        }
+    };
     ended.store(why, Ordering::SeqCst);
     let mut cancelled = None;
     loop {

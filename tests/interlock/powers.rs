@@ -311,6 +311,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
         "admit_rejection",
         "drain",
         "end_commits_in_flight",
+        "extend",
         "forget_attempts",
         "switch_off",
         "switch_on",

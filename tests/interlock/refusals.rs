@@ -107,11 +107,10 @@ fn a_lease_that_is_over_opens_nothing_and_commits_nothing() {
 fn a_phase_of_another_epoch_is_not_committed() {
     let database = database();
     let (session, attempt) = opened(&database);
-    let on = |database: &Database| {
-        let hour = Duration::from_hours(1);
-        database.operator().switch_on("once more", hour).unwrap();
-    };
-    on(&database);
+    // What turning it off and on again does, without ending the session.
+    database.sql(
+        "SELECT phasegate.write_switch(true, nextval('phasegate.epoch'), now() + '1 hour', 'again')",
+    );
     not_committed(&database, session, &attempt, "ZG004");
     // The next one is of this epoch.
     let (session, attempt) = opened(&database);

@@ -25,6 +25,7 @@ fn drafts(database: &Database) -> Result<u64, phasegate::Error> {
 fn forged(database: &Database, set: &str) {
     database.sql(&format!(
         "ALTER TABLE phasegate.kill_switch DISABLE TRIGGER written_by_hand; \
+         UPDATE phasegate.kill_switch SET written_by = pg_current_xact_id()::xid; \
          UPDATE phasegate.kill_switch SET {set}; \
          ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER written_by_hand"
     ));
@@ -40,7 +41,9 @@ fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
         // A phase that the operator's session could not end.
-        database.operator().switch_on("once more", HOUR).unwrap();
+        database.sql(
+            "SELECT phasegate.write_switch(true, nextval('phasegate.epoch'), now() + '1 hour', 'again')",
+        );
         Ok(1)
     });
     let rollback = rollback(answer);
@@ -52,6 +55,38 @@ fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
         "{rollback:?}"
     );
     assert_eq!(database.items(), []);
+    assert!(is_on(&database));
+}
+
+/// As `pg_restore` leaves it, and as a copy of the server's files does.
+#[test]
+fn a_row_that_was_not_written_here_or_before_a_restart_is_off() {
+    let database = database();
+    for (set, says) in [
+        (
+            "written_by = '3'",
+            "before this database was restored from a dump",
+        ),
+        (
+            "server_started = '2020-01-01'",
+            "the server was started after",
+        ),
+    ] {
+        forged(&database, set);
+        let status = database.operator().status().unwrap();
+        assert!(
+            !status.on && status.refusal.unwrap().contains(says),
+            "{set}"
+        );
+        let refused = refusal(drafts(&database));
+        assert!(
+            matches!(refused, Refusal::LeaseElsewhere { .. }),
+            "{refused:?}"
+        );
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    // Each on its own is what keeps it OFF.
+    forged(&database, "server_started = pg_postmaster_start_time()");
     assert!(is_on(&database));
 }
 
@@ -194,7 +229,7 @@ fn the_history_says_who_why_and_when() {
 }
 
 #[test]
-fn a_crash_keeps_on_on_and_off_off() {
+fn a_lease_ends_with_the_process_of_the_server_and_off_stays_off() {
     let server = TestPostgres::builder().ignore_database_url();
     let server = server.setting("wal_writer_delay", "10s").start().unwrap();
     let database = database_on(&server);
@@ -210,13 +245,49 @@ fn a_crash_keeps_on_on_and_off_off() {
         server.restart(how).unwrap();
         let mut operator = Operator::new(database.admin());
         let status = operator.status().unwrap();
-        assert!(status.on && status.epoch == epoch, "{how:?}: {status:?}");
+        assert!(!status.on && status.epoch == epoch, "{how:?}: {status:?}");
+        let why = status.refusal.unwrap();
+        assert!(why.contains("the server was started after"), "{why}");
         let off = operator.switch_off("off", HOUR).unwrap();
         assert_eq!(off, SwitchedOff::Drained);
         server.restart(how).unwrap();
         let status = Operator::new(database.admin()).status().unwrap();
         assert!(!status.on && status.why == "off", "{how:?}: {status:?}");
     }
+}
+
+/// The server's other processes begin anew, and its first one stays.
+#[test]
+#[cfg(unix)]
+fn a_lease_outlives_the_crash_of_a_session() {
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .start()
+        .unwrap();
+    let database = database_on(&server);
+    let pid: i32 = database.ask("SELECT pg_backend_pid()");
+    let mut victim = database.admin();
+    let victim: i32 = victim
+        .query_one("SELECT pg_backend_pid()", &[])
+        .unwrap()
+        .get(0);
+    assert_ne!(pid, victim);
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &victim.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let mut on = None;
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(100));
+        let Ok(admin) = database.admin_config().connect(NoTls) else {
+            continue;
+        };
+        on = Operator::new(admin).status().ok();
+        if on.is_some() {
+            break;
+        }
+    }
+    assert!(on.unwrap().on);
 }
 
 #[test]

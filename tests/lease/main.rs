@@ -10,6 +10,7 @@ mod server;
 mod attacks;
 mod commits_in_flight;
 mod every_interleaving;
+mod extending;
 mod hand;
 mod in_process;
 mod lease;

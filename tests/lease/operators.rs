@@ -116,7 +116,7 @@ fn an_operator_who_does_not_come_to_an_end_keeps_no_phase_from_being_stopped_and
     hand.begin(&task, "a");
     let mut another = database.admin();
     another
-        .batch_execute("BEGIN; SELECT phasegate.switch_on('not yet', '1 hour')")
+        .batch_execute("BEGIN; SELECT phasegate.extend('not yet', '1 day')")
         .unwrap();
     thread::scope(|scope| {
         let off = scope.spawn(|| database.operator().switch_off("stop", LONG));

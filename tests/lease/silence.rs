@@ -40,7 +40,7 @@ fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
 }
 
 #[test]
-fn the_server_is_told_how_long_the_session_may_take_and_no_longer_than_the_lease() {
+fn the_server_is_told_how_long_the_session_may_take_and_not_when_the_lease_ends() {
     const SETTINGS: &str = "SELECT array_agg(coalesce(current_setting(name, true), 'none') ORDER BY place) \
          FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', \
                            'transaction_timeout']) WITH ORDINALITY AS s (name, place)";
@@ -77,16 +77,6 @@ fn the_server_is_told_how_long_the_session_may_take_and_no_longer_than_the_lease
 
     let lease = Duration::from_secs(20);
     database.operator().switch_on("not long", lease).unwrap();
-    let told = told("b");
-    assert_eq!(told[0], "1234ms");
-    if has_transaction_timeout {
-        let told: u64 = told[3].trim_end_matches("ms").parse().unwrap();
-        assert!((15_000..=25_000).contains(&told), "{told}");
-    }
-    for told in &told[1..3] {
-        let told = told.trim_end_matches("ms").trim_end_matches('s');
-        let told: u64 = told.parse().unwrap();
-        let told = if told <= 20 { told * 1000 } else { told };
-        assert!((10_000..=20_000).contains(&told), "{told}");
-    }
+    // The lease may be extended: its end is watched, and not told.
+    assert_eq!(told("b"), told_before);
 }

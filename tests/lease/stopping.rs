@@ -219,7 +219,7 @@ fn a_phase_that_is_stopped_while_another_operator_holds_the_switch_is_told_so() 
         });
         let pid = said.recv().expect("a phase in progress");
         another
-            .batch_execute("BEGIN; SELECT phasegate.switch_on('not yet', '1 hour')")
+            .batch_execute("BEGIN; SELECT phasegate.extend('not yet', '1 day')")
             .unwrap();
         let off = scope.spawn(|| {
             database

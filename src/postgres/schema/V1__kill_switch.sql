@@ -1,5 +1,7 @@
--- The kill switch: a lease. OFF unless the row says ON, its epoch is the current one, its time is not over, and this is
--- still the cluster and the timeline on which it was turned on.
+-- The kill switch: a lease. OFF unless the row says ON, its epoch is the current one, its time is not over, this is still
+-- the cluster, the database and the timeline on which it was turned on, the row was written here and not restored from a
+-- dump, and the server was not started since. The last, because a copy of the server's files (a base backup, a snapshot,
+-- a clone) has the same row, and nothing else in it tells the copy from the original.
 CREATE TABLE phasegate.kill_switch (
     the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
     is_on boolean NOT NULL DEFAULT false,
@@ -8,6 +10,8 @@ CREATE TABLE phasegate.kill_switch (
     system_identifier bigint,
     database oid,
     timeline text,
+    written_by xid, -- the transaction that wrote this version of the row: its xmin, unless it was restored
+    server_started timestamptz,
     who text NOT NULL DEFAULT session_user,
     why text NOT NULL DEFAULT 'installed',
     at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -17,10 +21,11 @@ INSERT INTO phasegate.kill_switch DEFAULT VALUES;
 CREATE TABLE phasegate.switch_history (
     at timestamptz NOT NULL,
     is_on boolean NOT NULL,
-    epoch bigint PRIMARY KEY,
-    until timestamptz NOT NULL,
+    epoch bigint NOT NULL,
+    until timestamptz NOT NULL, -- a lease that is extended has an entry for each of its ends
     who text NOT NULL,
-    why text NOT NULL
+    why text NOT NULL,
+    PRIMARY KEY (epoch, until)
 );
 
 -- The current epoch. A sequence, because it belongs to no snapshot: a change of it counts at once, for every
@@ -90,32 +95,99 @@ BEGIN
             USING ERRCODE = 'ZG004', HINT = 'An operator turns the switch on here, if it is to be on.';
     END IF;
     PERFORM phasegate.refuse_unless_on(lease.epoch, lease.until, lease.timeline);
+    IF lease.written_by IS DISTINCT FROM (SELECT k.xmin FROM phasegate.kill_switch AS k) THEN
+        RAISE EXCEPTION 'phasegate: the kill switch was turned on before this database was restored from a dump'
+            USING ERRCODE = 'ZG004', HINT = 'An operator turns the switch on here, if it is to be on.';
+    END IF;
+    IF lease.server_started IS DISTINCT FROM pg_postmaster_start_time() THEN
+        RAISE EXCEPTION 'phasegate: the server was started after the kill switch was turned on'
+            USING ERRCODE = 'ZG004',
+                  HINT = 'A lease ends with the server''s process, since a copy of the server looks like the server itself: '
+                         'an operator turns the switch on again.';
+    END IF;
     RETURN lease;
 END
 $$;
 
+-- Writes the switch and its history.
+CREATE FUNCTION phasegate.write_switch(p_is_on boolean, p_epoch bigint, p_until timestamptz, p_why text)
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_xid xid;
+BEGIN
+    -- In a savepoint it is not the transaction's own number.
+    INSERT INTO phasegate.switch_history AS h (at, is_on, epoch, until, who, why)
+    VALUES (v_now, p_is_on, p_epoch, p_until, session_user, p_why)
+    RETURNING h.xmin INTO v_xid;
+    UPDATE phasegate.kill_switch AS k
+    SET is_on = p_is_on, epoch = p_epoch, until = p_until, timeline = phasegate.timeline(),
+        system_identifier = (SELECT c.system_identifier FROM pg_control_system() AS c),
+        database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
+        written_by = v_xid, server_started = pg_postmaster_start_time(),
+        who = session_user, why = p_why, at = v_now;
+END
+$$;
+
+-- The reason to turn the switch on, or to leave it on for longer, and the time: raises unless they will do.
+CREATE FUNCTION phasegate.ensure_reason_and_time(p_why text, p_lasts interval) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_why IS NULL OR p_why !~ '[^[:space:]]' THEN
+        RAISE EXCEPTION 'phasegate: say why the switch is turned on' USING ERRCODE = 'ZG020';
+    END IF;
+    IF p_lasts IS NULL OR p_lasts <= interval '0' OR p_lasts > interval '1 day' THEN
+        RAISE EXCEPTION 'phasegate: a lease lasts longer than nothing and at most one day, not %', p_lasts
+            USING ERRCODE = 'ZG020';
+    END IF;
+END
+$$;
+
+-- Begins another epoch, in which no phase that is open now can commit. Refused where the switch is ON and one is open.
 CREATE FUNCTION phasegate.switch_on(why text, lasts interval) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     next_epoch bigint;
+    v_phases text;
 BEGIN
-    IF why IS NULL OR why !~ '[^[:space:]]' THEN
-        RAISE EXCEPTION 'phasegate: say why the switch is turned on' USING ERRCODE = 'ZG020';
-    END IF;
-    IF lasts IS NULL OR lasts <= interval '0' OR lasts > interval '1 day' THEN
-        RAISE EXCEPTION 'phasegate: a lease lasts longer than nothing and at most one day, not %', lasts
-            USING ERRCODE = 'ZG020';
-    END IF;
+    PERFORM phasegate.ensure_reason_and_time(why, lasts);
     LOCK TABLE phasegate.switch_history IN EXCLUSIVE MODE; -- one operator at a time
+    IF (SELECT s.is_on FROM phasegate.switch_status() AS s) THEN
+        SELECT string_agg(format('%s (process %s)', coalesce(p.application_name, p.prepared), p.pid), ', ')
+        INTO v_phases FROM (SELECT * FROM phasegate.phases_in_progress() LIMIT 10) AS p;
+        IF v_phases IS NOT NULL THEN
+            RAISE EXCEPTION 'phasegate: the kill switch is ON, and phases are open'
+                USING ERRCODE = 'ZG020',
+                      DETAIL = format('Another lease would end %s.', v_phases),
+                      HINT = 'To leave it on for longer: SELECT phasegate.extend(''why'', ''1 hour''). '
+                             'To end them, turn it off first.';
+        END IF;
+    END IF;
     next_epoch := greatest(pg_sequence_last_value('phasegate.epoch'::regclass), (SELECT epoch FROM phasegate.kill_switch)) + 1;
     PERFORM setval('phasegate.epoch', next_epoch);
-    UPDATE phasegate.kill_switch AS k
-    SET is_on = true, epoch = next_epoch, until = clock_timestamp() + lasts, timeline = phasegate.timeline(),
-        system_identifier = (SELECT c.system_identifier FROM pg_control_system() AS c),
-        database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()),
-        who = session_user, why = switch_on.why, at = clock_timestamp();
-    INSERT INTO phasegate.switch_history SELECT k.at, k.is_on, k.epoch, k.until, k.who, k.why FROM phasegate.kill_switch AS k;
+    PERFORM phasegate.write_switch(true, next_epoch, clock_timestamp() + lasts, why);
     RETURN next_epoch;
+END
+$$;
+
+-- Lets the lease that holds now end later: so long from now. Its epoch stays, and with it the phases that are open.
+-- Returns when it ends.
+CREATE FUNCTION phasegate.extend(p_why text, p_lasts interval) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_lease phasegate.kill_switch;
+    v_until timestamptz;
+BEGIN
+    PERFORM phasegate.ensure_reason_and_time(p_why, p_lasts);
+    LOCK TABLE phasegate.switch_history IN EXCLUSIVE MODE; -- one operator at a time
+    v_lease := phasegate.lease();
+    v_until := clock_timestamp() + p_lasts;
+    IF v_until <= v_lease.until THEN
+        RAISE EXCEPTION 'phasegate: the lease ends at % as it is, which is not before %', v_lease.until, v_until
+            USING ERRCODE = 'ZG020', HINT = 'To end it, turn the switch off.';
+    END IF;
+    PERFORM phasegate.write_switch(true, v_lease.epoch, v_until, p_why);
+    RETURN v_until;
 END
 $$;
 
@@ -135,10 +207,7 @@ BEGIN
     -- Again, for the case that an operator had been turning it on.
     next_epoch := greatest(pg_sequence_last_value('phasegate.epoch'::regclass), (SELECT epoch FROM phasegate.kill_switch)) + 1;
     PERFORM setval('phasegate.epoch', next_epoch);
-    UPDATE phasegate.kill_switch AS k
-    SET is_on = false, epoch = next_epoch, until = '-infinity', who = session_user,
-        why = coalesce(switch_off.why, ''), at = clock_timestamp();
-    INSERT INTO phasegate.switch_history SELECT k.at, k.is_on, k.epoch, k.until, k.who, k.why FROM phasegate.kill_switch AS k;
+    PERFORM phasegate.write_switch(false, next_epoch, '-infinity', coalesce(why, ''));
     PERFORM phasegate.stop_phases();
     RETURN next_epoch;
 END
@@ -241,13 +310,14 @@ BEGIN
 END
 $$;
 
--- Whoever writes the row by hand moves the epoch: what was open does not commit any more. The functions above have moved
--- it to what they write.
+-- A row that is written by hand moves the epoch: what was open does not commit any more. The functions above have moved
+-- it to what they write; `extend`, which does not, says which transaction writes, and no more than that the end is later.
 CREATE FUNCTION phasegate.written_by_hand() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF tg_op <> 'UPDATE' OR new.epoch IS NOT DISTINCT FROM old.epoch
-       OR new.epoch IS DISTINCT FROM pg_sequence_last_value('phasegate.epoch'::regclass) THEN
+    IF tg_op <> 'UPDATE' OR new.epoch IS DISTINCT FROM pg_sequence_last_value('phasegate.epoch'::regclass)
+       OR new.epoch IS NOT DISTINCT FROM old.epoch
+          AND NOT (old.is_on AND new.is_on AND new.until > old.until AND new.written_by <> old.written_by) THEN
         PERFORM nextval('phasegate.epoch');
     END IF;
     RETURN coalesce(new, old);
@@ -262,7 +332,7 @@ ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER emptied_by_hand;
 
 GRANT USAGE ON SCHEMA phasegate TO phasegate_operator, phasegate_runner, phasegate_auditor;
 GRANT SELECT ON phasegate.kill_switch, phasegate.switch_history TO phasegate_auditor, phasegate_operator;
-GRANT EXECUTE ON FUNCTION phasegate.switch_on, phasegate.switch_off, phasegate.drain, phasegate.end_commits_in_flight
-    TO phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain,
+    phasegate.end_commits_in_flight TO phasegate_operator;
 GRANT EXECUTE ON FUNCTION phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight
     TO phasegate_operator, phasegate_runner, phasegate_auditor;

@@ -151,12 +151,13 @@ BEGIN
         PERFORM setval('phasegate.open_here', pg_current_xact_id()::text::bigint), set_config('phasegate.open_here', 'yes', true);
     END IF;
 
-    -- No statement outlives the lease. A phase could undo these: they are not a wall, and the caller bounds itself too.
-    PERFORM set_config('statement_timeout', least((request ->> 'statement_timeout')::bigint, lease_left)::text, true);
-    PERFORM set_config('idle_in_transaction_session_timeout', least((request ->> 'idle_timeout')::bigint, lease_left)::text, true);
+    -- Not bounded by the lease, which may be extended: its end is for the caller to watch, and for the interlock. A phase could
+    -- undo these: they enforce nothing, and the caller bounds itself too.
+    PERFORM set_config('statement_timeout', request ->> 'statement_timeout', true);
+    PERFORM set_config('idle_in_transaction_session_timeout', request ->> 'idle_timeout', true);
     IF current_setting('transaction_timeout', true) IS NOT NULL THEN
         -- Later than who opened it would end it: a close that is cancelled has a certain answer, an ended one has none.
-        PERFORM set_config('transaction_timeout', (least((request ->> 'phase_timeout')::bigint, lease_left, 2147478647) + 5000)::text, true);
+        PERFORM set_config('transaction_timeout', (least((request ->> 'phase_timeout')::bigint, 2147478647) + 5000)::text, true);
     END IF;
     RETURN (answer || jsonb_build_object(
         'xid', pg_current_xact_id()::text, 'epoch', lease.epoch, 'lease_left', lease_left))::text;
@@ -260,6 +261,8 @@ BEGIN
     PERFORM phasegate.refuse_cursors_with_hold();
     -- Held until the commit is over: who turns the switch off waits for it, and whoever comes later sees another epoch.
     LOCK TABLE phasegate.kill_switch IN ROW SHARE MODE;
+    -- Its end as it is now: an operator may have extended the lease, which is the same as long as its epoch is.
+    SELECT k.until INTO this.until FROM phasegate.kill_switch AS k WHERE k.epoch = this.epoch;
     PERFORM phasegate.refuse_unless_on(this.epoch, this.until, this.timeline);
     PERFORM phasegate.refuse_rejected(this.plan);
     RETURN NULL;

@@ -120,12 +120,14 @@ BEGIN
 END
 $$;
 
--- The functions that nobody but an operator is granted.
+-- The functions that nobody but an operator is granted. Its body is a string: pg_depend knows nothing of the functions in an
+-- array, and pg_dump would put a parsed body before them.
 CREATE FUNCTION phasegate.of_operators() RETURNS regproc[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-RETURN '{phasegate.switch_on, phasegate.switch_off, phasegate.drain, phasegate.end_commits_in_flight, phasegate.admit_plan,
-         phasegate.admit_approval, phasegate.admit_rejection}'::regproc[]
-    || to_regproc('phasegate.forget_attempts'); -- which comes later
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT '{phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain, phasegate.end_commits_in_flight,
+             phasegate.admit_plan, phasegate.admit_approval, phasegate.admit_rejection}'::regproc[]
+        || to_regproc('phasegate.forget_attempts') -- which comes later
+$$;
 
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
