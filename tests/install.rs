@@ -45,7 +45,13 @@ fn a_second_install_changes_nothing() {
     );
     let before = schema(&mut client);
     assert!(before.len() > 50, "{before:#?}");
-    assert!(install(&mut client).unwrap().applied.is_empty());
+    assert_eq!(first.repaired, [""; 0]);
+    assert_eq!(first.lacking, [""; 0]);
+    let again = install(&mut client).unwrap();
+    assert!(
+        again.applied.is_empty() && again.repaired.is_empty(),
+        "{again:?}"
+    );
     assert_eq!(schema(&mut client), before);
 }
 
@@ -85,32 +91,191 @@ fn installs_at_once_into_one_database_and_into_several_do_not_meet() {
 }
 
 #[test]
-fn an_install_that_fails_leaves_nothing() {
+fn an_install_that_fails_leaves_nothing_and_names_the_event_trigger() {
     let server = server();
     let database = server.create_database().unwrap();
     let mut client = database.admin().connect(NoTls).unwrap();
-    // Stands where the last migration wants to put a function.
     client
         .batch_execute(
-            "CREATE ROLE phasegate_owner; CREATE SCHEMA phasegate AUTHORIZATION phasegate_owner; \
-             CREATE FUNCTION phasegate.forget_attempts(interval) RETURNS bigint LANGUAGE sql RETURN 1",
+            "CREATE FUNCTION no_functions() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+               IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS c WHERE c.object_identity LIKE '%forget_attempts%') \
+               THEN RAISE 'not in my database'; END IF; END $$; \
+             CREATE EVENT TRIGGER no_functions ON ddl_command_end EXECUTE FUNCTION no_functions()",
         )
         .unwrap();
     let error = install(&mut client).unwrap_err();
     assert!(matches!(error, InstallError::Migration(_)), "{error}");
-    assert!(error.to_string().contains("forget_attempts"), "{error}");
-    let tables: i64 = client
-        .query_one(
-            "SELECT count(*) FROM pg_class WHERE relnamespace = 'phasegate'::regnamespace",
-            &[],
-        )
-        .unwrap()
-        .get(0);
-    assert_eq!(tables, 0);
+    let said = error.to_string();
+    for part in ["not in my database", "no_functions()"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'phasegate'";
+    assert_eq!(client.query_one(there, &[]).unwrap().get::<_, i64>(0), 0);
     client
-        .batch_execute("DROP FUNCTION phasegate.forget_attempts(interval)")
+        .batch_execute("DROP EVENT TRIGGER no_functions")
         .unwrap();
     assert!(!install(&mut client).unwrap().applied.is_empty());
+}
+
+#[test]
+fn a_function_that_was_dropped_altered_or_given_away_is_put_back() {
+    let server = server();
+    let database = server.create_database().unwrap();
+    let mut client = database.admin().connect(NoTls).unwrap();
+    install(&mut client).unwrap();
+    let whole = schema(&mut client);
+    let functions = "SELECT p.oid::regprocedure::text FROM pg_proc AS p \
+                     WHERE p.pronamespace = 'phasegate'::regnamespace ORDER BY 1";
+    let functions = client.query(functions, &[]).unwrap();
+    assert!(functions.len() > 50);
+    let (mut dropped, mut kept) = (0, 0);
+    for function in &functions {
+        let function: String = function.get(0);
+        if client
+            .batch_execute(&format!("DROP FUNCTION {function}"))
+            .is_ok()
+        {
+            dropped += 1;
+        } else {
+            // Another object needs it.
+            let alter =
+                format!("ALTER FUNCTION {function} SECURITY DEFINER SET search_path = public");
+            client.batch_execute(&alter).unwrap();
+            client
+                .batch_execute(&format!(
+                    "GRANT EXECUTE ON FUNCTION {function} TO phasegate_owner"
+                ))
+                .unwrap();
+            kept += 1;
+        }
+        let repaired = install(&mut client).unwrap().repaired;
+        assert_eq!(repaired, [function.as_str()]);
+        assert_eq!(schema(&mut client), whole, "{function}");
+        assert_eq!(install(&mut client).unwrap().repaired, [""; 0]);
+    }
+    assert!(dropped > 30 && kept > 10, "{dropped}, {kept}");
+}
+
+#[test]
+fn what_cannot_be_put_back_is_named() {
+    let server = server();
+    let database = server.create_database().unwrap();
+    let mut client = database.admin().connect(NoTls).unwrap();
+    install(&mut client).unwrap();
+    for (drop, names) in [
+        ("DROP TABLE phasegate.retention", "phasegate.retention"),
+        ("DROP SEQUENCE phasegate.epoch CASCADE", "phasegate.epoch"),
+        (
+            "DROP TRIGGER interlock ON phasegate.attempt",
+            "interlock on phasegate.attempt",
+        ),
+    ] {
+        let mut tx = client.transaction().unwrap();
+        tx.batch_execute(drop).unwrap();
+        tx.commit().unwrap();
+        let error = install(&mut client).unwrap_err();
+        let InstallError::Incomplete { missing } = &error else {
+            panic!("{error}");
+        };
+        assert!(missing.iter().any(|missing| missing == names), "{error}");
+    }
+    client
+        .batch_execute("DROP SCHEMA phasegate CASCADE")
+        .unwrap();
+    install(&mut client).unwrap();
+    client
+        .batch_execute(
+            "SET ROLE phasegate_owner; CREATE FUNCTION phasegate.protect(text) RETURNS void LANGUAGE sql RETURN NULL; RESET ROLE",
+        )
+        .unwrap();
+    let error = install(&mut client).unwrap_err();
+    assert!(matches!(&error, InstallError::Foreign { .. }), "{error}");
+    assert!(
+        error.to_string().contains("phasegate.protect(text)"),
+        "{error}"
+    );
+}
+
+/// Who waits for a superuser to call what he has put there.
+#[test]
+fn a_schema_or_a_role_that_another_role_has_made_is_refused() {
+    let server = server();
+    let database = server.create_database().unwrap();
+    let owner = database.create_role("owner").unwrap();
+    let mut client = database.admin().connect(NoTls).unwrap();
+    let name = owner.name();
+    let its = |client: &mut Client, make: &str| {
+        client.batch_execute(&format!("BEGIN; {make}")).unwrap();
+        client.batch_execute("COMMIT").unwrap();
+        let error = install(client).unwrap_err();
+        assert!(matches!(error, InstallError::Unfit(_)), "{make}: {error}");
+        error.to_string()
+    };
+    let schema = format!("CREATE SCHEMA phasegate AUTHORIZATION {name}");
+    let said = its(&mut client, &schema);
+    assert!(
+        said.contains(&format!("the schema belongs to {name}")),
+        "{said}"
+    );
+    client.batch_execute("DROP SCHEMA phasegate").unwrap();
+
+    install(&mut client).unwrap();
+    let function = format!(
+        "CREATE FUNCTION phasegate.mine() RETURNS int LANGUAGE sql RETURN 1; \
+         ALTER FUNCTION phasegate.mine() OWNER TO {name}"
+    );
+    let said = its(&mut client, &function);
+    assert!(
+        said.contains(&format!("phasegate.mine() belongs to {name}")),
+        "{said}"
+    );
+    client
+        .batch_execute("DROP FUNCTION phasegate.mine()")
+        .unwrap();
+
+    let said = its(
+        &mut client,
+        &format!("GRANT CREATE ON SCHEMA phasegate TO {name}"),
+    );
+    assert!(
+        said.contains(&format!("{name} may create objects")),
+        "{said}"
+    );
+    client
+        .batch_execute(&format!("REVOKE CREATE ON SCHEMA phasegate FROM {name}"))
+        .unwrap();
+
+    let said = its(&mut client, &format!("GRANT phasegate_owner TO {name}"));
+    assert!(
+        said.contains(&format!("{name} can change the schema")),
+        "{said}"
+    );
+    client
+        .batch_execute(&format!("REVOKE phasegate_owner FROM {name}"))
+        .unwrap();
+
+    for attribute in [
+        "LOGIN",
+        "SUPERUSER",
+        "CREATEROLE",
+        "CREATEDB",
+        "REPLICATION",
+        "BYPASSRLS",
+    ] {
+        for role in [
+            "phasegate_owner",
+            "phasegate_operator",
+            "phasegate_runner",
+            "phasegate_auditor",
+        ] {
+            let said = its(&mut client, &format!("ALTER ROLE {role} {attribute}"));
+            assert!(said.contains(&format!("{role} has {attribute}")), "{said}");
+            client
+                .batch_execute(&format!("ALTER ROLE {role} NO{attribute}"))
+                .unwrap();
+        }
+    }
+    assert!(install(&mut client).unwrap().applied.is_empty());
 }
 
 #[test]
@@ -144,15 +309,79 @@ fn a_schema_of_a_newer_release_and_one_that_was_altered_are_refused() {
 }
 
 #[test]
-fn a_role_that_may_not_install_is_told_who_may() {
+fn a_plain_role_is_told_what_it_lacks_and_who_can_give_it_until_it_installs() {
     let server = server();
     let database = server.create_database().unwrap();
-    let role = database.create_role("nobody").unwrap();
-    let error = install(&mut role.config().connect(NoTls).unwrap()).unwrap_err();
+    let role = database.create_role("plain").unwrap();
+    let name = role.name();
+    let mut admin = database.admin().connect(NoTls).unwrap();
+    let database_name: String = admin
+        .query_one("SELECT current_database()", &[])
+        .unwrap()
+        .get(0);
+    let refused = || {
+        let error = install(&mut role.config().connect(NoTls).unwrap()).unwrap_err();
+        assert!(matches!(error, InstallError::Privilege(_)), "{error}");
+        error.to_string()
+    };
+    let said = refused();
+    assert!(said.contains("may not create it"), "{said}");
+    assert!(said.contains("CREATE ROLE phasegate_auditor"), "{said}");
+    admin
+        .batch_execute(
+            "CREATE ROLE phasegate_owner; CREATE ROLE phasegate_operator; CREATE ROLE phasegate_runner; \
+             CREATE ROLE phasegate_auditor",
+        )
+        .unwrap();
+    let said = refused();
     assert!(
-        error.to_string().contains("install as a superuser"),
-        "{error}"
+        said.contains(&format!("GRANT phasegate_owner TO {name}")),
+        "{said}"
     );
+    admin
+        .batch_execute(&format!("GRANT phasegate_owner TO {name}"))
+        .unwrap();
+    let said = refused();
+    assert!(
+        said.contains(&format!("GRANT CREATE ON DATABASE {database_name}")),
+        "{said}"
+    );
+    admin
+        .batch_execute(&format!("ALTER DATABASE {database_name} OWNER TO {name}"))
+        .unwrap();
+    let mut client = role.config().connect(NoTls).unwrap();
+    let installed = install(&mut client).unwrap();
+    assert!(!installed.applied.is_empty());
+    // And what it could not grant is said, with what helps.
+    assert_eq!(installed.lacking.len(), 2, "{installed:?}");
+    assert!(installed.lacking[0].contains("GRANT pg_signal_backend TO phasegate_owner"));
+    let again = install(&mut client).unwrap();
+    assert!(
+        again.applied.is_empty() && again.repaired.is_empty(),
+        "{again:?}"
+    );
+}
+
+/// As an administrator of a managed service is one.
+#[test]
+fn a_role_that_may_create_roles_and_owns_the_database_installs() {
+    let server = server();
+    let database = server.create_database().unwrap();
+    let role = database.create_role("administrator").unwrap();
+    let mut admin = database.admin().connect(NoTls).unwrap();
+    let database_name: String = admin
+        .query_one("SELECT current_database()", &[])
+        .unwrap()
+        .get(0);
+    admin
+        .batch_execute(&format!(
+            "ALTER ROLE {0} CREATEROLE; ALTER DATABASE {database_name} OWNER TO {0}",
+            role.name()
+        ))
+        .unwrap();
+    let mut client = role.config().connect(NoTls).unwrap();
+    assert!(!install(&mut client).unwrap().applied.is_empty());
+    assert!(install(&mut client).unwrap().applied.is_empty());
 }
 
 #[test]

@@ -217,7 +217,7 @@ pub enum Refusal {
     },
     /// The schema `phasegate` is not in the database.
     #[error(
-        "phase `{phase}`: refused, the schema `phasegate` is not installed in {found}. Install it once, as a superuser: `phasegate::install(&mut client)`"
+        "phase `{phase}`: refused, the schema `phasegate` is not installed in {found}. Install it once, by a role that may create roles and schemas: `phasegate::install(&mut client)`"
     )]
     NotInstalled {
         /// The phase.

@@ -19,3 +19,4 @@ mod races;
 mod silence;
 mod status;
 mod stopping;
+mod without_predefined_roles;

@@ -246,15 +246,28 @@ BEGIN ATOMIC
     SELECT * FROM phasegate.holders_of('phasegate.kill_switch', 'RowShareLock');
 END;
 
--- Ends the sessions of these phases. One that belongs to a superuser cannot be ended by us; it cannot commit either.
+-- Ends the sessions of these phases. One that the owner may not end (a superuser's; any, where pg_signal_backend could not be
+-- granted) is named by a warning: it cannot commit either, and the switch is OFF in any case.
 CREATE FUNCTION phasegate.end_sessions(pids integer[]) RETURNS integer
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT pg_catalog.pg_stat_clear_snapshot(); -- or sessions that began since this transaction first looked are not seen
-    SELECT count(*) FILTER (WHERE pg_catalog.pg_terminate_backend(a.pid))::integer
-    FROM pg_catalog.pg_stat_activity AS a JOIN pg_catalog.pg_roles AS r ON r.oid = a.usesysid AND NOT r.rolsuper
-    WHERE a.pid = ANY (pids);
-END;
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_pid integer;
+    v_ended integer := 0;
+BEGIN
+    PERFORM pg_stat_clear_snapshot(); -- or sessions that began since this transaction first looked are not seen
+    FOR v_pid IN SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid = ANY (pids) LOOP
+        BEGIN
+            IF pg_terminate_backend(v_pid) THEN
+                v_ended := v_ended + 1;
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'phasegate: process % was not ended: %', v_pid, SQLERRM
+                USING HINT = 'It cannot commit. GRANT pg_signal_backend TO phasegate_owner, or grant its role to phasegate_owner.';
+        END;
+    END LOOP;
+    RETURN v_ended;
+END
+$$;
 
 -- Ends the phases that have not come to their commit. Meaningful once the epoch has moved: they cannot commit any more.
 CREATE FUNCTION phasegate.stop_phases() RETURNS integer

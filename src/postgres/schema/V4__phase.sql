@@ -45,15 +45,23 @@ $$;
 
 -- Who is at this end, and how old the session is.
 CREATE FUNCTION phasegate.this_session() RETURNS jsonb
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    SELECT jsonb_build_object(
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_start timestamptz;
+BEGIN
+    SELECT a.backend_start INTO v_start FROM pg_stat_get_activity(pg_backend_pid()) AS a;
+    IF v_start IS NULL THEN
+        RAISE EXCEPTION 'phasegate: phasegate_owner may not see when this session of % began', session_user
+            USING ERRCODE = 'ZG015',
+                  HINT = format('GRANT %I TO phasegate_owner, or GRANT pg_read_all_stats TO phasegate_owner.', session_user);
+    END IF;
+    RETURN jsonb_build_object(
         'system_identifier', (SELECT c.system_identifier::text FROM pg_control_system() AS c),
         'database', current_database(), 'role', session_user, 'timeline', phasegate.timeline(),
-        'backend_pid', pg_backend_pid(), 'backend_start', a.backend_start,
-        'session_age', extract(epoch FROM clock_timestamp() - a.backend_start))
-    FROM pg_stat_get_activity(pg_backend_pid()) AS a;
-END;
+        'backend_pid', pg_backend_pid(), 'backend_start', v_start,
+        'session_age', extract(epoch FROM clock_timestamp() - v_start));
+END
+$$;
 
 -- Opens a phase, or refuses. If the phase is committed already, answers its row of the journal and opens nothing.
 CREATE FUNCTION phasegate.open(request_bytes bytea) RETURNS text

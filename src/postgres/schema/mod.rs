@@ -7,6 +7,10 @@ use refinery_core::{Migrate, Migration, Runner, Target};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::printable::{Listed, Printable};
+
+mod repair;
+
 const ROLES: &str = include_str!("roles.sql");
 
 /// In order. One that was released is never changed: the next release adds another.
@@ -37,6 +41,10 @@ const OLDEST_SERVER: i32 = 150_000;
 pub struct Installed {
     /// The versions of the schema that were applied now, in order; none if it was up to date.
     pub applied: Vec<String>,
+    /// The functions that were missing or otherwise than this release has them, and were put back.
+    pub repaired: Vec<String>,
+    /// What the role that installed could not grant, each with what is lost and what helps; empty if nothing is.
+    pub lacking: Vec<String>,
 }
 
 /// The schema could not be installed. The database is as it was: all of it is one transaction.
@@ -71,17 +79,60 @@ pub enum InstallError {
         /// The version that differs.
         found: String,
     },
+    /// A table, a sequence or a trigger of the schema is missing: a dump was restored in part, or it was dropped.
+    #[error(
+        "not installed: the schema lacks {}. Restore it whole, in one transaction (`pg_restore -1`); or, if nothing in it is needed, drop it: `DROP SCHEMA phasegate CASCADE`",
+        Listed::new(.missing, ", ")
+    )]
+    Incomplete {
+        /// What is missing.
+        missing: Vec<String>,
+    },
+    /// The schema has functions that no release put there.
+    #[error(
+        "not installed: the schema has functions that this release has not: {}. Look at who made them, and drop them",
+        Listed::new(.found, ", ")
+    )]
+    Foreign {
+        /// The functions.
+        found: Vec<String>,
+    },
+    /// The roles or the schema were there before, and are not as they have to be.
+    #[error("not installed: {}", crate::outcome::describe(.0))]
+    Unfit(#[source] ::postgres::Error),
+    /// The role that installs lacks a privilege; the message says which, and who can give it.
+    #[error("not installed: {}", crate::outcome::describe(.0))]
+    Privilege(#[source] ::postgres::Error),
     /// A migration was refused.
     #[error("not installed: {0}")]
     Migration(#[source] Box<refinery_core::Error>),
-    /// The server said no, or the connection was lost.
-    #[error("not installed: {}; install as a superuser", crate::outcome::describe(.0))]
-    Database(#[from] ::postgres::Error),
+    /// The server refused a statement, or the connection was lost.
+    #[error("not installed: {}", crate::outcome::describe(.0))]
+    Database(#[source] ::postgres::Error),
+}
+
+impl InstallError {
+    fn database(error: ::postgres::Error) -> Self {
+        match error.code().map(::postgres::error::SqlState::code) {
+            Some("42501") => InstallError::Privilege(error),
+            Some("ZG020") => InstallError::Unfit(error),
+            _ => InstallError::Database(error),
+        }
+    }
+}
+
+impl From<::postgres::Error> for InstallError {
+    fn from(error: ::postgres::Error) -> Self {
+        InstallError::database(error)
+    }
 }
 
 /// Installs the schema `phasegate`, with its roles, or upgrades it to that of this release.
 ///
-/// One transaction; a second call changes nothing; of two at once, one waits for the other. The
+/// One transaction; a second call changes nothing, but puts back functions that were dropped or altered; of two at
+/// once, one waits for the other. A schema, or roles, of these names that another role has made are refused. It takes
+/// no superuser: a role that may create roles and schemas will do, and an error says what is missing and who can give
+/// it. The
 /// roles `phasegate_owner`, `phasegate_operator`, `phasegate_runner` and `phasegate_auditor` belong
 /// to the whole cluster. Then:
 ///
@@ -118,6 +169,7 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
         .set_grouped(true)
         .set_target(target);
     runner.set_migration_table_name("phasegate.migration");
+    refuse_unmigrated(&mut tx)?;
     let report = runner
         .run(&mut InOneTransaction(&mut tx))
         .map_err(explain)?;
@@ -126,8 +178,55 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
         .iter()
         .map(ToString::to_string)
         .collect();
+    let repaired = match target {
+        Target::Latest => repair::repair(&mut tx)?,
+        _ => Vec::new(),
+    };
+    tx.batch_execute("RESET ROLE")?;
+    let lacking = lacking(&mut tx)?;
     tx.commit()?;
-    Ok(Installed { applied })
+    Ok(Installed {
+        applied,
+        repaired,
+        lacking,
+    })
+}
+
+/// What the owner's role could not be granted.
+fn lacking(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
+    let has = "SELECT pg_catalog.pg_has_role('phasegate_owner', $1, 'MEMBER')";
+    let mut lacking = Vec::new();
+    for (role, lost) in [
+        (
+            "pg_signal_backend",
+            "turning the switch off does not end the sessions of open phases, which cannot commit",
+        ),
+        (
+            "pg_read_all_stats",
+            "sessions of other roles are named by their process only",
+        ),
+    ] {
+        if !tx.query_one(has, &[&role])?.try_get::<_, bool>(0)? {
+            lacking.push(format!(
+                "{role}: {lost}; an administrator who has it WITH ADMIN OPTION grants it: `GRANT {role} TO phasegate_owner`; or grant the role of each runner: `GRANT runner TO phasegate_owner`"
+            ));
+        }
+    }
+    Ok(lacking)
+}
+
+/// A schema in which something is, and no migration says what.
+fn refuse_unmigrated(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
+    let row = tx.query_one(
+        "SELECT pg_catalog.array_agg(p.oid::pg_catalog.regprocedure::text) \
+         FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+         WHERE n.nspname = 'phasegate' AND pg_catalog.to_regclass('phasegate.migration') IS NULL",
+        &[],
+    )?;
+    match row.try_get::<_, Option<Vec<String>>>(0)? {
+        Some(found) => Err(InstallError::Foreign { found }),
+        None => Ok(()),
+    }
 }
 
 fn migrations() -> Result<Vec<Migration>, InstallError> {
@@ -214,7 +313,15 @@ struct Unmigrated(String);
 
 impl From<::postgres::Error> for Unmigrated {
     fn from(error: ::postgres::Error) -> Self {
-        Unmigrated(crate::outcome::describe(&error))
+        let said = crate::outcome::describe(&error);
+        // An event trigger, which its function names.
+        let context = error
+            .as_db_error()
+            .and_then(::postgres::error::DbError::where_);
+        match context.and_then(|context| context.lines().next()) {
+            Some(by) => Unmigrated(format!("{said}; raised by {}", Printable(by))),
+            None => Unmigrated(said),
+        }
     }
 }
 

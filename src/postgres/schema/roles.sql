@@ -1,26 +1,117 @@
--- The roles, which belong to the whole cluster, and the schema. Performed at every install.
+-- The roles, which belong to the whole cluster, and the schema: made where they are missing, and refused where
+-- somebody else has made them otherwise. Performed at every install. No superuser is needed; what the role that
+-- installs lacks is named.
 DO $roles$
 DECLARE
-    role text;
+    v_role text;
+    v_found text;
+    v_is_superuser boolean := pg_catalog.current_setting('is_superuser') = 'on';
+    v_is_16 boolean := pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['phasegate_owner', 'phasegate_operator', 'phasegate_runner', 'phasegate_auditor'] LOOP
+    FOREACH v_role IN ARRAY ARRAY['phasegate_owner', 'phasegate_operator', 'phasegate_runner',
+                                  'phasegate_auditor'] LOOP
         BEGIN
-            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
-                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = v_role) THEN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_role);
             END IF;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL; -- an install into another database of the cluster was faster
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN
+                NULL; -- an install into another database of the cluster was faster
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION 'phasegate: role % does not exist, and % may not create it', v_role, current_user
+                    USING ERRCODE = '42501', HINT = pg_catalog.format(
+                        'A role with CREATEROLE does: CREATE ROLE phasegate_owner; CREATE ROLE phasegate_operator; '
+                        'CREATE ROLE phasegate_runner; CREATE ROLE phasegate_auditor; '
+                        'GRANT phasegate_owner TO %I', current_user);
         END;
     END LOOP;
-    -- To end sessions that can no longer commit, and to name who holds up whom.
-    IF NOT pg_catalog.pg_has_role('phasegate_owner', 'pg_signal_backend', 'MEMBER') THEN
-        GRANT pg_signal_backend TO phasegate_owner;
+
+    -- Nobody logs in as one of them, and none has an attribute that its members would not expect.
+    SELECT pg_catalog.string_agg(pg_catalog.format('%I has %s', r.rolname, a.attribute), ', ') INTO v_found
+    FROM pg_catalog.pg_roles AS r, LATERAL (VALUES
+        ('LOGIN', r.rolcanlogin), ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole),
+        ('CREATEDB', r.rolcreatedb), ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls)
+    ) AS a (attribute, has)
+    WHERE a.has AND r.rolname IN ('phasegate_owner', 'phasegate_operator', 'phasegate_runner', 'phasegate_auditor');
+    IF v_found IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: the roles of the schema have attributes that none of them may have: %', v_found
+            USING ERRCODE = 'ZG020',
+                  HINT = 'Take them away: ALTER ROLE .. NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS.';
     END IF;
-    IF NOT pg_catalog.pg_has_role('phasegate_owner', 'pg_read_all_stats', 'MEMBER') THEN
-        GRANT pg_read_all_stats TO phasegate_owner;
+
+    -- A member of the owner can replace any function. Of those that may be one: superusers, who can do that anyway, and
+    -- the role that installs.
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(m.rolname), ', ') INTO v_found
+    FROM pg_catalog.pg_auth_members AS a JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
+    WHERE a.roleid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'phasegate_owner')
+      AND NOT m.rolsuper AND m.rolname <> current_user;
+    IF v_found IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: % can change the schema as a member of phasegate_owner', v_found
+            USING ERRCODE = 'ZG020',
+                  HINT = pg_catalog.format('REVOKE phasegate_owner FROM %s; or install as that role.', v_found);
     END IF;
+
+    IF NOT v_is_superuser AND NOT pg_catalog.pg_has_role('phasegate_owner', CASE WHEN v_is_16 THEN 'SET' ELSE 'MEMBER' END) THEN
+        BEGIN
+            EXECUTE CASE WHEN v_is_16 THEN 'GRANT phasegate_owner TO CURRENT_USER WITH INHERIT TRUE, SET TRUE'
+                         ELSE 'GRANT phasegate_owner TO CURRENT_USER' END;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE EXCEPTION 'phasegate: % is not a member of phasegate_owner, and may not make itself one', current_user
+                USING ERRCODE = '42501', HINT = pg_catalog.format(
+                    'A role with ADMIN OPTION on phasegate_owner (with CREATEROLE, before PostgreSQL 16) does: '
+                    'GRANT phasegate_owner TO %I', current_user);
+        END;
+    END IF;
+
+    -- To end sessions that can no longer commit, and to name the sessions that wait for each other. Where they cannot be
+    -- granted, `Installed::lacking` says what is lost, and what helps.
+    FOREACH v_role IN ARRAY ARRAY['pg_signal_backend', 'pg_read_all_stats'] LOOP
+        IF NOT pg_catalog.pg_has_role('phasegate_owner', v_role, 'MEMBER') THEN
+            BEGIN
+                EXECUTE pg_catalog.format('GRANT %I TO phasegate_owner', v_role);
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'phasegate') THEN
-        CREATE SCHEMA phasegate AUTHORIZATION phasegate_owner;
+        BEGIN
+            CREATE SCHEMA phasegate AUTHORIZATION phasegate_owner;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE EXCEPTION 'phasegate: % may not create a schema in the database %', current_user, current_database()
+                USING ERRCODE = '42501', HINT = pg_catalog.format(
+                    'Its owner does: GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user);
+        END;
+    END IF;
+
+    -- What was there before belongs to the owner, or is somebody's who waits for a superuser to call it.
+    SELECT pg_catalog.string_agg(f.what, ', ') INTO v_found
+    FROM (
+        SELECT pg_catalog.format('the schema belongs to %I', pg_catalog.pg_get_userbyid(n.nspowner)) AS what
+        FROM pg_catalog.pg_namespace AS n
+        WHERE n.nspname = 'phasegate' AND pg_catalog.pg_get_userbyid(n.nspowner) <> 'phasegate_owner'
+        UNION ALL
+        SELECT pg_catalog.format('%s may create objects in the schema',
+                                 CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END)
+        FROM pg_catalog.pg_namespace AS n, pg_catalog.aclexplode(n.nspacl) AS x
+        WHERE n.nspname = 'phasegate' AND x.privilege_type = 'CREATE' AND x.grantee <> n.nspowner
+        UNION ALL
+        SELECT pg_catalog.format('%s belongs to %I', o.what, pg_catalog.pg_get_userbyid(o.owner))
+        FROM (
+            SELECT p.oid::pg_catalog.regprocedure::text, p.proowner, p.pronamespace FROM pg_catalog.pg_proc AS p
+            UNION ALL SELECT c.relname::text, c.relowner, c.relnamespace FROM pg_catalog.pg_class AS c
+            UNION ALL SELECT t.typname::text, t.typowner, t.typnamespace FROM pg_catalog.pg_type AS t
+            UNION ALL SELECT o.oprname::text, o.oprowner, o.oprnamespace FROM pg_catalog.pg_operator AS o
+        ) AS o (what, owner, namespace) JOIN pg_catalog.pg_namespace AS n ON n.oid = o.namespace
+        WHERE n.nspname = 'phasegate' AND pg_catalog.pg_get_userbyid(o.owner) <> 'phasegate_owner'
+        LIMIT 10
+    ) AS f;
+    IF v_found IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: in the schema phasegate are things that its owner has not made: %', v_found
+            USING ERRCODE = 'ZG020',
+                  HINT = 'Look at who made them, and drop or rename the schema: a function of another role in it would be run '
+                         'by those who trust the schema.';
     END IF;
 END
 $roles$;

@@ -1,0 +1,149 @@
+//! What an installed schema lacks, or has otherwise than the migrations made it: functions, grants and the state of
+//! triggers are put back; anything else is named.
+
+use std::collections::BTreeMap;
+
+use ::postgres::Transaction;
+
+use super::{InstallError, MIGRATIONS};
+
+/// The statements of a migration. Ours end with a semicolon at the end of a line, outside of a body.
+pub(super) fn statements(sql: &str) -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut statement = String::new();
+    let (mut in_string, mut in_atomic) = (false, false);
+    for line in sql.lines() {
+        if statement.is_empty() && (line.is_empty() || line.starts_with("--")) {
+            continue;
+        }
+        statement += line;
+        statement.push('\n');
+        in_string ^= line.matches("$$").count() % 2 == 1;
+        in_atomic |= line == "BEGIN ATOMIC";
+        in_atomic &= line != "END;";
+        let code = line.split(" --").next().unwrap_or_default().trim_end();
+        if !in_string && !in_atomic && code.ends_with(';') {
+            statements.push(std::mem::take(&mut statement));
+        }
+    }
+    statements
+}
+
+/// Performs again what makes functions and grants; returns the names of those that were not so before.
+pub(super) fn repair(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
+    let all: Vec<String> = MIGRATIONS
+        .iter()
+        .flat_map(|(_, sql)| statements(sql))
+        .collect();
+    name_missing(tx, &all)?;
+    let before = functions(tx)?;
+    for statement in &all {
+        if let Some(function) = statement.strip_prefix("CREATE FUNCTION") {
+            tx.batch_execute(&format!("CREATE OR REPLACE FUNCTION{function}"))
+                .map_err(InstallError::database)?;
+        }
+    }
+    name_foreign(&all, &functions(tx)?)?;
+    for statement in &all {
+        let enables =
+            statement.starts_with("ALTER TABLE ") && statement.contains(" ENABLE ALWAYS TRIGGER ");
+        if enables || statement.starts_with("GRANT ") {
+            tx.batch_execute(statement)
+                .map_err(InstallError::database)?;
+        }
+    }
+    let after = functions(tx)?;
+    let repaired = after
+        .iter()
+        .filter(|(name, now)| before.get(*name) != Some(now));
+    Ok(repaired.map(|(name, _)| name.clone()).collect())
+}
+
+/// Each function of the schema, with its definition and its grants.
+fn functions(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, String>, InstallError> {
+    let sql = "SELECT p.oid::pg_catalog.regprocedure::text, \
+                      pg_catalog.pg_get_functiondef(p.oid) || pg_catalog.coalesce(p.proacl::text, '') \
+               FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+               WHERE n.nspname = 'phasegate'"
+        .replace("pg_catalog.coalesce", "coalesce");
+    let rows = tx.query(&sql, &[]).map_err(InstallError::database)?;
+    let mut functions = BTreeMap::new();
+    for row in rows {
+        functions.insert(
+            row.try_get(0).map_err(InstallError::database)?,
+            row.try_get(1).map_err(InstallError::database)?,
+        );
+    }
+    Ok(functions)
+}
+
+/// Refuses a schema without a table, a sequence or a trigger of the release's: what was in them is not to be made up.
+fn name_missing(tx: &mut Transaction<'_>, all: &[String]) -> Result<(), InstallError> {
+    let mut missing = Vec::new();
+    for statement in all {
+        let word = |after: &str| {
+            let rest = statement.split_once(after)?.1;
+            rest.split([' ', '\n', ';', '('])
+                .find(|word| !word.is_empty())
+        };
+        let relation = statement
+            .strip_prefix("CREATE ")
+            .filter(|rest| {
+                ["TABLE ", "UNLOGGED TABLE ", "SEQUENCE "]
+                    .iter()
+                    .any(|kind| rest.starts_with(kind))
+            })
+            .and_then(|_| word("TABLE ").or_else(|| word("SEQUENCE ")));
+        let trigger = ["CREATE TRIGGER ", "CREATE CONSTRAINT TRIGGER "]
+            .iter()
+            .find(|create| statement.starts_with(**create))
+            .and_then(|create| Some((word(create)?, word(" ON ")?)));
+        let (sql, names): (_, Vec<&str>) = match (relation, trigger) {
+            (Some(relation), _) => (
+                "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
+                vec![relation],
+            ),
+            (None, Some((trigger, table))) => (
+                "SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgname = $1 AND t.tgrelid = pg_catalog.to_regclass($2))",
+                vec![trigger, table],
+            ),
+            (None, None) => continue,
+        };
+        let params: Vec<&(dyn ::postgres::types::ToSql + Sync)> =
+            names.iter().map(|name| name as _).collect();
+        let row = tx.query_one(sql, &params).map_err(InstallError::database)?;
+        if !row.try_get::<_, bool>(0).map_err(InstallError::database)? {
+            missing.push(names.join(" on "));
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(InstallError::Incomplete { missing })
+    }
+}
+
+/// Refuses a schema with a function that the release has not: it would be trusted as ours.
+fn name_foreign(all: &[String], found: &BTreeMap<String, String>) -> Result<(), InstallError> {
+    let mut ours: BTreeMap<&str, usize> = BTreeMap::new();
+    for statement in all {
+        if let Some(rest) = statement.strip_prefix("CREATE FUNCTION ") {
+            *ours
+                .entry(rest.split('(').next().unwrap_or_default())
+                .or_default() += 1;
+        }
+    }
+    let mut foreign = Vec::new();
+    for name in found.keys() {
+        let left = name.split('(').next().and_then(|name| ours.get_mut(name));
+        match left {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => foreign.push(name.clone()),
+        }
+    }
+    if foreign.is_empty() {
+        Ok(())
+    } else {
+        Err(InstallError::Foreign { found: foreign })
+    }
+}
