@@ -98,7 +98,7 @@ fn perform(rows: u64) -> Outcome<()> {
             let done = run.phase(Measure(rows)).perform(on, sg1, Start)?;
             Ok(done.into_output())
         })?;
-    assert_eq!(done, rows);
+    assert_eq!(done.value, rows);
     println!("| {rows} | {before} KiB | {} KiB |", peak()?);
     Ok(())
 }

@@ -165,7 +165,7 @@ fn measure(
         .plan;
     ApprovesEverything::admit(operator, &plan)?;
     let took = Arc::default();
-    LiveRunner::new("bench")
+    let _ = LiveRunner::new("bench")
         .plan(plan)
         .kill_switch(ScriptedSwitch::always_on())
         .authority(ApprovesEverything)

@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let (mut guarded, mut bare) = (Vec::new(), Vec::new());
     for (plan, n) in plans.into_iter().zip(0..) {
         let begun = Instant::now();
-        LiveRunner::new("bench")
+        let _ = LiveRunner::new("bench")
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())
             .authority(ApprovesEverything)

@@ -135,9 +135,10 @@ mod timestamp;
 
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Ignored, Journal,
-    JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PostgresConnector,
-    PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, RowCalls, RowParams, Rows,
-    SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings, protect, unprotect,
+    JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PlanAdmission,
+    PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, RowCalls,
+    RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings,
+    protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
@@ -176,7 +177,7 @@ pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, 
 pub use plan::{Effects, MadeBy, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target};
 pub use run::{
     Attempt, DryRunner, FailedRehearsal, LiveRunner, NoAdapter, NoAuthority, NoConnector,
-    NoKillSwitch, NoPlan, NoSimulator, NoTarget, Planned, RehearsalRunner, Rehearsed,
+    NoKillSwitch, NoPlan, NoSimulator, NoTarget, Planned, Ran, RehearsalRunner, Rehearsed,
     RehearsedPhase, Run, Timeouts, ToPerform, Unsettled, WithAdapter, WithSimulator,
 };
 

@@ -217,7 +217,7 @@ fn the_gate_of_a_phase_that_is_done_is_not_needed_any_more() {
 /// Has an operator admit the plan, and what was approved.
 fn admit(database: &Database, plan: &Plan, approvals: &UnsignedApprovals) {
     let mut operator = database.operator();
-    operator.admit_plan(plan).expect("the plan");
+    let _ = operator.admit_plan(plan).expect("the plan");
     for approval in approvals.attestations() {
         operator.admit_approval(approval).expect("the approval");
     }
@@ -252,7 +252,7 @@ fn each_phase_asks_for_its_own_approval_and_the_authority_hears_for_which() {
         .live(database.plan(&draft))
         .authority(Recorder::new(ApprovesEverything, &calls))
         .run(|run, on| pipeline(run, on, draft));
-    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(answer.unwrap().value, 1);
     let asked = [
         "attest SG_1 for draft",
         "attest SG_2 for enact",
@@ -320,7 +320,7 @@ fn an_approval_for_a_later_phase_of_the_same_gate_is_good_for_the_next_one() -> 
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = database.plan(&draft);
-    database.live(plan).run(|run, on| {
+    let _ = database.live(plan).run(|run, on| {
         let early = run.approval::<Sg2>()?;
         let drafted = drafting(run, on, &draft)?;
         let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
@@ -354,7 +354,7 @@ fn what_was_signed_stands_in_the_journal_as_it_was() {
         .with_evidence(evidence.clone());
     {
         let mut operator = database.operator();
-        operator.admit_plan(&plan).expect("the plan");
+        let _ = operator.admit_plan(&plan).expect("the plan");
         operator.admit_approval(&attestation).expect("the approval");
         operator.admit_approval(&attestation).expect("once more");
         let without = operator.admit_approval(&unsigned.attestations()[0]);
@@ -365,7 +365,7 @@ fn what_was_signed_stands_in_the_journal_as_it_was() {
         .live_by(plan.clone(), Adapter)
         .authority(unsigned)
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(answer.unwrap().value, 1);
     let journal = Journal::read(&mut database.admin(), plan.digest()).expect("the journal");
     let entries = journal.verify().expect("a chain");
     let spent = &entries[0].approvals[0];

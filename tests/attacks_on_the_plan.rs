@@ -76,7 +76,7 @@ fn what_validation_does_to_a_spec_is_not_performed() {
         })
         .unwrap()
         .plan;
-    database
+    let _ = database
         .live_by(plan, Shows(&calls))
         .run(|run, on| {
             run.phase(sneaky()).perform(on, Ungated, Start)?;

@@ -274,7 +274,7 @@ fn a_commit_whose_answer_was_lost_is_settled_by_the_run_itself() {
                 Ok(receipt.into_output())
             });
         if committed {
-            assert_eq!(answer.unwrap(), 1);
+            assert_eq!(answer.unwrap().value, 1);
             assert_eq!(database.items(), all(&["a"], "draft"));
         } else {
             let rollback = rollback(answer);
@@ -314,7 +314,7 @@ fn a_run_goes_on_when_it_has_settled_its_doubt() {
                 run.phase(Publish).perform(on, both, (&drafted, &enacted))?;
                 Ok(())
             });
-        answer.unwrap();
+        let _ = answer.unwrap();
         assert_eq!(database.items(), all(&["a"], "published"));
     }
 }

@@ -171,7 +171,7 @@ fn a_live_run_passes_with_the_switch_on_and_reads_it_before_each_phase_and_each_
         .live(database.plan(&draft))
         .kill_switch(&switch)
         .run(|run, on| pipeline(run, on, draft));
-    assert_eq!(answer.unwrap(), 2);
+    assert_eq!(answer.unwrap().value, 2);
     assert_eq!(switch.readings(), 1 + 2 * NAMES.len());
     assert_eq!(database.items(), all(&["a", "b"], "published"));
     database.is_left_clean();
@@ -317,7 +317,7 @@ fn the_switch_in_this_process_is_on_in_its_scope_around_a_live_run_and_off_after
         refusal(live()),
         Refusal::SwitchOff { phase: None, .. }
     ));
-    assert_eq!(switch.on_while(live).unwrap(), 1);
+    assert_eq!(switch.on_while(live).unwrap().value, 1);
     assert!(!switch.is_on());
     assert!(matches!(
         refusal(live()),

@@ -30,6 +30,7 @@ fn whole(database: &Database, draft: &Draft, calls: &Calls, fails: bool) -> Resu
     database
         .live_by(database.plan(draft), Recorder::new(Adapter, calls))
         .run(|run, on| pipeline(run, on, draft.clone()))
+        .map(phasegate::Ran::into_value)
 }
 
 #[test]
@@ -53,11 +54,13 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
         .live(plan.clone())
         .run(|run, on| Ok(drafting(run, on, &draft)?.committed().clone()))
         .unwrap();
+    assert_eq!((first.performed, first.before), (1, 0));
+    let first = first.value;
     assert_eq!(first.learnt(), Learnt::Answered);
     database.sql("DELETE FROM item");
     let mut endings = Vec::new();
     let (said, heard) = mpsc::channel();
-    let (output, again) = database
+    let ran = database
         .live_by(plan, TripwireAdapter)
         .observer(move |event: &Event<'_>| {
             if let Event::Ends { ending, .. } = event {
@@ -70,6 +73,17 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
             Ok((receipt.into_output(), committed))
         })
         .unwrap();
+    // Nothing was performed, and that is said.
+    assert_eq!((ran.performed, ran.before), (0, 1));
+    let said_of_it = ran.to_string();
+    for part in [
+        "nothing was performed",
+        "the last at 20",
+        "make another plan",
+    ] {
+        assert!(said_of_it.contains(part), "{said_of_it}");
+    }
+    let (output, again) = ran.into_value();
     endings.extend(heard.try_iter());
     assert_eq!(endings, [Ending::AlreadyCommitted]);
     assert_eq!(output, 1, "as it was left then");
@@ -119,8 +133,8 @@ fn an_approval_that_a_committed_phase_has_spent_may_be_over_when_the_plan_is_run
         refusal(live(Duration::ZERO)),
         Refusal::Approval { .. }
     ));
-    assert_eq!(live(Duration::from_hours(1)).unwrap(), 1);
-    assert_eq!(live(Duration::ZERO).unwrap(), 1);
+    assert_eq!(live(Duration::from_hours(1)).unwrap().value, 1);
+    assert_eq!(live(Duration::ZERO).unwrap().value, 1);
 }
 
 #[test]
@@ -137,7 +151,7 @@ fn another_input_under_the_same_plan_is_refused_after_a_commit_as_before() {
         refusal(live(&other)),
         Refusal::InputChanged { .. }
     ));
-    assert_eq!(live(&draft).unwrap(), 1);
+    assert_eq!(live(&draft).unwrap().value, 1);
     assert!(matches!(
         refusal(live(&other)),
         Refusal::InputChanged { .. }
@@ -165,7 +179,9 @@ fn of_two_runs_of_one_plan_one_performs_and_the_other_waits_for_it() {
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     assert!(
-        answers.iter().all(|answer| matches!(answer, Ok(1))),
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Ok(ran) if ran.value == 1)),
         "{answers:?}"
     );
     assert_eq!(performed.load(Ordering::SeqCst), 1);
@@ -215,7 +231,7 @@ fn a_run_that_waited_for_too_long_names_who_performs_the_plan() {
             "{refusal}"
         );
         go_on.send(()).unwrap();
-        assert_eq!(first.join().unwrap().unwrap(), 1);
+        assert_eq!(first.join().unwrap().unwrap().value, 1);
     });
 }
 
@@ -246,7 +262,11 @@ fn failing(sqlstate: &str, fails: usize, retries: u32) -> (Result<u64, Error>, u
         })
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     assert_eq!(database.items().len(), usize::from(answer.is_ok()));
-    (answer, tries.into_inner(), calls.so_far())
+    (
+        answer.map(phasegate::Ran::into_value),
+        tries.into_inner(),
+        calls.so_far(),
+    )
 }
 
 #[test]
@@ -328,7 +348,7 @@ fn a_real_deadlock_is_got_over() {
             .live_by(drafting_plan(&database.target, &draft), crosses)
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
     });
-    assert_eq!(answer.unwrap(), 2);
+    assert_eq!(answer.unwrap().value, 2);
     assert_eq!(tries.into_inner(), 2);
     assert_eq!(database.items(), all(&["x", "y"], "ours"));
 }

@@ -87,7 +87,7 @@ fn what_is_performed_is_what_the_approved_bytes_say_and_nothing_else_that_the_sp
         spec.changing.set(8);
         Ok(run.phase(spec).perform(on, Ungated, Start)?.into_output())
     });
-    assert_eq!(answer.unwrap(), declared);
+    assert_eq!(answer.unwrap().value, declared);
 }
 
 /// An input with a number in it.

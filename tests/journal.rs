@@ -16,8 +16,10 @@ fn performed() -> (Database, Plan) {
     let (database, draft) = (database(), Draft::of(&["a", "b"]));
     let plan = database.plan(&draft);
     let live = database.live(plan.clone());
-    live.run(|run, on| pipeline(run, on, draft))
+    let ran = live
+        .run(|run, on| pipeline(run, on, draft))
         .expect("a live run");
+    assert_eq!(ran.before, 0);
     (database, plan)
 }
 
@@ -190,7 +192,8 @@ fn a_chain_that_was_made_anew_with_its_head_must_still_tell_of_its_own_plan_and_
         let (database, draft) = (database(), Draft::of(&["a"]));
         let plan = drafting_plan(&database.target, &draft);
         let live = database.live(plan.clone());
-        live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+        let _ = live
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
             .unwrap();
         database.sql(&format!(
             "ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; \

@@ -76,7 +76,8 @@ fn planned_and_performed(planned: &[u32], live: &[u32]) -> (Result<(), Error>, V
     let plan = batch_plan(&database.target, planned).expect("a dry run");
     let answer = database
         .live_by(plan, Batches)
-        .run(|run, on| batches(run, on, live));
+        .run(|run, on| batches(run, on, live))
+        .map(phasegate::Ran::into_value);
     database.is_left_clean();
     let names = database.items().into_iter().map(|(name, _)| name).collect();
     (answer, names)
@@ -311,6 +312,6 @@ fn a_plan_that_was_saved_and_read_again_is_performed() {
     std::fs::write(&path, made.bytes()).unwrap();
     let saved = Plan::from_saved(&std::fs::read(&path).unwrap(), made.digest()).unwrap();
     let answer = database.live(saved).run(|run, on| pipeline(run, on, draft));
-    assert_eq!(answer.unwrap(), 2);
+    assert_eq!(answer.unwrap().value, 2);
     assert_eq!(database.items(), all(&["a", "b"], "published"));
 }

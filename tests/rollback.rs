@@ -128,7 +128,7 @@ fn an_adapter_that_panics_after_writing_leaves_nothing_and_the_run_can_try_again
             is_as_before(&database);
             drafting(run, on, &draft).map(Receipt::into_output)
         });
-    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(answer.unwrap().value, 1);
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
 
@@ -236,7 +236,7 @@ fn a_phase_whose_commit_was_refused_does_not_count_as_performed_and_can_be_tried
         database.sql("ALTER TABLE item DISABLE TRIGGER at_commit");
         drafting(run, on, &draft).map(Receipt::into_output)
     });
-    assert_eq!(tried_again.unwrap(), 1);
+    assert_eq!(tried_again.unwrap().value, 1);
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
 

@@ -47,7 +47,7 @@ where
 {
     let draft = Draft::of(rows);
     let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
-    database
+    let _ran = database
         .live_by(drafting_plan(&database.target, &draft), does(f))
         .connector(PostgresConnector::no_tls(proxy.config.clone()))
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))

@@ -77,7 +77,7 @@ pub(crate) fn plan_of(target: &Target, note: u32) -> Answer<Plan> {
 /// Performs the plan of a note, and answers how long that took once there was a session.
 pub(crate) fn guarded(config: &Config, plan: Plan, note: u32) -> Answer<Duration> {
     let connected = Arc::new(Mutex::new(None));
-    LiveRunner::new("bench")
+    let _ran = LiveRunner::new("bench")
         .plan(plan)
         .kill_switch(ScriptedSwitch::always_on())
         .authority(ApprovesEverything)

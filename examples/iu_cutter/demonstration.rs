@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
     ApprovalRefusal, Authority, DryRunner, Error, InProcessSwitch, KillSwitch, LiveRunner,
-    NoAdapter, Plan, PostgresConnector, Refusal, RollbackCause,
+    NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause,
 };
 use postgres::Config;
 
@@ -291,6 +291,7 @@ fn live(
         .connector(Recorder::new(connector, calls))
         .adapter(Recorder::new(Register, calls))
         .run(|run, on| cut_and_enact(run, on, document))
+        .map(Ran::into_value)
 }
 
 /// A live run that lacks nothing but its adapter.

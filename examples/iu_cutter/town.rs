@@ -68,7 +68,7 @@ impl Town {
     /// without it, the database performs nothing of the plan.
     pub fn admit(&mut self, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
         let approvals = self.approvers.both(plan)?;
-        self.operator.admit_plan(plan)?;
+        let _ = self.operator.admit_plan(plan)?;
         for approval in approvals.attestations()? {
             self.operator.admit_approval(&approval)?;
         }

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::outcome::describe;
 use crate::plan::Plan;
 use crate::printable::Printable;
+use crate::timestamp::Timestamp;
 
 /// More than anybody waits, and not too much for the server's clock.
 const FOR_EVER: Duration = Duration::from_hours(24 * 24);
@@ -93,6 +94,68 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What was known of a plan when it was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a plan that was performed before is not performed again, and this says so"]
+#[non_exhaustive]
+pub enum PlanAdmission {
+    /// It was not admitted before.
+    New,
+    /// It was admitted before, and some of its phases are still to be performed.
+    Unfinished {
+        /// When it was admitted, by the server's clock.
+        admitted_at: SystemTime,
+        /// How many of its phases are committed.
+        committed: usize,
+        /// How many it has.
+        phases: usize,
+    },
+    /// All of its phases are committed: a run of it changes nothing.
+    Performed {
+        /// When the last of its phases was committed, by the server's clock.
+        at: SystemTime,
+    },
+}
+
+impl PlanAdmission {
+    fn read(row: &Row) -> Result<Self, ::postgres::Error> {
+        let phases: i64 = row.try_get("phases")?;
+        let committed: i32 = row.try_get("committed")?;
+        let last: Option<SystemTime> = row.try_get("last_committed_at")?;
+        Ok(match last {
+            Some(at) if i64::from(committed) == phases => PlanAdmission::Performed { at },
+            _ => PlanAdmission::Unfinished {
+                admitted_at: row.try_get("admitted_at")?,
+                committed: usize::try_from(committed).unwrap_or_default(),
+                phases: usize::try_from(phases).unwrap_or_default(),
+            },
+        })
+    }
+}
+
+impl fmt::Display for PlanAdmission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanAdmission::New => f.write_str("the plan is admitted"),
+            PlanAdmission::Unfinished {
+                admitted_at,
+                committed,
+                phases,
+            } => write!(
+                f,
+                "the plan was admitted at {} already; {committed} of its {phases} phases are committed",
+                Timestamp::of(*admitted_at)
+            ),
+            PlanAdmission::Performed { at } => write!(
+                f,
+                "the plan was performed at {}: a run of it changes nothing. To do the same again, make another plan, \
+                 with another input or author",
+                Timestamp::of(*at)
+            ),
+        }
+    }
+}
+
 /// The kill switch is OFF. Whether the last commit that was let through has ended is what this says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a commit may still be in flight"]
@@ -136,18 +199,25 @@ impl Operator {
         Operator { client }
     }
 
-    /// Admits a plan, so that its phases can be opened. The server reads its bytes itself. Admitting
-    /// it again changes nothing.
+    /// Admits a plan, so that its phases can be opened. The server reads its bytes itself. Admitting it again changes
+    /// nothing; what is returned says whether it was admitted before, and whether it was performed: a plan is performed
+    /// once, so that of a change that recurs with the same input and the same numbers nothing would be done.
     ///
     /// # Errors
     ///
-    /// When it is for another database, or the server says no.
-    pub fn admit_plan(&mut self, plan: &Plan) -> Result<(), OperatorError> {
-        self.call(
-            "admit the plan",
-            "SELECT phasegate.admit_plan($1)",
-            &[&plan.bytes()],
-        )
+    /// Returns an error if the plan is for another database, if the role that it names cannot perform it, or the call
+    /// fails.
+    pub fn admit_plan(&mut self, plan: &Plan) -> Result<PlanAdmission, OperatorError> {
+        let what = "admit the plan";
+        let failed = |source| OperatorError::new(what, source);
+        let progress = "SELECT admitted_at, phases, committed, last_committed_at FROM phasegate.progress_of($1)";
+        let before = self
+            .client
+            .query_opt(progress, &[&plan.digest().as_bytes().as_slice()])
+            .and_then(|row| row.as_ref().map(PlanAdmission::read).transpose())
+            .map_err(failed)?;
+        self.call(what, "SELECT phasegate.admit_plan($1)", &[&plan.bytes()])?;
+        Ok(before.unwrap_or(PlanAdmission::New))
     }
 
     /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::live_engine::LiveEngine;
-use super::{Brand, Run, Timeouts};
+use super::{Brand, Ran, Run, Timeouts};
 use crate::approval::Authority;
 use crate::kill_switch::{KillSwitch, KillSwitchOn};
 use crate::mode::Live;
@@ -245,7 +245,8 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
-    /// transaction of its own. `Ok` means that every planned phase is committed.
+    /// transaction of its own. `Ok` means that every planned phase is committed; [`Ran::performed`] says how many of them by
+    /// this run. Where it is 0 the plan was performed before, and this run changed nothing.
     ///
     /// A phase that the database's journal has as committed is not performed again: its receipt is
     /// handed back, with the output that it left. So the same plan can be run again after a failure,
@@ -260,7 +261,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// - otherwise the pipeline's own.
     ///
     /// Whatever the error, the phases that came before the one it names are committed, and stay so.
-    pub fn run<V, F>(self, pipeline: F) -> Result<V, Error>
+    pub fn run<V, F>(self, pipeline: F) -> Result<Ran<V>, Error>
     where
         P: SuppliedPlan,
         K: KillSwitch,
@@ -282,7 +283,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// # Errors
     ///
     /// As [`run`](LiveRunner::run).
-    pub fn try_run<V, E, F>(mut self, pipeline: F) -> Result<V, E>
+    pub fn try_run<V, E, F>(mut self, pipeline: F) -> Result<Ran<V>, E>
     where
         P: SuppliedPlan,
         K: KillSwitch,

@@ -1,8 +1,8 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::Brand;
 use super::live::Conduct;
+use super::{Brand, Ran};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate};
@@ -25,6 +25,9 @@ pub struct LiveEngine<'run> {
     pub(super) plan: &'run Plan,
     /// How many of the plan's phases are committed, by this run or before it.
     pub(super) performed: usize,
+    /// How many of these were committed before this run, and when the last of them was.
+    pub(super) before: usize,
+    pub(super) before_at: Option<String>,
     /// How many the journal was seen to have.
     journalled: usize,
     /// What every `Approved` of this run stands for, in the order of the asking.
@@ -51,6 +54,8 @@ impl<'run> LiveEngine<'run> {
         LiveEngine {
             plan,
             performed: 0,
+            before: 0,
+            before_at: None,
             journalled: 0,
             granted: Vec::new(),
             in_doubt: None,
@@ -77,14 +82,19 @@ impl<'run> LiveEngine<'run> {
     }
 
     /// The run's answer, once the pipeline has given its own.
-    pub(super) fn conclude<V, E: From<Error>>(self, answer: Result<V, E>) -> Result<V, E> {
+    pub(super) fn conclude<V, E: From<Error>>(self, answer: Result<V, E>) -> Result<Ran<V>, E> {
         if let Some(doubt) = self.in_doubt {
             return Err(Error::from(doubt).into());
         }
         let value = answer?;
         let missing = &self.plan.phases()[self.performed..];
         if missing.is_empty() {
-            Ok(value)
+            Ok(Ran {
+                value,
+                performed: self.performed - self.before,
+                before: self.before,
+                before_at: self.before_at,
+            })
         } else {
             Err(Error::from(Incomplete::new(self.committed(), names(missing))).into())
         }

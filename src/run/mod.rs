@@ -9,6 +9,7 @@ mod live;
 mod live_engine;
 mod live_phase;
 mod opening;
+mod ran;
 mod rehearsal;
 mod rehearsal_engine;
 mod rehearsed;
@@ -24,6 +25,7 @@ pub use dry::{DryRunner, NoSimulator, NoTarget, Planned, WithSimulator};
 pub use live::{
     LiveRunner, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan, WithAdapter,
 };
+pub use ran::Ran;
 pub use rehearsal::RehearsalRunner;
 pub use rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase};
 pub use timeouts::Timeouts;

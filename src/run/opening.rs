@@ -91,6 +91,8 @@ impl LiveEngine<'_> {
         let output =
             canonical::decode(entry.output.as_bytes()).map_err(|error| unreadable(error.into()))?;
         self.performed += 1;
+        self.before += 1;
+        self.before_at = Some(entry.finished_at.clone());
         Ok(Done {
             output,
             evidence: Committed::before(&entry, stored.hash),

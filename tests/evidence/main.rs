@@ -44,7 +44,7 @@ impl Signed {
     fn planned() -> Self {
         let database = database();
         let plan = database.plan(&draft());
-        database.operator().admit_plan(&plan).unwrap();
+        let _ = database.operator().admit_plan(&plan).unwrap();
         let people = People::new(&["ada@example.org", "bob", "cat", "eve"]);
         let rules = Rules {
             policy: policy(),
@@ -89,6 +89,7 @@ impl Signed {
             .connector(self.database.connector())
             .adapter(Adapter)
             .run(|run, on| pipeline(run, on, draft()))
+            .map(phasegate::Ran::into_value)
     }
 
     /// What an auditor collects, who may read and nothing else.

@@ -63,7 +63,7 @@ fn no_name_leaves_the_directory_or_reaches_the_shell() {
         .target(database.target.clone())
         .simulator(Speaks);
     let plan = dry.run(quiet).expect("a dry run").plan;
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     let people = People::new(&[approver]);
     let rule = GateRule::of([approver]).author_may_approve();
     let policy = Policy::builder().gate::<Evil>(rule).build().unwrap();
@@ -74,7 +74,7 @@ fn no_name_leaves_the_directory_or_reaches_the_shell() {
     };
     let approval = people.approve(&plan, Evil::NAME, &[approver], &rules);
     database.operator().admit_approval(&approval).unwrap();
-    LiveRunner::new(pipeline)
+    let _ = LiveRunner::new(pipeline)
         .plan(plan.clone())
         .kill_switch(phasegate::testing::ScriptedSwitch::always_on())
         .authority(HandsOut(vec![approval]))

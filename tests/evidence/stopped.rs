@@ -95,7 +95,8 @@ fn approvals_that_nobody_has_signed_are_not_verified() {
     let mut signed = Signed::planned();
     // By an authority that asks no one.
     let live = signed.database.live(signed.plan.clone());
-    live.run(|run, on| pipeline(run, on, draft()))
+    let _ = live
+        .run(|run, on| pipeline(run, on, draft()))
         .expect("a live run");
     let bundle = signed.collect();
     bundle.verify().expect("it fits together");

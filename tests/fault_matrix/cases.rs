@@ -128,13 +128,14 @@ impl Case {
         C: Connector,
         W: Execute<Draft> + Execute<Again>,
     {
-        runner.run(|run, on| {
+        let ran = runner.run(|run, on| {
             let (draft, again) = write(run, on, &self.draft, self.again.as_ref())?;
             let again = again.iter().map(|again| again.committed().clone());
             Ok(std::iter::once(draft.committed().clone())
                 .chain(again)
                 .collect())
-        })
+        });
+        ran.map(phasegate::Ran::into_value)
     }
 }
 

@@ -77,6 +77,7 @@ fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
         live = live.despite_a_role_that_could_get_round_the_interlock();
     }
     live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+        .map(phasegate::Ran::into_value)
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn an_approval_that_is_missing_unknown_or_of_another_gate_or_plan_opens_nothing(
     let attempt = Attempt::admitted(&database);
     let plans = [Draft::of(&["b"]), Draft::of(&["c"])].map(|draft| database.plan(&draft));
     for plan in &plans {
-        database.operator().admit_plan(plan).unwrap();
+        let _ = database.operator().admit_plan(plan).unwrap();
     }
     approve(&database, &plans[0], "SG_1", "of another plan", "1 hour");
     approve(&database, &plans[1], "SG_2", "of another gate", "1 hour");
@@ -246,7 +246,7 @@ fn an_approval_that_is_missing_unknown_or_of_another_gate_or_plan_opens_nothing(
 fn an_approval_that_has_expired_opens_nothing() {
     let database = database();
     let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     approve(&database, &plan, "SG_1", "short", "100 milliseconds");
     let request = Attempt::of(&plan, 1).request_but(&json!({ "approvals": ["short"] }));
     database.until("the approval has expired", |database| {

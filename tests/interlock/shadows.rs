@@ -198,7 +198,7 @@ fn the_library_makes_no_session_run_a_shadow() {
         let draft = Draft::of(&["a"]);
         let plan = drafting_plan(&database.target, &draft);
         let mut operator = Operator::new(role.config().connect(NoTls).unwrap());
-        operator.admit_plan(&plan).unwrap();
+        let _ = operator.admit_plan(&plan).unwrap();
         let run = || -> Result<u64, Error> {
             let adapter = crate::server::does(|_, tx| {
                 // While the phase is open too.
@@ -212,6 +212,7 @@ fn the_library_makes_no_session_run_a_shadow() {
                 .live_by(plan.clone(), adapter)
                 .despite_a_role_that_could_get_round_the_interlock()
                 .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+                .map(phasegate::Ran::into_value)
         };
         assert_eq!(run().unwrap(), 1);
         assert_eq!(database.items(), all(&["a"], "draft"));

@@ -259,7 +259,7 @@ fn off_is_off_with_a_dead_standby_and_ends_the_commits_that_wait_for_it() {
             assert!(committer.join().unwrap().is_err());
         }
         // What it committed is there, and it finds that out.
-        assert_eq!(engine.join().unwrap().unwrap(), 1);
+        assert_eq!(engine.join().unwrap().unwrap().value, 1);
     });
     assert_eq!(database.items().len(), COMMITTERS + 1);
 }

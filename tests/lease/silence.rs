@@ -61,7 +61,8 @@ fn the_server_is_told_how_long_the_session_may_take_and_not_when_the_lease_ends(
         });
         let live = database.live_by(drafting_plan(&database.target, &draft), read);
         let live = live.timeouts(timeouts);
-        live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+        let _ = live
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
             .unwrap();
         told
     };

@@ -250,7 +250,8 @@ fn ended(
     let start = Instant::now();
     let answer: Result<u64, Error> = runner
         .timeouts(timeouts)
-        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+        .map(phasegate::Ran::into_value);
     let took = start.elapsed();
     database.is_left_clean();
     assert_eq!(database.items(), []);

@@ -70,7 +70,7 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
 
     let live = database.live(plan.clone());
     let live = live.run(|run, on| pipeline(run, on, draft));
-    assert_eq!(live.unwrap(), 3);
+    assert_eq!(live.unwrap().value, 3);
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
     let journalled: Vec<_> = (journal.verify().unwrap().into_iter())
         .map(|entry| (entry.phase, entry.effects))

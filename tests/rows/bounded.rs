@@ -81,7 +81,7 @@ fn observers_see_how_many_rows_are_done_of_how_many() {
             }
         })
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-    assert_eq!(answer.unwrap(), 70);
+    assert_eq!(answer.unwrap().value, 70);
     let seen: Vec<_> = seen.iter().collect();
     let (exact, unknown) =
         seen.split_at(seen.iter().position(|(_, total)| total.is_none()).unwrap());

@@ -11,7 +11,7 @@ use phasegate::testing::{
 };
 use phasegate::{
     DryRunner, Error, Execute, Failure, LiveRunner, Mode, Operator, Perform, PhaseTx, Plan,
-    PostgresConnector, Receipt, Run, Start, Target, WithAdapter,
+    PostgresConnector, Ran, Receipt, Run, Start, Target, WithAdapter,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -234,6 +234,7 @@ impl Database {
     {
         self.live_by(drafting_plan(&self.target, draft), does(f))
             .run(|run, on| drafting(run, on, draft).map(Receipt::into_output))
+            .map(Ran::into_value)
     }
 
     /// How many locks on tables of this database sessions of the runner hold or wait for.

@@ -37,13 +37,15 @@ fn a_plan_is_performed_by_what_was_admitted_of_it() {
     assert_eq!(
         live()
             .run(|run, on| pipeline(run, on, draft.clone()))
-            .unwrap(),
+            .unwrap()
+            .value,
         1
     );
     assert_eq!(
         live()
             .run(|run, on| pipeline(run, on, draft.clone()))
-            .unwrap(),
+            .unwrap()
+            .value,
         1
     );
     assert_eq!(database.items(), all(&["a"], "published"));
@@ -63,7 +65,7 @@ fn what_nobody_has_admitted_is_denied_and_says_who_admits() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     let live = by_what_was_admitted(&database, &plan, TripwireAdapter);
     let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     let denied = reason(refusal(answer)).to_string();
@@ -89,10 +91,10 @@ fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(
         let approval = all.attestation(gate).unwrap();
         database.operator().admit_approval(&approval).unwrap();
     };
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     approve("SG_1");
     let live = by_what_was_admitted(&database, &plan, Adapter);
-    live.run(|run, on| {
+    let ran = live.run(|run, on| {
         let drafted = drafting(run, on, &draft)?;
         let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
         assert!(run.approval::<Sg2>().is_err(), "nobody has approved it");
@@ -103,7 +105,8 @@ fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(
         run.phase(crate::pipeline::Publish)
             .perform(on, both, (&drafted, &enacted))?;
         Ok(())
-    })
+    });
+    ran.map(phasegate::Ran::into_value)
 }
 
 #[test]
@@ -151,13 +154,14 @@ fn an_approval_that_nobody_signed_is_read_as_such() {
     let mut unsigned = UnsignedApprovals::new();
     unsigned.approve::<phasegate::Sg1>(&plan, "ada", "by word of mouth", HOUR);
     let mut operator = database.operator();
-    operator.admit_plan(&plan).unwrap();
+    let _ = operator.admit_plan(&plan).unwrap();
     operator
         .admit_approval(&unsigned.attestations()[0])
         .unwrap();
     drop(operator);
     let live = by_what_was_admitted(&database, &plan, Adapter);
-    live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+    let _ = live
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
         .unwrap();
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
     let entries = journal.verify().unwrap();

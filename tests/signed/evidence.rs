@@ -34,7 +34,8 @@ fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing
     approvals.add(&text, &signature).unwrap();
     admit(&database, &plan, &approvals);
     let live = database.live(plan.clone()).authority(approvals);
-    live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+    let _ = live
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
         .unwrap();
 
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
@@ -72,7 +73,7 @@ fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing
 /// A plan, admitted, and an approval of it by two people.
 fn approved(database: &Database) -> (Plan, Attestation) {
     let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     let (ada, grace) = (SshSigner::new("ada"), SshSigner::new("grace"));
     let approval = all_sign(&plan, &[&ada, &grace])
         .attestation("SG_1")
@@ -177,7 +178,7 @@ fn gates_that_need_different_people_are_not_admitted_for_the_same_whichever_come
     for first_is_admitted_first in [true, false] {
         let database = database();
         let plan = database.plan(&Draft::of(&["a"]));
-        database.operator().admit_plan(&plan).unwrap();
+        let _ = database.operator().admit_plan(&plan).unwrap();
         let attest = |gate: &str, one: &SshSigner, other: &SshSigner| {
             let mut approvals =
                 SignedApprovals::new(&plan, policy.clone(), signers(&[&ada, &grace]));

@@ -99,7 +99,7 @@ fn all_sign(plan: &Plan, people: &[&SshSigner]) -> SignedApprovals {
 /// Has the operator admit the plan, and what was approved of it.
 fn admit(database: &server::Database, plan: &Plan, approvals: &SignedApprovals) {
     let mut operator = database.operator();
-    operator.admit_plan(plan).unwrap();
+    let _ = operator.admit_plan(plan).unwrap();
     for approval in approvals.attestations().unwrap() {
         operator.admit_approval(&approval).unwrap();
     }

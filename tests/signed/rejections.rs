@@ -146,7 +146,7 @@ fn a_plan_whose_rejection_is_admitted_is_not_performed_whoever_approves_it() {
     assert_eq!(database.items(), []);
     // Another plan is another matter.
     let other = Draft::of(&["b"]);
-    database
+    let _ = database
         .live(drafting_plan(&database.target, &other))
         .run(|run, on| drafting(run, on, &other).map(Receipt::into_output))
         .unwrap();
@@ -221,7 +221,7 @@ fn said(
 fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
     let database = database();
     let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
-    database.operator().admit_plan(&plan).unwrap();
+    let _ = database.operator().admit_plan(&plan).unwrap();
     let no = rejected(&plan);
     let refused = said(&database, |operator| operator.admit_approval(&no));
     assert!(refused.contains("it is no approval"), "{refused}");

@@ -59,13 +59,13 @@ fn rolled_back_it_is_unspent_and_committed_it_is_spent_whoever_runs_the_plan_aga
     let answer = run(again(), true);
     assert!(matches!(answer, Err(Error::RolledBack(_))), "{answer:?}");
     assert_eq!(spent(&database), 0);
-    assert_eq!(run(again(), false).unwrap(), 1);
+    assert_eq!(run(again(), false).unwrap().value, 1);
     assert_eq!(spent(&database), 1);
     // The same statements, and others for the same gate: what is committed is not performed again.
     let others = approvals();
     admit(&database, &plan, &others);
     for approvals in [again(), others] {
-        assert_eq!(run(approvals, false).unwrap(), 1);
+        assert_eq!(run(approvals, false).unwrap().value, 1);
         assert_eq!(spent(&database), 1);
     }
     assert_eq!(calls.load(Ordering::Relaxed), 2);
@@ -113,7 +113,7 @@ fn of_runners_that_race_one_spends_it() {
     std::thread::scope(|scope| {
         let runners: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
         for runner in runners {
-            assert_eq!(runner.join().unwrap().unwrap(), 1);
+            assert_eq!(runner.join().unwrap().unwrap().value, 1);
         }
     });
     assert_eq!(calls.load(Ordering::Relaxed), 1);
@@ -132,7 +132,7 @@ fn one_that_is_admitted_for_one_plan_is_spent_by_no_other() {
     let approvals = all_sign(&plans[0], &[&ada]);
     admit(&database, &plans[0], &approvals);
     let approved = approvals.attestation("SG_1").unwrap();
-    database.operator().admit_plan(&plans[1]).unwrap();
+    let _ = database.operator().admit_plan(&plans[1]).unwrap();
     // By an authority that says so, so that it comes to the database.
     let authority = Says(move |request: &ApprovalRequest<'_>| {
         let mut statement = approved.statement().clone();

@@ -138,7 +138,8 @@ pub fn live(
         .connector(Recorder::new(connector, &calls))
         .adapter(Recorder::new(Traces, &calls))
         .observer(heard(&calls))
-        .run(|run, on| traced(run, on, spec));
+        .run(|run, on| traced(run, on, spec))
+        .map(phasegate::Ran::into_value);
     (answer, calls.so_far())
 }
 

@@ -135,8 +135,8 @@ impl Shown {
                 .run(|run, on| cut_and_enact(run, on, &document))
         })?;
         match again {
-            Ok(enacted) => {
-                let all = enacted.units == document.units.len() as u64;
+            Ok(ran) => {
+                let all = ran.value.units == document.units.len() as u64;
                 self.check(
                     all,
                     "it went on where it had stopped, and performed nothing twice",

@@ -107,7 +107,19 @@ BEGIN ATOMIC
     ORDER BY j.place;
 END;
 
+-- How far a plan has been performed, for its own role, operators and auditors; no row where it is not admitted.
+CREATE FUNCTION phasegate.progress_of(p_plan bytea)
+RETURNS TABLE (admitted_at timestamptz, phases bigint, committed integer, last_committed_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.admitted_at, (SELECT count(*) FROM phasegate.planned_phase AS f WHERE f.plan = p.plan), r.committed,
+           (SELECT (j.body::jsonb ->> 'finished_at')::timestamptz FROM phasegate.journal AS j
+            WHERE j.plan = p.plan AND j.place = r.committed)
+    FROM phasegate.plan AS p JOIN phasegate.run AS r ON r.plan = p.plan
+    WHERE p.plan = p_plan AND phasegate.may_read(p.plan);
+END;
+
 GRANT SELECT ON phasegate.run, phasegate.attempt, phasegate.journal, phasegate.retention
     TO phasegate_auditor, phasegate_operator;
-GRANT EXECUTE ON FUNCTION phasegate.holder_of_run, phasegate.journal_of
+GRANT EXECUTE ON FUNCTION phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of
     TO phasegate_runner, phasegate_operator, phasegate_auditor;
