@@ -52,15 +52,28 @@ pub struct PhaseTx<'tx> {
 pub(crate) struct Traces {
     /// What the server said to the last statement that failed and was not undone by a savepoint.
     pub(crate) failed_statement: Option<String>,
-    /// Why calls for rows failed, unless a savepoint undid them: rows after the one that failed may have
-    /// been performed, so that an adapter cannot answer `Ok` in spite of it.
+    /// Why a loop or calls over rows failed, unless a savepoint undid them: some rows were performed and others were
+    /// not, so that an adapter cannot return `Ok` in spite of it.
     pub(crate) failed_rows: Option<String>,
+    /// How many loops and calls over rows have not come to their end: one that panicked never does.
+    pub(crate) unfinished_rows: u32,
     /// Why the kill switch stopped it.
     pub(crate) stopped: Option<RollbackCause>,
     /// The session is gone, and the server has rolled the transaction back.
     pub(crate) lost: bool,
     /// How many savepoints were neither released nor rolled back to.
     pub(crate) open_savepoints: u32,
+}
+
+impl Traces {
+    /// Why rows failed whose error may have been dropped; none if none failed.
+    pub(crate) fn dropped_rows(&mut self) -> Option<String> {
+        let unfinished = std::mem::take(&mut self.unfinished_rows) > 0;
+        let failed = self.failed_rows.take();
+        failed.or_else(|| {
+            unfinished.then(|| "the rows did not come to their end: a panic was caught".to_owned())
+        })
+    }
 }
 
 impl<'tx> PhaseTx<'tx> {
@@ -208,14 +221,15 @@ impl<'tx> PhaseTx<'tx> {
         self.control(&format!("SAVEPOINT {name}"))?;
         let before = self.traces.failed_statement.take();
         let rows_before = self.traces.failed_rows.take();
+        let unfinished_before = std::mem::take(&mut self.traces.unfinished_rows);
         // Stays counted if `f` panics: then what it did was not taken back.
         self.traces.open_savepoints += 1;
         let answer = f(self);
         self.traces.open_savepoints -= 1;
         let dropped = self.traces.failed_statement.take();
-        let answer = match self.traces.failed_rows.take() {
+        let answer = match self.traces.dropped_rows() {
             Some(row) if answer.is_ok() => Err(Failure::new(format!(
-                "calls for rows had failed, and their error was dropped: {row}"
+                "rows had failed, and their error was dropped: {row}"
             ))),
             _ => answer,
         };
@@ -242,6 +256,7 @@ impl<'tx> PhaseTx<'tx> {
         }
         self.traces.failed_statement = before;
         self.traces.failed_rows = rows_before;
+        self.traces.unfinished_rows = unfinished_before;
         released
     }
 
@@ -249,6 +264,9 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
     /// `key`, which is the caller's own name for it. Observers of the run see each row done.
+    ///
+    /// All rows are done, or none: after a failure the phase cannot be committed, whatever the adapter makes of the
+    /// error, nor after a panic of `f` that was caught, unless a [`savepoint`](PhaseTx::savepoint) around the loop undoes it.
     ///
     /// The kill switch is read again after every 64 rows; once it is not ON, the loop ends and the
     /// phase is rolled back, whatever the adapter makes of that.
@@ -268,20 +286,37 @@ impl<'tx> PhaseTx<'tx> {
             _ => None,
         };
         let mut answers = Vec::with_capacity(rows.size_hint().0.min(MOST_ROWS_RESERVED));
-        for (row, ordinal) in rows.zip(1_u64..) {
-            let answer =
-                f(self, &row).map_err(|failure| failure.at_row(ordinal, key(&row).to_string()))?;
-            answers.push(answer);
-            (self.observer)(&Event::Rows {
-                phase: self.phase,
-                done: ordinal,
-                total,
-            });
-            if ordinal % ROWS_BETWEEN_READINGS == 0 {
-                self.stop_unless_on()?;
+        self.all_rows(|tx| {
+            for (row, ordinal) in rows.zip(1_u64..) {
+                let answer = f(tx, &row)
+                    .map_err(|failure| failure.at_row(ordinal, key(&row).to_string()))?;
+                answers.push(answer);
+                (tx.observer)(&Event::Rows {
+                    phase: tx.phase,
+                    done: ordinal,
+                    total,
+                });
+                if ordinal % ROWS_BETWEEN_READINGS == 0 {
+                    tx.stop_unless_on()?;
+                }
             }
-        }
-        Ok(answers)
+            Ok(answers)
+        })
+    }
+
+    /// Performs `f`, which goes over rows. If it fails, or panics, the phase cannot be committed.
+    pub(super) fn all_rows<T>(
+        &mut self,
+        f: impl FnOnce(&mut PhaseTx<'tx>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.traces.unfinished_rows += 1;
+        let performed = f(self);
+        self.traces.unfinished_rows -= 1;
+        performed.inspect_err(|failure| {
+            self.traces
+                .failed_rows
+                .get_or_insert_with(|| failure.to_string());
+        })
     }
 
     pub(super) fn stop_unless_on(&mut self) -> Result<(), Failure> {

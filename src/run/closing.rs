@@ -48,7 +48,7 @@ where
     // A panic in here drops the session, which rolls back.
     let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer);
     let answer = perform(&mut tx);
-    let traces = tx.into_traces();
+    let mut traces = tx.into_traces();
     *lost = traces.lost;
     let rolled_back = |cause| Rollback::new(phase, Live::NAME, cause);
     if let Some(cause) = traces.stopped {
@@ -58,7 +58,7 @@ where
     if traces.lost {
         return Err(rolled_back(RollbackCause::ConnectionLost).into());
     }
-    if let Some(row) = traces.failed_rows {
+    if let Some(row) = traces.dropped_rows() {
         let statement = Some(row);
         return Err(rolled_back(RollbackCause::Swallowed { statement }).into());
     }

@@ -324,14 +324,15 @@ where
 {
     let mut tx = PhaseTx::new(rehearsing.client(), phase, &NeedsNone, observer);
     let answer = perform(&mut tx);
-    let traces = tx.into_traces();
+    let mut traces = tx.into_traces();
     let lost = traces.lost;
+    let dropped_rows = traces.dropped_rows();
     let output = answer
         .map_err(RollbackCause::Failed)
         .and_then(|output| match () {
             () if lost => Err(RollbackCause::ConnectionLost),
-            () if traces.failed_rows.is_some() => Err(RollbackCause::Swallowed {
-                statement: traces.failed_rows,
+            () if dropped_rows.is_some() => Err(RollbackCause::Swallowed {
+                statement: dropped_rows,
             }),
             () if traces.open_savepoints > 0 => Err(RollbackCause::SavepointLeftOpen),
             () => canonical::round_trip(&output).map_err(RollbackCause::Output),

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod copy;
+mod dropped;
 mod laboratory;
 mod named;
 mod same_as_a_loop;

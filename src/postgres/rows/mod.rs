@@ -248,9 +248,6 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
             },
         );
         let is_many = ahead.len() >= many;
-        // Until they are all done: if the failure is dropped, the phase is not to be committed.
-        let before = tx.traces.failed_rows.take();
-        tx.traces.failed_rows = Some("calls for rows that did not come to their end".to_owned());
 
         let named = |failure: Failure, ordinal: u64, row: &I::Item| {
             failure.at_row(
@@ -260,7 +257,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
         };
         let refused = counted.refused.map(|failure| named(failure, 1, first));
         let mut done = Progress { done: 0, total };
-        let perform = || -> Result<(), Failure> {
+        let perform = |tx: &mut PhaseTx<'_>| -> Result<(), Failure> {
             if let Some(failure) = refused {
                 return Err(failure);
             }
@@ -319,12 +316,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 }
             }
         };
-        let performed = perform();
-        tx.traces.failed_rows = match &performed {
-            Ok(()) => before,
-            Err(failure) => Some(before.unwrap_or_else(|| failure.to_string())),
-        };
-        performed.map(|()| answers)
+        tx.all_rows(perform).map(|()| answers)
     }
 }
 
