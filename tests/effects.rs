@@ -582,3 +582,34 @@ fn another_program_with_equal_numbers_commits() {
     let lost = "SELECT count(*) FROM item WHERE (name, state) = ('b', 'lost')";
     assert_eq!(database.ask::<i64>(lost), 1);
 }
+
+#[test]
+fn rows_that_are_moved_to_a_partition_that_drops_them_are_counted_as_deleted() {
+    let database = database();
+    let runner = database.runner.name();
+    database.sql(&format!(
+        "CREATE TABLE part (k int, n int) PARTITION BY LIST (k); \
+         CREATE TABLE part_0 PARTITION OF part FOR VALUES IN (0); \
+         CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1) PARTITION BY LIST (n); \
+         CREATE TABLE part_1_all PARTITION OF part_1 DEFAULT; \
+         CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2); \
+         CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE TRIGGER drops BEFORE INSERT ON part_1_all FOR EACH ROW EXECUTE FUNCTION drops(); \
+         INSERT INTO part SELECT 0, n FROM generate_series(1, 10) AS n; \
+         SELECT phasegate.protect('part'); \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON part TO {runner}"
+    ));
+    let moves = "UPDATE part SET k = CASE WHEN n <= 3 THEN 1 ELSE 2 END WHERE n <= 5";
+    let counts = |planned: [u64; 3]| Change::of(&[("public.part", planned)]);
+    for wrong in [counts([0, 5, 0]), counts([0, 2, 0]), Change::of(&[])] {
+        let rolled_back = rollback(wrong.performed(&database, &[moves]));
+        let RollbackCause::EffectsDiffer(differ) = rolled_back.cause() else {
+            panic!("{rolled_back}");
+        };
+        let seen = differ.tables()[0].seen;
+        assert_eq!((seen.inserted, seen.updated, seen.deleted), (0, 2, 3));
+    }
+    assert_eq!(database.ask::<i64>("SELECT count(*) FROM part"), 10);
+    counts([0, 2, 3]).performed(&database, &[moves]).unwrap();
+    assert_eq!(database.ask::<i64>("SELECT count(*) FROM part"), 7);
+}

@@ -23,6 +23,7 @@ BEGIN
 END
 $$;
 CREATE VIEW phasegate.phasegate_rows AS SELECT r FROM phasegate.ensure_transition_table() AS r;
+CREATE VIEW phasegate.phasegate_old_rows AS SELECT r FROM phasegate.ensure_transition_table() AS r;
 
 -- Fires after each statement on a table under guard; phasegate_rows is what that has changed. What is done outside of
 -- phases, by those whom the guard lets do it, is not counted. A transition table has no schema: the
@@ -31,6 +32,7 @@ CREATE FUNCTION phasegate.count_rows() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, phasegate, pg_temp AS $$
 DECLARE
     state text;
+    v_moved_away bigint := 0;
 BEGIN
     IF coalesce(current_setting('phasegate.open_here', true), '') = 'yes'
        AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
@@ -41,10 +43,16 @@ BEGIN
     IF state IS NULL THEN
         RETURN NULL;
     END IF;
+    -- An update of a partitioned table deletes a row that it moves to another partition, and inserts it there, unless a
+    -- trigger of that partition returns NULL: then it has deleted the row.
+    IF tg_nargs = 1 THEN
+        v_moved_away := (SELECT count(*) FROM phasegate_old_rows) - (SELECT count(*) FROM phasegate_rows);
+    END IF;
     INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
     SELECT pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN count(*) ELSE 0 END,
-           CASE tg_op WHEN 'UPDATE' THEN count(*) ELSE 0 END, CASE tg_op WHEN 'DELETE' THEN count(*) ELSE 0 END
-    FROM phasegate_rows HAVING count(*) > 0;
+           CASE tg_op WHEN 'UPDATE' THEN count(*) ELSE 0 END,
+           CASE tg_op WHEN 'DELETE' THEN count(*) ELSE v_moved_away END
+    FROM phasegate_rows HAVING count(*) > 0 OR v_moved_away > 0;
     -- The guard looks before the statement; the phase may have been finished from inside it.
     IF FOUND AND state = 'finished' THEN
         RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished', tg_table_schema, tg_table_name
@@ -61,11 +69,14 @@ BEGIN ATOMIC
     SELECT count(*) = 3 AND count(DISTINCT t.tgtype) = 3
        AND bool_and(t.tgenabled = 'A' AND t.tgqual IS NULL
                     AND coalesce(t.tgnewtable, t.tgoldtable) = 'phasegate_rows'
+                    AND t.tgnargs = CASE WHEN t.tgtype = 16 AND c.relkind = 'p' THEN 1 ELSE 0 END
                     AND CASE t.tgtype WHEN 4 THEN t.tgnewtable IS NOT NULL -- after insert
                                       WHEN 8 THEN t.tgoldtable IS NOT NULL -- after delete
-                                      WHEN 16 THEN t.tgnewtable IS NOT NULL AND t.tgoldtable IS NULL -- after update
+                                      WHEN 16 THEN t.tgnewtable IS NOT NULL -- after update
+                                           AND t.tgoldtable IS NOT DISTINCT FROM
+                                               CASE c.relkind WHEN 'p' THEN 'phasegate_old_rows' END
                                       ELSE false END)
-    FROM pg_catalog.pg_trigger AS t
+    FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
     WHERE t.tgrelid = counted AND t.tgfoid = 'phasegate.count_rows()'::regprocedure;
 END;
 

@@ -52,8 +52,14 @@ BEGIN
                        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard()', one);
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_inserted AFTER INSERT ON %s '
                        'REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
-        EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON %s '
-                       'REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
+        IF (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = one) THEN
+            EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON %s '
+                           'REFERENCING NEW TABLE AS phasegate_rows OLD TABLE AS phasegate_old_rows '
+                           'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows(''moves'')', one);
+        ELSE
+            EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON %s '
+                           'REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
+        END IF;
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_deleted AFTER DELETE ON %s '
                        'REFERENCING OLD TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', one);
         FOREACH ours IN ARRAY ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted'] LOOP
@@ -288,7 +294,11 @@ BEGIN
                        WHEN 62 THEN t.tgfoid = 'phasegate.guard()'::regprocedure AND cardinality(t.tgattr::smallint[]) = 0
                        WHEN 8 THEN t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgoldtable = 'phasegate_rows'
                        ELSE t.tgfoid = 'phasegate.count_rows()'::regprocedure AND t.tgnewtable = 'phasegate_rows'
-                            AND t.tgoldtable IS NULL END) IS TRUE)) AS is_whole
+                            AND (t.tgnargs = 0 AND t.tgoldtable IS NULL
+                                 OR t.tgnargs = 1 AND t.tgoldtable = 'phasegate_old_rows' AND t.tgtype = 16) END) IS TRUE)
+                   -- A partitioned table's rows may move.
+                   AND bool_or(t.tgnargs = 1) = bool_or(EXISTS (
+                       SELECT FROM pg_class AS c WHERE c.oid = t.tgrelid AND c.relkind = 'p'))) AS is_whole
         FROM pg_trigger AS t
         WHERE t.tgfoid IN ('phasegate.guard()'::regprocedure, 'phasegate.count_rows()'::regprocedure)
            OR t.tgrelid = 'phasegate.attempt'::regclass AND NOT t.tgisinternal
