@@ -178,7 +178,7 @@ pub use plan::{Effects, MadeBy, Plan, PlanError, PlannedPhase, PlannedRows, RowC
 pub use run::{
     Attempt, DryRunner, FailedRehearsal, LiveRunner, NoAdapter, NoAuthority, NoConnector,
     NoKillSwitch, NoPlan, NoSimulator, NoTarget, Planned, Ran, RehearsalRunner, Rehearsed,
-    RehearsedPhase, Run, Timeouts, ToPerform, Unsettled, WithAdapter, WithSimulator,
+    RehearsedPhase, Run, StopHandle, Timeouts, ToPerform, Unsettled, WithAdapter, WithSimulator,
 };
 
 /// The README's example, compiled and run.

@@ -36,6 +36,14 @@ pub enum Refusal {
         /// What the switch said.
         source: SwitchUnreadable,
     },
+    /// The program has stopped the run: [`StopHandle::stop`](crate::StopHandle::stop).
+    #[error("{}: refused, the program has stopped the run: {}", place(.phase.as_deref()), Printable(.why))]
+    Stopped {
+        /// The phase that was about to begin; none if the run was.
+        phase: Option<String>,
+        /// The reason that was given.
+        why: String,
+    },
     /// A gate was not passed.
     #[error("{}: refused at gate `{gate}`: {reason}", place(.phase.as_deref()))]
     Approval {
@@ -372,6 +380,7 @@ impl Refusal {
     pub fn phase(&self) -> Option<&str> {
         match self {
             Refusal::SwitchOff { phase, .. }
+            | Refusal::Stopped { phase, .. }
             | Refusal::SwitchUnreadable { phase, .. }
             | Refusal::PlanFlawed { phase, .. }
             | Refusal::Approval { phase, .. } => phase.as_deref(),

@@ -5,6 +5,7 @@ use super::{EffectsDiffer, Failure, Row};
 use crate::canonical::NotCanonical;
 use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
 use crate::mode::{Mode, Rehearsal};
+use crate::printable::Printable;
 
 /// A phase was tried, failed, and left nothing behind.
 ///
@@ -32,6 +33,8 @@ pub enum RollbackCause {
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
     SwitchOff(WhichSwitch),
+    /// The program has stopped the run, with this reason: [`StopHandle::stop`](crate::StopHandle::stop).
+    Stopped(String),
     /// The lease of the database's kill switch ended while the phase was being performed.
     LeaseOver,
     /// It was not done in the time that [`Timeouts::phase`](crate::Timeouts::phase) gives it.
@@ -130,6 +133,9 @@ impl fmt::Display for Rollback {
                 write!(f, "left an output that cannot be kept: {error}")
             }
             RollbackCause::SwitchOff(switch) => write!(f, "was stopped: {switch} is OFF"),
+            RollbackCause::Stopped(why) => {
+                write!(f, "was stopped by the program: {}", Printable(why))
+            }
             RollbackCause::LeaseOver => {
                 f.write_str("was stopped: the lease of the kill switch is over")
             }
@@ -205,6 +211,7 @@ impl StdError for Rollback {
             RollbackCause::Output(error) => Some(error),
             RollbackCause::SwitchUnreadable(error) => Some(error),
             RollbackCause::SwitchOff(_)
+            | RollbackCause::Stopped(_)
             | RollbackCause::LeaseOver
             | RollbackCause::TimeOver
             | RollbackCause::EffectsDiffer(_)

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::live_engine::LiveEngine;
-use super::{Brand, Ran, Run, Timeouts};
+use super::{Brand, Ran, Run, StopHandle, Timeouts};
 use crate::approval::Authority;
 use crate::kill_switch::{KillSwitch, KillSwitchOn};
 use crate::mode::Live;
@@ -109,8 +109,9 @@ pub struct LiveRunner<P = NoPlan, K = NoKillSwitch, A = NoAuthority, C = NoConne
 }
 
 /// How a live run goes about things, apart from what it is given.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Conduct {
+    pub(super) stop: Option<StopHandle>,
     pub(super) timeouts: Timeouts,
     pub(super) retries: u32,
     pub(super) despite_powers: bool,
@@ -119,6 +120,7 @@ pub(super) struct Conduct {
 impl Default for Conduct {
     fn default() -> Self {
         Conduct {
+            stop: None,
             timeouts: Timeouts::default(),
             retries: 2,
             despite_powers: false,
@@ -219,6 +221,12 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// quick, and it cannot change anything.
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
+        self
+    }
+
+    /// Lets another thread stop the run: see [`StopHandle`].
+    pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
+        self.conduct.stop = Some(stop.clone());
         self
     }
 

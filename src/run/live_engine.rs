@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::live::Conduct;
-use super::{Brand, Ran};
+use super::{Brand, Ran, StopHandle};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate};
@@ -68,9 +68,17 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
+    /// Why the program has stopped the run, if it has.
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.conduct.stop.as_ref().and_then(StopHandle::stopped)
+    }
+
     /// Reads the kill switch; `phase` is the one that is about to begin, or none if the run is.
     pub(super) fn refuse_unless_on(&self, phase: Option<&str>) -> Result<(), Refusal> {
         let phase = phase.map(str::to_owned);
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped { phase, why });
+        }
         match self.kill_switch.read() {
             Ok(SwitchState::On) => Ok(()),
             Ok(SwitchState::Off) => Err(Refusal::SwitchOff {

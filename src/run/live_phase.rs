@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use super::closing::{Inside, perform_and_close};
 use super::decoded::decoded;
 use super::live_engine::LiveEngine;
+use super::stop::{StopHandle, Stoppable};
 use super::watch::{Ended, Lease, Watched, watched};
 use crate::approval::Granted;
 use crate::canonical;
-use crate::kill_switch::{SwitchState, WhichSwitch};
+use crate::kill_switch::WhichSwitch;
 use crate::mode::{Live, Mode};
 use crate::observer::{Event, Step};
 use crate::outcome::{Attempted, Committed, Refusal, Rollback, RollbackCause, Stop};
@@ -55,8 +56,7 @@ impl LiveEngine<'_> {
                 return done;
             };
             let again = transient(&rollback).filter(|_| attempt <= self.conduct.retries);
-            let Some(sqlstate) =
-                again.filter(|_| matches!(self.kill_switch.read(), Ok(SwitchState::On)))
+            let Some(sqlstate) = again.filter(|_| self.refuse_unless_on(Some(phase)).is_ok())
             else {
                 return Err(rollback.into());
             };
@@ -66,7 +66,14 @@ impl LiveEngine<'_> {
                 attempt,
                 sqlstate: &sqlstate,
             });
-            thread::sleep(jitter(PAUSE * 2_u32.saturating_pow(attempt - 2)));
+            let pause = jitter(PAUSE * 2_u32.saturating_pow(attempt - 2));
+            match &self.conduct.stop {
+                Some(stop) => stop.pause(pause),
+                None => thread::sleep(pause),
+            }
+            if let Some(why) = self.stopped() {
+                return Err(caused_by(Some(RollbackCause::Stopped(why)), rollback, phase).into());
+            }
             // Whatever the adapter did to the value that it was shown stays there.
             spec = canonical::decode(&bytes).map_err(|source| Refusal::NotCanonical {
                 phase: phase.to_owned(),
@@ -109,6 +116,7 @@ impl LiveEngine<'_> {
             backend_start: opened.backend_start.clone(),
             phase_over: now.checked_add(timeouts.phase).unwrap_or(lease.over),
             lease: Some(lease),
+            stop: self.conduct.stop.clone(),
         };
         let attempted = Attempted {
             target: opened.target(),
@@ -125,9 +133,14 @@ impl LiveEngine<'_> {
             observer,
             kill_switch,
             in_doubt,
+            conduct,
             ..
         } = self;
-        let (kill_switch, connector) = (*kill_switch, &mut **connector);
+        let connector = &mut **connector;
+        let kill_switch = &Stoppable {
+            kill_switch: *kill_switch,
+            stop: conduct.stop.as_ref(),
+        };
         let mut lost = false;
         let (ended, closed) = watched(connector, &over, |watch| {
             let closed = perform_and_close(
@@ -169,9 +182,16 @@ impl LiveEngine<'_> {
             },
             Err(Stop::RolledBack(rollback)) => {
                 *in_doubt = None;
-                let stopped = (lost || ended.is_some())
-                    .then(|| why_stopped(connector, ended, lease))
-                    .flatten();
+                let off = matches!(
+                    rollback.cause(),
+                    RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
+                );
+                let stopped = conduct.stop.as_ref().and_then(StopHandle::stopped);
+                let stopped = match stopped.filter(|_| off || lost) {
+                    Some(why) => Some(RollbackCause::Stopped(why)),
+                    None if lost || ended.is_some() => why_stopped(connector, ended, lease),
+                    None => None,
+                };
                 Err(caused_by(stopped, rollback, phase).into())
             }
             Err(refused) => Err(refused),
@@ -192,6 +212,7 @@ fn why_stopped(
     match ended {
         Some(Ended::TimeOver) => return Some(RollbackCause::TimeOver),
         Some(Ended::LeaseOver) => return Some(RollbackCause::LeaseOver),
+        Some(Ended::Stopped(why)) => return Some(RollbackCause::Stopped(why)),
         None => {}
     }
     let mut session = Session::connect(connector).ok()?;

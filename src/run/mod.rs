@@ -13,6 +13,7 @@ mod ran;
 mod rehearsal;
 mod rehearsal_engine;
 mod rehearsed;
+mod stop;
 mod timeouts;
 mod watch;
 
@@ -28,6 +29,7 @@ pub use live::{
 pub use ran::Ran;
 pub use rehearsal::RehearsalRunner;
 pub use rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase};
+pub use stop::StopHandle;
 pub use timeouts::Timeouts;
 
 use crate::approval::Attestation;

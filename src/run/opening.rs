@@ -1,7 +1,11 @@
 //! Opening a live phase: the connection, the opening message, and which check said no.
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use ::postgres::NoTls;
 
 use crate::approval::Granted;
 use crate::canonical;
@@ -16,6 +20,9 @@ use crate::sealed::Done;
 
 use super::live_engine::LiveEngine;
 use super::timeouts::{Timeouts, milliseconds};
+
+/// How often the program is asked whether it stops the run.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 impl LiveEngine<'_> {
     /// What the opening message of the next phase asks for.
@@ -55,7 +62,13 @@ impl LiveEngine<'_> {
                 phase: phase.to_owned(),
                 source: source.into(),
             })?;
-        let opened = match session.open(request) {
+        let answer = self.open_unless_stopped(&mut session, request);
+        if let Some(why) = self.stopped() {
+            // The session may still be cancelled: it is dropped, and rolls back.
+            let phase = Some(phase.to_owned());
+            return Err(Refusal::Stopped { phase, why });
+        }
+        let opened = match answer {
             Ok(opened) => opened,
             Err(error) => {
                 let refusal = Self::not_opened(Some(self.plan), phase, session, error);
@@ -75,6 +88,33 @@ impl LiveEngine<'_> {
         }
         self.role_is_fit = true;
         Ok((session, opened))
+    }
+
+    /// Opens; cancels that when the program stops the run meanwhile: it may wait for another run of the plan.
+    fn open_unless_stopped(
+        &self,
+        session: &mut Session,
+        request: &OpenRequest<'_>,
+    ) -> Result<Opened, OpenError> {
+        let Some(stop) = &self.conduct.stop else {
+            return session.open(request);
+        };
+        let cancel = session.client().cancel_token();
+        let (opened, is_opened) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let cancels = move || {
+                while is_opened.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
+                    if stop.stopped().is_some() {
+                        // The server takes it without TLS too. If it does not arrive, the lock timeout bounds the wait.
+                        let _ = cancel.cancel_query(NoTls);
+                    }
+                }
+            };
+            let _ = thread::Builder::new().spawn_scoped(scope, cancels);
+            let answer = session.open(request);
+            drop(opened);
+            answer
+        })
     }
 
     /// The receipt of a phase that is committed already.

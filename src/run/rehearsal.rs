@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use super::live::{NoAdapter, NoConnector, WithAdapter};
 use super::rehearsal_engine::RehearsalEngine;
 use super::rehearsed::Rehearsed;
-use super::{Run, Timeouts};
+use super::{Run, StopHandle, Timeouts};
 use crate::kill_switch::NoSwitch;
 use crate::mode::Rehearsal;
 use crate::observer::{Event, Observer};
@@ -96,6 +96,7 @@ pub struct RehearsalRunner<C = NoConnector, W = NoAdapter> {
     heading: Heading,
     timeouts: Timeouts,
     despite_powers: bool,
+    stop: Option<StopHandle>,
 }
 
 impl RehearsalRunner {
@@ -109,6 +110,7 @@ impl RehearsalRunner {
             heading: Heading::default(),
             timeouts: Timeouts::default(),
             despite_powers: false,
+            stop: None,
         }
     }
 }
@@ -124,6 +126,7 @@ impl<C, W> RehearsalRunner<C, W> {
             heading: self.heading,
             timeouts: self.timeouts,
             despite_powers: self.despite_powers,
+            stop: self.stop,
         }
     }
 
@@ -137,7 +140,14 @@ impl<C, W> RehearsalRunner<C, W> {
             heading: self.heading,
             timeouts: self.timeouts,
             despite_powers: self.despite_powers,
+            stop: self.stop,
         }
+    }
+
+    /// Lets another thread stop the rehearsal: see [`StopHandle`].
+    pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
+        self.stop = Some(stop.clone());
+        self
     }
 
     /// Is told what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
@@ -215,6 +225,7 @@ impl<C, W> RehearsalRunner<C, W> {
             &mut *self.observer,
             self.timeouts,
             self.despite_powers,
+            self.stop,
         );
         let mut run = Run::new(engine, self.adapter.into_adapter());
         // However this ends, the engine's session rolls back when it is dropped.

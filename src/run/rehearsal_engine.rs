@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::decoded::decoded;
 use super::live_engine::LiveEngine;
 use super::rehearsed::{FailedRehearsal, Rehearsed, RehearsedPhase, moved};
+use super::stop::StopHandle;
 use super::timeouts::{Timeouts, milliseconds};
-use super::watch::{Watched, watched};
+use super::watch::{Ended, Watched, watched};
 use crate::canonical;
 use crate::gate::{Gate, Unapproved};
 use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable, WhichSwitch};
@@ -30,6 +31,7 @@ pub struct RehearsalEngine<'run> {
     observer: &'run mut Observer<'run>,
     timeouts: Timeouts,
     despite_powers: bool,
+    stop: Option<StopHandle>,
     session: Held,
     target: Option<Target>,
     phases: Vec<RehearsedPhase>,
@@ -71,6 +73,7 @@ impl<'run> RehearsalEngine<'run> {
         observer: &'run mut Observer<'run>,
         timeouts: Timeouts,
         despite_powers: bool,
+        stop: Option<StopHandle>,
     ) -> Self {
         RehearsalEngine {
             pipeline,
@@ -78,6 +81,7 @@ impl<'run> RehearsalEngine<'run> {
             observer,
             timeouts,
             despite_powers,
+            stop,
             session: Held::NotYet,
             target: None,
             phases: Vec::new(),
@@ -134,6 +138,10 @@ impl<'run> RehearsalEngine<'run> {
         spec: &S,
         given: &Given<'_, S>,
     ) -> Result<Done<S::Output, RehearsedPhase>, Stop> {
+        if let Some(why) = self.stop.as_ref().and_then(StopHandle::stopped) {
+            let phase = Some(phase.to_owned());
+            return Err(Refusal::Stopped { phase, why }.into());
+        }
         if let Held::Lost { within } = &self.session {
             return Err(over(phase, within.clone(), None).into());
         }
@@ -169,20 +177,23 @@ impl<'run> RehearsalEngine<'run> {
             backend_start: rehearsing.backend_start.clone(),
             phase_over: now.checked_add(timeouts.phase).unwrap_or(far),
             lease: None,
+            stop: self.stop.clone(),
         };
         // A panic in there drops the session, which rolls back.
         let observer = &mut *self.observer;
-        let (time_over, done) = watched(self.connector, &bounds, |watch| {
+        let (ended, done) = watched(self.connector, &bounds, |watch| {
             let perform = |tx: &mut PhaseTx<'_>| worker.perform(&spec, given.prior, tx);
             let idle = milliseconds(timeouts.idle);
             let done = perform_and_measure(&mut rehearsing, phase, observer, idle, perform);
-            (watch.ended().is_some(), done)
+            (watch.ended(), done)
         });
-        if time_over {
+        if let Some(ended) = ended {
             // Its session is ended, or about to be.
-            return Err(self
-                .failed(phase, RollbackCause::TimeOver, Vec::new())
-                .into());
+            let cause = match ended {
+                Ended::Stopped(why) => RollbackCause::Stopped(why),
+                Ended::TimeOver | Ended::LeaseOver => RollbackCause::TimeOver,
+            };
+            return Err(self.failed(phase, cause, Vec::new()).into());
         }
         match done {
             Ok((output, after)) => {

@@ -1,11 +1,12 @@
 //! Bounds a phase from outside: when its time or its lease is over, its session is ended, whatever it
 //! is doing and whatever it has told the server about timeouts.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::StopHandle;
 use crate::postgres::{Connector, Session};
 
 /// How long to wait before the phase is ended once more.
@@ -21,6 +22,8 @@ pub(super) struct Watched {
     pub(super) phase_over: Instant,
     /// None where no lease is needed.
     pub(super) lease: Option<Lease>,
+    /// By which the program stops the run, if it can.
+    pub(super) stop: Option<StopHandle>,
 }
 
 /// The lease under which a phase was opened.
@@ -48,10 +51,12 @@ impl Lease {
 }
 
 /// Why the watch has ended a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
     TimeOver,
     LeaseOver,
+    /// By the program, with this reason.
+    Stopped(String),
 }
 
 /// Whether the session of a phase is there.
@@ -63,18 +68,14 @@ enum Phase {
 
 /// What the watch and the phase tell each other.
 pub(super) struct Watch {
-    ended: AtomicU8,
+    ended: OnceLock<Ended>,
     closing: mpsc::Sender<()>,
 }
 
 impl Watch {
     /// Why the phase was ended, if it was.
     pub(super) fn ended(&self) -> Option<Ended> {
-        match self.ended.load(Ordering::SeqCst) {
-            1 => Some(Ended::TimeOver),
-            2 => Some(Ended::LeaseOver),
-            _ => None,
-        }
+        self.ended.get().cloned()
     }
 
     /// The close is about to be sent. From here on it is cancelled before it is ended, since a
@@ -94,7 +95,7 @@ pub(super) fn watched<T>(
     let (closing, heard) = mpsc::channel();
     let (done, is_done) = mpsc::channel::<()>();
     let watch = Watch {
-        ended: AtomicU8::new(0),
+        ended: OnceLock::new(),
         closing,
     };
     thread::scope(|scope| {
@@ -113,32 +114,50 @@ pub(super) fn watched<T>(
 fn watch_over(
     connector: &mut dyn Connector,
     watched: &Watched,
-    ended: &AtomicU8,
+    ended: &OnceLock<Ended>,
     closing: &mpsc::Receiver<()>,
     done: &mpsc::Receiver<()>,
 ) {
     let is_done = |wait: Duration| done.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
     let mut lease = watched.lease;
+    // Once the close is sent, the program cannot stop it any more.
+    let mut closes = false;
     let why = loop {
         let (over, why) = match lease {
-            Some(lease) if lease.over <= watched.phase_over => (lease.over, 2),
-            _ => (watched.phase_over, 1),
+            Some(lease) if lease.over <= watched.phase_over => (lease.over, Ended::LeaseOver),
+            _ => (watched.phase_over, Ended::TimeOver),
         };
-        if is_done(over.saturating_duration_since(Instant::now())) {
+        let left = over.saturating_duration_since(Instant::now());
+        let wait = match watched.stop {
+            Some(_) if !closes => left.min(BETWEEN_TRIES),
+            _ => left,
+        };
+        if is_done(wait) {
             return;
         }
+        if let Some(why) = watched.stop.as_ref().and_then(StopHandle::stopped) {
+            closes |= closing.try_recv().is_ok();
+            if !closes {
+                break Ended::Stopped(why);
+            }
+        }
+        if wait < left {
+            continue;
+        }
         match lease
-            .filter(|_| why == 2)
+            .filter(|_| why == Ended::LeaseOver)
             .and_then(|lease| lease.extended(connector))
         {
             Some(extended) => lease = Some(extended),
             None => break why,
         }
     };
-    ended.store(why, Ordering::SeqCst);
+    // Set once, here.
+    let _ = ended.set(why);
     let mut cancelled = None;
     loop {
-        let cancel = closing.try_recv().is_ok() && cancelled.is_none();
+        closes |= closing.try_recv().is_ok();
+        let cancel = closes && cancelled.is_none();
         if cancel {
             cancelled = Some(Instant::now());
         }

@@ -15,6 +15,7 @@ mod hand;
 mod in_process;
 mod lease;
 mod operators;
+mod program_stops;
 mod races;
 mod silence;
 mod status;
