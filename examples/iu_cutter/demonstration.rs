@@ -6,13 +6,13 @@ mod wall;
 
 use std::error::Error as StdError;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
     ApprovalRefusal, Authority, DryRunner, Error, InProcessSwitch, KillSwitch, LiveRunner,
-    NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause,
+    NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause, StopHandle,
 };
 use postgres::Config;
 
@@ -71,14 +71,18 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
     Ok(shown.conclude())
 }
 
-/// Ctrl-C turns the kill switch OFF, and lets the demonstration end in order: the database is
-/// dropped, the server stopped.
+/// What Ctrl-C stops: the run, and the statement that it is in.
+static STOP: LazyLock<StopHandle> = LazyLock::new(StopHandle::new);
+
+/// Ctrl-C stops what is running, turns the kill switch OFF, and lets the demonstration end in order: the
+/// database is dropped, the server stopped.
 fn stop_button(switch: &InProcessSwitch) -> Outcome<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let (flag, button) = (Arc::clone(&interrupted), switch.clone());
     ctrlc::set_handler(move || {
         flag.store(true, Ordering::SeqCst);
         button.off();
+        STOP.stop("a signal came");
     })?;
     Ok(interrupted)
 }
@@ -307,6 +311,7 @@ fn runner<'a, K: KillSwitch, A: Authority>(
         .authority(authority)
         .connector(PostgresConnector::no_tls(config))
         .observer(terminal::watch())
+        .stop_handle(&STOP)
 }
 
 fn amendment() -> Result<Document, markdown::CutError> {

@@ -144,6 +144,9 @@ pub(crate) fn before_again(
 
 /// The second half: the same plan again, without a fault.
 pub(crate) fn runs_again(client: &mut Client, direct: &Config, case: &Case, before: usize) {
+    // A lease ends with the server, where the fault was to end that.
+    let on = "SELECT phasegate.switch_on('run again', '1 day') FROM phasegate.switch_status() WHERE NOT is_on";
+    client.execute(on, &[]).expect("the switch");
     let runner = case.live(PostgresConnector::no_tls(direct.clone()));
     // Looking at the role's powers takes longer than all the rest, and none of this is about them.
     let again = case.perform(runner.despite_a_role_that_could_get_round_the_interlock());
