@@ -136,9 +136,9 @@ mod timestamp;
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Ignored, Journal,
     JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PlanAdmission,
-    PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, RowCalls,
-    RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff, Warnings,
-    protect, unprotect,
+    PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, Rejected,
+    RowCalls, RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff,
+    Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]

@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Committed, Foreign};
+use crate::digest::Digest;
 use crate::plan::Target;
 
 /// Whether a phase was committed is not known.
@@ -23,6 +24,7 @@ pub struct InDoubt {
 /// What identifies an attempt to the server, taken when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempted {
+    pub(crate) plan: Digest,
     pub(crate) target: Target,
     pub(crate) place: u32,
     pub(crate) nonce: String,
@@ -80,6 +82,12 @@ impl InDoubt {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.attempt.target
+    }
+
+    /// The plan that the phase is of.
+    #[must_use]
+    pub fn plan(&self) -> Digest {
+        self.attempt.plan
     }
 
     /// What makes this attempt this one: the journal has it if, and only if, it was committed.

@@ -29,7 +29,9 @@ pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
-pub use operator::{Holder, Operator, OperatorError, PlanAdmission, SwitchStatus, SwitchedOff};
+pub use operator::{
+    Holder, Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
+};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub use rows::{Ignored, RowCalls, RowParams};

@@ -167,6 +167,17 @@ pub enum SwitchedOff {
     HeldUp(Vec<Holder>),
 }
 
+/// A rejection is admitted. Whether the last commit whose checks had passed before has ended is what this says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a commit may still be in flight"]
+pub enum Rejected {
+    /// No phase of the plan commits any more: every commit that had been let through has ended.
+    Drained,
+    /// No check passes any more. These had passed before, of this plan or of others, and have not ended within the
+    /// time that was given.
+    HeldUp(Vec<Holder>),
+}
+
 /// What the kill switch of a database says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -241,18 +252,31 @@ impl Operator {
     /// Admits a rejection: no phase of its plan is opened any more, and none that is open commits,
     /// whatever was approved. There is no way back. Whoever calls this has verified it.
     ///
-    /// A commit that had been let through already may still come to its end;
-    /// [`switch_off`](Operator::switch_off) waits for those.
+    /// Waits at most `patience` for commits whose checks had passed before, and names those that have not ended.
     ///
     /// # Errors
     ///
-    /// When the plan is not admitted, when it is an approval, or the server says no.
-    pub fn admit_rejection(&mut self, rejection: &Attestation) -> Result<(), OperatorError> {
+    /// Returns an error if the plan is not admitted, if it is an approval, or the call fails.
+    pub fn admit_rejection(
+        &mut self,
+        rejection: &Attestation,
+        patience: Duration,
+    ) -> Result<Rejected, OperatorError> {
         self.admit(
             "admit the rejection",
             "SELECT phasegate.admit_rejection($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb, $8)",
             rejection,
-        )
+        )?;
+        let drained = self.ask(
+            "wait for commits in flight",
+            "SELECT phasegate.wait_for_commits(pg_catalog.make_interval(secs => $1))",
+            &[&patience.as_secs_f64()],
+        )?;
+        if drained {
+            return Ok(Rejected::Drained);
+        }
+        let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()")?;
+        Ok(Rejected::HeldUp(holders))
     }
 
     fn admit(

@@ -125,7 +125,10 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
     }
     let texts = [doubt.nonce(), doubt.opened_at(), doubt.backend_start()];
     let [nonce, opened_at, backend_start] = &texts;
-    let params: [&(dyn ToSql + Sync); 5] = [
+    let plan = doubt.plan();
+    let plan = plan.as_bytes().as_slice();
+    let params: [&(dyn ToSql + Sync); 6] = [
+        &plan,
         nonce,
         opened_at,
         &doubt.backend_pid(),
@@ -133,9 +136,9 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
         &ONE_TRY.as_secs_f64(),
     ];
     let row = session.client().query_one(
-        "SELECT phasegate.settle($1::pg_catalog.text::pg_catalog.uuid, \
-                $2::pg_catalog.text::pg_catalog.timestamptz, $3::pg_catalog.int4, \
-                $4::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $5))",
+        "SELECT phasegate.settle($1, $2::pg_catalog.text::pg_catalog.uuid, \
+                $3::pg_catalog.text::pg_catalog.timestamptz, $4::pg_catalog.int4, \
+                $5::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $6))",
         &params,
     )?;
     let answer: Answer = serde_json::from_str(row.try_get(0)?)?;

@@ -84,9 +84,12 @@ where
     }
 
     // In doubt from here on, until there is an answer: even if a callback of the driver panics.
+    if !watch.closes() {
+        // The program has stopped the run, which the caller knows the reason of.
+        return Err(rolled_back(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)).into());
+    }
     let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
     *in_doubt = Some(doubt("the close did not come to its end".into()));
-    watch.closes();
     let error = match session.close(secret, &bytes) {
         Ok(closed) => return Ok((output, closed)),
         Err(error) => error,

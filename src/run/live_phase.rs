@@ -119,6 +119,7 @@ impl LiveEngine<'_> {
             stop: self.conduct.stop.clone(),
         };
         let attempted = Attempted {
+            plan: self.plan.digest(),
             target: opened.target(),
             place: u32::try_from(self.performed + 1).unwrap_or(u32::MAX),
             nonce: nonce.clone(),

@@ -2,6 +2,7 @@
 //! is doing and whatever it has told the server about timeouts.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,17 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// How long a commit that was cancelled has to answer before its session is ended.
 const GRACE: Duration = Duration::from_secs(1);
+
+const NEITHER: u8 = 0;
+const STOPPED: u8 = 1;
+const CLOSES: u8 = 2;
+
+/// Whether this one came before the other.
+fn is_first(first: &AtomicU8, which: u8) -> bool {
+    first
+        .compare_exchange(NEITHER, which, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
+}
 
 /// What is watched.
 pub(super) struct Watched {
@@ -69,6 +81,8 @@ enum Phase {
 /// What the watch and the phase tell each other.
 pub(super) struct Watch {
     ended: OnceLock<Ended>,
+    /// Who was first: the program that stops the phase, or the close that is sent.
+    first: AtomicU8,
     closing: mpsc::Sender<()>,
 }
 
@@ -78,11 +92,13 @@ impl Watch {
         self.ended.get().cloned()
     }
 
-    /// The close is about to be sent. From here on it is cancelled before it is ended, since a
-    /// cancelled close has a certain answer.
-    pub(super) fn closes(&self) {
+    /// The close is about to be sent, unless the program has stopped the phase: then this returns false. From here
+    /// on it is cancelled before it is ended, since a cancelled close has a certain answer.
+    #[must_use]
+    pub(super) fn closes(&self) -> bool {
         // Without a watcher there is nobody to tell.
         let _ = self.closing.send(());
+        is_first(&self.first, CLOSES)
     }
 }
 
@@ -96,13 +112,14 @@ pub(super) fn watched<T>(
     let (done, is_done) = mpsc::channel::<()>();
     let watch = Watch {
         ended: OnceLock::new(),
+        first: AtomicU8::new(NEITHER),
         closing,
     };
     thread::scope(|scope| {
         // Dropped however `phase` ends, which is what ends the watcher.
         let _done = done;
-        let ended = &watch.ended;
-        let keep = move || watch_over(connector, watched, ended, &heard, &is_done);
+        let (ended, first) = (&watch.ended, &watch.first);
+        let keep = move || watch_over(connector, watched, ended, first, &heard, &is_done);
         // Without it the server's own timeouts still hold.
         let _ = thread::Builder::new()
             .name("phasegate-watch".to_owned())
@@ -115,6 +132,7 @@ fn watch_over(
     connector: &mut dyn Connector,
     watched: &Watched,
     ended: &OnceLock<Ended>,
+    first: &AtomicU8,
     closing: &mpsc::Receiver<()>,
     done: &mpsc::Receiver<()>,
 ) {
@@ -136,10 +154,10 @@ fn watch_over(
             return;
         }
         if let Some(why) = watched.stop.as_ref().and_then(StopHandle::stopped) {
-            closes |= closing.try_recv().is_ok();
-            if !closes {
+            if is_first(first, STOPPED) {
                 break Ended::Stopped(why);
             }
+            closes = true;
         }
         if wait < left {
             continue;

@@ -67,7 +67,11 @@ fn a_plan_that_was_rejected_says_by_whom() {
     let signed = Signed::planned();
     let (people, rules) = (&signed.people, &signed.rules);
     let no = people.decide(&signed.plan, Decision::Reject, "SG_2", &["cat"], rules);
-    signed.database.operator().admit_rejection(&no).unwrap();
+    let _ = signed
+        .database
+        .operator()
+        .admit_rejection(&no, std::time::Duration::from_secs(2))
+        .unwrap();
     signed.perform(|_| ()).expect_err("it was rejected");
     let (auditor, run) = verified(&signed);
     let said = auditor.script(&[]).expect("the script");

@@ -2,7 +2,7 @@
 
 use phasegate::Error;
 
-use crate::hand::{Attempt, INSERT, does, nothing_committed, psql, refuses, rolled_back_by};
+use crate::hand::rolled_back_by;
 use crate::pipeline::{Draft, TABLE};
 use crate::server::{Database, all, database};
 
@@ -331,30 +331,6 @@ fn a_phase_in_which_an_owners_function_drops_a_table_is_refused_whatever_that_ta
         // What a savepoint takes back is there.
         let back = "DO $$ BEGIN PERFORM drops(); RAISE 'back'; EXCEPTION WHEN raise_exception THEN NULL; END $$";
         effects(&database, &[back], "");
-    }
-}
-
-#[test]
-fn a_phase_that_writes_a_table_which_its_snapshot_does_not_have_is_refused() {
-    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
-        let database = database();
-        let attempt = Attempt::admitted(&database);
-        let mut session = psql(&database);
-        does(
-            &mut session,
-            &attempt.begin().replace("READ COMMITTED", level),
-        );
-        database.sql(&format!(
-            "CREATE TABLE other (n int); GRANT INSERT ON other TO {}",
-            database.runner.name()
-        ));
-        let close = attempt.close();
-        for statement in [INSERT, "INSERT INTO other VALUES (1)", &close[0], &close[1]] {
-            does(&mut session, statement);
-        }
-        refuses(&mut session, &close[2], "ZG006");
-        drop(session);
-        nothing_committed(&database);
     }
 }
 

@@ -37,10 +37,11 @@ fn a_missing_role_has_no_members_and_holds_up_no_write() {
         "pg_catalog.count(*) FROM phasegate.journal_of('')",
         "pg_catalog.count(*) FROM phasegate.powers_of('postgres')",
         "phasegate.may_have_powers('postgres')",
-        "phasegate.settle(gen_random_uuid(), now(), 0, now(), '1 s')",
     ] {
         database.sql(&format!("SELECT {call}"));
     }
+    let settle = "SELECT phasegate.settle('', gen_random_uuid(), now(), 0, now(), '1 s')";
+    refuses(&mut database.admin(), settle, "ZG022");
 }
 
 /// Since PostgreSQL 16 whoever creates a role is a member of it, with ADMIN OPTION and nothing else.

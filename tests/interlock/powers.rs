@@ -316,6 +316,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
         "forget_attempts",
         "switch_off",
         "switch_on",
+        "wait_for_commits",
     ];
     // These, and no other, are granted to operators and to no runner.
     let database = database();

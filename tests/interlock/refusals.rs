@@ -197,7 +197,9 @@ fn a_plan_that_nobody_admitted_is_not_opened() {
 fn a_plan_for_another_role_is_not_opened() {
     let database = database();
     let here = &database.target;
-    let other = Target::new(here.system_identifier(), here.database(), "another");
+    let another = database.role("another");
+    database.sql(&format!("GRANT phasegate_runner TO {}", another.name()));
+    let other = Target::new(here.system_identifier(), here.database(), another.name());
     let plan = drafting_plan(&other, &Draft::of(&["a"]));
     database.admit(&plan);
     not_opened(&database, &Attempt::of(&plan, 1).request(), "ZG021");
@@ -292,7 +294,8 @@ fn an_opening_message_that_is_replayed_opens_nothing() {
     // Of one whose fate was settled.
     let settled = Attempt::of(&plan, 2);
     let settle = format!(
-        "SELECT phasegate.settle('{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        plan.digest(),
         settled.nonce
     );
     does(&mut session, &settle);
@@ -306,7 +309,10 @@ fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
     let attempt = Attempt::admitted(&database);
     let mut session = psql(&database);
     let settle = |nonce: &str, opened_at: &str| {
-        format!("SELECT phasegate.settle('{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')")
+        format!(
+            "SELECT phasegate.settle(decode('{}', 'hex'), '{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')",
+            attempt.plan.digest()
+        )
     };
     does(&mut session, &settle(&attempt.nonce, "'-infinity'"));
     does(&mut session, &settle(&attempt.again().nonce, "'infinity'"));
@@ -362,4 +368,142 @@ fn without_counters_nothing_is_opened() {
         database.runner.name()
     ));
     not_opened(&database, &attempt.request(), "ZG015");
+}
+
+#[test]
+fn a_rejection_that_comes_after_the_opening_refuses_the_commit() {
+    let database = database();
+    let (mut session, attempt) = opened(&database);
+    database.sql(
+        "SELECT phasegate.admit_rejection('n', plan, 'SG_1', 'ada', 'infinity', 'wrong', NULL, 'reject') \
+         FROM phasegate.plan",
+    );
+    for statement in [&attempt.seal(), DRAIN, &finish("1")] {
+        does(&mut session, statement);
+    }
+    refuses(&mut session, "COMMIT", "ZG024");
+    drop(session);
+    nothing_committed(&database);
+}
+
+/// Its snapshot would hide a rejection, and what the operator does to the lease.
+#[test]
+fn a_transaction_that_is_not_read_committed_opens_nothing() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let rehearsal = attempt
+        .open()
+        .replace("phasegate.open(", "phasegate.open_rehearsal(");
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for open in [&attempt.open(), &rehearsal] {
+            let begin = format!("BEGIN ISOLATION LEVEL {level}; {open}");
+            refuses(&mut psql(&database), &begin, "ZG016");
+            let set = format!("BEGIN; SET TRANSACTION ISOLATION LEVEL {level}; {open}");
+            refuses(&mut psql(&database), &set, "ZG016");
+        }
+    }
+    nothing_committed(&database);
+}
+
+/// A commit whose check has passed early, because it was made to, is waited for and named, as it is by the switch.
+#[test]
+fn a_rejection_waits_for_the_commits_that_were_let_through() {
+    let database = database();
+    let (mut session, attempt) = opened(&database);
+    for statement in [&attempt.seal(), DRAIN, &finish("1"), DRAIN] {
+        does(&mut session, statement);
+    }
+    database.sql(
+        "SELECT phasegate.admit_rejection('n', plan, 'SG_1', 'ada', 'infinity', 'wrong', NULL, 'reject') \
+         FROM phasegate.plan",
+    );
+    let waits = "SELECT phasegate.wait_for_commits('200 ms')";
+    assert!(!database.ask::<bool>(waits));
+    let named = "SELECT application_name FROM phasegate.commits_in_flight()";
+    assert_eq!(database.ask::<String>(named), "by hand");
+    does(&mut session, "ROLLBACK");
+    assert!(database.ask::<bool>(waits));
+    drop(session);
+    nothing_committed(&database);
+}
+
+#[test]
+fn a_phase_that_outlives_its_plan_or_its_approval_is_not_committed() {
+    for (shorten, sqlstate, says) in [
+        (
+            "UPDATE phasegate.plan SET valid_until = clock_timestamp() + '1 s'",
+            "ZG023",
+            "the plan was over at",
+        ),
+        (
+            "UPDATE phasegate.approval SET expires = clock_timestamp() + '1 s'",
+            "ZG013",
+            "the approval of gate SG_1 was over at",
+        ),
+    ] {
+        let database = database();
+        let attempt = Attempt::admitted(&database);
+        database.sql(shorten);
+        let mut session = psql(&database);
+        does(&mut session, &attempt.begin());
+        does(&mut session, INSERT);
+        does(&mut session, "SELECT pg_sleep(1.2)");
+        for statement in [&attempt.seal(), DRAIN, &finish("1")] {
+            does(&mut session, statement);
+        }
+        let refused = session.batch_execute("COMMIT").unwrap_err();
+        assert_eq!(crate::hand::code(&refused), sqlstate);
+        let said = refused.as_db_error().unwrap().message();
+        assert!(said.contains(says), "{said}");
+        drop(session);
+        nothing_committed(&database);
+    }
+}
+
+#[test]
+fn a_plan_for_a_role_that_cannot_perform_it_is_not_admitted() {
+    let database = database();
+    let role = database.role("auditor");
+    for (name, says) in [
+        (
+            role.name(),
+            format!("GRANT phasegate_runner TO {}", role.name()),
+        ),
+        ("nobody_is_called_so", "which there is not".to_owned()),
+    ] {
+        let here = &database.target;
+        let target = Target::new(here.system_identifier(), here.database(), name);
+        let plan = drafting_plan(&target, &Draft::of(&["a"]));
+        let refused = database
+            .operator()
+            .admit_plan(&plan)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(&says), "{refused}");
+    }
+}
+
+#[test]
+fn another_runner_settles_nothing_of_a_plan_that_is_not_its_own() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let plan = format!("decode('{}', 'hex')", attempt.plan.digest());
+    let settle = format!(
+        "SELECT phasegate.settle({plan}, gen_random_uuid(), clock_timestamp(), 0, clock_timestamp(), '1 s')"
+    );
+    let other = database.role("other");
+    database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));
+    let mut session = other.config().connect(postgres::NoTls).unwrap();
+    refuses(&mut session, &settle, "ZG022");
+    let unknown = settle.replace(&plan, "'\\x00'");
+    refuses(&mut session, &unknown, "ZG022");
+    assert_eq!(
+        database.ask::<i64>("SELECT count(*) FROM phasegate.attempt"),
+        0
+    );
+    // Its own role does, and what it claims is recorded with the plan.
+    does(&mut psql(&database), &settle);
+    let claimed =
+        format!("SELECT count(*) FROM phasegate.attempt WHERE state = 'claimed' AND plan = {plan}");
+    assert_eq!(database.ask::<i64>(&claimed), 1);
 }

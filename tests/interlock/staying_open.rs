@@ -293,37 +293,3 @@ fn anybody_can_fill_the_lock_table_and_then_the_switch_cannot_be_turned_until_th
     drop(greedy);
     database.until("its locks are given back", |_| off().is_ok());
 }
-
-#[test]
-fn a_phase_by_hand_in_an_old_snapshot_does_not_see_a_rejection_that_came_after_its_opening() {
-    for (level, sees) in [("READ COMMITTED", true), ("REPEATABLE READ", false)] {
-        let database = database();
-        let plan = database.plan(&Draft::of(&["a"]));
-        database.admit(&plan);
-        let attempt = Attempt::of(&plan, 1);
-        let mut session = psql(&database);
-        let open = format!(
-            "BEGIN; SET TRANSACTION ISOLATION LEVEL {level}; {}",
-            attempt.open()
-        );
-        does(&mut session, &open);
-        database.sql(
-            "SELECT phasegate.admit_rejection('n', plan, 'SG_1', 'ada', 'infinity', 'wrong', NULL, 'reject') \
-             FROM phasegate.plan",
-        );
-        for statement in [INSERT, &attempt.seal(), DRAIN, &finish("1")] {
-            does(&mut session, statement);
-        }
-        if sees {
-            refuses(&mut session, "COMMIT", "ZG024");
-            drop(session);
-            nothing_committed(&database);
-        } else {
-            // The engine's own phases are READ COMMITTED. Turning the switch off stops this one too.
-            does(&mut session, "COMMIT");
-            // What is opened after it is refused at any level.
-            let next = Attempt::of(&plan, 2);
-            refuses(&mut psql(&database), &next.begin(), "ZG024");
-        }
-    }
-}

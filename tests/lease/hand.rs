@@ -10,7 +10,7 @@ use crate::server::Database;
 
 /// A plan of one phase behind no gate, admitted.
 pub(crate) struct Task {
-    plan: Vec<u8>,
+    pub(crate) plan: Vec<u8>,
     nonces: AtomicU64,
 }
 

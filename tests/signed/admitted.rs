@@ -123,7 +123,10 @@ fn a_rejection_that_was_admitted_denies_with_its_reason() {
     let (text, signature) = ada.sign(&no.comment("too late").build().unwrap()).unwrap();
     approvals.add(&text, &signature).unwrap();
     for rejection in approvals.rejections() {
-        database.operator().admit_rejection(&rejection).unwrap();
+        let _ = database
+            .operator()
+            .admit_rejection(&rejection, std::time::Duration::from_secs(2))
+            .unwrap();
     }
     let live = by_what_was_admitted(&database, &plan, TripwireAdapter);
     let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));

@@ -129,13 +129,13 @@ fn a_plan_whose_rejection_is_admitted_is_not_performed_whoever_approves_it() {
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
     let live = database.live(plan.clone());
-    database
+    let _ = database
         .operator()
-        .admit_rejection(&rejected(&plan))
+        .admit_rejection(&rejected(&plan), std::time::Duration::from_secs(2))
         .unwrap();
-    database
+    let _ = database
         .operator()
-        .admit_rejection(&rejected(&plan))
+        .admit_rejection(&rejected(&plan), std::time::Duration::from_secs(2))
         .unwrap();
     let refused = refusal(live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output)));
     assert!(
@@ -160,7 +160,10 @@ fn a_phase_that_is_open_when_the_rejection_is_admitted_does_not_commit() {
     let rejection = rejected(&plan);
     let adapter = does(|draft, tx| {
         let inserted = tx.execute("INSERT INTO item VALUES ($1, 'draft')", &[&draft.rows[0]])?;
-        database.operator().admit_rejection(&rejection).unwrap();
+        let _ = database
+            .operator()
+            .admit_rejection(&rejection, std::time::Duration::from_secs(2))
+            .unwrap();
         Ok(inserted)
     });
     let live = database.live_by(plan, adapter);
@@ -189,7 +192,10 @@ fn a_rejection_stops_also_the_phases_without_a_gate_and_what_is_committed_is_han
     let answer = live(&plan).run(|run, on| {
         let drafted = drafting(run, on, &draft)?;
         if let Some(rejection) = operator.take() {
-            database.operator().admit_rejection(&rejection).unwrap();
+            let _ = database
+                .operator()
+                .admit_rejection(&rejection, std::time::Duration::from_secs(2))
+                .unwrap();
         }
         run.phase(crate::pipeline::Check)
             .perform(on, phasegate::Ungated, &drafted)?;
@@ -230,7 +236,11 @@ fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     approvals.add(&text, &signature).unwrap();
     let yes = approvals.attestations().unwrap().remove(0);
-    let refused = said(&database, |operator| operator.admit_rejection(&yes));
+    let refused = said(&database, |operator| {
+        operator
+            .admit_rejection(&yes, std::time::Duration::from_secs(2))
+            .map(drop)
+    });
     assert!(refused.contains("it is no rejection"), "{refused}");
     // Nor by saying one thing and having had another signed.
     let mut statement = no.statement().clone();
@@ -246,7 +256,9 @@ fn a_rejection_of_a_plan_that_was_never_admitted_is_refused() {
     let database = database();
     let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
     let refused = said(&database, |operator| {
-        operator.admit_rejection(&rejected(&plan))
+        operator
+            .admit_rejection(&rejected(&plan), std::time::Duration::from_secs(2))
+            .map(drop)
     });
     assert!(refused.contains("Admit the plan first"), "{refused}");
 }

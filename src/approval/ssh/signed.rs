@@ -39,7 +39,7 @@ const MOST: usize = 1000;
 ///         eprintln!("{refused}");
 ///     }
 ///     for rejection in approvals.rejections() {
-///         operator.admit_rejection(&rejection)?;
+///         operator.admit_rejection(&rejection, std::time::Duration::from_secs(2))?;
 ///     }
 ///     for approval in approvals.attestations()? {
 ///         operator.admit_approval(&approval)?;

@@ -287,22 +287,30 @@ BEGIN ATOMIC
     FROM phasegate.holders_of('phasegate.kill_switch', 'RowShareLock') AS c;
 END;
 
--- Whether every commit that was let through has ended. Waits at most this long; false means: not known.
-CREATE FUNCTION phasegate.drain(patience interval) RETURNS boolean
+-- Waits at most this long for every commit whose checks may have passed; returns whether all of them have ended.
+CREATE FUNCTION phasegate.wait_for_commits(p_patience interval) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    milliseconds bigint := least(greatest(ceil(extract(epoch FROM patience) * 1000), 1), 2147483647);
+    v_milliseconds bigint := least(greatest(ceil(extract(epoch FROM p_patience) * 1000), 1), 2147483647);
 BEGIN
-    PERFORM set_config('lock_timeout', milliseconds::text, true);
+    PERFORM set_config('lock_timeout', v_milliseconds::text, true);
     PERFORM set_config('statement_timeout', '0', true);
     -- The queue is fair: later commits wait behind this, and so it is not passed for ever.
     LOCK TABLE phasegate.kill_switch IN EXCLUSIVE MODE;
-    RETURN NOT EXISTS (
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
+-- Whether every commit that was let through has ended. Waits at most this long; false means: not known.
+CREATE FUNCTION phasegate.drain(patience interval) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN phasegate.wait_for_commits(patience) AND NOT EXISTS (
         SELECT FROM phasegate.kill_switch AS k
         WHERE k.is_on AND k.epoch = pg_sequence_last_value('phasegate.epoch'::regclass)
     );
-EXCEPTION WHEN lock_not_available THEN
-    RETURN false;
 END
 $$;
 
@@ -345,7 +353,7 @@ ALTER TABLE phasegate.kill_switch ENABLE ALWAYS TRIGGER emptied_by_hand;
 
 GRANT USAGE ON SCHEMA phasegate TO phasegate_operator, phasegate_runner, phasegate_auditor;
 GRANT SELECT ON phasegate.kill_switch, phasegate.switch_history TO phasegate_auditor, phasegate_operator;
-GRANT EXECUTE ON FUNCTION phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain,
+GRANT EXECUTE ON FUNCTION phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain, phasegate.wait_for_commits,
     phasegate.end_commits_in_flight TO phasegate_operator;
 GRANT EXECUTE ON FUNCTION phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight
     TO phasegate_operator, phasegate_runner, phasegate_auditor;

@@ -86,6 +86,14 @@ BEGIN
         RAISE EXCEPTION 'phasegate: not admitted: the plan is for %, and this is %', target - 'role', here
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan in the database that it was made for.';
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = target ->> 'role') THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the plan is to be performed by role %, which there is not', target ->> 'role'
+            USING ERRCODE = 'ZG020', HINT = 'Make the plan for the role that performs it.';
+    ELSIF NOT phasegate.may_act_as((target ->> 'role')::name, 'phasegate_runner') THEN
+        RAISE EXCEPTION 'phasegate: not admitted: the plan is to be performed by role %, which may not perform phases', target ->> 'role'
+            USING ERRCODE = 'ZG020',
+                  HINT = format('Make the plan for the role that performs it, or GRANT phasegate_runner TO %I.', target ->> 'role');
+    END IF;
     INSERT INTO phasegate.plan (plan, bytes, pipeline, system_identifier, database, role, valid_until)
     VALUES (digest, plan_bytes, content ->> 'pipeline', (target ->> 'system_identifier')::bigint,
             target ->> 'database', target ->> 'role', valid_until)
@@ -220,8 +228,8 @@ BEGIN
 END
 $$;
 
--- From here on no phase of the plan is opened, and none that is open passes the interlock. There is no way back: another
--- plan is made.
+-- From here on no phase of the plan is opened, and none that is open passes the interlock; one that has passed it already is
+-- waited for by phasegate.wait_for_commits(). There is no way back: another plan is made.
 CREATE FUNCTION phasegate.admit_rejection(
     nonce text, plan bytea, gate text, approver text, expires timestamptz, comment text, evidence jsonb, decision text
 ) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

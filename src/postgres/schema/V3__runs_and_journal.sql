@@ -22,7 +22,9 @@ CREATE TABLE phasegate.attempt (
     until timestamptz,
     timeline text,
     approvals jsonb,
-    durability text -- synchronous_commit, as the session had it
+    durability text, -- synchronous_commit, as the session had it
+    allowed_until timestamptz, -- when the plan, or the first of the approvals, is over
+    allowed_by text -- which of them that is
 ) WITH (fillfactor = 40);
 -- Not unique: a database that was copied into another cluster meets its old numbers again.
 CREATE INDEX attempt_xid ON phasegate.attempt (xid);

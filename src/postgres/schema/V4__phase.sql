@@ -23,6 +23,12 @@ BEGIN
         RAISE EXCEPTION 'phasegate: the session was in a transaction already'
             USING ERRCODE = 'ZG016', DETAIL = 'in_transaction', HINT = 'Give each phase a session of its own.';
     END IF;
+    -- In an older snapshot a rejection that has come since would not be seen.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'phasegate: the transaction is %, and a phase is READ COMMITTED',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'ZG016', DETAIL = 'isolation', HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
     IF current_setting('role') <> 'none' THEN
         RAISE EXCEPTION 'phasegate: the session of role % acts as %', session_user, current_setting('role')
             USING ERRCODE = 'ZG016', DETAIL = current_setting('role'), HINT = 'Take the SET ROLE out of what opens the session.';
@@ -85,6 +91,8 @@ DECLARE
     gate_place bigint;
     approval phasegate.approval;
     in_no_savepoint boolean;
+    v_allowed_until timestamptz;
+    v_allowed_by text := 'the plan';
 BEGIN
     PERFORM phasegate.refuse_session(request);
 
@@ -132,6 +140,7 @@ BEGIN
     lease := phasegate.lease();
     lease_left := greatest(1, floor(extract(epoch FROM lease.until - clock_timestamp()) * 1000));
 
+    v_allowed_until := planned.valid_until;
     FOR the_gate, gate_place IN SELECT * FROM unnest(planned.gates) WITH ORDINALITY LOOP
         SELECT a.* INTO approval FROM phasegate.approval AS a
         WHERE a.nonce = request -> 'approvals' ->> (gate_place - 1)::integer
@@ -139,6 +148,10 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'phasegate: phase % needs an approval of gate % that was admitted, is for this plan, and has not expired',
                 planned.phase, the_gate USING ERRCODE = 'ZG013', DETAIL = the_gate, HINT = 'An operator admits the approval.';
+        END IF;
+        IF approval.expires < v_allowed_until THEN
+            v_allowed_until := approval.expires;
+            v_allowed_by := format('the approval of gate %s', the_gate);
         END IF;
         INSERT INTO phasegate.approval_spent (nonce, place)
         VALUES (approval.nonce, the_place);
@@ -148,9 +161,11 @@ BEGIN
             'evidence', approval.evidence);
     END LOOP;
 
-    INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan, place, lock, epoch, until, timeline, approvals, durability)
+    INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan, place, lock, epoch, until, timeline, approvals, durability,
+                                   allowed_until, allowed_by)
     VALUES (the_nonce, 'open', pg_current_xact_id(), now, the_plan, the_place, decode(request ->> 'lock', 'hex'),
-            lease.epoch, lease.until, lease.timeline, spent, durability)
+            lease.epoch, lease.until, lease.timeline, spent, durability,
+            v_allowed_until, v_allowed_by)
     ON CONFLICT (nonce) DO NOTHING RETURNING xmin = pg_current_xact_id()::xid INTO in_no_savepoint;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'phasegate: nonce % was used, or its fate has been settled', the_nonce USING ERRCODE = 'ZG019';
@@ -273,6 +288,11 @@ BEGIN
     SELECT k.until INTO this.until FROM phasegate.kill_switch AS k WHERE k.epoch = this.epoch;
     PERFORM phasegate.refuse_unless_on(this.epoch, this.until, this.timeline);
     PERFORM phasegate.refuse_rejected(this.plan);
+    IF this.allowed_until <= clock_timestamp() THEN
+        RAISE EXCEPTION 'phasegate: commit refused: % was over at %', this.allowed_by, this.allowed_until
+            USING ERRCODE = CASE this.allowed_by WHEN 'the plan' THEN 'ZG023' ELSE 'ZG013' END,
+                  HINT = 'What is approved is committed while it holds: have it approved for longer, or make the phase shorter.';
+    END IF;
     RETURN NULL;
 END
 $$;

@@ -130,7 +130,7 @@ $$;
 -- array, and pg_dump would put a parsed body before them.
 CREATE FUNCTION phasegate.of_operators() RETURNS regproc[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT '{phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain, phasegate.end_commits_in_flight,
+    SELECT '{phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain, phasegate.wait_for_commits, phasegate.end_commits_in_flight,
              phasegate.admit_plan, phasegate.admit_approval, phasegate.admit_rejection}'::regproc[]
         || to_regproc('phasegate.forget_attempts') -- which comes later
 $$;

@@ -1,6 +1,7 @@
--- Settles the fate of an attempt whose commit was not answered, by claiming its nonce. Its session, if it lives, is
+-- Settles the fate of an attempt whose commit was not answered, by claiming its nonce. It is for the role that the plan
+-- names, and for operators and auditors, who may read it. Its session, if it lives, is
 -- ended; then either its row is there, and it was committed; or the nonce is ours, and it never can be.
-CREATE FUNCTION phasegate.settle(the_nonce uuid, opened_at timestamptz, of_pid integer, of_backend_start timestamptz, patience interval)
+CREATE FUNCTION phasegate.settle(p_plan bytea, the_nonce uuid, opened_at timestamptz, of_pid integer, of_backend_start timestamptz, patience interval)
 RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found_state text;
@@ -10,6 +11,10 @@ DECLARE
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'phasegate: settling is done in READ COMMITTED, where the other one''s commit is seen' USING ERRCODE = 'ZG022';
+    END IF;
+    IF phasegate.may_read(p_plan) IS NOT TRUE THEN
+        RAISE EXCEPTION 'phasegate: % has nothing to settle of plan %', session_user, encode(p_plan, 'hex')
+            USING ERRCODE = 'ZG022', HINT = 'Settle it as the role that the plan names, or as an operator.';
     END IF;
     PERFORM set_config('statement_timeout', '0', true);
     PERFORM set_config('lock_timeout', milliseconds::text, true);
@@ -22,7 +27,7 @@ BEGIN
     ) THEN
         PERFORM pg_terminate_backend(of_pid, milliseconds);
     END IF;
-    SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.nonce = the_nonce;
+    SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.nonce = the_nonce AND j.plan = p_plan;
     IF NOT FOUND THEN
         IF settle.opened_at IS NULL OR settle.opened_at < (SELECT r.horizon FROM phasegate.retention AS r) THEN
             RAISE EXCEPTION 'phasegate: the attempt was opened at %, and what is older than % may have been deleted',
@@ -30,8 +35,8 @@ BEGIN
                 USING ERRCODE = 'ZG022', HINT = 'Look at the data.';
         END IF;
         -- As old as the claim, whatever the caller says: it fences for a day at least, and not for ever.
-        INSERT INTO phasegate.attempt (nonce, state, xid, opened_at)
-        VALUES (the_nonce, 'claimed', pg_current_xact_id(), clock_timestamp()) ON CONFLICT (nonce) DO NOTHING;
+        INSERT INTO phasegate.attempt (nonce, state, xid, opened_at, plan)
+        VALUES (the_nonce, 'claimed', pg_current_xact_id(), clock_timestamp(), p_plan) ON CONFLICT (nonce) DO NOTHING;
         IF FOUND THEN
             RETURN jsonb_build_object('state', 'rolled back')::text;
         END IF;
@@ -39,7 +44,10 @@ BEGIN
         IF found_state = 'claimed' THEN
             RETURN jsonb_build_object('state', 'rolled back')::text;
         END IF;
-        SELECT j.* INTO STRICT entry FROM phasegate.journal AS j WHERE j.nonce = the_nonce;
+        SELECT j.* INTO entry FROM phasegate.journal AS j WHERE j.nonce = the_nonce AND j.plan = p_plan;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'phasegate: nonce % is that of an attempt at another plan', the_nonce USING ERRCODE = 'ZG022';
+        END IF;
     END IF;
     RETURN jsonb_build_object('state', 'committed', 'nonce', entry.nonce, 'body', entry.body, 'hash', encode(entry.hash, 'hex'))::text;
 END
