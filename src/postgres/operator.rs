@@ -163,7 +163,7 @@ pub enum SwitchedOff {
     /// No later commit passes: every one that had been let through has ended.
     Drained,
     /// No check of the switch passes any more. These had passed it before, and their commits have
-    /// not ended within the time that was given.
+    /// not ended within the time that was given. Empty if the server could not be asked for them.
     HeldUp(Vec<Holder>),
 }
 
@@ -355,11 +355,12 @@ impl Operator {
             "SELECT phasegate.switch_off($1)",
             &[&why],
         )?;
-        if self.drain(patience)? {
+        // It is OFF: what fails from here on is only not known.
+        if let Ok(true) = self.drain(patience) {
             return Ok(SwitchedOff::Drained);
         }
-        let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()")?;
-        Ok(SwitchedOff::HeldUp(holders))
+        let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()");
+        Ok(SwitchedOff::HeldUp(holders.unwrap_or_default()))
     }
 
     /// Ends the sessions whose commits hold [`switch_off`](Operator::switch_off) up, for example

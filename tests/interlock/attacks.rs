@@ -186,7 +186,7 @@ fn nothing_of_the_phase_can_read_the_secret_before_the_close() {
     let done = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let rows = tx.query(
             "SELECT encode(lock, 'hex') || nonce FROM phasegate.attempt \
-             UNION ALL SELECT query FROM pg_stat_activity \
+             UNION ALL SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() \
              UNION ALL SELECT statement FROM pg_prepared_statements \
              UNION ALL SELECT statement FROM pg_cursors",
             &[],

@@ -210,3 +210,51 @@ fn a_guarded_table_that_is_given_a_parent_later_is_open_through_it_and_its_write
     );
     assert_eq!(run(&database).unwrap(), 1);
 }
+
+#[test]
+fn protecting_what_is_protected_takes_no_lock_and_a_writer_is_waited_for_briefly() {
+    let database = database();
+    let mut writer = database.admin();
+    writer
+        .batch_execute("BEGIN; INSERT INTO item VALUES ('theirs', 'draft')")
+        .unwrap();
+    phasegate::protect(&mut database.admin(), "item").unwrap();
+    database.sql("CREATE TABLE other (n int)");
+    let mut other = database.admin();
+    other
+        .batch_execute("BEGIN; INSERT INTO other VALUES (1)")
+        .unwrap();
+    let begun = std::time::Instant::now();
+    refuses(
+        &mut database.admin(),
+        "SELECT phasegate.protect('other')",
+        "55P03",
+    );
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4));
+    // Between two transactions of writers it is had.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(2_500));
+            other.batch_execute("COMMIT").unwrap();
+        });
+        phasegate::protect(&mut database.admin(), "other").unwrap();
+    });
+}
+
+#[test]
+fn a_table_with_a_foreign_partition_is_refused_by_its_name() {
+    let database = database();
+    database.sql(
+        "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing; \
+         CREATE TABLE far (k int) PARTITION BY LIST (k); \
+         CREATE FOREIGN TABLE far_away PARTITION OF far FOR VALUES IN (1) SERVER elsewhere",
+    );
+    let refused = phasegate::protect(&mut database.admin(), "far")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("public.far has the foreign table public.far_away for a partition"),
+        "{refused}"
+    );
+    assert!(refused.contains("Detach it"), "{refused}");
+}

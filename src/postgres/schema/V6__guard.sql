@@ -31,8 +31,10 @@ $$;
 
 -- Puts a table under guard, with its partitions, and has its rows counted. Called by who owns them. A partition that is attached later is put
 -- under guard by calling it again.
+-- To make a trigger takes a lock that every writer of the table queues behind: it is waited for briefly, and not taken where
+-- nothing is to do.
 CREATE FUNCTION phasegate.protect(guarded regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     one regclass;
     ours text;
@@ -47,7 +49,14 @@ BEGIN
         RAISE EXCEPTION 'phasegate: % can be written through %, which has no guard', guarded, one
             USING ERRCODE = 'ZG020', HINT = format('Protect that: SELECT phasegate.protect(%L)', one);
     END IF;
+    SELECT c.oid::regclass INTO one
+    FROM phasegate.with_children(guarded) AS t JOIN pg_class AS c ON c.oid = t AND c.relkind = 'f';
+    IF FOUND THEN
+        RAISE EXCEPTION 'phasegate: % has the foreign table % for a partition, whose rows no counter sees', guarded, one
+            USING ERRCODE = 'ZG020', HINT = 'Detach it while phases write the table.';
+    END IF;
     FOR one IN SELECT * FROM phasegate.with_children(guarded) LOOP
+        CONTINUE WHEN one IN (SELECT * FROM phasegate.guarded_tables()) AND phasegate.counts_exactly(one);
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
                        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard()', one);
         EXECUTE format('CREATE OR REPLACE TRIGGER phasegate_count_inserted AFTER INSERT ON %s '
@@ -70,7 +79,7 @@ END
 $$;
 
 CREATE FUNCTION phasegate.unprotect(guarded regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     one regclass;
     ours text;

@@ -203,7 +203,7 @@ fn lacking(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
         ),
         (
             "pg_read_all_stats",
-            "sessions of other roles are named by their process only",
+            "no phase is opened, since the owner cannot see how old its session is",
         ),
     ] {
         if !tx.query_one(has, &[&role])?.try_get::<_, bool>(0)? {

@@ -39,12 +39,13 @@ BEGIN
                   HINT = 'Take them away: ALTER ROLE .. NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS.';
     END IF;
 
-    -- A member of the owner can replace any function. Of those that may be one: superusers, who can do that anyway, and
-    -- the role that installs.
+    -- A member that can act as the owner can replace any function. Superusers can do that anyway; so can the role that
+    -- installs. From PostgreSQL 16 on, the role that created the owner is a member with ADMIN OPTION alone.
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(m.rolname), ', ') INTO v_found
     FROM pg_catalog.pg_auth_members AS a JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
     WHERE a.roleid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'phasegate_owner')
-      AND NOT m.rolsuper AND m.rolname <> current_user;
+      AND NOT m.rolsuper AND m.rolname <> current_user
+      AND pg_catalog.pg_has_role(m.rolname, 'phasegate_owner', CASE WHEN v_is_16 THEN 'USAGE, SET' ELSE 'MEMBER' END);
     IF v_found IS NOT NULL THEN
         RAISE EXCEPTION 'phasegate: % can change the schema as a member of phasegate_owner', v_found
             USING ERRCODE = 'ZG020',
