@@ -459,7 +459,7 @@ fn a_plan_that_names_what_cannot_be_counted_is_not_admitted() {
 }
 
 #[test]
-fn a_partition_that_came_later_without_a_guard_is_not_counted_and_not_committed() {
+fn a_partition_that_came_later_without_a_guard_refuses_the_phase_before_its_work() {
     let database = database();
     let runner = database.runner.name();
     database.sql(&format!(
@@ -478,12 +478,15 @@ fn a_partition_that_came_later_without_a_guard_is_not_counted_and_not_committed(
         });
         Change::live(plan.clone(), &database, adapter).run(|run, on| changing(run, on, &planned))
     };
-    let rollback = rollback(run(&plan));
-    let code = rollback
-        .failure()
-        .and_then(Failure::sqlstate)
-        .map(SqlState::code);
-    assert_eq!(code, Some("ZG025"), "{rollback}");
+    let refused = server::refusal(run(&plan));
+    assert!(matches!(refused, Refusal::NotOpened { .. }), "{refused}");
+    let said = refused.to_string();
+    for part in [
+        "the rows of public.sale_2, a part of public.sale",
+        "SELECT phasegate.protect('public.sale')",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
     database.sql("SELECT phasegate.protect('sale')");
     let _ = run(&plan).unwrap();
 }

@@ -285,14 +285,14 @@ END;
 CREATE FUNCTION phasegate.approvals_of(plan bytea)
 RETURNS TABLE (decision text, nonce text, gate text, approver text, admitted_at timestamptz, expires timestamptz, comment text, evidence text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
     SELECT 'approve', a.nonce, a.gate, a.approver, a.admitted_at, a.expires, a.comment, a.evidence::text
     FROM phasegate.approval AS a WHERE a.plan = approvals_of.plan AND phasegate.may_read(a.plan)
     UNION ALL
     SELECT 'reject', r.nonce, '', r.rejected_by, r.admitted_at, NULL, r.comment, r.evidence::text
     FROM phasegate.rejection AS r WHERE r.plan = approvals_of.plan AND phasegate.may_read(r.plan)
     ORDER BY 5, 2;
-END;
+$$;
 
 GRANT SELECT ON phasegate.plan, phasegate.planned_phase, phasegate.planned_effect, phasegate.approval, phasegate.approval_spent,
                 phasegate.rejection

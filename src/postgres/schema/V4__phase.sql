@@ -127,6 +127,7 @@ BEGIN
         RAISE EXCEPTION 'phasegate: plan % is over', request ->> 'plan' USING ERRCODE = 'ZG023', HINT = 'Make a new plan with a dry run.';
     END IF;
     PERFORM phasegate.refuse_rejected(the_plan);
+    PERFORM phasegate.ensure_children_counted(the_plan, the_place);
     IF the_place <> run.committed + 1 THEN
         RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
             planned.phase, the_place, run.committed USING ERRCODE = 'ZG012';

@@ -135,6 +135,28 @@ BEGIN
 END
 $$;
 
+-- Raises if a partition, or a table that inherits, of a table that the phase changes was made since the plan was admitted, and
+-- is not counted: the phase could not be committed, and would say so after all its work.
+CREATE FUNCTION phasegate.ensure_children_counted(p_plan bytea, p_place integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_child regclass;
+    v_root text;
+BEGIN
+    SELECT t, e.relation INTO v_child, v_root
+    FROM phasegate.planned_effect AS e CROSS JOIN LATERAL parse_ident(e.relation) AS i
+    JOIN pg_namespace AS n ON n.nspname = i[1]
+    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2] AND c.relhassubclass
+    CROSS JOIN LATERAL phasegate.with_children(c.oid::regclass) AS t
+    WHERE e.plan = p_plan AND e.place = p_place AND NOT phasegate.counts_exactly(t) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'phasegate: the rows of %, a part of %, are not counted', v_child, v_root
+            USING ERRCODE = 'ZG025',
+                  HINT = format('It came after the plan was admitted. Its owner puts it under guard: SELECT phasegate.protect(%L)', v_root);
+    END IF;
+END
+$$;
+
 -- The functions that nobody but an operator is granted. Its body is a string: pg_depend knows nothing of the functions in an
 -- array, and pg_dump would put a parsed body before them.
 CREATE FUNCTION phasegate.of_operators() RETURNS regproc[]
@@ -147,7 +169,7 @@ $$;
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
-BEGIN ATOMIC
+AS $$
     WITH RECURSIVE self AS (
         SELECT r.* FROM pg_roles AS r WHERE r.rolname::text = role
     ), acting AS (
@@ -270,7 +292,7 @@ BEGIN ATOMIC
     FROM power AS p, self
     WHERE NOT self.rolsuper OR p.what = 'it is a superuser' OR p.what LIKE 'the trigger%'
     ORDER BY p.what, p.mend, p.via <> self.rolname;
-END;
+$$;
 
 -- Whether `powers_of` could find anything: true where it does, and seldom where it does not. Each run asks this, in a session
 -- that has planned nothing yet, where every table and every word of a query costs time.

@@ -62,11 +62,11 @@ pub(super) fn repair(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallErr
 /// Each function of the schema, with its definition and its grants.
 fn functions(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, String>, InstallError> {
     let sql = "SELECT p.oid::pg_catalog.regprocedure::text, \
-                      pg_catalog.pg_get_functiondef(p.oid) || pg_catalog.coalesce(p.proacl::text, '') \
+                      pg_catalog.pg_get_functiondef(p.oid) || coalesce((SELECT pg_catalog.string_agg(a::text, ' ' ORDER BY a::text) \
+                                                                        FROM pg_catalog.unnest(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a), '') \
                FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
-               WHERE n.nspname = 'phasegate'"
-        .replace("pg_catalog.coalesce", "coalesce");
-    let rows = tx.query(&sql, &[]).map_err(InstallError::database)?;
+               WHERE n.nspname = 'phasegate'";
+    let rows = tx.query(sql, &[]).map_err(InstallError::database)?;
     let mut functions = BTreeMap::new();
     for row in rows {
         functions.insert(
