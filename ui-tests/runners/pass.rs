@@ -9,7 +9,7 @@ use std::sync::Arc;
 use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, RehearsalRunner, Target, UnsignedApprovals};
 use pipeline::{Adapter, Simulator};
 
-fn live_without_a_plan(plan: Plan) -> Result<(), Error> {
+fn live_without_a_plan(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -19,7 +19,7 @@ fn live_without_a_plan(plan: Plan) -> Result<(), Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_kill_switch(plan: Plan) -> Result<(), Error> {
+fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -29,7 +29,7 @@ fn live_without_a_kill_switch(plan: Plan) -> Result<(), Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_authority(plan: Plan) -> Result<(), Error> {
+fn live_without_an_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -39,7 +39,7 @@ fn live_without_an_authority(plan: Plan) -> Result<(), Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_connector(plan: Plan) -> Result<(), Error> {
+fn live_without_a_connector(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -49,7 +49,7 @@ fn live_without_a_connector(plan: Plan) -> Result<(), Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_adapter(plan: Plan) -> Result<(), Error> {
+fn live_without_an_adapter(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -75,7 +75,7 @@ fn dry_without_a_target(target: Target) -> Result<(), Error> {
     Ok(())
 }
 
-fn anything_as_kill_switch(plan: Plan) -> Result<(), Error> {
+fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())

@@ -20,7 +20,7 @@ fn receipt_of_another_run<'this>(
     Ok(())
 }
 
-fn token_outlives_its_run(plan: Plan) -> Result<(), Error> {
+fn token_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -31,7 +31,7 @@ fn token_outlives_its_run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn approval_outlives_its_run(plan: Plan) -> Result<(), Error> {
+fn approval_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -45,7 +45,7 @@ fn approval_outlives_its_run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn receipt_outlives_its_run(plan: Plan) -> Result<(), Error> {
+fn receipt_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -59,7 +59,7 @@ fn receipt_outlives_its_run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn token_kept_in_a_variable_outside(plan: Plan) -> Result<(), Error> {
+fn token_kept_in_a_variable_outside(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     let mut kept: Option<String> = None;
     LiveRunner::new("items")
         .plan(plan)
