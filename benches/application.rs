@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::fs;
 use std::io::Write as _;
+use std::time::Duration;
 
 use phasegate::protect;
 use phasegate::testing::TestPostgres;
@@ -99,11 +100,11 @@ fn main() -> Outcome<()> {
             } else {
                 ["guarded", "free"]
             };
-            let [mut free, mut guarded] = [0; 2];
+            let [mut free, mut guarded] = [Duration::ZERO; 2];
             for table in order {
                 let before = cpu(pid)?;
                 block(&mut client, table)?;
-                let spent = cpu(pid)? - before;
+                let spent = cpu(pid)?.saturating_sub(before);
                 *(if table == "free" {
                     &mut free
                 } else {
@@ -112,7 +113,7 @@ fn main() -> Outcome<()> {
             }
             // The first round plans and caches.
             if round > 0 {
-                ratios[place].push(guarded as f64 / free as f64);
+                ratios[place].push(guarded.as_secs_f64() / free.as_secs_f64());
                 costs[place].push(free);
             }
         }
@@ -128,7 +129,7 @@ fn main() -> Outcome<()> {
             ratios[ROUNDS / 2],
             ratios[ROUNDS / 10],
             ratios[ROUNDS - 1 - ROUNDS / 10],
-            costs[ROUNDS / 2] / 1000
+            costs[ROUNDS / 2].as_micros()
         );
     }
     println!("\n| one INSERT of 100,000 rows, work_mem 1 MB | free | guarded |\n|---|---|---|");
@@ -160,9 +161,9 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// CPU time of a process, in nanoseconds.
-fn cpu(pid: i32) -> Outcome<u64> {
+/// CPU time of a process.
+fn cpu(pid: i32) -> Outcome<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
     let spent = stat.split_ascii_whitespace().next().unwrap_or_default();
-    Ok(spent.parse()?)
+    Ok(Duration::from_nanos(spent.parse()?))
 }

@@ -1,6 +1,6 @@
 //! Text from outside that reaches a terminal, a log or a file: what a reader sees is what is there.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How many members of a list a message names.
 const LISTED: usize = 20;
@@ -40,7 +40,6 @@ impl fmt::Display for Printable<'_> {
             // A column of a table.
             return f.pad(&Printable(self.0).to_string());
         }
-        use fmt::Write as _;
         let mut characters = self.0.chars();
         for c in characters.by_ref().take(SHOWN) {
             if is_unprintable(c) {

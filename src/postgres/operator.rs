@@ -85,7 +85,7 @@ impl fmt::Display for Holder {
         }
         match &self.application_name {
             Some(name) if !name.is_empty() => {
-                write!(f, ", which calls itself `{}`", Printable(name))?
+                write!(f, ", which calls itself `{}`", Printable(name))?;
             }
             _ => {}
         }

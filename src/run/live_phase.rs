@@ -183,21 +183,29 @@ impl LiveEngine<'_> {
             },
             Err(Stop::RolledBack(rollback)) => {
                 *in_doubt = None;
-                let off = matches!(
-                    rollback.cause(),
-                    RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
-                );
-                let stopped = conduct.stop.as_ref().and_then(StopHandle::stopped);
-                let stopped = match stopped.filter(|_| off || lost) {
-                    Some(why) => Some(RollbackCause::Stopped(why)),
+                let stopped = match by_the_program(conduct.stop.as_ref(), &rollback, lost) {
                     None if lost || ended.is_some() => why_stopped(connector, ended, lease),
-                    None => None,
+                    stopped => stopped,
                 };
                 Err(caused_by(stopped, rollback, phase).into())
             }
             Err(refused) => Err(refused),
         }
     }
+}
+
+/// Whether the program's stop is why a phase found its switch OFF, or lost its session.
+fn by_the_program(
+    stop: Option<&StopHandle>,
+    rollback: &Rollback,
+    lost: bool,
+) -> Option<RollbackCause> {
+    let why = stop.and_then(StopHandle::stopped)?;
+    let is_off = matches!(
+        rollback.cause(),
+        RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
+    );
+    (is_off || lost).then_some(RollbackCause::Stopped(why))
 }
 
 fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) -> Rollback {

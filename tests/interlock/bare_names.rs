@@ -97,7 +97,7 @@ fn bare(body: &str, ours: &BTreeSet<String>) -> Vec<String> {
                 let outside_extract = !(is(back(2), '(') && word(back(3)) == "extract");
                 match name.as_str() {
                     "from" if word(back(1)) != "distinct" && outside_extract => {
-                        *from.last_mut().unwrap() = true
+                        *from.last_mut().unwrap() = true;
                     }
                     "where" | "group" | "order" | "having" | "limit" | "loop" | "on" | "into"
                     | "select" | "for" | "union" => {

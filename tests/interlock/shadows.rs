@@ -29,9 +29,9 @@ fn shadowed(types: bool) -> Database {
 /// More than a few, and none that could not be made.
 fn make(session: &mut Client, place: &str, types: bool, guilty: &str) {
     let make = "SELECT public.make_shadows($1, $2, $3)";
-    let made = session.query_one(make, &[&place, &types, &guilty]);
-    let made = made.unwrap_or_else(|error| panic!("{:?}", error.as_db_error()));
-    assert!(made.get::<_, i64>(0) > 1_000);
+    let row = session.query_one(make, &[&place, &types, &guilty]);
+    let row = row.unwrap_or_else(|error| panic!("{:?}", error.as_db_error()));
+    assert!(row.get::<_, i64>(0) > 1_000);
 }
 
 /// Shadows in the temporary schema of a session, which then searches for every name there first.
@@ -186,11 +186,10 @@ fn the_library_makes_no_session_run_a_shadow() {
     for types in [false, true] {
         let database = shadowed(types);
         let role = database.role("operator");
-        for (member, group) in [(role.name(), "phasegate_operator, phasegate_auditor")] {
-            database.sql(&format!(
-                "GRANT {group} TO {member}; ALTER ROLE {member} SET search_path = {HOSTILE_PATH}"
-            ));
-        }
+        database.sql(&format!(
+            "GRANT phasegate_operator, phasegate_auditor TO {0}; ALTER ROLE {0} SET search_path = {HOSTILE_PATH}",
+            role.name()
+        ));
         let runner = database.runner.name();
         database.sql(&format!(
             "ALTER ROLE {runner} SET search_path = {HOSTILE_PATH}"

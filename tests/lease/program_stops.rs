@@ -11,6 +11,8 @@ use crate::server::{Database, database, does, drafting, drafting_plan, refusal, 
 const INSERT: &str = "INSERT INTO item VALUES ('a', 'draft')";
 const SOON: Duration = Duration::from_secs(2);
 
+type Busy = fn(&mut PhaseTx<'_>) -> Result<u64, Failure>;
+
 /// Performs a phase, stops it once `adapter` says that it has begun, and returns how long it took from then.
 fn stopped(
     database: &Database,
@@ -45,7 +47,7 @@ fn stopped(
 
 #[test]
 fn a_phase_ends_soon_whatever_it_is_doing() {
-    let busy: [fn(&mut PhaseTx<'_>) -> Result<u64, Failure>; 5] = [
+    let busy: [Busy; 5] = [
         |tx| Ok(tx.execute("SELECT pg_sleep(60)", &[])?),
         |tx| Ok(tx.execute("SELECT count(*) FROM generate_series(1, 10000000000)", &[])?),
         |tx| {
@@ -125,7 +127,7 @@ fn a_run_that_waits_for_another_run_of_its_plan_ends_soon() {
     let stop = StopHandle::new();
     let waits = database
         .live(plan)
-        .timeouts(phasegate::Timeouts::default().lock(Duration::from_secs(60)))
+        .timeouts(phasegate::Timeouts::default().lock(Duration::from_mins(1)))
         .stop_handle(&stop);
     thread::scope(|scope| {
         let begun = Instant::now();

@@ -31,7 +31,7 @@ fn token_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     Ok(())
 }
 
-fn approval_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn approval_outlives_its_run(plan: Plan) -> Result<(), Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -45,7 +45,7 @@ fn approval_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
     Ok(())
 }
 
-fn receipt_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn receipt_outlives_its_run(plan: Plan) -> Result<(), Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())

@@ -195,7 +195,7 @@ fn what_stands_above_the_first_heading_is_a_preamble() {
             row("0", 3, "Preamble", above),
             row(
                 "1",
-                5 + above.matches('\n').count() as u32,
+                5 + to_u32(above.matches('\n').count()),
                 "A",
                 "a\n\n[badge]: https://example.org/x.svg",
             ),
