@@ -222,7 +222,7 @@ impl Variant for How {
         let clock = Arc::new(Mutex::new(Clock::start()));
         let times = Arc::new(Mutex::new(Vec::new()));
         let (stopped, stop) = (Arc::clone(&clock), Arc::clone(&times));
-        LiveRunner::new("side_by_side")
+        let _ran = LiveRunner::new("side_by_side")
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())
             .authority(ApprovesEverything)
