@@ -48,7 +48,8 @@ use crate::sealed;
 /// ```
 pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     /// The phase's name, in the plan and in every message. A run refuses to perform two phases of
-    /// one name (see [`instance`](PhaseSpec::instance)).
+    /// one name (see [`instance`](PhaseSpec::instance)). It is 1 to 200 ASCII characters that can be seen; spaces between
+    /// them are allowed, at its ends not.
     const NAME: &'static str;
 
     /// The approval that it needs when live: a [`Gate`](crate::Gate), [`And`](crate::And) of
@@ -71,7 +72,7 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     }
 
     /// Tells phases of one type apart, for pipelines that perform several: a batch number, a
-    /// region. The phase is then called `NAME[instance]`.
+    /// region. The phase is then called `NAME[instance]`, of which the same holds as of [`NAME`](PhaseSpec::NAME).
     fn instance(&self) -> Option<String> {
         None
     }
@@ -370,12 +371,11 @@ pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
 impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
     /// Called by the engine alone, once the phase was performed.
     pub(crate) fn mint(
-        phase: String,
         done: sealed::Done<S::Output, <M as sealed::Mode>::Evidence>,
         brand: Brand<'run>,
     ) -> Self {
         Receipt {
-            phase,
+            phase: done.phase,
             output: done.output,
             evidence: done.evidence,
             _brand: brand,

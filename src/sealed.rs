@@ -54,6 +54,8 @@ pub struct Given<'r, S: PhaseSpec> {
 /// A phase that was performed.
 #[derive(Debug)]
 pub struct Done<O, E> {
+    /// As the engine called it while it performed it: what the spec says afterwards is not asked.
+    pub(crate) phase: String,
     pub(crate) output: O,
     pub(crate) evidence: E,
 }

@@ -132,3 +132,56 @@ fn a_number_that_json_would_change_is_refused_in_a_spec() {
         "{source}"
     );
 }
+
+/// Calls itself otherwise, or not at all, once its phase is committed.
+#[derive(Serialize, Deserialize)]
+struct Fickle;
+
+thread_local! {
+    static PERFORMED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl PhaseSpec for Fickle {
+    const NAME: &'static str = "fickle";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = ();
+
+    fn instance(&self) -> Option<String> {
+        assert!(
+            !PERFORMED.get(),
+            "it is asked for its name after it was performed"
+        );
+        Some("1".to_owned())
+    }
+}
+
+struct Performs;
+
+impl Simulate<Fickle> for Performs {
+    fn simulate(&mut self, _: &Fickle, (): (), _: &mut Effects) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Execute<Fickle> for Performs {
+    fn execute(&mut self, _: &Fickle, (): (), _: &mut PhaseTx<'_>) -> Result<(), Failure> {
+        PERFORMED.set(true);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_spec_is_not_asked_for_its_name_once_its_phase_is_committed() {
+    let database = database();
+    let dry = DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(Performs)
+        .run(|run, on| run.phase(Fickle).perform(on, Ungated, Start).map(drop));
+    let live = database.live_by(dry.unwrap().plan, Performs);
+    let named = live.run(|run, on| {
+        let receipt = run.phase(Fickle).perform(on, Ungated, Start)?;
+        Ok(receipt.phase().to_owned())
+    });
+    assert_eq!(named.unwrap().value, "fickle[1]");
+}

@@ -7,6 +7,9 @@ use crate::digest::Digest;
 use crate::phase::{PhaseSpec, gates};
 use crate::printable::first_unprintable;
 
+/// How many bytes the name of a phase or of a gate may have.
+const LONGEST_NAME: usize = 200;
+
 /// The most that a summary may have, in bytes.
 const LONGEST_SUMMARY: usize = 400;
 
@@ -20,6 +23,29 @@ pub struct PlannedPhase {
     input: Digest,
     summary: String,
     effects: BTreeMap<String, PlannedRows>,
+}
+
+/// Why a text cannot be the name of a phase or of a gate: people compare names, and do not see what looks alike.
+fn not_a_name(what: &str, name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Some(format!(
+            "its {what} has {} bytes, and a name has 1 to {LONGEST_NAME}",
+            name.len()
+        ));
+    }
+    if name.trim() != name {
+        return Some(format!("its {what} {name:?} begins or ends with a space"));
+    }
+    let other = name
+        .chars()
+        .enumerate()
+        .find(|(_, c)| !matches!(c, ' '..='~'));
+    other.map(|(at, c)| {
+        format!(
+            "its {what} {name:?} has {c:?} as character {}, and a name is ASCII: another letter may look like it",
+            at + 1
+        )
+    })
 }
 
 impl PlannedPhase {
@@ -59,6 +85,11 @@ impl PlannedPhase {
                     "{text:?} has a character that people would not see as it is: {character:?}"
                 ));
             }
+        }
+        let named = [("name", &self.name)].into_iter();
+        let mut named = named.chain(self.gates.iter().map(|gate| ("gate", gate)));
+        if let Some(flaw) = named.find_map(|(what, name)| not_a_name(what, name)) {
+            return Some(flaw);
         }
         if self.summary.len() > LONGEST_SUMMARY {
             let long = self.summary.len();

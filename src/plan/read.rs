@@ -143,7 +143,17 @@ impl Content {
         }
         let mut names = BTreeSet::new();
         self.phases.iter().find_map(|phase| {
-            if names.insert(phase.name()) {
+            if let Some(after) = phase
+                .after()
+                .iter()
+                .find(|after| !names.contains(after.as_str()))
+            {
+                Some(format!(
+                    "phase `{}` comes after `{}`, and no phase before it is called so",
+                    phase.name().escape_debug(),
+                    after.escape_debug()
+                ))
+            } else if names.insert(phase.name()) {
                 let flaw = phase.flaw()?;
                 Some(format!("phase `{}`: {flaw}", phase.name().escape_debug()))
             } else {

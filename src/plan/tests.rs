@@ -127,6 +127,19 @@ fn each_flaw_has_its_own_refusal() {
     }
     for (from, to, what) in [
         ("\"name\":\"b\"", "\"name\":\"a\"", "`a` twice"),
+        ("\"name\":\"b\"", "\"name\":\"\"", "its name has 0 bytes"),
+        (
+            "\"name\":\"b\"",
+            "\"name\":\"b \"",
+            "begins or ends with a space",
+        ),
+        ("\"name\":\"b\"", "\"name\":\"c\u{430}t\"", "as character 2"),
+        ("\"SG_1\"", "\"SG_1 \"", "its gate \"SG_1 \" begins or ends"),
+        (
+            "\"after\":[\"a\"]",
+            "\"after\":[\"z\"]",
+            "comes after `z`, and no phase before it",
+        ),
         ("says a", "says \\u001b[2J", "\\u{1b}"),
         ("says a", "says \u{202e}a", "\\u{202e}"),
         ("\"ada\"", "\"a\u{200f}da\"", "\\u{200f}"),

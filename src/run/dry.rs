@@ -292,6 +292,7 @@ impl DryEngine<'_> {
         self.passed(phase, Step::Performed);
         self.phases.push(planned);
         Ok(Done {
+            phase: phase.to_owned(),
             output,
             evidence: (),
         })

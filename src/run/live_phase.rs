@@ -167,6 +167,7 @@ impl LiveEngine<'_> {
                 self.performed += 1;
                 self.passed(phase, Step::Committed);
                 Ok(Done {
+                    phase: phase.to_owned(),
                     output,
                     evidence: Committed::answered(&attempted, &closed),
                 })

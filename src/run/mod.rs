@@ -121,7 +121,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
             given,
         );
         match done {
-            Ok(done) => Attempt::Performed(Receipt::mint(phase.name(), done, self.brand)),
+            Ok(done) => Attempt::Performed(Receipt::mint(done, self.brand)),
             Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
             Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
             Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(Unsettled::new(phase, doubt)),
@@ -147,7 +147,7 @@ impl<'run, W> Run<'run, Live, W> {
     ) -> Attempt<'r, 'run, S, Live> {
         let (phase, doubt) = unsettled.into_parts();
         match self.engine.settle::<S>(doubt, patience) {
-            Ok(done) => Attempt::Performed(Receipt::mint(phase.name(), done, self.brand)),
+            Ok(done) => Attempt::Performed(Receipt::mint(done, self.brand)),
             Err(Stop::Refused(refusal)) => Attempt::Refused { phase, refusal },
             Err(Stop::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
             Err(Stop::InDoubt(doubt)) => Attempt::InDoubt(Unsettled::new(phase, doubt)),

@@ -134,6 +134,7 @@ impl LiveEngine<'_> {
         self.before += 1;
         self.before_at = Some(entry.finished_at.clone());
         Ok(Done {
+            phase: phase.to_owned(),
             output,
             evidence: Committed::before(&entry, stored.hash),
         })

@@ -204,6 +204,7 @@ impl<'run> RehearsalEngine<'run> {
                 self.planned.push(planned);
                 self.phases.push(performed.clone());
                 Ok(Done {
+                    phase: phase.to_owned(),
                     output,
                     evidence: performed,
                 })
