@@ -185,3 +185,8 @@ pub use run::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The example of the page on async programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/async.md")]
+struct AsyncPage;

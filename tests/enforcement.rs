@@ -381,3 +381,30 @@ fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_
     });
     assert_eq!(database.items(), []);
 }
+
+#[test]
+fn within_an_async_runtime_a_run_is_refused_and_a_blocking_thread_of_it_performs() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    database.admit(&plan);
+    let run = || {
+        LiveRunner::new(PIPELINE)
+            .plan(plan.clone())
+            .kill_switch(ScriptedSwitch::always_on())
+            .authority(ApprovesEverything)
+            .connector(database.connector())
+            .adapter(pipeline::Adapter)
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let refused = refusal(runtime.block_on(async { run() }));
+    assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
+    assert!(refused.to_string().contains("spawn_blocking"), "{refused}");
+    assert_eq!(database.items(), []);
+    // A thread of a pool of a runtime, as spawn_blocking has it.
+    let _guard = runtime.enter();
+    assert_eq!(run().unwrap().performed, 1);
+}

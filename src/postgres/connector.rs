@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,6 +149,16 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
     }
 }
 
+const WITHIN_A_RUNTIME: &str = "called within an async runtime, whose thread it would block: call it from \
+     `tokio::task::spawn_blocking`, or from a thread of its own";
+
+/// Whether the driver has panicked because the thread is a runtime's: it drives its connections by one of its own.
+fn is_within_a_runtime(panic: &(dyn Any + Send)) -> bool {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    said.is_some_and(|said| said.contains("Cannot start a runtime from within a runtime"))
+}
+
 type Listener = Arc<dyn Fn(&DbError) + Send + Sync>;
 
 /// Connects with a [`Config`] of the driver, over TLS if it is given a connector for that.
@@ -219,7 +231,14 @@ where
             }
             hear(notice);
         });
-        let client = config.connect(self.tls.clone())?;
+        let connect = AssertUnwindSafe(|| config.connect(self.tls.clone()));
+        let client = match catch_unwind(connect) {
+            Ok(client) => client?,
+            Err(panic) if is_within_a_runtime(&*panic) => {
+                return Err(ConnectError::new(WITHIN_A_RUNTIME));
+            }
+            Err(panic) => resume_unwind(panic),
+        };
         Ok(Connection::new(client, warnings))
     }
 }
