@@ -33,6 +33,22 @@ impl Target {
         }
     }
 
+    /// The same database, to be changed by another role: for a plan that is made through a session of a role that may only
+    /// read, where the password of the one that performs it is not.
+    ///
+    /// ```
+    /// # use phasegate::Target;
+    /// let seen = Target::new("7512", "bank", "planner");
+    /// assert_eq!(seen.performed_by("closer").role(), "closer");
+    /// ```
+    #[must_use]
+    pub fn performed_by(self, role: impl Into<String>) -> Self {
+        Target {
+            role: role.into(),
+            ..self
+        }
+    }
+
     /// What identifies the cluster: given by `initdb`, shared by its standbys and by nothing else.
     #[must_use]
     pub fn system_identifier(&self) -> &str {

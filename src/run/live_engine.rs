@@ -270,7 +270,7 @@ impl<'run> LiveEngine<'run> {
                 })?;
                 self.passed(&phase, Step::Committed);
                 Ok(Done {
-                    phase: phase.to_owned(),
+                    phase: phase.clone(),
                     output,
                     evidence: Committed::from_journal(&entry, hash),
                 })

@@ -41,8 +41,10 @@ impl Pair {
     /// None if this server has no `pg_basebackup`.
     pub(crate) fn new() -> Option<Self> {
         let start = || {
+            // Transaction numbers are compared: no worker of the server's may take one.
             TestPostgres::builder()
                 .ignore_database_url()
+                .setting("autovacuum", "off")
                 .start()
                 .unwrap()
         };

@@ -12,6 +12,12 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'phasegate: settling is done in READ COMMITTED, where the other one''s commit is seen' USING ERRCODE = 'ZG022';
     END IF;
+    -- A promotion may have lost the admission of the plan, and with it all that came after. Without a plan no phase is open,
+    -- and none is committed; asking leaves no row behind.
+    IF NOT EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = p_plan)
+       AND phasegate.may_act_as(session_user, 'phasegate_runner') THEN
+        RETURN jsonb_build_object('state', 'rolled back')::text;
+    END IF;
     IF phasegate.may_read(p_plan) IS NOT TRUE THEN
         RAISE EXCEPTION 'phasegate: % has nothing to settle of plan %', session_user, encode(p_plan, 'hex')
             USING ERRCODE = 'ZG022', HINT = 'Settle it as the role that the plan names, or as an operator.';
