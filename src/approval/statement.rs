@@ -41,7 +41,7 @@ pub struct Statement {
     pub target: Target,
     /// From when on the approval means something: when it was made.
     pub valid_from: SystemTime,
-    /// From when on the approval means nothing.
+    /// From when on the approval means nothing: no phase is opened by it, and none that it has opened commits.
     pub expires: SystemTime,
     /// What makes this approval this one, among all that say the same. It is what the database admits
     /// and spends.

@@ -141,7 +141,7 @@ impl<T, W> DryRunner<T, W> {
         self
     }
 
-    /// From when on no phase of the plan is performed any more, to the second. The moment stands in the
+    /// From when on no phase of the plan is opened or committed any more, to the second. The moment stands in the
     /// plan, so that a plan made again is the same plan; if this is not called, only its approvals
     /// grow old.
     pub fn valid_until(mut self, moment: SystemTime) -> Self {

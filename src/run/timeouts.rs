@@ -2,9 +2,9 @@ use std::time::Duration;
 
 /// How long a phase, and what it waits for, may take.
 ///
-/// The server is told each of them for the transaction of the phase; none outlives the lease of the
-/// kill switch. SQL can unset them, so the whole phase is bounded from outside as well: when
-/// [`phase`](Timeouts::phase) is over, another session ends it.
+/// The server is told each of them for the transaction of the phase. SQL can unset them, so the whole
+/// phase is bounded from outside as well: when [`phase`](Timeouts::phase) is over, or the lease of the kill switch, another
+/// session ends it. The server is not told when the lease ends, since an operator may extend it.
 ///
 /// ```
 /// use phasegate::Timeouts;
