@@ -154,8 +154,9 @@ fn schema() -> (Vec<(String, String)>, BTreeSet<String>) {
 #[test]
 fn no_function_names_an_object_of_the_schema_without_the_schema() {
     let (bodies, mut ours) = schema();
-    // The transition table, which no schema qualifies.
+    // The transition tables, which no schema qualifies.
     ours.remove("phasegate_rows");
+    ours.remove("phasegate_old_rows");
     assert!(bodies.len() > 30, "{}", bodies.len());
     for (name, body) in &bodies {
         assert_eq!(bare(body, &ours), [""; 0], "{name}");
@@ -166,6 +167,7 @@ fn no_function_names_an_object_of_the_schema_without_the_schema() {
 fn a_name_that_loses_its_schema_is_noticed_wherever_it_is() {
     let (bodies, mut ours) = schema();
     ours.remove("phasegate_rows");
+    ours.remove("phasegate_old_rows");
     let mut tried = 0;
     for (name, body) in &bodies {
         let tokens = tokens(body);

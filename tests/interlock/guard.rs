@@ -220,10 +220,12 @@ fn protecting_twice_changes_nothing_and_unprotecting_takes_the_guard_off() {
 #[test]
 fn only_its_owner_protects_a_table_and_only_a_table_is_protected() {
     let database = database();
-    database.sql("CREATE VIEW seen AS SELECT * FROM item; CREATE SEQUENCE numbers");
+    database.sql(
+        "CREATE VIEW seen AS SELECT * FROM item; CREATE SEQUENCE numbers; CREATE TABLE bare (n int)",
+    );
     for statement in [
         "SELECT phasegate.unprotect('item')",
-        "SELECT phasegate.protect('item')",
+        "SELECT phasegate.protect('bare')",
     ] {
         refuses(&mut psql(&database), statement, "42501");
     }

@@ -99,6 +99,12 @@ fn a_role_that_creates_roles_is_refused() {
 
 #[test]
 fn a_member_of_a_role_with_power_is_refused() {
+    // A server of its own: an install beside it refuses a cluster in which phasegate_owner has such a member.
+    let server = TestPostgres::builder()
+        .ignore_database_url()
+        .start()
+        .unwrap();
+    let database = || database_on(&server);
     for role in [
         "phasegate_owner",
         "phasegate_operator",

@@ -1,19 +1,31 @@
 //! The owner runs no code but its own, whatever a session has put beside each name that the schema uses:
 //! into its temporary schema, and into another schema of its search path.
 
+use std::sync::OnceLock;
+
+use phasegate::testing::TestPostgres;
 use phasegate::{Error, Operator, Receipt};
 use postgres::{Client, NoTls};
 use serde_json::json;
 
 use crate::hand::{Attempt, does, psql, refuses, say, tell};
 use crate::pipeline::Draft;
-use crate::server::{Database, all, database, drafting, drafting_plan};
+use crate::server::{Database, all, database_on, drafting, drafting_plan};
 
 const HOSTILE_PATH: &str = "mine, pg_temp, public, pg_catalog";
 
 /// A database in which the runner owns a schema full of shadows, which every session searches first.
 fn shadowed(types: bool) -> Database {
-    let database = database();
+    // So many objects in one transaction want more locks than a server has for the tests beside it.
+    static SERVER: OnceLock<TestPostgres> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        TestPostgres::builder()
+            .ignore_database_url()
+            .setting("max_locks_per_transaction", "1024")
+            .start()
+            .expect("a server")
+    });
+    let database = database_on(server);
     let runner = database.runner.name();
     database.sql(&format!(
         "{} CREATE SCHEMA mine AUTHORIZATION {runner}; GRANT USAGE ON SCHEMA mine TO PUBLIC; \
