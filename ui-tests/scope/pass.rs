@@ -20,7 +20,7 @@ fn receipt_of_another_run<'this>(
     Ok(())
 }
 
-fn token_outlives_its_run(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn token_outlives_its_run(plan: Plan) -> Result<(), Error> {
     let _kept = LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
