@@ -9,6 +9,7 @@ mod server;
 
 mod hand;
 
+mod admission;
 mod attacks;
 mod bare_names;
 mod committing;

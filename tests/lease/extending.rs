@@ -1,5 +1,6 @@
 //! A lease that is extended keeps its epoch, and with it the phases that are open.
 
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::hand::code;
@@ -95,4 +96,29 @@ fn a_lease_is_extended_while_it_is_on_and_never_shortened() {
     let refused = operator.extend("why", HOUR).unwrap_err().to_string();
     assert!(refused.contains("the kill switch is OFF"), "{refused}");
     assert!(!operator.status().unwrap().on);
+}
+
+#[test]
+fn an_extension_that_waits_behind_off_does_not_turn_the_switch_on() {
+    let database = database();
+    let (mut off, mut extends) = (database.admin(), database.admin());
+    off.batch_execute("BEGIN; SELECT phasegate.switch_off('stop')")
+        .unwrap();
+    let refused = thread::scope(|scope| {
+        let late =
+            scope.spawn(|| extends.batch_execute("SELECT phasegate.extend('late', '1 day')"));
+        // Behind the operator who turns it off, whose row is not there yet.
+        database.until("the extension waits, or is refused", |database| {
+            late.is_finished()
+                || database.ask(
+                    "SELECT count(*) = 1 FROM pg_locks \
+                     WHERE NOT granted AND relation = 'phasegate.switch_history'::regclass",
+                )
+        });
+        off.batch_execute("COMMIT").unwrap();
+        late.join().unwrap().unwrap_err()
+    });
+    assert_eq!(code(&refused), "ZG002");
+    let status = database.operator().status().unwrap();
+    assert!(!status.on && status.why == "stop", "{status:?}");
 }
