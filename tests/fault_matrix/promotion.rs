@@ -103,14 +103,15 @@ fn what_an_asynchronous_promotion_loses_is_settled_as_rolled_back() {
 
     let pair = Arc::new(Pair::new().unwrap());
     let case = case_of_two(&pair, "lost with its commit");
-    let before_the_close = {
+    // Before the transaction begins: the standby knows of no number of it, and gives it to others.
+    let before_the_phase = {
         let pair = Arc::clone(&pair);
         move || {
             pair.caught_up();
             pair.cut_off();
         }
     };
-    let doubt = answer_lost(&pair, &case, at(Step::SwitchStillOn, before_the_close));
+    let doubt = answer_lost(&pair, &case, at(Step::AsPlanned, before_the_phase));
     assert_eq!(
         committed(&mut pair.database.admin(), &case),
         2,
