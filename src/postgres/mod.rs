@@ -4,6 +4,7 @@
 //! Each phase has a session of its own, which is closed when the phase has ended, however it ended:
 //! no setting, lock, cursor or temporary object of one phase can reach the next.
 
+mod admission;
 mod admitted;
 mod connector;
 mod copy;
@@ -22,6 +23,7 @@ mod settling;
 mod statement;
 mod tx;
 
+pub use admission::{PlanAdmission, Rejected};
 pub(crate) use admitted::{AdmittedRow, read_admitted};
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use copy::{CopyIn, CopyOut};
@@ -29,9 +31,7 @@ pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
-pub use operator::{
-    Holder, Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
-};
+pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub use rows::{Ignored, RowCalls, RowParams};

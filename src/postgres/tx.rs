@@ -265,7 +265,7 @@ impl<'tx> PhaseTx<'tx> {
     /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
     /// `key`, which is the caller's own name for it. Observers of the run see each row done.
     ///
-    /// All rows are done, or none: after a failure the phase cannot be committed, whatever the adapter makes of the
+    /// All rows are done, or none: after a failure the phase cannot be committed even if the adapter drops the
     /// error, nor after a panic of `f` that was caught, unless a [`savepoint`](PhaseTx::savepoint) around the loop undoes it.
     ///
     /// The kill switch is read again after every 64 rows; once it is not ON, the loop ends and the

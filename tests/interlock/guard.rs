@@ -225,6 +225,7 @@ fn only_its_owner_protects_a_table_and_only_a_table_is_protected() {
     );
     for statement in [
         "SELECT phasegate.unprotect('item')",
+        "SELECT phasegate.protect('item')",
         "SELECT phasegate.protect('bare')",
     ] {
         refuses(&mut psql(&database), statement, "42501");

@@ -44,7 +44,7 @@ fn a_missing_role_has_no_members_and_holds_up_no_write() {
     refuses(&mut database.admin(), settle, "ZG022");
 }
 
-/// Since PostgreSQL 16 whoever creates a role is a member of it, with ADMIN OPTION and nothing else.
+/// Since PostgreSQL 16 the role that creates another one is a member of it, with ADMIN OPTION and nothing else.
 #[test]
 fn the_role_that_created_a_runner_is_no_runner() {
     let database = database();

@@ -495,6 +495,9 @@ fn another_runner_settles_nothing_of_a_plan_that_is_not_its_own() {
     database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));
     let mut session = other.config().connect(postgres::NoTls).unwrap();
     refuses(&mut session, &settle, "ZG022");
+    // To read it is not to settle it.
+    database.sql(&format!("GRANT phasegate_auditor TO {}", other.name()));
+    refuses(&mut session, &settle, "ZG022");
     // Of a plan that is not here nothing is committed, and asking leaves nothing behind.
     let unknown = settle.replace(&plan, "'\\x00'");
     let answer: String = session.query_one(&unknown, &[]).unwrap().get(0);

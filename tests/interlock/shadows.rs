@@ -1,4 +1,4 @@
-//! The owner runs no code but its own, whatever a session has put beside each name that the schema uses:
+//! The owner runs no code but its own, with a shadow of each name that the schema uses beside it:
 //! into its temporary schema, and into another schema of its search path.
 
 use std::sync::OnceLock;

@@ -256,7 +256,7 @@ fn a_lease_ends_with_the_process_of_the_server_and_off_stays_off() {
     }
 }
 
-/// The server's other processes begin anew, and its first one stays.
+/// The server's other processes are started again, and its first one stays.
 #[test]
 #[cfg(unix)]
 fn a_lease_outlives_the_crash_of_a_session() {

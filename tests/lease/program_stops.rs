@@ -27,7 +27,7 @@ fn stopped(
             does(|_, tx| {
                 begun
                     .send(())
-                    .map_err(|_| Failure::new("nobody stops it"))?;
+                    .map_err(|_| Failure::new("no thread stops it"))?;
                 adapter(tx)
             }),
         )

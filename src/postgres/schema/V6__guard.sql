@@ -42,6 +42,11 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = guarded AND c.relkind IN ('r', 'p')) THEN
         RAISE EXCEPTION 'phasegate: % is not a table', guarded USING ERRCODE = 'ZG020', HINT = 'Protect the tables that it writes.';
     END IF;
+    -- Making a trigger would say so too, but not where nothing is to do.
+    IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = guarded), 'USAGE') THEN
+        RAISE EXCEPTION 'phasegate: % must be the owner of % to protect it', current_user, guarded
+            USING ERRCODE = '42501';
+    END IF;
     -- A statement fires the triggers of the table that it names, and of no other.
     SELECT i.inhparent INTO one FROM pg_inherits AS i
     WHERE i.inhrelid = guarded AND i.inhparent NOT IN (SELECT * FROM phasegate.guarded_tables());
@@ -157,7 +162,7 @@ BEGIN
 END
 $$;
 
--- The functions that nobody but an operator is granted. Its body is a string: pg_depend knows nothing of the functions in an
+-- The functions that are granted to operators alone. Its body is a string: pg_depend knows nothing of the functions in an
 -- array, and pg_dump would put a parsed body before them.
 CREATE FUNCTION phasegate.of_operators() RETURNS regproc[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

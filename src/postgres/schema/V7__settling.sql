@@ -1,5 +1,5 @@
 -- Settles the fate of an attempt whose commit was not answered, by claiming its nonce. It is for the role that the plan
--- names, and for operators and auditors, who may read it. Its session, if it lives, is
+-- names, and for operators. Its session, if it lives, is
 -- ended; then either its row is there, and it was committed; or the nonce is ours, and it never can be.
 CREATE FUNCTION phasegate.settle(p_plan bytea, the_nonce uuid, opened_at timestamptz, of_pid integer, of_backend_start timestamptz, patience interval)
 RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -18,7 +18,8 @@ BEGIN
        AND phasegate.may_act_as(session_user, 'phasegate_runner') THEN
         RETURN jsonb_build_object('state', 'rolled back')::text;
     END IF;
-    IF phasegate.may_read(p_plan) IS NOT TRUE THEN
+    IF NOT phasegate.may_act_as(session_user, 'phasegate_operator')
+       AND NOT EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = p_plan AND p.role = session_user) THEN
         RAISE EXCEPTION 'phasegate: % has nothing to settle of plan %', session_user, encode(p_plan, 'hex')
             USING ERRCODE = 'ZG022', HINT = 'Settle it as the role that the plan names, or as an operator.';
     END IF;

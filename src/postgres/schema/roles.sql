@@ -1,5 +1,5 @@
 -- The roles, which belong to the whole cluster, and the schema: made where they are missing, and refused where
--- somebody else has made them otherwise. Performed at every install. No superuser is needed; what the role that
+-- another role has made them otherwise. Performed at every install. No superuser is needed; what the role that
 -- installs lacks is named.
 DO $roles$
 DECLARE
@@ -26,7 +26,7 @@ BEGIN
         END;
     END LOOP;
 
-    -- Nobody logs in as one of them, and none has an attribute that its members would not expect.
+    -- None of them logs in, and none has an attribute that its members would not expect.
     SELECT pg_catalog.string_agg(pg_catalog.format('%I has %s', r.rolname, a.attribute), ', ') INTO v_found
     FROM pg_catalog.pg_roles AS r, LATERAL (VALUES
         ('LOGIN', r.rolcanlogin), ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole),
@@ -86,7 +86,7 @@ BEGIN
         END;
     END IF;
 
-    -- What was there before belongs to the owner, or is somebody's who waits for a superuser to call it.
+    -- What was there before belongs to the owner. A role that is not may have put it there for a superuser to call.
     SELECT pg_catalog.string_agg(f.what, ', ') INTO v_found
     FROM (
         SELECT pg_catalog.format('the schema belongs to %I', pg_catalog.pg_get_userbyid(n.nspowner)) AS what
