@@ -14,14 +14,14 @@ use crate::server::{
 /// them when somebody says so; and that once the commands that the refusal names were performed, and
 /// nothing else, it passes.
 #[track_caller]
-fn refused_until_mended(database: &Database, sql: &str, powers: &[&str]) {
+pub(crate) fn refused_until_mended(database: &Database, sql: &str, powers: &[&str]) {
     let mends = refused(database, sql, powers);
     assert_eq!(run(database, "despite", true).unwrap(), 1);
     passes_once_mended(database, &mends);
 }
 
 #[track_caller]
-fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<String> {
+pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<String> {
     let group = database.role("group");
     let named = |sql: &str| {
         sql.replace("RUNNER", database.runner.name())
@@ -59,7 +59,7 @@ fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<String> {
 }
 
 #[track_caller]
-fn passes_once_mended(database: &Database, mends: &[String]) {
+pub(crate) fn passes_once_mended(database: &Database, mends: &[String]) {
     for mend in mends {
         database.sql(mend);
     }
@@ -354,7 +354,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
 }
 
 /// What gives the runner a power, by itself or with others of these.
-const GIVES: [&str; 50] = [
+const GIVES: [&str; 61] = [
     "ALTER ROLE RUNNER SUPERUSER",
     "ALTER ROLE RUNNER CREATEROLE",
     "ALTER ROLE RUNNER NOINHERIT",
@@ -404,6 +404,18 @@ const GIVES: [&str; 50] = [
     "CREATE TRIGGER once_more AFTER INSERT ON item REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT \
      EXECUTE FUNCTION phasegate.count_rows(); ALTER TABLE item ENABLE ALWAYS TRIGGER once_more",
     "SELECT phasegate.unprotect('item')",
+    "DROP TRIGGER phasegate_guard ON item; DROP TRIGGER phasegate_count_inserted ON item; \
+     DROP TRIGGER phasegate_count_updated ON item; DROP TRIGGER phasegate_count_deleted ON item",
+    "ALTER TABLE item RENAME TO old; CREATE TABLE item (a int); GRANT INSERT ON item TO OTHER",
+    "CREATE TABLE mine (a int); ALTER TABLE mine OWNER TO RUNNER; GRANT INSERT ON mine TO PUBLIC",
+    "CREATE TABLE mine (a int); ALTER TABLE mine OWNER TO RUNNER; GRANT UPDATE (a) ON mine TO phasegate_auditor",
+    "CREATE TABLE ours (a int); ALTER TABLE ours OWNER TO GROUP",
+    "CREATE VIEW seen AS SELECT 1 AS a; ALTER VIEW seen OWNER TO RUNNER; GRANT DELETE ON seen TO OTHER",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; ALTER FUNCTION f() OWNER TO RUNNER",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; ALTER FUNCTION f() OWNER TO OTHER",
+    "CREATE PROCEDURE p() LANGUAGE sql AS ''; ALTER PROCEDURE p() OWNER TO GROUP",
+    "CREATE DOMAIN d AS int; ALTER DOMAIN d OWNER TO RUNNER",
+    "CREATE TABLE alone (a int); ALTER TABLE alone OWNER TO RUNNER",
     "GRANT USAGE ON phasegate.epoch TO OTHER",
     "GRANT UPDATE (xid) ON phasegate.attempt TO PUBLIC",
     "GRANT INSERT ON phasegate.counted TO GROUP",

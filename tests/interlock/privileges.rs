@@ -43,21 +43,23 @@ fn callable(by: &str) -> String {
 
 #[test]
 fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
-    let public =
-        "count_rows counts_exactly guard guarded_tables is_whole protect unprotect with_children";
+    let public = "count_rows counts_exactly forget_protection guard guarded_tables is_whole protect record_protection unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
     let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
     assert_eq!(
         callable(runner),
-        "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish guard guarded_tables \
+        "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish forget_protection guard guarded_tables \
          holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
-         powers_of progress_of protect rehearse seal settle switch_status switched_off_since unprotect with_children"
+         powers_of progress_of protect record_protection rehearse seal settle switch_status switched_off_since unprotect with_children"
     );
-    // None of those that are everybody's runs as the owner, but what only a table can call.
+    // None of those that are PUBLIC's runs as the owner, but what only a table can call, and the record of guards.
     let definer = format!("{everybody} AND p.prosecdef");
-    assert_eq!(callable(&definer), "count_rows guard");
+    assert_eq!(
+        callable(&definer),
+        "count_rows forget_protection guard record_protection"
+    );
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
 

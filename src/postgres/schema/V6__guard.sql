@@ -29,6 +29,40 @@ BEGIN
 END
 $$;
 
+-- The tables that were put under guard, by name: a guard that was dropped alone, or that went with a table whose place another
+-- one took, is missed.
+CREATE TABLE phasegate.protected_table (
+    in_schema text NOT NULL,
+    named text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (in_schema, named)
+);
+
+-- Called by `protect`. Any role may: it records what is so.
+CREATE FUNCTION phasegate.record_protection(p_table regclass) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO phasegate.protected_table (in_schema, named)
+    SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = p_table AND c.oid IN (SELECT t.tgrelid FROM pg_trigger AS t WHERE t.tgfoid = 'phasegate.guard()'::regprocedure)
+    ON CONFLICT DO NOTHING;
+END;
+
+-- Called by `unprotect`. For the table's owner alone. The caller is the session's role: as a definer's function has it.
+CREATE FUNCTION phasegate.forget_protection(p_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+BEGIN
+    IF NOT pg_has_role(v_caller, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = p_table), 'USAGE') THEN
+        RAISE EXCEPTION 'phasegate: % must be the owner of % to take its guard away', v_caller, p_table
+            USING ERRCODE = '42501';
+    END IF;
+    DELETE FROM phasegate.protected_table AS p USING pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = p_table AND p.in_schema = n.nspname AND p.named = c.relname;
+END
+$$;
+
 -- Puts a table under guard, with its partitions, and has its rows counted. Called by who owns them. A partition that is attached later is put
 -- under guard by calling it again.
 -- To make a trigger takes a lock that every writer of the table queues behind: it is waited for briefly, and not taken where
@@ -80,6 +114,7 @@ BEGIN
             EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', one, 'phasegate_' || ours);
         END LOOP;
     END LOOP;
+    PERFORM phasegate.record_protection(t) FROM phasegate.with_children(guarded) AS t;
 END
 $$;
 
@@ -93,6 +128,7 @@ BEGIN
         FOREACH ours IN ARRAY ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted'] LOOP
             EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'phasegate_' || ours, one);
         END LOOP;
+        PERFORM phasegate.forget_protection(one);
     END LOOP;
 END
 $$;
@@ -200,6 +236,16 @@ AS $$
         SELECT c::oid, b.oid FROM above AS b CROSS JOIN phasegate.with_children(b.oid) AS c
         WHERE c::oid IN (SELECT x.oid FROM above AS x)
           AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = b.oid)
+    ), writable (oid, of, what) AS (
+        SELECT r.oid, r.of, 'which has no guard, and has one above or below it' FROM related AS r
+        WHERE r.oid NOT IN (SELECT g.oid FROM guarded AS g)
+        UNION ALL
+        SELECT c.oid, c.oid, 'which was put under guard, and has none'
+        FROM phasegate.protected_table AS p JOIN pg_namespace AS n ON n.nspname = p.in_schema
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.named AND c.relkind IN ('r', 'p')
+        WHERE c.oid NOT IN (SELECT r.oid FROM related AS r)
+          AND NOT EXISTS (SELECT FROM pg_trigger AS t
+                          WHERE t.tgrelid = c.oid AND t.tgfoid = 'phasegate.guard()'::regprocedure)
     ), owned (owner, what, mend) AS (
         SELECT c.relowner, format('it owns %s, which is under guard', c.oid::regclass),
                format('ALTER TABLE %s OWNER TO another_role', c.oid::regclass)
@@ -210,6 +256,26 @@ AS $$
         UNION ALL
         SELECT d.datdba, 'it owns the database', format('ALTER DATABASE %I OWNER TO another_role', d.datname)
         FROM pg_database AS d WHERE d.datname = current_database()
+        UNION ALL
+        -- Another role that writes such a table performs its rules and triggers, which write guarded tables outside a phase.
+        SELECT c.relowner, format('it owns %s, which other roles may write', c.oid::regclass),
+               format('ALTER TABLE %s OWNER TO another_role', c.oid::regclass)
+        FROM pg_class AS c, self
+        WHERE c.relkind IN ('r', 'p', 'v', 'f') AND c.oid NOT IN (SELECT g.oid FROM guarded AS g)
+          AND (c.relowner <> self.oid OR EXISTS (
+                   SELECT FROM aclexplode(c.relacl) AS x
+                   WHERE x.grantee <> c.relowner AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
+               OR EXISTS (
+                   SELECT FROM pg_attribute AS t, aclexplode(t.attacl) AS x
+                   WHERE t.attrelid = c.oid AND x.grantee <> c.relowner AND x.privilege_type IN ('INSERT', 'UPDATE')))
+        UNION ALL
+        SELECT p.proowner, format('it owns the function %s', p.oid::regprocedure),
+               format('ALTER ROUTINE %s OWNER TO another_role', p.oid::regprocedure)
+        FROM pg_proc AS p
+        UNION ALL
+        SELECT t.typowner, format('it owns the domain %s', t.oid::regtype),
+               format('ALTER DOMAIN %s OWNER TO another_role', t.oid::regtype)
+        FROM pg_type AS t WHERE t.typtype = 'd'
     ), granted (grantee, what, mend) AS (
         SELECT x.grantee, format('it has %s on the database', x.privilege_type),
                format('REVOKE %s ON DATABASE %I', x.privilege_type, d.datname)
@@ -270,10 +336,10 @@ AS $$
         FROM granted AS g CROSS JOIN self LEFT JOIN acting AS a ON a.oid = g.grantee
         WHERE g.grantee = 0 OR NOT a.is_powerful
         UNION ALL
-        SELECT format('it may write %s, which has no guard, and has one above or below it', r.oid::regclass), a.rolname,
+        SELECT format('it may write %s, %s', r.oid::regclass, r.what), a.rolname,
                format('SELECT phasegate.protect(%L)', r.of::regclass)
-        FROM related AS r CROSS JOIN acting AS a
-        WHERE NOT a.is_powerful AND r.oid NOT IN (SELECT g.oid FROM guarded AS g)
+        FROM writable AS r CROSS JOIN acting AS a
+        WHERE NOT a.is_powerful
           AND (has_table_privilege(a.oid, r.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
                OR has_any_column_privilege(a.oid, r.oid, 'INSERT, UPDATE'))
         UNION ALL
@@ -341,6 +407,13 @@ BEGIN
         GROUP BY t.tgrelid
     ) AS o;
     RETURN is_whole IS NOT TRUE
+        OR EXISTS (SELECT FROM phasegate.protected_table AS p JOIN pg_namespace AS n ON n.nspname = p.in_schema
+                   JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.named
+                   WHERE c.oid <> ALL (guarded))
+        OR EXISTS (SELECT FROM pg_shdepend AS d
+                   WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = ANY (acting) AND d.deptype = 'o'
+                     AND d.dbid = (SELECT o.oid FROM pg_database AS o WHERE o.datname = current_database())
+                     AND d.classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass))
         OR EXISTS (SELECT FROM pg_inherits AS i WHERE (i.inhrelid = ANY (guarded)) <> (i.inhparent = ANY (guarded)))
         OR EXISTS (SELECT FROM unnest(acting) AS a
                    WHERE has_database_privilege(a, current_database(), 'CREATE, TEMPORARY')
@@ -363,5 +436,6 @@ $$;
 
 -- A trigger is created by the owner of its table, who must be allowed to name the function.
 GRANT USAGE ON SCHEMA phasegate TO PUBLIC;
-GRANT EXECUTE ON FUNCTION phasegate.guard, phasegate.with_children, phasegate.protect, phasegate.unprotect, phasegate.guarded_tables, phasegate.is_whole TO PUBLIC;
+GRANT EXECUTE ON FUNCTION phasegate.guard, phasegate.with_children, phasegate.protect, phasegate.unprotect, phasegate.guarded_tables, phasegate.is_whole,
+    phasegate.record_protection, phasegate.forget_protection TO PUBLIC;
 GRANT EXECUTE ON FUNCTION phasegate.powers_of TO phasegate_operator, phasegate_runner, phasegate_auditor;
