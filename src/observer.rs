@@ -110,3 +110,14 @@ pub enum Ending {
 
 /// Is told what happens in a run; see [`LiveRunner::observer`](crate::LiveRunner::observer).
 pub(crate) type Observer<'a> = dyn FnMut(&Event<'_>) + Send + 'a;
+
+/// An observer that tells `first`, and then `second`.
+pub(crate) fn observed_by(
+    mut first: Box<Observer<'static>>,
+    mut second: impl FnMut(&Event<'_>) + Send + 'static,
+) -> Box<Observer<'static>> {
+    Box::new(move |event| {
+        first(event);
+        second(event);
+    })
+}

@@ -122,6 +122,14 @@ pub trait Perform<M: Mode, S: PhaseSpec> {
 )]
 pub trait ErasedPhase {}
 
+/// Only the places where a part of a run is missing.
+#[diagnostic::on_unimplemented(
+    message = "this run was given its part `{Self}` already",
+    label = "remove one of the two calls: the second would silently replace the first",
+    note = "a run is given each of its parts once; several kill switches go in as one: `.kill_switch((one, other))`"
+)]
+pub trait NotGiven {}
+
 /// Only `Plan`, and not the place where one is missing.
 #[diagnostic::on_unimplemented(
     message = "this live run has no plan",

@@ -55,6 +55,29 @@ fn the_steps_of_a_dry_phase_are_two() {
 }
 
 #[test]
+fn each_observer_that_was_added_is_told_the_same_in_their_order() {
+    let (first, second, both) = (Calls::new(), Calls::new(), Calls::new());
+    CALLS.set(Calls::new());
+    let (one, other) = (both.clone(), both.clone());
+    let dry = DryRunner::new(PIPELINE)
+        .target(nowhere())
+        .simulator(Recorder::new(Traces, &Calls::new()))
+        .observer(heard(&first))
+        .observer(move |_| one.record("first"))
+        .observer(heard(&second))
+        .observer(move |_| other.record("second"))
+        .run(|run, on| traced(run, on, &TRACED));
+    assert_eq!(dry.unwrap().value, 1);
+    assert!(!first.so_far().is_empty());
+    assert_eq!(first.so_far(), second.so_far());
+    let (mut both, mut pairs) = (both.so_far(), 0);
+    while let Some(rest) = both.strip_prefix(&["first".to_owned(), "second".to_owned()][..]) {
+        (both, pairs) = (rest.to_vec(), pairs + 1);
+    }
+    assert!(both.is_empty() && pairs > 0, "{both:?}");
+}
+
+#[test]
 fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
     let off = ScriptedSwitch::on_for(1);
     let plan = plan(&nowhere(), &TRACED);

@@ -11,10 +11,9 @@ use std::sync::{Arc, LazyLock};
 
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
-    ApprovalRefusal, Authority, DryRunner, Error, InProcessSwitch, KillSwitch, LiveRunner,
-    NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause, StopHandle,
+    ApprovalRefusal, Authority, Connector, DryRunner, Error, InProcessSwitch, KillSwitch,
+    LiveRunner, NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause, StopHandle,
 };
-use postgres::Config;
 
 use crate::approvers::SCRIBE;
 use crate::markdown;
@@ -291,25 +290,24 @@ fn live(
     calls: &Calls,
 ) -> Result<Enacted, Error> {
     let connector = PostgresConnector::no_tls(town.runner());
-    runner(plan, switch, authority, town.runner())
-        .connector(Recorder::new(connector, calls))
+    runner(plan, switch, authority, Recorder::new(connector, calls))
         .adapter(Recorder::new(Register, calls))
         .run(|run, on| cut_and_enact(run, on, document))
         .map(Ran::into_value)
 }
 
 /// A live run that lacks nothing but its adapter.
-fn runner<'a, K: KillSwitch, A: Authority>(
+fn runner<'a, K: KillSwitch, A: Authority, C: Connector>(
     plan: &Plan,
     switch: &'a K,
     authority: A,
-    config: Config,
-) -> LiveRunner<Plan, &'a K, A, PostgresConnector, NoAdapter> {
+    connector: C,
+) -> LiveRunner<Plan, &'a K, A, C, NoAdapter> {
     LiveRunner::new(PIPELINE)
         .plan(plan.clone())
         .kill_switch(switch)
         .authority(authority)
-        .connector(PostgresConnector::no_tls(config))
+        .connector(connector)
         .observer(terminal::watch())
         .stop_handle(&STOP)
 }

@@ -7,11 +7,11 @@ use crate::canonical;
 use crate::gate::{Gate, Unapproved};
 use crate::kill_switch::NoSwitch;
 use crate::mode::{DryRun, Mode};
-use crate::observer::{Ending, Event, Observer, Step};
+use crate::observer::{Ending, Event, Observer, Step, observed_by};
 use crate::outcome::{Error, Refusal, Rollback, RollbackCause, Stop};
 use crate::phase::{PhaseSpec, full_name};
 use crate::plan::{Effects, Heading, MadeBy, Plan, PlannedPhase, Target};
-use crate::sealed::{self, Done, Given, SuppliedSimulator, SuppliedTarget};
+use crate::sealed::{self, Done, Given, NotGiven, SuppliedSimulator, SuppliedTarget};
 
 /// Where a target is still to be given: [`DryRunner::target`].
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,9 @@ pub struct NoSimulator;
 /// The simulator that was given.
 #[derive(Debug, Clone, Copy)]
 pub struct WithSimulator<W>(W);
+
+impl NotGiven for NoTarget {}
+impl NotGiven for NoSimulator {}
 
 impl SuppliedTarget for Target {
     fn into_target(self) -> Target {
@@ -105,7 +108,10 @@ impl DryRunner {
 
 impl<T, W> DryRunner<T, W> {
     /// The database that the plan is for. A live run of the plan is refused on any other.
-    pub fn target(self, target: Target) -> DryRunner<Target, W> {
+    pub fn target(self, target: Target) -> DryRunner<Target, W>
+    where
+        T: NotGiven,
+    {
         DryRunner {
             pipeline: self.pipeline,
             target,
@@ -116,7 +122,10 @@ impl<T, W> DryRunner<T, W> {
     }
 
     /// What performs the phases: [`Simulate<S>`](crate::Simulate) for each phase `S`.
-    pub fn simulator<V>(self, simulator: V) -> DryRunner<T, WithSimulator<V>> {
+    pub fn simulator<V>(self, simulator: V) -> DryRunner<T, WithSimulator<V>>
+    where
+        W: NotGiven,
+    {
         DryRunner {
             pipeline: self.pipeline,
             target: self.target,
@@ -128,7 +137,8 @@ impl<T, W> DryRunner<T, W> {
 
     /// Who makes the plan, by the name that policies and allowed signers have for them, letter for
     /// letter. It stands in the plan; whoever made it does not approve it, unless the policy of a gate
-    /// says so, and by a name that is nobody's it is approved by no one.
+    /// says so, and by a name that is nobody's it is approved by no one. The last call holds, as in the two that follow:
+    /// the plan shows what it holds.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.heading.author = Some(author.into());
         self
@@ -149,12 +159,9 @@ impl<T, W> DryRunner<T, W> {
         self
     }
 
-    /// Is told what happens, as it happens; if this is not called, nobody is.
-    ///
-    /// It is called in the thread of the run, between the statements of a transaction: it should be
-    /// quick, and it cannot change anything.
+    /// Is told what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
-        self.observer = Box::new(observer);
+        self.observer = observed_by(self.observer, observer);
         self
     }
 

@@ -5,11 +5,11 @@ use super::{Brand, Ran, Run, StopHandle, Timeouts};
 use crate::approval::Authority;
 use crate::kill_switch::{KillSwitch, KillSwitchOn};
 use crate::mode::Live;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal};
 use crate::plan::Plan;
 use crate::postgres::Connector;
-use crate::sealed::{SuppliedAdapter, SuppliedPlan};
+use crate::sealed::{NotGiven, SuppliedAdapter, SuppliedPlan};
 
 /// Where a plan is still to be given: [`LiveRunner::plan`].
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,12 @@ impl<W> WithAdapter<W> {
         WithAdapter(adapter)
     }
 }
+
+impl NotGiven for NoPlan {}
+impl NotGiven for NoKillSwitch {}
+impl NotGiven for NoAuthority {}
+impl NotGiven for NoConnector {}
+impl NotGiven for NoAdapter {}
 
 impl SuppliedPlan for Plan {
     fn into_plan(self) -> Plan {
@@ -146,7 +152,10 @@ impl LiveRunner {
 
 impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// The plan that was approved. What is not in it is not performed.
-    pub fn plan(self, plan: Plan) -> LiveRunner<Plan, K, A, C, W> {
+    pub fn plan(self, plan: Plan) -> LiveRunner<Plan, K, A, C, W>
+    where
+        P: NotGiven,
+    {
         LiveRunner {
             pipeline: self.pipeline,
             plan,
@@ -160,7 +169,10 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// What says whether live execution is allowed. Several compose as a tuple: all must be ON.
-    pub fn kill_switch<V>(self, kill_switch: V) -> LiveRunner<P, V, A, C, W> {
+    pub fn kill_switch<V>(self, kill_switch: V) -> LiveRunner<P, V, A, C, W>
+    where
+        K: NotGiven,
+    {
         LiveRunner {
             pipeline: self.pipeline,
             plan: self.plan,
@@ -174,7 +186,10 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// Who says whether a gate was approved.
-    pub fn authority<V>(self, authority: V) -> LiveRunner<P, K, V, C, W> {
+    pub fn authority<V>(self, authority: V) -> LiveRunner<P, K, V, C, W>
+    where
+        A: NotGiven,
+    {
         LiveRunner {
             pipeline: self.pipeline,
             plan: self.plan,
@@ -188,7 +203,10 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// What leads to the database.
-    pub fn connector<V>(self, connector: V) -> LiveRunner<P, K, A, V, W> {
+    pub fn connector<V>(self, connector: V) -> LiveRunner<P, K, A, V, W>
+    where
+        C: NotGiven,
+    {
         LiveRunner {
             pipeline: self.pipeline,
             plan: self.plan,
@@ -202,7 +220,10 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// What performs the phases: [`Execute<S>`](crate::Execute) for each phase `S`.
-    pub fn adapter<V>(self, adapter: V) -> LiveRunner<P, K, A, C, WithAdapter<V>> {
+    pub fn adapter<V>(self, adapter: V) -> LiveRunner<P, K, A, C, WithAdapter<V>>
+    where
+        W: NotGiven,
+    {
         LiveRunner {
             pipeline: self.pipeline,
             plan: self.plan,
@@ -215,23 +236,23 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         }
     }
 
-    /// Is told what happens, as it happens; if this is not called, nobody is.
+    /// Is told what happens, as it happens. A second observer is told too, after the first.
     ///
     /// It is called in the thread of the run, between the statements of a transaction: it should be
     /// quick, and it cannot change anything.
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
-        self.observer = Box::new(observer);
+        self.observer = observed_by(self.observer, observer);
         self
     }
 
-    /// Lets another thread stop the run: see [`StopHandle`].
+    /// Lets another thread stop the run: see [`StopHandle`]. Each handle that is given stops it.
     pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
-        self.conduct.stop = Some(stop.clone());
+        stop.stops(self.conduct.stop.get_or_insert_default());
         self
     }
 
     /// How long each phase may take, and what it waits for; a phase can ask for others with
-    /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts).
+    /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). The last call holds.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.conduct.timeouts = timeouts;
         self
@@ -239,7 +260,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
 
     /// How often a whole phase is tried again after a serialization failure, a deadlock or a lock
     /// timeout, and after nothing else; 2 if this is not called. The adapter is then called again,
-    /// in a new transaction, after a pause of random length.
+    /// in a new transaction, after a pause of random length. The last call holds.
     pub fn retries(mut self, retries: u32) -> Self {
         self.conduct.retries = retries;
         self

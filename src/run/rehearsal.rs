@@ -7,11 +7,11 @@ use super::rehearsed::Rehearsed;
 use super::{Run, StopHandle, Timeouts};
 use crate::kill_switch::NoSwitch;
 use crate::mode::Rehearsal;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::Error;
 use crate::plan::Heading;
 use crate::postgres::Connector;
-use crate::sealed::SuppliedAdapter;
+use crate::sealed::{NotGiven, SuppliedAdapter};
 
 /// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures what it
 /// does; rolls everything back; and leaves a [`Plan`](crate::Plan) with the effects that were measured.
@@ -117,7 +117,10 @@ impl RehearsalRunner {
 
 impl<C, W> RehearsalRunner<C, W> {
     /// What leads to the database, as the role that will perform the phases live.
-    pub fn connector<V>(self, connector: V) -> RehearsalRunner<V, W> {
+    pub fn connector<V>(self, connector: V) -> RehearsalRunner<V, W>
+    where
+        C: NotGiven,
+    {
         RehearsalRunner {
             pipeline: self.pipeline,
             connector,
@@ -131,7 +134,10 @@ impl<C, W> RehearsalRunner<C, W> {
     }
 
     /// What performs the phases: the live adapter, [`Execute<S>`](crate::Execute) for each phase `S`.
-    pub fn adapter<V>(self, adapter: V) -> RehearsalRunner<C, WithAdapter<V>> {
+    pub fn adapter<V>(self, adapter: V) -> RehearsalRunner<C, WithAdapter<V>>
+    where
+        W: NotGiven,
+    {
         RehearsalRunner {
             pipeline: self.pipeline,
             connector: self.connector,
@@ -144,21 +150,21 @@ impl<C, W> RehearsalRunner<C, W> {
         }
     }
 
-    /// Lets another thread stop the rehearsal: see [`StopHandle`].
+    /// Lets another thread stop the rehearsal: see [`StopHandle`]. Each handle that is given stops it.
     pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
-        self.stop = Some(stop.clone());
+        stop.stops(self.stop.get_or_insert_default());
         self
     }
 
     /// Is told what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
-        self.observer = Box::new(observer);
+        self.observer = observed_by(self.observer, observer);
         self
     }
 
     /// How long each phase may take, and what it waits for; a phase can ask for others with
     /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). Between two phases the server waits for
-    /// [`Timeouts::idle`], and then ends the rehearsal.
+    /// [`Timeouts::idle`], and then ends the rehearsal. The last call holds.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self

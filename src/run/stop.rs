@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
@@ -25,7 +25,20 @@ use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
 /// ```
 #[derive(Clone, Default)]
 pub struct StopHandle {
-    stopped: Arc<(Mutex<Option<String>>, Condvar)>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    wakes: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stopped: Option<String>,
+    /// The handles of runs, which are stopped with this one.
+    runs: Vec<Weak<Shared>>,
 }
 
 impl StopHandle {
@@ -37,35 +50,52 @@ impl StopHandle {
 
     /// Stops the run, and each to come that has this handle. Does not wait for it. The first reason is kept.
     pub fn stop(&self, why: impl Into<String>) {
-        let (stopped, wakes) = &*self.stopped;
-        let mut stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        stopped.get_or_insert_with(|| why.into());
-        wakes.notify_all();
+        let why = why.into();
+        let mut state = self.state();
+        state.stopped.get_or_insert_with(|| why.clone());
+        let runs = std::mem::take(&mut state.runs);
+        drop(state);
+        self.shared.wakes.notify_all();
+        for shared in runs.iter().filter_map(Weak::upgrade) {
+            StopHandle { shared }.stop(why.as_str());
+        }
     }
 
-    /// Returns why it was stopped; none if it was not.
+    /// Returns why it was stopped; `None` if it was not.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
-        let (stopped, _) = &*self.stopped;
-        stopped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state().stopped.clone()
+    }
+
+    /// Stops `run` when this is stopped.
+    pub(super) fn stops(&self, run: &StopHandle) {
+        let mut state = self.state();
+        if let Some(why) = state.stopped.clone() {
+            drop(state);
+            run.stop(why);
+            return;
+        }
+        state.runs.retain(|run| run.strong_count() > 0);
+        state.runs.push(Arc::downgrade(&run.shared));
     }
 
     /// Waits so long, or until it is stopped.
     pub(super) fn pause(&self, time: Duration) {
-        let (stopped, wakes) = &*self.stopped;
         let end = Instant::now() + time;
-        let mut stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        while stopped.is_none() {
+        let mut state = self.state();
+        while state.stopped.is_none() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            let woken = wakes.wait_timeout(stopped, left);
-            stopped = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let woken = self.shared.wakes.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -227,3 +227,51 @@ fn a_stop_that_races_the_commit_gets_a_true_answer() {
         "{committed} committed, {undone} not"
     );
 }
+
+#[test]
+fn each_handle_that_a_run_was_given_stops_it() {
+    for given in [[true, false], [false, true]] {
+        let handles = [StopHandle::new(), StopHandle::new()];
+        let stops = usize::from(given[1]);
+        let database = database();
+        let draft = Draft::of(&["a"]);
+        let stop = handles[stops].clone();
+        let answer = database
+            .live_by(
+                drafting_plan(&database.target, &draft),
+                does(move |_, tx| {
+                    tx.execute(INSERT, &[])?;
+                    stop.stop("enough");
+                    Ok(tx.execute("SELECT pg_sleep(60)", &[])?)
+                }),
+            )
+            .stop_handle(&handles[0])
+            .stop_handle(&handles[1])
+            .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        let rollback = rollback(answer);
+        assert!(
+            matches!(rollback.cause(), RollbackCause::Stopped(why) if why == "enough"),
+            "{given:?}: {rollback}"
+        );
+        // The run's stop is not the other handle's: that can stop others.
+        assert_eq!(handles[1 - stops].stopped(), None);
+    }
+}
+
+#[test]
+fn a_handle_that_has_stopped_stops_every_run_to_come() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let stop = StopHandle::new();
+    stop.stop("before it began");
+    let answer = database
+        .live(drafting_plan(&database.target, &draft))
+        .stop_handle(&StopHandle::new())
+        .stop_handle(&stop)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let refused = refusal(answer);
+    assert!(
+        matches!(&refused, Refusal::Stopped { why, .. } if why == "before it began"),
+        "{refused}"
+    );
+}

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Error, Failure, LiveRunner, PhaseTx, Receipt, RollbackCause, StatementError, SwitchedOff,
-    Timeouts, WhichSwitch,
+    Error, Failure, PhaseTx, Receipt, RollbackCause, StatementError, SwitchedOff, Timeouts,
+    WhichSwitch,
 };
 
 use crate::pipeline::Draft;
@@ -245,8 +245,7 @@ fn ended(
     f: impl FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
 ) -> (phasegate::Rollback, Duration) {
     let draft = Draft::of(&["a"]);
-    let runner: LiveRunner<_, _, _, _, _> =
-        database.live_by(drafting_plan(&database.target, &draft), does(f));
+    let runner = database.live_by(drafting_plan(&database.target, &draft), does(f));
     let start = Instant::now();
     let answer: Result<u64, Error> = runner
         .timeouts(timeouts)

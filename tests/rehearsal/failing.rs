@@ -7,7 +7,7 @@ use phasegate::{Attempt, Failure, NoSwitch, PhaseTx, RollbackCause, Start};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{database, does, rollback};
-use crate::{Each, INSERT, draft_by, next, nothing_remains, rehearsal};
+use crate::{Each, INSERT, draft_by, next, nothing_remains, rehearsal, rehearsal_through};
 
 #[test]
 fn a_failure_at_row_k_names_row_k_as_a_live_run_does() {
@@ -231,8 +231,7 @@ fn settings_that_the_connector_made_are_there_in_every_phase() {
         Ok(1)
     });
     let connector = crate::Sets(database.runner.config(), "SET work_mem = '7MB'");
-    rehearsal(&database, adapter)
-        .connector(connector)
+    rehearsal_through(connector, adapter)
         .run(|run, _| {
             next(run, 0)?;
             next(run, 1)?;

@@ -33,8 +33,15 @@ pub(crate) fn rehearsal<W>(
     database: &Database,
     adapter: W,
 ) -> RehearsalRunner<PostgresConnector, WithAdapter<W>> {
+    rehearsal_through(database.connector(), adapter)
+}
+
+pub(crate) fn rehearsal_through<C, W>(
+    connector: C,
+    adapter: W,
+) -> RehearsalRunner<C, WithAdapter<W>> {
     RehearsalRunner::new(PIPELINE)
-        .connector(database.connector())
+        .connector(connector)
         .adapter(adapter)
 }
 

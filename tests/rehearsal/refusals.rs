@@ -12,12 +12,12 @@ use postgres::NoTls;
 
 use crate::pipeline::Draft;
 use crate::server::{Database, PIPELINE, database, drafting, refusal};
-use crate::{Each, INSERT, Sets, draft_by, next, nothing_remains, rehearsal};
+use crate::{Each, INSERT, Sets, draft_by, next, nothing_remains, rehearsal, rehearsal_through};
 
 /// What a rehearsal of the one phase `Draft` is refused for in a session in which this was said.
 fn refused_after(database: &Database, before: &'static str) -> Refusal {
     let connector = Sets(database.runner.config(), before);
-    refused(rehearsal(database, TripwireAdapter).connector(connector))
+    refused(rehearsal_through(connector, TripwireAdapter))
 }
 
 fn refused<C: phasegate::Connector>(
@@ -30,9 +30,7 @@ fn refused<C: phasegate::Connector>(
 
 #[test]
 fn an_input_that_is_not_valid_is_refused_before_connecting() {
-    let database = database();
-    let answer = rehearsal(&database, TripwireAdapter)
-        .connector(TripwireConnector)
+    let answer = rehearsal_through(TripwireConnector, TripwireAdapter)
         .run(|run, on| drafting(run, on, &Draft::of(&["a", ""])).map(Receipt::into_output));
     let refused = refusal(answer);
     assert_eq!(
@@ -44,10 +42,7 @@ fn an_input_that_is_not_valid_is_refused_before_connecting() {
 
 #[test]
 fn a_pipeline_that_performs_nothing_is_refused_and_nobody_connects() {
-    let database = database();
-    let answer = rehearsal(&database, TripwireAdapter)
-        .connector(TripwireConnector)
-        .run(|_, _| Ok(()));
+    let answer = rehearsal_through(TripwireConnector, TripwireAdapter).run(|_, _| Ok(()));
     assert!(matches!(refusal(answer), Refusal::EmptyPlan));
 }
 
@@ -104,7 +99,7 @@ fn a_session_that_others_used_before_is_refused() {
             database.runner.name()
         ))
     });
-    let refused = refused(rehearsal(&database, TripwireAdapter).connector(Kept(Some(client))));
+    let refused = refused(rehearsal_through(Kept(Some(client)), TripwireAdapter));
     assert!(
         matches!(refused, Refusal::SessionNotNew { .. }),
         "{refused}"
@@ -133,9 +128,10 @@ fn a_role_that_could_get_round_the_interlock_is_refused_unless_one_knows() {
 fn a_role_that_may_not_perform_phases_may_not_rehearse_them() {
     let database = database();
     let other = database.role("other");
-    let refused = refused(
-        rehearsal(&database, TripwireAdapter).connector(PostgresConnector::no_tls(other.config())),
-    );
+    let refused = refused(rehearsal_through(
+        PostgresConnector::no_tls(other.config()),
+        TripwireAdapter,
+    ));
     assert!(matches!(refused, Refusal::NotARunner { .. }), "{refused}");
     // Nor may anybody where that is not wanted.
     database.sql("REVOKE EXECUTE ON FUNCTION phasegate.open_rehearsal FROM phasegate_runner");
@@ -182,13 +178,11 @@ fn a_connector_that_leads_nowhere_is_a_refusal_and_may_lead_somewhere_later() {
     }
     let database = database();
     let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
-    let answer = rehearsal(&database, adapter)
-        .connector(Second(Some(database.connector()), 0))
-        .run(|run, _| {
-            let refused = refusal(next(run, 1));
-            assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
-            next(run, 1).map(drop)
-        });
+    let answer = rehearsal_through(Second(Some(database.connector()), 0), adapter).run(|run, _| {
+        let refused = refusal(next(run, 1));
+        assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
+        next(run, 1).map(drop)
+    });
     assert_eq!(answer.unwrap().phases.len(), 1);
 }
 

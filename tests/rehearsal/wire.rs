@@ -5,30 +5,32 @@ use std::time::{Duration, Instant};
 
 use phasegate::{Error, Failure, PhaseTx, PostgresConnector, Refusal, Rehearsed, Timeouts};
 
+use crate::server::database;
 use crate::server::proxy::{Proxy, Verdict};
-use crate::server::{Database, database};
-use crate::{Each, INSERT, next, nothing_remains, rehearsal};
+use crate::{Each, INSERT, next, nothing_remains, rehearsal_through};
 
 fn inserts(number: usize, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
     Ok(tx.execute(INSERT, &[&number.to_string()])?)
 }
 
 /// Rehearses two phases through the proxy.
-fn through(database: &Database, proxy: &Proxy) -> Result<Rehearsed<()>, Error> {
-    rehearsal(database, Each(inserts))
-        .connector(PostgresConnector::no_tls(proxy.config.clone()))
-        .timeouts(Timeouts::default().phase(Duration::from_secs(2)))
-        .run(|run, _| {
-            next(run, 1)?;
-            next(run, 2).map(drop)
-        })
+fn through(proxy: &Proxy) -> Result<Rehearsed<()>, Error> {
+    rehearsal_through(
+        PostgresConnector::no_tls(proxy.config.clone()),
+        Each(inserts),
+    )
+    .timeouts(Timeouts::default().phase(Duration::from_secs(2)))
+    .run(|run, _| {
+        next(run, 1)?;
+        next(run, 2).map(drop)
+    })
 }
 
 #[test]
 fn it_asks_for_its_rollback_and_never_says_commit() {
     let database = database();
     let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
-    through(&database, &proxy).unwrap();
+    through(&proxy).unwrap();
     let said = proxy.messages.so_far();
     assert!(
         !said
@@ -67,7 +69,7 @@ fn wherever_the_connection_is_cut_or_falls_silent_nothing_remains_and_the_wait_i
             }
         });
         let began = Instant::now();
-        let answer = through(&database, &proxy);
+        let answer = through(&proxy);
         assert!(began.elapsed() < Duration::from_secs(20), "{place}");
         match answer {
             Err(Error::RolledBack(_)) => assert!(matches!(place, "INSERT" | "drain_rehearsal")),
@@ -96,7 +98,7 @@ fn a_server_that_does_not_answer_the_rollback_does_not_keep_the_run() {
         }
     });
     let began = Instant::now();
-    let rehearsed = through(&database, &proxy).unwrap();
+    let rehearsed = through(&proxy).unwrap();
     assert_eq!(rehearsed.phases.len(), 2);
     assert!(
         began.elapsed() < Duration::from_secs(15),

@@ -1,17 +1,16 @@
 //! A real database for each proof, with the small pipeline's table in it and a role that may use that.
 #![allow(dead_code, unreachable_pub)]
 
+mod prepared;
 pub mod proxy;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use phasegate::testing::{
-    ApprovesEverything, ScratchDatabase, ScratchRole, ScriptedSwitch, TestPostgres,
-};
+use phasegate::testing::{ApprovesEverything, ScratchDatabase, ScratchRole, TestPostgres};
 use phasegate::{
-    DryRunner, Error, Execute, Failure, LiveRunner, Mode, Operator, Perform, PhaseTx, Plan,
-    PostgresConnector, Ran, Receipt, Run, Start, Target, WithAdapter,
+    DryRunner, Error, Execute, Failure, Mode, Operator, Perform, PhaseTx, Plan, PostgresConnector,
+    Ran, Receipt, Run, Start, Target,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -34,9 +33,7 @@ pub struct Database {
     operator: Mutex<Operator>,
 }
 
-/// A live runner that lacks nothing: always on, everything approved, the small pipeline's adapter.
-pub type Live<W> =
-    LiveRunner<Plan, ScriptedSwitch, ApprovesEverything, PostgresConnector, WithAdapter<W>>;
+pub use prepared::Prepared;
 
 /// A new database on the server of this test binary.
 pub fn database() -> Database {
@@ -210,21 +207,16 @@ impl Database {
     }
 
     /// A live run of `plan` by the small pipeline's adapter.
-    pub fn live(&self, plan: Plan) -> Live<Adapter> {
+    pub fn live(&self, plan: Plan) -> Prepared<Adapter> {
         self.live_by(plan, Adapter)
     }
 
     /// A live run of `plan` by `adapter`.
-    pub fn live_by<W>(&self, plan: Plan, adapter: W) -> Live<W> {
+    pub fn live_by<W>(&self, plan: Plan, adapter: W) -> Prepared<W> {
         if plan.target() == &self.target {
             self.admit(&plan);
         }
-        LiveRunner::new(PIPELINE)
-            .plan(plan)
-            .kill_switch(ScriptedSwitch::always_on())
-            .authority(ApprovesEverything)
-            .connector(self.connector())
-            .adapter(adapter)
+        Prepared::new(plan, self.connector(), adapter)
     }
 
     /// Performs the one phase `Draft` live by what `f` does, and answers how that ended.

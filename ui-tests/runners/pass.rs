@@ -113,4 +113,62 @@ fn rehearsal_without_a_connector() -> Result<(), Error> {
     Ok(())
 }
 
+fn second_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch((InProcessSwitch::new(), InProcessSwitch::new()))
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn second_plan(approved: Plan) -> Result<phasegate::Ran<()>, Error> {
+    LiveRunner::new("items")
+        .plan(approved)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn second_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn second_adapter() -> Result<phasegate::Rehearsed<()>, Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn second_connector() -> Result<phasegate::Rehearsed<()>, Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn second_target(target: Target) -> Result<phasegate::Planned<()>, Error> {
+    DryRunner::new("items")
+        .target(target)
+        .simulator(Simulator)
+        .run(|_, _| Ok(()))
+}
+
+fn second_simulator(target: Target) -> Result<phasegate::Planned<()>, Error> {
+    DryRunner::new("items")
+        .target(target)
+        .simulator(Simulator)
+        .run(|_, _| Ok(()))
+}
+
 fn main() {}

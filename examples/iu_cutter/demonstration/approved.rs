@@ -175,9 +175,14 @@ impl Shown {
         let calls = Calls::new();
         let authority = town.admitted();
         let answer = self.on_while(|switch| {
-            runner(&plan, switch, authority, town.runner())
-                .adapter(Forgetful(&calls))
-                .run(|run, on| cut_and_enact(run, on, &document))
+            runner(
+                &plan,
+                switch,
+                authority,
+                PostgresConnector::no_tls(town.runner()),
+            )
+            .adapter(Forgetful(&calls))
+            .run(|run, on| cut_and_enact(run, on, &document))
         })?;
         match answer {
             Err(Error::RolledBack(rollback)) => {

@@ -63,7 +63,7 @@ impl Shown {
                 (off, pressed)
             });
             let answer = self.on_while(|switch| {
-                runner(&plan, switch, approvals, config)
+                runner(&plan, switch, approvals, PostgresConnector::no_tls(config))
                     .adapter(Slow(&began))
                     .run(|run, on| cut_and_enact(run, on, &document))
             });
@@ -109,10 +109,15 @@ impl Shown {
         // A run settles by itself; here it is told not to, to show what there is to settle.
         let unsettled = Timeouts::default().settle(Duration::ZERO);
         let answer = self.on_while(|switch| {
-            runner(&plan, switch, town.admitted(), lossy.config.clone())
-                .adapter(Register)
-                .timeouts(unsettled)
-                .run(|run, on| cut_and_enact(run, on, &document))
+            runner(
+                &plan,
+                switch,
+                town.admitted(),
+                PostgresConnector::no_tls(lossy.config.clone()),
+            )
+            .adapter(Register)
+            .timeouts(unsettled)
+            .run(|run, on| cut_and_enact(run, on, &document))
         })?;
         let Err(Error::InDoubt(doubt)) = answer else {
             self.stop_if_interrupted()?;
@@ -130,7 +135,7 @@ impl Shown {
         );
         println!("  The same plan, run again:");
         let again = self.on_while(|switch| {
-            runner(&plan, switch, town.admitted(), town.runner())
+            runner(&plan, switch, town.admitted(), connector())
                 .adapter(Register)
                 .run(|run, on| cut_and_enact(run, on, &document))
         })?;

@@ -1,0 +1,114 @@
+//! A live run that lacks nothing, of which a test replaces what it is about.
+
+use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
+use phasegate::{
+    Authority, Connector, Error, Event, KillSwitch, KillSwitchOn, Live, LiveRunner, Plan,
+    PostgresConnector, Ran, Run, StopHandle, Timeouts, WithAdapter,
+};
+
+use super::PIPELINE;
+
+/// The parts of a live run: always on, everything approved, unless a test says otherwise.
+#[must_use]
+pub struct Prepared<W, K = ScriptedSwitch, A = ApprovesEverything, C = PostgresConnector> {
+    conduct: LiveRunner,
+    plan: Plan,
+    kill_switch: K,
+    authority: A,
+    connector: C,
+    adapter: W,
+}
+
+impl<W> Prepared<W> {
+    pub(super) fn new(plan: Plan, connector: PostgresConnector, adapter: W) -> Self {
+        Prepared {
+            conduct: LiveRunner::new(PIPELINE),
+            plan,
+            kill_switch: ScriptedSwitch::always_on(),
+            authority: ApprovesEverything,
+            connector,
+            adapter,
+        }
+    }
+}
+
+impl<W, K, A, C> Prepared<W, K, A, C> {
+    pub fn kill_switch<V>(self, kill_switch: V) -> Prepared<W, V, A, C> {
+        Prepared {
+            conduct: self.conduct,
+            plan: self.plan,
+            kill_switch,
+            authority: self.authority,
+            connector: self.connector,
+            adapter: self.adapter,
+        }
+    }
+
+    pub fn authority<V>(self, authority: V) -> Prepared<W, K, V, C> {
+        Prepared {
+            conduct: self.conduct,
+            plan: self.plan,
+            kill_switch: self.kill_switch,
+            authority,
+            connector: self.connector,
+            adapter: self.adapter,
+        }
+    }
+
+    pub fn connector<V>(self, connector: V) -> Prepared<W, K, A, V> {
+        Prepared {
+            conduct: self.conduct,
+            plan: self.plan,
+            kill_switch: self.kill_switch,
+            authority: self.authority,
+            connector,
+            adapter: self.adapter,
+        }
+    }
+
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
+        self.conduct = self.conduct.observer(observer);
+        self
+    }
+
+    pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
+        self.conduct = self.conduct.stop_handle(stop);
+        self
+    }
+
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.conduct = self.conduct.timeouts(timeouts);
+        self
+    }
+
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.conduct = self.conduct.retries(retries);
+        self
+    }
+
+    pub fn despite_a_role_that_could_get_round_the_interlock(mut self) -> Self {
+        self.conduct = self
+            .conduct
+            .despite_a_role_that_could_get_round_the_interlock();
+        self
+    }
+
+    pub fn runner(self) -> LiveRunner<Plan, K, A, C, WithAdapter<W>> {
+        self.conduct
+            .plan(self.plan)
+            .kill_switch(self.kill_switch)
+            .authority(self.authority)
+            .connector(self.connector)
+            .adapter(self.adapter)
+    }
+
+    pub fn run<V, F>(self, pipeline: F) -> Result<Ran<V>, Error>
+    where
+        K: KillSwitch,
+        A: Authority,
+        C: Connector,
+        F: for<'run> FnOnce(&mut Run<'run, Live, W>, &KillSwitchOn<'run>) -> Result<V, Error>,
+    {
+        self.runner().run(pipeline)
+    }
+}

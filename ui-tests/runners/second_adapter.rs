@@ -1,0 +1,17 @@
+//! A second adapter: each phase would be performed by that one, not half of them.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, PostgresConnector, RehearsalRunner};
+use pipeline::Adapter;
+
+fn runs() -> Result<phasegate::Rehearsed<()>, Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

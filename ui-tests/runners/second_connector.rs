@@ -1,0 +1,17 @@
+//! A second connector: to another database than the first.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, PostgresConnector, RehearsalRunner};
+use pipeline::Adapter;
+
+fn runs() -> Result<phasegate::Rehearsed<()>, Error> {
+    RehearsalRunner::new("items")
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}

@@ -1,0 +1,20 @@
+//! A second kill switch, which would replace the first one: OFF, then ON.
+
+#[path = "../../tests/pipeline/mod.rs"]
+mod pipeline;
+
+use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use pipeline::Adapter;
+
+fn runs(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+    LiveRunner::new("items")
+        .plan(plan)
+        .kill_switch(InProcessSwitch::new())
+        .kill_switch(InProcessSwitch::new())
+        .authority(UnsignedApprovals::new())
+        .connector(PostgresConnector::no_tls(postgres::Config::new()))
+        .adapter(Adapter)
+        .run(|_, _| Ok(()))
+}
+
+fn main() {}
