@@ -163,8 +163,8 @@ pub use gate::{
     Ungated,
 };
 pub use kill_switch::{
-    FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchState, SwitchUnreadable,
-    WhichSwitch,
+    FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchOff, SwitchState,
+    SwitchUnreadable, WhichSwitch,
 };
 pub use mode::{DryRun, Live, Mode, Rehearsal};
 pub use observer::{Ending, Event, Step};

@@ -138,7 +138,7 @@ fn a_live_run_passes_while_the_file_says_on_and_stops_when_it_is_removed() {
     assert!(
         matches!(
             rollback.cause(),
-            RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
+            RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheRun && off.reason() == Some("there is no such file")
         ),
         "{rollback}"
     );

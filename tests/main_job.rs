@@ -88,7 +88,7 @@ fn it_shows_that_everything_holds() {
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
     for part in [
         "58 units",
-        "the kill switch that the run was given is OFF. ON means",
+        "the kill switch in this process is OFF (to turn it on:",
         "what the server counted is what the simulator predicted",
         "scribe@town.example has made the plan or edited it last, and somebody else approves gate",
         "the signature does not fit",
@@ -105,7 +105,7 @@ fn it_shows_that_everything_holds() {
         "did not do what was planned; nothing of it remains",
         "iu.unit updated 5 0 <-",
         "was not committed",
-        "was stopped: the kill switch of the database is OFF; nothing of it remains",
+        "why: shown to a visitor; to",
         "switched off, and no commit is in flight",
         "phase `cut_leg_a` is IN DOUBT",
         "settled: it was committed",

@@ -86,14 +86,16 @@ fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
         ..TRACED
     };
     let (answer, mut calls) = live(plan, &invalid, off, ApprovesEverything, TripwireConnector);
-    assert!(matches!(
-        refusal(answer),
-        Refusal::SwitchOff {
-            phase: Some(_),
-            switch: WhichSwitch::OfTheRun,
-            ..
-        }
-    ));
+    let Refusal::SwitchOff {
+        phase: Some(_),
+        switch,
+        ..
+    } = refusal(answer)
+    else {
+        panic!("not refused by the switch");
+    };
+    assert_eq!(switch.which(), WhichSwitch::OfTheRun);
+    assert!(switch.name().contains("ScriptedSwitch"), "{switch}");
     // The last reading is the one that said no.
     assert_eq!(calls.remove(3), "read switch");
     stopped_after("begins traced 1 Some(1)", "Refused", &calls);
@@ -237,16 +239,21 @@ fn a_lease_that_is_off_stops_before_the_adapter_is_entered() {
         database.connector(),
     );
     let refusal = refusal(answer);
-    assert!(
-        matches!(
-            refusal,
-            Refusal::SwitchOff {
-                switch: WhichSwitch::OfTheDatabase,
-                ..
-            }
-        ),
-        "{refusal}"
-    );
+    let Refusal::SwitchOff { switch, .. } = &refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(switch.which(), WhichSwitch::OfTheDatabase);
+    assert_eq!(switch.reason(), Some("a test"));
+    assert!(switch.actor().is_some() && switch.moment().is_some());
+    let text = refusal.to_string();
+    for said in [
+        "is OFF (since: 20",
+        "by: ",
+        "why: a test",
+        "SELECT phasegate.switch_on(",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
     stopped_after("passed Connected", "Refused", &calls);
 }
 

@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use super::{KillSwitch, SwitchState, SwitchUnreadable};
+use super::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
 /// More than any of the accepted texts needs; what is longer is not a switch.
 const LONGEST: u64 = 16;
@@ -72,6 +72,18 @@ impl KillSwitch for FileSwitch {
             other => Err(self.unreadable(format_args!("holds {other:?}, neither `ON` nor `OFF`"))),
         }
     }
+
+    fn describe_off(&self) -> SwitchOff {
+        let off = SwitchOff::new(format!("the kill switch file {}", self.path.display()))
+            .turned_on_by("write ON into it");
+        match fs::metadata(&self.path) {
+            Ok(metadata) => match metadata.modified() {
+                Ok(moment) => off.since(moment),
+                Err(_) => off,
+            },
+            Err(_) => off.because("there is no such file"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +145,21 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         let error = FileSwitch::new(&path).read().unwrap_err();
         assert!(error.to_string().contains("chmod o-w"), "{error}");
+    }
+
+    #[test]
+    fn what_is_off_names_the_file_and_how_to_turn_it_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("switch");
+        let switch = FileSwitch::new(&path);
+        let named = format!("the kill switch file {} is OFF", path.display());
+        assert_eq!(
+            switch.describe_off().to_string(),
+            format!("{named} (why: there is no such file; to turn it on: write ON into it)")
+        );
+        fs::write(&path, "OFF").unwrap();
+        let text = switch.describe_off().to_string();
+        assert!(text.starts_with(&format!("{named} (since: 20")), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{KillSwitch, SwitchState, SwitchUnreadable};
+use super::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
 /// The lowest bit: `off` was called while a scope was open. The bits above: how many scopes are.
 const STOPPED: u64 = 1;
@@ -78,6 +78,16 @@ impl KillSwitch for InProcessSwitch {
         } else {
             SwitchState::Off
         })
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        let off = SwitchOff::new("the kill switch in this process")
+            .turned_on_by("run inside `InProcessSwitch::on_while`");
+        if self.state.load(Ordering::SeqCst) & STOPPED == 0 {
+            off
+        } else {
+            off.because("`InProcessSwitch::off` was called")
+        }
     }
 }
 

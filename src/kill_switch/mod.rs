@@ -8,7 +8,9 @@
 
 mod file;
 mod in_process;
+mod off;
 
+use std::any::type_name;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::run::Brand;
 
 pub use file::FileSwitch;
 pub use in_process::InProcessSwitch;
+pub use off::{SwitchOff, WhichSwitch};
 
 /// What a kill switch said when it was read. There is no third value: a switch that cannot be read
 /// says so with [`SwitchUnreadable`], which counts as OFF.
@@ -28,24 +31,6 @@ pub enum SwitchState {
     Off,
     /// Live execution is allowed.
     On,
-}
-
-/// Which kill switch was OFF: a live phase needs both ON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhichSwitch {
-    /// The one that the runner was given; none, if it was given none.
-    OfTheRun,
-    /// The lease in the database, which an operator turns.
-    OfTheDatabase,
-}
-
-impl fmt::Display for WhichSwitch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            WhichSwitch::OfTheRun => "the kill switch that the run was given",
-            WhichSwitch::OfTheDatabase => "the kill switch of the database",
-        })
-    }
 }
 
 /// A kill switch could not be read, and therefore counts as OFF.
@@ -87,11 +72,21 @@ pub trait KillSwitch {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         Ok(SwitchState::Off)
     }
+
+    /// Returns which switch this is, and what it knows of why it is OFF: for the message of the refusal or the rollback.
+    /// Called after `read` returned OFF; nothing depends on it but the message. The provided body names the type.
+    fn describe_off(&self) -> SwitchOff {
+        SwitchOff::new(type_name::<Self>())
+    }
 }
 
 impl<K: KillSwitch + ?Sized> KillSwitch for &K {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        (**self).describe_off()
     }
 }
 
@@ -99,17 +94,29 @@ impl<K: KillSwitch + ?Sized> KillSwitch for Box<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
     }
+
+    fn describe_off(&self) -> SwitchOff {
+        (**self).describe_off()
+    }
 }
 
 impl<K: KillSwitch + ?Sized> KillSwitch for Rc<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
     }
+
+    fn describe_off(&self) -> SwitchOff {
+        (**self).describe_off()
+    }
 }
 
 impl<K: KillSwitch + ?Sized> KillSwitch for Arc<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        (**self).describe_off()
     }
 }
 
@@ -120,11 +127,22 @@ impl<A: KillSwitch, B: KillSwitch> KillSwitch for (A, B) {
             SwitchState::On => self.1.read(),
         }
     }
+
+    fn describe_off(&self) -> SwitchOff {
+        match self.0.read() {
+            Ok(SwitchState::On) => self.1.describe_off(),
+            _ => self.0.describe_off(),
+        }
+    }
 }
 
 impl<K: KillSwitch> KillSwitch for Vec<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         self.as_slice().read()
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        self.as_slice().describe_off()
     }
 }
 
@@ -140,6 +158,14 @@ impl<K: KillSwitch> KillSwitch for [K] {
         } else {
             SwitchState::On
         })
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        let off = |switch: &&K| !matches!(switch.read(), Ok(SwitchState::On));
+        match self.iter().find(off).or(self.last()) {
+            Some(switch) => switch.describe_off(),
+            None => SwitchOff::new("an empty list of kill switches"),
+        }
     }
 }
 

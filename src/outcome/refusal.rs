@@ -4,7 +4,7 @@ use super::{Failure, Foreign, Invalid, Row};
 use crate::approval::Denied;
 use crate::canonical::NotCanonical;
 use crate::digest::Digest;
-use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
+use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::plan::Target;
 use crate::postgres::Holder;
 use crate::printable::{Listed, Printable};
@@ -14,19 +14,12 @@ use crate::printable::{Listed, Printable};
 #[non_exhaustive]
 pub enum Refusal {
     /// The kill switch is OFF, which is its default.
-    #[error(
-        "{}: refused, {switch} is OFF. ON means that execution is allowed; turn it on{}, and run again",
-        place(.phase.as_deref()),
-        match .switch {
-            WhichSwitch::OfTheRun => "",
-            WhichSwitch::OfTheDatabase => " (`Operator::switch_on`)",
-        }
-    )]
+    #[error("{}: refused, {switch}. ON means that execution is allowed", place(.phase.as_deref()))]
     SwitchOff {
         /// The phase that was about to begin; none if the run was.
         phase: Option<String>,
-        /// Which of the two it was.
-        switch: WhichSwitch,
+        /// Which it was, and what is known of why.
+        switch: Box<SwitchOff>,
     },
     /// The kill switch cannot be read, and so counts as OFF.
     #[error("{}: refused, {source}", place(.phase.as_deref()))]

@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::{EffectsDiffer, Failure, Row};
 use crate::canonical::NotCanonical;
-use crate::kill_switch::{SwitchUnreadable, WhichSwitch};
+use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::mode::{Mode, Rehearsal};
 use crate::printable::Printable;
 
@@ -32,7 +32,7 @@ pub enum RollbackCause {
     /// What it left cannot be kept and read back.
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
-    SwitchOff(WhichSwitch),
+    SwitchOff(SwitchOff),
     /// The program has stopped the run, with this reason: [`StopHandle::stop`](crate::StopHandle::stop).
     Stopped(String),
     /// The lease of the database's kill switch ended while the phase was being performed.
@@ -132,7 +132,7 @@ impl fmt::Display for Rollback {
             RollbackCause::Output(error) => {
                 write!(f, "left an output that cannot be kept: {error}")
             }
-            RollbackCause::SwitchOff(switch) => write!(f, "was stopped: {switch} is OFF"),
+            RollbackCause::SwitchOff(switch) => write!(f, "was stopped: {switch}"),
             RollbackCause::Stopped(why) => {
                 write!(f, "was stopped by the program: {}", Printable(why))
             }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use ::postgres::Client;
 
 use super::connector::Connector;
-use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::outcome::describe;
 
 /// Reads the kill switch of the database, through a session of its own.
@@ -59,6 +59,30 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
                 Err(SwitchUnreadable::new(describe(&error)))
             }
         }
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.client.as_mut() {
+            Some(client) => read_off(client),
+            None => SwitchOff::of_the_database(),
+        }
+    }
+}
+
+/// Reads who turned the database's switch off, when and why. What cannot be read is left out.
+pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
+    let off = SwitchOff::of_the_database();
+    // While an operator is at it, OFF counts before its row says so.
+    let sql = "SELECT who, why, at FROM phasegate.switch_status() \
+               WHERE until OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz";
+    let Ok(Some(row)) = client.query_opt(sql, &[]) else {
+        return off;
+    };
+    let text = |column| row.try_get::<_, String>(column);
+    match (text("who"), text("why"), row.try_get("at")) {
+        (Ok(by), Ok(why), Ok(at)) => off.by(by).because(why).since(at),
+        _ => off,
     }
 }
 

@@ -31,6 +31,7 @@ pub use guard::{protect, unprotect};
 pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub use lease_switch::LeaseSwitch;
+pub(crate) use lease_switch::read_off;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};

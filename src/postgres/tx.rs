@@ -10,7 +10,7 @@ use ::postgres::{Client, Row, RowIter};
 use super::params::{self, Encoded, by_reference};
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
-use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
+use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
@@ -365,7 +365,7 @@ impl Traces {
     pub(super) fn stop_unless_on(&mut self, kill_switch: &dyn KillSwitch) -> Result<(), Failure> {
         self.stopped = match kill_switch.read() {
             Ok(SwitchState::On) => return Ok(()),
-            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)),
+            Ok(SwitchState::Off) => Some(RollbackCause::SwitchOff(kill_switch.describe_off())),
             Err(error) => Some(RollbackCause::SwitchUnreadable(error)),
         };
         Err(Failure::new("the kill switch is not ON any more"))

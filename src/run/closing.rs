@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::watch::Watch;
 use crate::canonical;
-use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::mode::{Live, Mode};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, Rollback, RollbackCause, Stop};
@@ -78,7 +78,8 @@ where
             step: Step::SwitchStillOn,
         }),
         Ok(SwitchState::Off) => {
-            return Err(rolled_back(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)).into());
+            let off = kill_switch.describe_off();
+            return Err(rolled_back(RollbackCause::SwitchOff(off)).into());
         }
         Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
     }
@@ -86,7 +87,7 @@ where
     // In doubt from here on, until there is an answer: even if a callback of the driver panics.
     if !watch.closes() {
         // The program has stopped the run, which the caller knows the reason of.
-        return Err(rolled_back(RollbackCause::SwitchOff(WhichSwitch::OfTheRun)).into());
+        return Err(rolled_back(RollbackCause::SwitchOff(kill_switch.describe_off())).into());
     }
     let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
     *in_doubt = Some(doubt("the close did not come to its end".into()));
@@ -101,7 +102,7 @@ where
         let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
         match code.as_deref() {
             Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
-            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase),
+            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff(SwitchOff::of_the_database()),
             Some("ZG003") => RollbackCause::LeaseOver,
             Some("ZG014") => {
                 match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {

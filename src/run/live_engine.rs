@@ -6,7 +6,7 @@ use super::{Brand, Ran, StopHandle};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Granted};
 use crate::canonical;
 use crate::gate::{Approved, Gate};
-use crate::kill_switch::{KillSwitch, SwitchState, WhichSwitch};
+use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::mode::{Live, Mode};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
@@ -83,7 +83,7 @@ impl<'run> LiveEngine<'run> {
             Ok(SwitchState::On) => Ok(()),
             Ok(SwitchState::Off) => Err(Refusal::SwitchOff {
                 phase,
-                switch: WhichSwitch::OfTheRun,
+                switch: Box::new(self.kill_switch.describe_off()),
             }),
             Err(source) => Err(Refusal::SwitchUnreadable { phase, source }),
         }

@@ -17,7 +17,7 @@ use crate::observer::{Event, Step};
 use crate::outcome::{Attempted, Committed, Refusal, Rollback, RollbackCause, Stop};
 use crate::phase::PhaseSpec;
 use crate::plan::PlannedPhase;
-use crate::postgres::{Connector, PhaseTx, Session};
+use crate::postgres::{Connector, PhaseTx, Session, read_off};
 use crate::sealed::{self, Done, Given};
 use crate::secret::{Secret, jitter, nonce};
 
@@ -186,6 +186,7 @@ impl LiveEngine<'_> {
                 *in_doubt = None;
                 let stopped = match by_the_program(conduct.stop.as_ref(), &rollback, lost) {
                     None if lost || ended.is_some() => why_stopped(connector, ended, lease),
+                    None if is_off_in_the_database(&rollback) => off_in_the_database(connector),
                     stopped => stopped,
                 };
                 Err(caused_by(stopped, rollback, phase).into())
@@ -204,9 +205,22 @@ fn by_the_program(
     let why = stop.and_then(StopHandle::stopped)?;
     let is_off = matches!(
         rollback.cause(),
-        RollbackCause::SwitchOff(WhichSwitch::OfTheRun)
+        RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheRun
     );
     (is_off || lost).then_some(RollbackCause::Stopped(why))
+}
+
+fn is_off_in_the_database(rollback: &Rollback) -> bool {
+    matches!(
+        rollback.cause(),
+        RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheDatabase
+    )
+}
+
+/// Who turned the switch off, and why: asked in a session of its own, since that of the phase is at its end.
+fn off_in_the_database(connector: &mut dyn Connector) -> Option<RollbackCause> {
+    let mut session = Session::connect(connector).ok()?;
+    Some(RollbackCause::SwitchOff(read_off(session.client())))
 }
 
 fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) -> Rollback {
@@ -237,7 +251,7 @@ fn why_stopped(
     let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
     match (on, over) {
         (_, true) => Some(RollbackCause::LeaseOver),
-        (false, false) => Some(RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)),
+        (false, false) => Some(RollbackCause::SwitchOff(read_off(session.client()))),
         (true, false) => None,
     }
 }

@@ -10,12 +10,11 @@ use ::postgres::NoTls;
 use crate::approval::Granted;
 use crate::canonical;
 use crate::digest::Digest;
-use crate::kill_switch::WhichSwitch;
 use crate::observer::Step;
 use crate::outcome::{ApprovalRefusal, Committed, Failure, Refusal, Stop};
 use crate::phase::PhaseSpec;
 use crate::plan::Plan;
-use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry};
+use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry, read_off};
 use crate::sealed::Done;
 
 use super::live_engine::LiveEngine;
@@ -207,7 +206,7 @@ impl LiveEngine<'_> {
             }
             ("ZG002", _) => Refusal::SwitchOff {
                 phase: Some(phase),
-                switch: WhichSwitch::OfTheDatabase,
+                switch: Box::new(read_off(session.client())),
             },
             ("ZG003", _) => Refusal::LeaseOver { phase },
             ("ZG004", _) => Refusal::LeaseElsewhere {

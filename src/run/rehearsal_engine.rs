@@ -11,7 +11,7 @@ use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
 use crate::canonical;
 use crate::gate::{Gate, Unapproved};
-use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable, WhichSwitch};
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::mode::{Mode, Rehearsal};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{Error, Failure, Foreign, Refusal, Rollback, RollbackCause, Stop};
@@ -19,7 +19,7 @@ use crate::phase::{PhaseSpec, full_name};
 use crate::plan::{Effects, Heading, MadeBy, Plan, PlannedPhase, Target};
 use crate::postgres::{
     CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
-    Session,
+    Session, read_off,
 };
 use crate::sealed::{self, Done, Given};
 
@@ -222,11 +222,7 @@ impl<'run> RehearsalEngine<'run> {
     ) -> Rollback {
         let Some(after) = failed.taken_back else {
             let off = switched_off_since(self.connector, rehearsing.epoch);
-            let cause = if off {
-                RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)
-            } else {
-                failed.cause
-            };
+            let cause = off.map_or(failed.cause, RollbackCause::SwitchOff);
             return self.failed(phase, cause, Vec::new());
         };
         let sequences = moved(&rehearsing.so_far, &after);
@@ -310,16 +306,13 @@ fn over(phase: &str, lost_in: Option<String>, source: Option<Foreign>) -> Refusa
     }
 }
 
-/// Whether an operator has turned the database's switch off since. A server that does not say so
-/// means no.
-fn switched_off_since(connector: &mut dyn Connector, epoch: i64) -> bool {
-    let Ok(mut session) = Session::connect(connector) else {
-        return false;
-    };
-    let answer = session
-        .client()
-        .query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
-    answer.and_then(|row| row.try_get(0)).unwrap_or(false)
+/// The database's switch, if an operator has turned it off since. `None` too where the server cannot be asked.
+fn switched_off_since(connector: &mut dyn Connector, epoch: i64) -> Option<SwitchOff> {
+    let mut session = Session::connect(connector).ok()?;
+    let client = session.client();
+    let answer = client.query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
+    let off = answer.and_then(|row| row.try_get(0)).unwrap_or(false);
+    off.then(|| read_off(client))
 }
 
 /// The adapter, and the end of the phase or its taking back.

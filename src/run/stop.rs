@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::kill_switch::{KillSwitch, SwitchState, SwitchUnreadable};
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
 /// Stops a run from another thread: a signal handler's, a service's.
 ///
@@ -117,5 +117,12 @@ impl KillSwitch for Stoppable<'_> {
             return Ok(SwitchState::Off);
         }
         self.kill_switch.read()
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        match self.stop.and_then(StopHandle::stopped) {
+            Some(why) => SwitchOff::new("the stop handle of the run").because(why),
+            None => self.kill_switch.describe_off(),
+        }
     }
 }

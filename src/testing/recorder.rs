@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Effects,
-    Execute, Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchState,
+    Execute, Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchOff, SwitchState,
     SwitchUnreadable,
 };
 
@@ -95,6 +95,10 @@ impl<W: KillSwitch> KillSwitch for Recorder<W> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         self.calls.record("read switch");
         self.inner.read()
+    }
+
+    fn describe_off(&self) -> SwitchOff {
+        self.inner.describe_off()
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::{Shutdown, TestPostgres};
 use phasegate::{
-    ConnectError, Connection, Connector, KillSwitch, LeaseSwitch, Operator, Refusal, RollbackCause,
-    SwitchState, SwitchedOff, WhichSwitch,
+    ConnectError, Connection, Connector, InProcessSwitch, KillSwitch, LeaseSwitch, Operator,
+    Refusal, RollbackCause, SwitchState, SwitchedOff, WhichSwitch,
 };
 use postgres::NoTls;
 
@@ -50,7 +50,7 @@ fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
     assert!(
         matches!(
             rollback.cause(),
-            RollbackCause::SwitchOff(WhichSwitch::OfTheDatabase)
+            RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheDatabase
         ),
         "{rollback:?}"
     );
@@ -333,6 +333,14 @@ fn a_switch_that_cannot_be_read_is_not_on() {
     assert_eq!(switch.read().unwrap(), SwitchState::On);
     let _ = database.operator().switch_off("off", HOUR).unwrap();
     assert_eq!(switch.read().unwrap(), SwitchState::Off);
+    let button = InProcessSwitch::new();
+    let described = button.on_while(|| (&button, &switch).describe_off());
+    assert_eq!(described.which(), WhichSwitch::OfTheDatabase);
+    assert_eq!(described.reason(), Some("off"));
+    assert!(
+        described.to_string().contains("phasegate.switch_on("),
+        "{described}"
+    );
     database.operator().switch_on("on", HOUR).unwrap();
     assert_eq!(switch.read().unwrap(), SwitchState::On);
 

@@ -51,17 +51,31 @@ CREATE FUNCTION phasegate.timeline() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 RETURN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8);
 
+-- Raises: the switch is OFF. Its row says who turned it off, once that operator's transaction has ended.
+CREATE FUNCTION phasegate.raise_off() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_row phasegate.kill_switch;
+BEGIN
+    SELECT * INTO v_row FROM phasegate.kill_switch;
+    RAISE EXCEPTION 'phasegate: the kill switch is OFF'
+        USING ERRCODE = 'ZG002',
+              DETAIL = CASE WHEN v_row.is_on THEN 'An operator is turning it off.'
+                            ELSE format('Turned off at %s by %s: %s', v_row.at, v_row.who, v_row.why) END,
+              HINT = 'ON means that execution is allowed. As an operator: SELECT phasegate.switch_on(''why'', ''1 hour'')';
+END
+$$;
+
 -- Raises unless the lease of this epoch holds now.
 CREATE FUNCTION phasegate.refuse_unless_on(opened_epoch bigint, opened_until timestamptz, opened_timeline text)
 RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF pg_sequence_last_value('phasegate.epoch'::regclass) IS DISTINCT FROM opened_epoch THEN
-        IF (SELECT k.is_on FROM phasegate.kill_switch AS k) THEN
+        IF (SELECT k.is_on AND k.epoch = pg_sequence_last_value('phasegate.epoch'::regclass) FROM phasegate.kill_switch AS k) THEN
             RAISE EXCEPTION 'phasegate: the kill switch has been turned off and on again since the phase began'
                 USING ERRCODE = 'ZG004', HINT = 'Perform the phase again.';
         END IF;
-        RAISE EXCEPTION 'phasegate: the kill switch is OFF'
-            USING ERRCODE = 'ZG002', HINT = 'ON means that execution is allowed: an operator turns it on.';
+        PERFORM phasegate.raise_off();
     END IF;
     IF opened_timeline IS DISTINCT FROM phasegate.timeline() THEN
         RAISE EXCEPTION 'phasegate: the server has been promoted since the kill switch was turned on'
@@ -83,8 +97,7 @@ DECLARE
 BEGIN
     SELECT * INTO lease FROM phasegate.kill_switch;
     IF lease.is_on IS NOT TRUE OR lease.epoch IS DISTINCT FROM pg_sequence_last_value('phasegate.epoch'::regclass) THEN
-        RAISE EXCEPTION 'phasegate: the kill switch is OFF'
-            USING ERRCODE = 'ZG002', HINT = 'ON means that execution is allowed: an operator turns it on.';
+        PERFORM phasegate.raise_off();
     END IF;
     IF lease.system_identifier IS DISTINCT FROM (SELECT c.system_identifier FROM pg_control_system() AS c) THEN
         RAISE EXCEPTION 'phasegate: the kill switch was turned on in another cluster, of which this is a copy'
