@@ -98,7 +98,8 @@ impl Committed {
     }
 
     /// The timeline that the server was on, as eight hexadecimal digits: it changes when a standby
-    /// is promoted, and transaction ids mean something on one timeline only.
+    /// is promoted, and transaction ids mean something on one timeline only. Where the service does not
+    /// tell it (Amazon Aurora), `started` and the second since 1970 at which the server process began.
     #[must_use]
     pub fn timeline(&self) -> &str {
         &self.timeline

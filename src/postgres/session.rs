@@ -103,8 +103,7 @@ pub(crate) enum OpenError {
 /// Who is at the other end.
 pub(crate) struct Identity {
     pub(crate) target: Target,
-    /// Nothing on a standby, which has no timeline of its own.
-    pub(crate) timeline: Option<String>,
+    pub(crate) is_standby: bool,
     /// The role that it acts as, if that is not the one that it logged in as.
     pub(crate) acting_role: Option<String>,
 }
@@ -323,8 +322,7 @@ fn identify(client: &mut Client) -> Result<Identity, Foreign> {
         "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
                 pg_catalog.current_database(), \
                 session_user, \
-                CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.left( \
-                  pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END, \
+                pg_catalog.pg_is_in_recovery(), \
                 CASE WHEN current_user OPERATOR(pg_catalog.<>) session_user THEN current_user END",
     )?;
     let row = answer.iter().find_map(|message| match message {
@@ -335,7 +333,7 @@ fn identify(client: &mut Client) -> Result<Identity, Foreign> {
     let known = |column: usize| row.get(column).unwrap_or_default().to_owned();
     Ok(Identity {
         target: Target::new(known(0), known(1), known(2)),
-        timeline: row.get(3).map(str::to_owned),
+        is_standby: row.get(3) == Some("t"),
         acting_role: row.get(4).map(str::to_owned),
     })
 }

@@ -120,7 +120,7 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
         )
         .into());
     }
-    if identity.timeline.is_none() {
+    if identity.is_standby {
         return Err("the server is a standby, which cannot settle anything".into());
     }
     let texts = [doubt.nonce(), doubt.opened_at(), doubt.backend_start()];

@@ -188,7 +188,7 @@ impl LiveEngine<'_> {
                 found: Box::new(found.target),
             };
         }
-        if found.timeline.is_none() {
+        if found.is_standby {
             return Refusal::Standby { phase };
         }
         match (code.as_str(), plan) {

@@ -102,6 +102,38 @@ fn a_lease_does_not_outlive_its_timeline() {
     );
 }
 
+/// As on Aurora, which refuses the functions with 55000, or with 0A000 in older releases.
+#[test]
+fn where_the_service_tells_no_timeline_a_lease_is_bound_to_the_server_process() {
+    let refuses = |code: &str| {
+        format!(
+            "SET allow_system_table_mods = on; \
+             ALTER FUNCTION pg_catalog.pg_current_wal_insert_lsn() RENAME TO of_community; \
+             CREATE FUNCTION pg_catalog.pg_current_wal_insert_lsn() RETURNS pg_lsn LANGUAGE plpgsql \
+               AS $$ BEGIN RAISE 'wal_level must be set to ''logical''' USING ERRCODE = '{code}'; END $$"
+        )
+    };
+    for sql in [
+        "REVOKE EXECUTE ON FUNCTION pg_current_wal_insert_lsn() FROM PUBLIC",
+        &refuses("55000"),
+        &refuses("0A000"),
+    ] {
+        let database = database();
+        database.sql(sql);
+        // In a new session: an old one has planned the call of the function that was there.
+        let mut operator = Operator::new(database.admin());
+        let _ = operator.switch_on("without", HOUR).unwrap();
+        assert!(operator.status().unwrap().on, "{sql}");
+        assert_eq!(drafts(&database).unwrap(), 1, "{sql}");
+        let bound = "SELECT timeline = 'started ' || extract(epoch FROM pg_postmaster_start_time()) \
+                     FROM phasegate.kill_switch";
+        assert!(database.ask::<bool>(bound), "{sql}");
+        // As after a standby was promoted, whose process started at another time.
+        forged(&database, "timeline = 'started 1'");
+        assert!(!operator.status().unwrap().on, "{sql}");
+    }
+}
+
 #[test]
 fn a_phase_does_not_outlive_its_timeline() {
     let database = database();

@@ -47,9 +47,20 @@ RETURN pg_catalog.pg_has_role(p_role, pg_catalog.to_regrole(p_other)::oid,
     CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000
          THEN 'USAGE, SET' ELSE 'MEMBER' END) IS TRUE;
 
+-- The timeline of the server's log, which changes when a standby is promoted. Aurora refuses the functions that tell it
+-- (55000, or 0A000 in older releases), and an administrator may have revoked them. Then it is the start of the server
+-- process: a standby that is promoted has another one than the server before it.
 CREATE FUNCTION phasegate.timeline() RETURNS text
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-RETURN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8);
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8);
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported OR object_not_in_prerequisite_state THEN
+    IF pg_is_in_recovery() THEN
+        RAISE; -- a standby has no timeline of its own
+    END IF;
+    RETURN format('started %s', extract(epoch FROM pg_postmaster_start_time()));
+END
+$$;
 
 -- Raises: the switch is OFF. Its row says who turned it off, once that operator's transaction has ended.
 CREATE FUNCTION phasegate.raise_off() RETURNS void
