@@ -119,6 +119,77 @@ fn a_member_of_a_role_with_power_is_refused() {
     }
 }
 
+/// As a member of `rds_superuser` is: the role of all administrators keeps what it has.
+#[test]
+fn a_member_through_another_role_is_told_to_leave_that_role() {
+    let database = database();
+    let mends = refused(
+        &database,
+        "GRANT pg_write_all_data, pg_write_server_files TO GROUP",
+        &[
+            "as GROUP, it is a member of pg_write_all_data",
+            "as GROUP, it is a member of pg_write_server_files",
+        ],
+    );
+    let runner = database.runner.name();
+    for mend in &mends {
+        let leaves = mend.starts_with("REVOKE phasegate_group")
+            && mend.ends_with(&format!(" FROM {runner}"));
+        assert!(leaves, "{mends:?}");
+    }
+    passes_once_mended(&database, &mends);
+
+    // Unless that role is what makes it a runner.
+    let database = crate::server::database();
+    let mends = refused(
+        &database,
+        "GRANT phasegate_runner TO GROUP; REVOKE phasegate_runner FROM RUNNER; \
+         GRANT pg_write_all_data TO GROUP",
+        &["as GROUP, it is a member of pg_write_all_data"],
+    );
+    assert!(
+        mends[0].starts_with("REVOKE pg_write_all_data FROM phasegate_group"),
+        "{mends:?}"
+    );
+    passes_once_mended(&database, &mends);
+}
+
+/// The commands that would take its privileges away would lock it out of its own database.
+#[test]
+fn an_administrator_is_told_one_thing_to_use_another_role() {
+    let database = database();
+    let name: String = database.ask("SELECT current_database()::text");
+    let sql = format!(
+        "ALTER ROLE RUNNER CREATEROLE; ALTER DATABASE {name} OWNER TO RUNNER; ALTER TABLE item OWNER TO RUNNER; \
+         CREATE SCHEMA mine AUTHORIZATION RUNNER; GRANT pg_write_all_data TO RUNNER"
+    );
+    let what = "it is an administrator, and another role has to be the runner";
+    let mends = refused(&database, &sql, &[what]);
+    let other = "CREATE ROLE phasegate_auditor LOGIN; GRANT phasegate_runner TO phasegate_auditor";
+    assert_eq!(mends, [other]);
+    // Without one of the two it is a role with too much.
+    database.sql(&format!("ALTER DATABASE {name} OWNER TO postgres"));
+    let refusal = refusal(run(&database, "refused", false)).to_string();
+    assert!(refusal.contains("NOCREATEROLE"), "{refusal}");
+}
+
+/// From PostgreSQL 16 on a REVOKE that does not say whose grant it means takes back none of another role's.
+#[test]
+fn the_remedy_takes_back_what_another_administrator_has_granted() {
+    let database = database();
+    let (administrator, service) = (database.role("administrator"), database.role("service"));
+    database.sql(&format!(
+        "GRANT pg_write_all_data TO {1}; GRANT {1} TO {0} WITH ADMIN OPTION",
+        administrator.name(),
+        service.name()
+    ));
+    let mut client = administrator.config().connect(postgres::NoTls).unwrap();
+    let grant = format!("GRANT {} TO {}", service.name(), database.runner.name());
+    crate::hand::does(&mut client, &grant);
+    let what = format!("as {}, it is a member of pg_write_all_data", service.name());
+    refused_until_mended(&database, "SELECT 1", &[&what]);
+}
+
 #[test]
 fn a_member_of_a_superuser_or_of_who_creates_roles_is_refused_for_that_alone() {
     for power in ["SUPERUSER", "CREATEROLE"] {
@@ -607,13 +678,17 @@ fn a_role_that_can_stop_being_a_runner_is_refused() {
     let what = "it may take away phasegate_runner, and with it the guard";
     let mends = refused(&database, sql, &[what]);
     let runner = database.runner.name();
-    // It is what the refusal says.
+    // It is what the refusal says. From PostgreSQL 16 on a role revokes its own grants only; the refusal is the same.
     let mut session = crate::hand::psql(&database);
     crate::hand::does(
         &mut session,
         &format!("REVOKE phasegate_runner FROM {runner}"),
     );
-    crate::hand::does(&mut session, INSERT);
+    if database.ask::<i32>("SELECT current_setting('server_version_num')::int") < 160_000 {
+        crate::hand::does(&mut session, INSERT);
+    } else {
+        crate::hand::refuses(&mut session, INSERT, "ZG007");
+    }
     database.sql(&format!(
         "GRANT phasegate_runner TO {runner} WITH ADMIN OPTION; DELETE FROM item"
     ));

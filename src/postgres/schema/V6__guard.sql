@@ -223,6 +223,24 @@ AS $$
         -- pg_database_owner: that it owns the database is said.
         WHERE r.oid = self.oid
            OR NOT self.rolsuper AND pg_has_role(self.oid, r.oid, 'MEMBER') AND r.rolname <> 'pg_database_owner'
+    ), administrator AS (
+        -- Two of: creates roles, owns the database, installed the schema; or the first superuser. What takes these
+        -- from it locks it out: the remedy is another role.
+        SELECT self.rolname FROM self JOIN pg_database AS d ON d.datname = current_database()
+        WHERE self.oid = 10
+           OR self.rolcreaterole::integer + (d.datdba = self.oid)::integer
+              + coalesce(pg_has_role(self.oid, to_regrole('phasegate_owner')::oid, 'MEMBER'), false)::integer >= 2
+    ), membership AS (
+        -- From PostgreSQL 16 on a REVOKE takes back what its own role has granted, unless it names another one.
+        SELECT m.roleid, m.member, m.admin_option,
+               CASE WHEN m.grantor <> 10 AND current_setting('server_version_num')::integer >= 160000
+                    THEN format(' GRANTED BY %I', pg_get_userbyid(m.grantor)) ELSE '' END AS granted_by
+        FROM pg_auth_members AS m
+    ), direct AS (
+        -- The roles that the role is a direct member of, except those that make it a runner.
+        SELECT d.oid, format('REVOKE %I FROM %I%s', d.rolname, self.rolname, m.granted_by) AS mend
+        FROM self JOIN membership AS m ON m.member = self.oid JOIN pg_roles AS d ON d.oid = m.roleid
+        WHERE NOT phasegate.may_act_as(d.rolname, 'phasegate_runner')
     ), guarded (oid) AS (
         SELECT DISTINCT g::oid FROM phasegate.guarded_tables() AS g
     ), above (oid) AS (
@@ -320,14 +338,21 @@ AS $$
         SELECT format('it is %I', self.rolname), self.rolname, format('ALTER ROLE %I NOLOGIN', self.rolname)
         FROM self WHERE self.rolname IN ('phasegate_owner', 'phasegate_operator')
         UNION ALL
-        SELECT format('it is a member of %I', a.rolname), by.rolname, format('REVOKE %I FROM %I', a.rolname, by.rolname)
-        FROM acting AS a JOIN pg_auth_members AS m ON m.roleid = a.oid JOIN acting AS by ON by.oid = m.member
+        SELECT 'it is an administrator, and another role has to be the runner', a.rolname,
+               'CREATE ROLE another_role LOGIN; GRANT phasegate_runner TO another_role'
+        FROM administrator AS a
+        UNION ALL
+        -- Through another role: what that has of it is for its other members, and the runner leaves it.
+        SELECT format('it is a member of %I', a.rolname), by.rolname,
+               coalesce(d.mend, format('REVOKE %I FROM %I%s', a.rolname, by.rolname, m.granted_by))
+        FROM acting AS a JOIN membership AS m ON m.roleid = a.oid JOIN acting AS by ON by.oid = m.member
+        CROSS JOIN self LEFT JOIN direct AS d ON by.oid <> self.oid AND pg_has_role(d.oid, by.oid, 'MEMBER')
         WHERE a.is_powerful AND NOT by.is_powerful
         UNION ALL
         -- Who is no runner any more is not under guard.
         SELECT format('it may take away %I, and with it the guard', x.rolname), a.rolname,
-               format('REVOKE ADMIN OPTION FOR %I FROM %I', x.rolname, a.rolname)
-        FROM pg_auth_members AS m JOIN acting AS a ON a.oid = m.member JOIN pg_roles AS x ON x.oid = m.roleid
+               format('REVOKE ADMIN OPTION FOR %I FROM %I%s', x.rolname, a.rolname, m.granted_by)
+        FROM membership AS m JOIN acting AS a ON a.oid = m.member JOIN pg_roles AS x ON x.oid = m.roleid
         WHERE m.admin_option AND NOT a.is_powerful AND phasegate.may_act_as(x.rolname, 'phasegate_runner')
         UNION ALL
         SELECT o.what, a.rolname, o.mend FROM owned AS o JOIN acting AS a ON a.oid = o.owner WHERE NOT a.is_powerful
@@ -361,7 +386,9 @@ AS $$
     SELECT DISTINCT ON (p.what, p.mend)
            CASE WHEN p.via = self.rolname THEN p.what ELSE format('as %I, %s', p.via, p.what) END, p.mend
     FROM power AS p, self
-    WHERE NOT self.rolsuper OR p.what = 'it is a superuser' OR p.what LIKE 'the trigger%'
+    WHERE CASE WHEN EXISTS (SELECT FROM administrator) THEN p.what LIKE 'it is an administrator, %'
+               WHEN self.rolsuper THEN p.what = 'it is a superuser' ELSE true END
+       OR p.what LIKE 'the trigger%'
     ORDER BY p.what, p.mend, p.via <> self.rolname;
 $$;
 
