@@ -132,7 +132,8 @@ impl From<::postgres::Error> for InstallError {
 /// One transaction; a second call changes nothing, but puts back functions that were dropped or altered; of two at
 /// once, one waits for the other. A schema, or roles, of these names that another role has made are refused. It takes
 /// no superuser: a role that may create roles and schemas will do, and an error says what is missing and who can give
-/// it. The
+/// it. Two such administrators may take turns; from PostgreSQL 16 on the second needs `GRANT phasegate_owner TO second
+/// WITH ADMIN OPTION` of the first. The page `docs/managed.md` has the steps for managed services. The
 /// roles `phasegate_owner`, `phasegate_operator`, `phasegate_runner` and `phasegate_auditor` belong
 /// to the whole cluster. Then:
 ///
@@ -163,8 +164,8 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
          SET LOCAL check_function_bodies = on; SET LOCAL client_min_messages = warning; \
          SELECT pg_catalog.pg_advisory_xact_lock(7309453175411201908)",
     )?;
+    let was_member = acts_as_owner(&mut tx)?;
     tx.batch_execute(ROLES)?;
-    tx.batch_execute("SET LOCAL ROLE phasegate_owner")?;
     let mut runner = Runner::new(&migrations()?)
         .set_grouped(true)
         .set_target(target);
@@ -183,6 +184,11 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
         _ => Vec::new(),
     };
     tx.batch_execute("RESET ROLE")?;
+    if !was_member {
+        // A member of the owner's role could change the schema, and where that role is granted a runner's, would be
+        // under the guard as a runner is.
+        tx.batch_execute("REVOKE phasegate_owner FROM CURRENT_USER")?;
+    }
     let lacking = lacking(&mut tx)?;
     tx.commit()?;
     Ok(Installed {
@@ -190,6 +196,19 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
         repaired,
         lacking,
     })
+}
+
+/// Whether the role that installs may act as the schema's owner without a grant of ours.
+fn acts_as_owner(tx: &mut Transaction<'_>) -> Result<bool, InstallError> {
+    let row = tx.query_one(
+        "SELECT pg_catalog.current_setting('is_superuser') = 'on' OR EXISTS ( \
+             SELECT FROM pg_catalog.pg_roles AS r \
+             WHERE r.rolname = 'phasegate_owner' AND pg_catalog.pg_has_role(r.oid, \
+                 CASE WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 \
+                      THEN 'SET' ELSE 'MEMBER' END))",
+        &[],
+    )?;
+    Ok(row.try_get(0)?)
 }
 
 /// What the owner's role could not be granted.

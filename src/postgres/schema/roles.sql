@@ -40,18 +40,23 @@ BEGIN
     END IF;
 
     -- A member that can act as the owner can replace any function. Superusers can do that anyway; so can the role that
-    -- installs. From PostgreSQL 16 on, the role that created the owner is a member with ADMIN OPTION alone.
+    -- installs, and one that can make itself a member: by ADMIN OPTION, and before PostgreSQL 16 by CREATEROLE. So two
+    -- administrators may take turns.
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(m.rolname), ', ') INTO v_found
     FROM pg_catalog.pg_auth_members AS a JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
     WHERE a.roleid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'phasegate_owner')
       AND NOT m.rolsuper AND m.rolname <> current_user
+      AND NOT CASE WHEN v_is_16 THEN pg_catalog.pg_has_role(m.rolname, 'phasegate_owner', 'MEMBER WITH ADMIN OPTION')
+                   ELSE m.rolcreaterole END
       AND pg_catalog.pg_has_role(m.rolname, 'phasegate_owner', CASE WHEN v_is_16 THEN 'USAGE, SET' ELSE 'MEMBER' END);
     IF v_found IS NOT NULL THEN
         RAISE EXCEPTION 'phasegate: % can change the schema as a member of phasegate_owner', v_found
             USING ERRCODE = 'ZG020',
-                  HINT = pg_catalog.format('REVOKE phasegate_owner FROM %s; or install as that role.', v_found);
+                  HINT = pg_catalog.format('REVOKE phasegate_owner FROM %s; or install as that role. If it administers the '
+                      'database too: GRANT phasegate_owner TO %s WITH ADMIN OPTION.', v_found, v_found);
     END IF;
 
+    -- Until the end of the install, which revokes it again.
     IF NOT v_is_superuser AND NOT pg_catalog.pg_has_role('phasegate_owner', CASE WHEN v_is_16 THEN 'SET' ELSE 'MEMBER' END) THEN
         BEGIN
             EXECUTE CASE WHEN v_is_16 THEN 'GRANT phasegate_owner TO CURRENT_USER WITH INHERIT TRUE, SET TRUE'
@@ -117,5 +122,8 @@ BEGIN
 END
 $roles$;
 
--- A function of ours is nobody's to call until it is granted.
-ALTER DEFAULT PRIVILEGES FOR ROLE phasegate_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+-- What follows is the owner's.
+SET LOCAL ROLE phasegate_owner;
+
+-- No role may call a function of ours until that is granted.
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
