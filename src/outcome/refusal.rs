@@ -315,7 +315,7 @@ pub enum Refusal {
     },
     /// The connector handed out a session that is older than the asking for it.
     #[error(
-        "phase `{phase}`: refused, the session that the connector handed out had been in use for {age:.1} s: a pool, or pgbouncer in transaction mode, stands between. What others left in it would reach the phase. Connect to the server itself"
+        "phase `{phase}`: refused, the session that the connector handed out had been in use for {age:.1} s: a pool stands between, in the program or before the server. What other clients left in it would reach the phase. Connect to the server itself; or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`)"
     )]
     SessionNotNew {
         /// The phase.

@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use ::postgres::types::Type;
 use ::postgres::{Client, Row};
 
 use crate::digest::Digest;
@@ -35,10 +36,11 @@ pub(crate) fn read_admitted(
             evidence: row.try_get("evidence")?,
         })
     };
-    let rows = client.query(
+    // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
+    let rows = client.query_typed(
         "SELECT decision, nonce, gate, approver, admitted_at, expires, comment, evidence \
          FROM phasegate.approvals_of($1)",
-        &[&plan.as_bytes().as_slice()],
+        &[(&plan.as_bytes().as_slice(), Type::BYTEA)],
     )?;
     rows.iter().map(read).collect()
 }

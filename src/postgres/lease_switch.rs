@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use ::postgres::Client;
 
 use super::connector::Connector;
+use super::session::first_value;
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::outcome::describe;
 
@@ -50,13 +51,13 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
             .client
             .as_mut()
             .ok_or_else(|| SwitchUnreadable::new("there is no session"))?;
-        let answer = client.query_one("SELECT is_on FROM phasegate.switch_status()", &[]);
-        match answer.and_then(|row| row.try_get(0)) {
-            Ok(true) => Ok(SwitchState::On),
-            Ok(false) => Ok(SwitchState::Off),
+        let answer = client.simple_query("SELECT is_on FROM phasegate.switch_status()");
+        match answer.as_deref().map(first_value) {
+            Ok(Some("t")) => Ok(SwitchState::On),
+            Ok(_) => Ok(SwitchState::Off),
             Err(error) => {
                 state.client = None;
-                Err(SwitchUnreadable::new(describe(&error)))
+                Err(SwitchUnreadable::new(describe(error)))
             }
         }
     }

@@ -2,7 +2,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::postgres::types::ToSql;
+use ::postgres::types::{ToSql, Type};
 use serde::Deserialize;
 
 use super::connector::Connector;
@@ -127,20 +127,22 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
     let [nonce, opened_at, backend_start] = &texts;
     let plan = doubt.plan();
     let plan = plan.as_bytes().as_slice();
-    let params: [&(dyn ToSql + Sync); 6] = [
-        &plan,
-        nonce,
-        opened_at,
-        &doubt.backend_pid(),
-        backend_start,
-        &ONE_TRY.as_secs_f64(),
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&plan, Type::BYTEA),
+        (nonce, Type::TEXT),
+        (opened_at, Type::TEXT),
+        (&doubt.backend_pid(), Type::INT4),
+        (backend_start, Type::TEXT),
+        (&ONE_TRY.as_secs_f64(), Type::FLOAT8),
     ];
-    let row = session.client().query_one(
+    // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
+    let rows = session.client().query_typed(
         "SELECT phasegate.settle($1, $2::pg_catalog.text::pg_catalog.uuid, \
                 $3::pg_catalog.text::pg_catalog.timestamptz, $4::pg_catalog.int4, \
                 $5::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $6))",
         &params,
     )?;
+    let row = rows.first().ok_or("the server did not answer")?;
     let answer: Answer = serde_json::from_str(row.try_get(0)?)?;
     match (answer.state.as_str(), answer.entry) {
         ("committed", Some(stored)) => Ok(Fate::Committed {

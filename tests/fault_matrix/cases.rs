@@ -3,8 +3,9 @@
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Committed, Connector, DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform,
-    PhaseSpec, PhaseTx, Plan, Receipt, Run, Simulate, Start, Target, Ungated, WithAdapter,
+    Authority, Committed, Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitch,
+    LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt, Run, Simulate, Start, Target,
+    Ungated, WithAdapter,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,20 @@ impl Case {
     /// Performs the case, and answers what was committed, phase by phase.
     pub(crate) fn perform<C, W>(&self, runner: Live<C, W>) -> Answer
     where
+        C: Connector,
+        W: Execute<Draft> + Execute<Again>,
+    {
+        self.perform_with(runner)
+    }
+
+    /// As `perform`, with another switch and another authority.
+    pub(crate) fn perform_with<K, A, C, W>(
+        &self,
+        runner: LiveRunner<Plan, K, A, C, WithAdapter<W>>,
+    ) -> Answer
+    where
+        K: KillSwitch,
+        A: Authority,
         C: Connector,
         W: Execute<Draft> + Execute<Again>,
     {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Error, PostgresConnector, Refusal};
+use phasegate::{AdmittedApprovals, Error, LeaseSwitch, PostgresConnector, Refusal};
 use postgres::Config;
 use postgres::config::Host;
 
@@ -147,7 +147,7 @@ fn a_session_that_was_there_before_it_was_asked_for_is_refused_by_name() {
     runs_again(&mut client, &direct, &case, 0);
 }
 
-/// pgbouncer in transaction mode, before the server of `config`.
+/// pgbouncer, before the server of `config`.
 struct Bouncer {
     child: Child,
     config: Config,
@@ -155,14 +155,14 @@ struct Bouncer {
 }
 
 impl Bouncer {
-    fn start(tool: &Path, server: &TestPostgres, config: &Config) -> Self {
+    fn start(tool: &Path, server: &TestPostgres, config: &Config, mode: &str) -> Self {
         let owner = fs::metadata(server.directory().unwrap()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path();
         let (user, database) = (config.get_user().unwrap(), config.get_dbname().unwrap());
         fs::write(at.join("users"), format!("\"{user}\" \"\"\n")).unwrap();
         let ini = format!(
-            "[databases]\n{database} = host={server} port=5432\n[pgbouncer]\npool_mode = transaction\n\
+            "[databases]\n{database} = host={server} port=5432\n[pgbouncer]\npool_mode = {mode}\n\
              auth_type = trust\nauth_file = {at}/users\nunix_socket_dir = {at}\nlisten_port = 5432\n\
              logfile = {at}/log\n",
             server = server.directory().unwrap().display(),
@@ -225,7 +225,7 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
     let database = database_on(server());
     let direct = database.runner.config();
     let mut client = database.admin();
-    let bouncer = Bouncer::start(&tool, server(), &direct);
+    let bouncer = Bouncer::start(&tool, server(), &direct, "transaction");
     let through = || PostgresConnector::no_tls(bouncer.config.clone());
     let mut lines = page::head(&[
         "the session that pgbouncer hands out",
@@ -253,7 +253,7 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
     lines.push(page::row(&["was another's: `SessionNotNew`", &judged]));
 
     // And so the second phase of a run is refused, whose session was the first one's.
-    let fresh = Bouncer::start(&tool, server(), &direct);
+    let fresh = Bouncer::start(&tool, server(), &direct, "transaction");
     drop(bouncer);
     database.until("no session is left", |database| database.sessions() == 0);
     let case = Case::two(&database.target, "two");
@@ -267,4 +267,42 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
     let session = "was that of the phase before: `SessionNotNew`";
     lines.push(page::row(&[session, &judged]));
     page::has("pgbouncer", &lines);
+}
+
+/// With `server_lifetime = 0` a session ends with its client, or with its transaction.
+#[test]
+fn through_pgbouncer_that_opens_a_session_for_each_client_a_run_is_as_without_it() {
+    let Some(tool) = pgbouncer() else {
+        println!("SKIPPED: a run through pgbouncer: there is none on PATH or in /usr/sbin");
+        return;
+    };
+    for mode in ["session", "transaction"] {
+        let database = database_on(server());
+        let direct = database.runner.config();
+        let mut client = database.admin();
+        // Kept for the next client, a session is refused in both modes.
+        let kept = Bouncer::start(&tool, server(), &direct, mode);
+        let through = || PostgresConnector::no_tls(kept.config.clone());
+        let case = Case::two(&database.target, "kept");
+        database.admit(&case.plan);
+        let answer = case.perform(case.live(through()));
+        assert!(not_new(&answer).is_some(), "{mode}: {answer:?}");
+        drop(kept);
+
+        let mode = format!("{mode}\nserver_lifetime = 0");
+        let fresh = Bouncer::start(&tool, server(), &direct, &mode);
+        let through = || PostgresConnector::no_tls(fresh.config.clone());
+        for name in ["one", "two", "three"] {
+            let case = Case::two(&database.target, name);
+            database.admit(&case.plan);
+            // Whose approvals and switch are read through it as well.
+            let answer = case.perform_with(
+                case.live(through())
+                    .authority(AdmittedApprovals::through(through()))
+                    .kill_switch(LeaseSwitch::new(through())),
+            );
+            assert_eq!(answer.map(|all| all.len()).unwrap(), 2, "{mode}, {name}");
+            assert_eq!(committed(&mut client, &case), 2);
+        }
+    }
 }

