@@ -1,0 +1,14 @@
+//! Schemas that others wrote: whatever a statement does in them, through triggers, rules, cascades and partitions, is
+//! counted exactly, or the phase is refused.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../pipeline/mod.rs"]
+mod pipeline;
+#[path = "../server/mod.rs"]
+mod server;
+
+mod change;
+mod diff;
+mod property;
+mod schema;
+mod statements;
