@@ -98,7 +98,7 @@ fn a_function_that_takes_the_counting_away_for_a_while_is_refused_by_name() {
         refused(
             &owners_function("SELECT 1", body),
             "ZG006",
-            "on public.item",
+            "the table public.item was altered",
         );
     }
 }

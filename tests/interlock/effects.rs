@@ -334,21 +334,126 @@ fn a_phase_in_which_an_owners_function_drops_a_table_is_refused_whatever_that_ta
     }
 }
 
+/// A database in which the function `changes` performs `ddl` with its owner's rights.
+fn with_ddl(ddl: &str) -> Database {
+    let database = with(
+        "CREATE TABLE other (n int CHECK (n > 0)); CREATE INDEX other_n ON other (n); \
+         CREATE SEQUENCE numbers; CREATE VIEW seen AS SELECT n FROM other; \
+         CREATE MATERIALIZED VIEW sums AS SELECT 1 AS n; CREATE UNIQUE INDEX one ON sums (n); \
+         ALTER TABLE other ADD CONSTRAINT later CHECK (n < 100) NOT VALID",
+        "other",
+    );
+    database.sql(&format!(
+        "CREATE FUNCTION changes() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN {ddl}; END $f$"
+    ));
+    database
+}
+
 #[test]
-fn ddl_that_locks_no_table_so_strongly_stays_open_to_an_owners_function() {
-    let database = with("CREATE TABLE other (n int)", "other");
-    database.sql(
-        "CREATE FUNCTION changes() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN \
-           CREATE FUNCTION public.made() RETURNS int LANGUAGE sql RETURN 1; \
-           CREATE SEQUENCE public.numbers; \
-           CREATE VIEW public.seen AS SELECT 1 AS n; \
-           CREATE INDEX by_n ON public.other (n); \
-           GRANT SELECT ON public.other TO PUBLIC; \
-           COMMENT ON TABLE public.other IS 'changed'; END $f$",
+fn ddl_of_an_owners_function_is_refused_by_the_name_of_what_it_changes() {
+    for (ddl, said) in [
+        (
+            "CREATE INDEX by_n ON other (n)",
+            "the table public.other was altered, analyzed or given an index",
+        ),
+        (
+            "CREATE STATISTICS s ON n, (n + 1) FROM other",
+            "the table public.other was altered",
+        ),
+        (
+            "ALTER TABLE other SET (fillfactor = 50)",
+            "the table public.other was altered",
+        ),
+        (
+            "ALTER TABLE other VALIDATE CONSTRAINT later",
+            "the table public.other was altered",
+        ),
+        (
+            "ALTER TABLE other CLUSTER ON other_n",
+            "the table public.other was altered",
+        ),
+        (
+            "COMMENT ON TABLE other IS 'changed'",
+            "the table public.other was altered",
+        ),
+        (
+            "ANALYZE other",
+            "the table public.other was altered, analyzed",
+        ),
+        (
+            "CREATE TRIGGER t BEFORE INSERT ON other EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "a constraint or a trigger",
+        ),
+        (
+            "REINDEX INDEX other_n",
+            "the index public.other_n was made or rebuilt",
+        ),
+        (
+            "CREATE OR REPLACE VIEW seen AS SELECT n FROM other WHERE n > 1",
+            "the view public.seen was made or replaced",
+        ),
+        (
+            "CREATE VIEW another AS SELECT 1 AS n",
+            "the view public.another was made or replaced",
+        ),
+        (
+            "ALTER SEQUENCE numbers INCREMENT BY 5",
+            "the sequence public.numbers was made or altered",
+        ),
+        (
+            "CREATE SEQUENCE others",
+            "the sequence public.others was made or altered",
+        ),
+        (
+            "REFRESH MATERIALIZED VIEW sums",
+            "the materialized view public.sums was refreshed or altered",
+        ),
+        (
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY sums",
+            "the materialized view public.sums was refreshed or altered",
+        ),
+        (
+            "CREATE TEMPORARY TABLE scratch AS SELECT 1 AS n",
+            ".scratch was made or altered",
+        ),
+        (
+            "TRUNCATE other",
+            "the table public.other was truncated, made or altered",
+        ),
+    ] {
+        let database = with_ddl(ddl);
+        for before in ["SELECT 1", "INSERT INTO item VALUES ('a', 'draft')"] {
+            uncountable(&database, &[before, "SELECT changes()"], said);
+        }
+    }
+}
+
+#[test]
+fn a_function_that_makes_and_drops_a_temporary_table_is_named_as_a_cause() {
+    let database = with_ddl("CREATE TEMPORARY TABLE scratch (n int); DROP TABLE scratch");
+    let rolled_back = crate::server::rollback(phase(&database, &["SELECT changes()"]));
+    let text = rolled_back.to_string();
+    assert!(text.contains("makes and drops a temporary table"), "{text}");
+}
+
+#[test]
+fn ddl_that_leaves_no_lock_stays_open_to_an_owners_function() {
+    let database = with_ddl(
+        "CREATE FUNCTION public.made() RETURNS int LANGUAGE sql RETURN 1; \
+         COMMENT ON FUNCTION public.made IS 'made'; CREATE TYPE public.mood AS ENUM ('good'); \
+         GRANT SELECT ON public.other TO PUBLIC",
     );
     effects(&database, &["SELECT changes()"], "");
     assert_eq!(database.ask::<i32>("SELECT made()"), 1);
-    assert_eq!(database.ask::<i32>("SELECT n FROM seen"), 1);
+    // What a phase may lock by itself.
+    for mode in ["ROW SHARE", "ROW EXCLUSIVE", "EXCLUSIVE"] {
+        let lock = format!("LOCK TABLE item IN {mode} MODE");
+        effects(&crate::server::database(), &[&lock], "");
+    }
+    for mode in ["SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE"] {
+        let lock = format!("LOCK TABLE item IN {mode} MODE");
+        uncountable(&crate::server::database(), &[&lock], "public.item");
+    }
 }
 
 #[test]

@@ -243,7 +243,7 @@ fn the_strongest_lock_on_each_table_is_named() {
     let rehearsed = draft_by(&database, |_, tx| {
         tx.execute("SELECT * FROM read", &[])?;
         tx.execute("LOCK TABLE locked IN ROW SHARE MODE", &[])?;
-        tx.execute("LOCK TABLE locked IN SHARE ROW EXCLUSIVE MODE", &[])?;
+        tx.execute("LOCK TABLE locked IN EXCLUSIVE MODE", &[])?;
         Ok(tx.execute(INSERT, &[&"a"])?)
     });
     let locks = rehearsed.unwrap().phases.remove(0).locks;
@@ -255,7 +255,7 @@ fn the_strongest_lock_on_each_table_is_named() {
         locks,
         [
             ("public.item", "RowExclusiveLock"),
-            ("public.locked", "ShareRowExclusiveLock"),
+            ("public.locked", "ExclusiveLock"),
             ("public.read", "AccessShareLock"),
         ]
     );

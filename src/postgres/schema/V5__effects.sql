@@ -93,19 +93,16 @@ END;
 -- What the transaction did to each table. The locks say which tables, and are given back by a savepoint that is rolled
 -- back. How many rows is counted exactly where every table that was written, of those that share a root, counts; for others
 -- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root. What is
--- written through a table that does not count is not counted for those that inherit from it either. And who has
--- changed triggers holds SHARE ROW EXCLUSIVE.
+-- written through a table that does not count is not counted for those that inherit from it either.
 CREATE FUNCTION phasegate.seen_effects()
-RETURNS TABLE (name text, rewritten boolean, exactly boolean, inserted bigint, updated bigint, deleted bigint)
+RETURNS TABLE (name text, exactly boolean, inserted bigint, updated bigint, deleted bigint)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
     WITH locked AS (
-        SELECT l.relation AS oid, bool_or(l.mode = 'AccessExclusiveLock') AS rewritten,
-               bool_or(l.mode = 'ShareRowExclusiveLock') AS retriggered
+        SELECT DISTINCT l.relation AS oid
         FROM pg_locks AS l
         WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
           AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
-        GROUP BY l.relation
     ), passed_by (oid) AS (
         SELECT x::oid FROM locked AS k JOIN pg_class AS p ON p.oid = k.oid CROSS JOIN phasegate.with_children(p.oid::regclass) AS x
         WHERE p.relhassubclass AND NOT phasegate.counts_exactly(p.oid)
@@ -115,7 +112,6 @@ BEGIN ATOMIC
         GROUP BY c.relation
     ), counted AS (
         SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root,
-               bool_or(k.rewritten OR k.retriggered AND phasegate.counts_exactly(c.oid)) AS rewritten,
                bool_and(phasegate.counts_exactly(c.oid) AND c.oid NOT IN (SELECT b.oid FROM passed_by AS b)) AS exactly,
                coalesce(sum(e.inserted), 0) AS inserted, coalesce(sum(e.updated), 0) AS updated,
                coalesce(sum(e.deleted), 0) AS deleted,
@@ -126,20 +122,69 @@ BEGIN ATOMIC
         WHERE c.relkind IN ('r', 'p', 'm') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
         GROUP BY 1
     )
-    SELECT format('%I.%I', n.nspname, c.relname), t.rewritten, t.exactly,
+    SELECT format('%I.%I', n.nspname, c.relname), t.exactly,
            CASE WHEN t.exactly THEN t.inserted ELSE t.attempted_inserted END,
            CASE WHEN t.exactly THEN t.updated ELSE t.attempted_updated END,
            CASE WHEN t.exactly THEN t.deleted ELSE t.attempted_deleted END
     FROM counted AS t JOIN pg_class AS c ON c.oid = t.root JOIN pg_namespace AS n ON n.oid = c.relnamespace;
 END;
 
+-- Whether a lock of this mode, on what is of this kind, is taken by DDL, TRUNCATE or ANALYZE, and by no statement that writes rows.
+CREATE FUNCTION phasegate.is_ddl(p_mode text, p_kind "char") RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN p_mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+    OR p_mode = 'ExclusiveLock' AND p_kind = 'm';
+
+-- Raises if a lock says that the phase performed TRUNCATE or DDL, of which no counter sees the rows. To write takes ROW
+-- EXCLUSIVE; no DDL takes EXCLUSIVE, but for the refresh of a materialized view. What was dropped has left nothing but its
+-- lock; so has, to an old snapshot, what was made after that.
+CREATE FUNCTION phasegate.ensure_no_ddl() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
+DECLARE
+    v_changed text[];
+    v_gone text;
+BEGIN
+    SELECT coalesce(array_agg(DISTINCT format(CASE
+               WHEN c.relpersistence = 't' THEN 'the temporary table %I.%I was made or altered'
+               WHEN c.relkind = 'm' THEN 'the materialized view %I.%I was refreshed or altered'
+               WHEN c.relkind IN ('i', 'I') THEN 'the index %I.%I was made or rebuilt'
+               WHEN c.relkind = 'v' THEN 'the view %I.%I was made or replaced'
+               WHEN c.relkind = 'S' THEN 'the sequence %I.%I was made or altered'
+               WHEN l.mode = 'AccessExclusiveLock' THEN 'the table %I.%I was truncated, made or altered'
+               ELSE 'the table %I.%I was altered, analyzed or given an index, a constraint or a trigger'
+           END, n.nspname, c.relname)), '{}') INTO v_changed
+    FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND phasegate.is_ddl(l.mode, c.relkind)
+      AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'phasegate')
+      AND NOT (c.relkind = 'v' AND c.relpersistence = 't'); -- which holds nothing, and is gone with the session
+    IF cardinality(v_changed) > 0 THEN
+        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees: %',
+            array_to_string(v_changed[1:10], '; ')
+            || CASE WHEN cardinality(v_changed) > 10 THEN format('; and %s more', cardinality(v_changed) - 10) ELSE '' END
+            USING ERRCODE = 'ZG006',
+                  HINT = 'Use DELETE; make DDL a migration of its own, and refresh a view outside of phases. '
+                         'LOCK TABLE is open to a phase in the modes ROW SHARE, ROW EXCLUSIVE and EXCLUSIVE.';
+    END IF;
+    SELECT string_agg(DISTINCT l.relation::text, ', ') INTO v_gone
+    FROM pg_locks AS l
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+      AND (l.mode = 'RowExclusiveLock' OR phasegate.is_ddl(l.mode, 'r'))
+      AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = l.relation);
+    IF v_gone IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: a phase has dropped what it does not leave to be counted, as a function that makes and '
+                        'drops a temporary table does, or written what its snapshot does not have: relation %', v_gone
+            USING ERRCODE = 'ZG006',
+                  HINT = 'Make DDL a migration of its own; a function that a phase calls can use an array or a table of '
+                         'its own in the place of a temporary table.';
+    END IF;
+END
+$$;
+
 -- The same as {table: {exactly, inserted, updated, deleted}}, of the tables that it changed.
 CREATE FUNCTION phasegate.effects() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off AS $$
 DECLARE
     seen jsonb;
-    rewritten text;
-    gone text;
     elsewhere text;
 BEGIN
     -- Most phases write nothing but tables that count exactly and have no relatives: then what was counted is all of it, and
@@ -147,12 +192,13 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM pg_locks AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
         WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
-          AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+          AND (l.mode = 'RowExclusiveLock' OR phasegate.is_ddl(l.mode, coalesce(c.relkind, 'r')))
           AND (c.oid IS NULL
-               OR c.relkind IN ('r', 'p', 'm', 'f')
-                  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
-                  AND (l.mode <> 'RowExclusiveLock' OR c.relkind <> 'r' OR c.relispartition OR c.relhassubclass
-                       OR NOT phasegate.counts_exactly(c.oid)))
+               OR c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
+                  AND (l.mode <> 'RowExclusiveLock'
+                       OR c.relkind IN ('p', 'm', 'f')
+                       OR c.relkind = 'r' AND (c.relispartition OR c.relhassubclass
+                                               OR NOT phasegate.counts_exactly(c.oid))))
     ) THEN
         RETURN (
             SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), jsonb_build_object(
@@ -166,24 +212,9 @@ BEGIN
     END IF;
     SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('exactly', s.exactly, 'inserted', s.inserted,
                                                                    'updated', s.updated, 'deleted', s.deleted))
-                        FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}'),
-           string_agg(s.name, ', ') FILTER (WHERE s.rewritten)
-    INTO seen, rewritten FROM phasegate.seen_effects() AS s;
-    IF rewritten IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees, on %', rewritten
-            USING ERRCODE = 'ZG006',
-                  HINT = 'Use DELETE; make DDL a migration of its own; lock a table in EXCLUSIVE mode at most, and one under guard not in SHARE ROW EXCLUSIVE.';
-    END IF;
-    -- What was dropped has left nothing but its lock; so has, to an old snapshot, what was made after that.
-    SELECT string_agg(DISTINCT l.relation::text, ', ') INTO gone
-    FROM pg_locks AS l
-    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
-      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
-      AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = l.relation);
-    IF gone IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: a phase has dropped what it does not leave to be counted, or written what its snapshot does not have: relation %', gone
-            USING ERRCODE = 'ZG006', HINT = 'Make DDL a migration of its own; a temporary table too is neither made nor dropped in a phase.';
-    END IF;
+                        FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}')
+    INTO seen FROM phasegate.seen_effects() AS s;
+    PERFORM phasegate.ensure_no_ddl();
     SELECT string_agg(c.oid::regclass::text, ', ') INTO elsewhere
     FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
     WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock';
