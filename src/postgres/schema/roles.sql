@@ -70,9 +70,11 @@ BEGIN
     END IF;
 
     -- To end sessions that can no longer commit, and to name the sessions that wait for each other. Where they cannot be
-    -- granted, `Installed::lacking` says what is lost, and what helps.
-    FOREACH v_role IN ARRAY ARRAY['pg_signal_backend', 'pg_read_all_stats'] LOOP
-        IF NOT pg_catalog.pg_has_role('phasegate_owner', v_role, 'MEMBER') THEN
+    -- granted, `Installed::lacking` says what is lost, and what helps. The administrators of some services can grant
+    -- pg_monitor, which includes pg_read_all_stats, and not that alone.
+    FOR v_role, v_found IN VALUES ('pg_signal_backend', 'pg_signal_backend'),
+                                  ('pg_read_all_stats', 'pg_read_all_stats'), ('pg_monitor', 'pg_read_all_stats') LOOP
+        IF NOT pg_catalog.pg_has_role('phasegate_owner', v_found, 'MEMBER') THEN
             BEGIN
                 EXECUTE pg_catalog.format('GRANT %I TO phasegate_owner', v_role);
             EXCEPTION WHEN insufficient_privilege THEN
