@@ -2,12 +2,13 @@
 //! The roles are those of the services, on a community server; `docs/managed.md` has the steps.
 #![allow(clippy::unwrap_used)]
 
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use phasegate::testing::TestPostgres;
+use phasegate::testing::{Source, TestPostgres};
 use phasegate::{
     AdmittedApprovals, Error, Execute, Failure, InstallError, Installed, Journal, LeaseSwitch,
-    LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector,
+    LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal,
     RehearsalRunner, RollbackCause, Run, Sg1, Start, SwitchedOff, UnsignedApprovals, install,
     protect,
 };
@@ -41,6 +42,12 @@ const NEON: &str = "
 const NEON_THAT_SIGNALS: &str = "GRANT pg_signal_backend TO neon_superuser WITH ADMIN OPTION;";
 
 const NO_PREDEFINED: &str = "CREATE ROLE administrator LOGIN CREATEROLE;";
+
+/// How an administrator joins the role that owns the schema: before PostgreSQL 16, and since.
+const JOINS: [&str; 2] = [
+    "GRANT phasegate_owner TO administrator",
+    "GRANT phasegate_owner TO administrator WITH INHERIT TRUE, SET TRUE",
+];
 
 const TABLES: &str = "
     CREATE SCHEMA bank;
@@ -108,6 +115,18 @@ impl Service {
 
     fn connector(&self, role: &str) -> PostgresConnector {
         PostgresConnector::no_tls(self.config(role))
+    }
+
+    /// What `pg_dump` says of the database, or none if the server came without it.
+    fn dump(&self, role: &str) -> Option<Output> {
+        let Source::Installed { bin_dir, .. } = self.server.source() else {
+            return None;
+        };
+        let program = bin_dir.join("pg_dump");
+        let mut dump = Command::new(&program);
+        dump.arg("--host").arg(self.server.directory().unwrap());
+        dump.args(["--username", role, "bank"]);
+        program.exists().then(|| dump.output().unwrap())
     }
 
     /// Whether the role may change the schema now.
@@ -439,6 +458,64 @@ fn an_administrator_that_joins_the_roles_it_creates_installs_too() {
              phasegate_operator, phasegate_runner, phasegate_auditor",
         );
     }
+}
+
+#[test]
+fn an_administrator_that_reads_all_data_dumps_the_schema_and_another_joins_its_owner() {
+    for (roles, reads_all) in [(SUPABASE, true), (NO_PREDEFINED, false)] {
+        let service = Service::new(roles, "administrator");
+        let _ = install(&mut service.session("administrator")).unwrap();
+        let Some(dump) = service.dump("administrator") else {
+            eprintln!("SKIPPED: a dump: this server has no pg_dump beside it");
+            return;
+        };
+        let said = String::from_utf8_lossy(&dump.stderr);
+        assert_eq!(dump.status.success(), reads_all, "{said}");
+        if !reads_all {
+            assert!(said.contains("permission denied"), "{said}");
+            service.sql("administrator", JOINS[usize::from(service.is_16())]);
+            assert!(service.dump("administrator").unwrap().status.success());
+            // Which the next install leaves as it is.
+            let _ = install(&mut service.session("administrator")).unwrap();
+            assert!(service.acts_as_owner("administrator"));
+        }
+    }
+}
+
+/// What tells a copy of the server's files from the original, which has the same system identifier.
+#[test]
+fn a_plan_is_refused_in_a_database_that_was_renamed() {
+    let service = Service::new(NO_PREDEFINED, "administrator");
+    let _ = install(&mut service.session("administrator")).unwrap();
+    service.sql(
+        "postgres",
+        "CREATE ROLE closer LOGIN; GRANT phasegate_runner TO closer; GRANT closer TO phasegate_owner",
+    );
+    service.sql("administrator", TABLES);
+    protect(&mut service.session("administrator"), "bank.account").unwrap();
+    let plan = rehearsed(&service, &["1"]);
+    admit(&mut Operator::new(service.session("postgres")), &plan);
+    let rename = "ALTER DATABASE bank RENAME TO bank_copy";
+    let mut superuser = service.server.admin().connect(NoTls).unwrap();
+    superuser.batch_execute(rename).unwrap();
+    let mut config = service.config("postgres");
+    config.dbname("bank_copy");
+    Operator::new(config.connect(NoTls).unwrap())
+        .switch_on("a copy", HOUR)
+        .unwrap();
+    let connector = || PostgresConnector::no_tls(config.clone().user("closer").clone());
+    let refused = LiveRunner::new("closing")
+        .plan(plan)
+        .kill_switch(LeaseSwitch::new(connector()))
+        .authority(AdmittedApprovals::through(connector()))
+        .connector(connector())
+        .adapter(Bank(|| {}))
+        .run(|run, on| pipeline(run, on, &["1"]))
+        .unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refusal::AnotherTarget { .. })),
+        "{refused}"
+    );
 }
 
 /// The limit that `docs/managed.md` names.
