@@ -1,4 +1,4 @@
-//! The page of the matrix, `docs/fault-matrix.md`: its tables are what the cells say, or the test
+//! A page of tables that tests make, `docs/fault-matrix.md` or another: they are what the cells say, or the test
 //! fails. With `PHASEGATE_RECORD=1` the tests write it.
 
 use std::env;
@@ -9,9 +9,16 @@ use std::sync::{Mutex, PoisonError};
 static PAGE: Mutex<()> = Mutex::new(());
 
 /// Compares the part `name` of the page with `lines`, or writes it.
+#[allow(dead_code)]
 pub(crate) fn has(name: &str, lines: &[String]) {
+    part_of("docs/fault-matrix.md", name, lines);
+}
+
+/// The same, of another page.
+pub(crate) fn part_of(page: &str, name: &str, lines: &[String]) {
     let _page = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fault-matrix.md");
+    let named = page;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let page = fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let from = page
@@ -42,7 +49,7 @@ pub(crate) fn has(name: &str, lines: &[String]) {
     let found: Vec<&str> = lines.iter().map(String::as_str).collect();
     assert!(
         said == found,
-        "docs/fault-matrix.md, part {name}, is not what the cells say (PHASEGATE_RECORD=1 writes it).\nfound:\n  {}\non the page:\n  {}",
+        "{named}, part {name}, is not what the cells say (PHASEGATE_RECORD=1 writes it).\nfound:\n  {}\non the page:\n  {}",
         missing(&found, &said),
         missing(&said, &found),
     );

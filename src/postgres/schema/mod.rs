@@ -244,8 +244,27 @@ fn refuse_unmigrated(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
     )?;
     match row.try_get::<_, Option<Vec<String>>>(0)? {
         Some(found) => Err(InstallError::Foreign { found }),
-        None => Ok(()),
+        None => refuse_without_history(tx),
     }
+}
+
+/// The definitions of a schema without its rows, which say what was applied.
+fn refuse_without_history(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
+    let row = tx.query_one(
+        "SELECT pg_catalog.to_regclass('phasegate.migration') IS NOT NULL \
+            AND pg_catalog.to_regclass('phasegate.kill_switch') IS NOT NULL",
+        &[],
+    )?;
+    if !row.try_get::<_, bool>(0)? {
+        return Ok(());
+    }
+    let row = tx.query_one("SELECT EXISTS (SELECT FROM phasegate.migration)", &[])?;
+    if row.try_get(0)? {
+        return Ok(());
+    }
+    Err(InstallError::Incomplete {
+        missing: vec!["its rows, as after a dump of definitions alone".to_owned()],
+    })
 }
 
 fn migrations() -> Result<Vec<Migration>, InstallError> {

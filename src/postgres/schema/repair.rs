@@ -44,6 +44,9 @@ pub(super) fn repair(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallErr
         }
     }
     name_foreign(&all, &functions(tx)?)?;
+    // A restore without grants leaves EXECUTE to PUBLIC, as for any new function.
+    tx.batch_execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA phasegate FROM PUBLIC")
+        .map_err(InstallError::database)?;
     for statement in &all {
         let enables =
             statement.starts_with("ALTER TABLE ") && statement.contains(" ENABLE ALWAYS TRIGGER ");

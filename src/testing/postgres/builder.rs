@@ -1,6 +1,6 @@
 //! Which server, and how it is set.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
 use super::error::ServerError;
@@ -16,6 +16,7 @@ use super::{embedded, given, installed};
 pub struct TestPostgresBuilder {
     settings: Vec<(String, String)>,
     ignore_database_url: bool,
+    bin_dir: Option<PathBuf>,
 }
 
 impl TestPostgresBuilder {
@@ -36,6 +37,13 @@ impl TestPostgresBuilder {
         self
     }
 
+    /// Starts a private server out of this directory, which has `initdb` and `postgres`, for tests that need a certain
+    /// version.
+    pub fn bin_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.bin_dir = Some(directory.into());
+        self
+    }
+
     /// Finds or starts the server; it answers when this returns.
     ///
     /// The first of these that there is, and no other if that one fails: the server of
@@ -47,6 +55,7 @@ impl TestPostgresBuilder {
     /// What was found and cannot be used, or that there is nothing; with what to do about it.
     pub fn start(self) -> Result<TestPostgres, ServerError> {
         if !self.ignore_database_url
+            && self.bin_dir.is_none()
             && let Some((source, admin)) = given::find(&self.settings)?
         {
             return Ok(TestPostgres {
@@ -55,7 +64,7 @@ impl TestPostgresBuilder {
                 server: None,
             });
         }
-        let (source, server) = match installed::find()? {
+        let (source, server) = match installed::find(self.bin_dir.as_deref())? {
             Ok(found) => self.start_installed(found)?,
             Err(installed) => match embedded::start(&|directory| self.arguments(directory))? {
                 Ok((server, version)) => (Source::Embedded { version }, server),

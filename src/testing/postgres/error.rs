@@ -30,6 +30,18 @@ pub enum ServerError {
         reason: String,
     },
 
+    /// The directory that the builder was given holds no server that can be used.
+    #[error(
+        "the server in {} cannot be used: {reason}.\n\
+         Give `TestPostgresBuilder::bin_dir` a directory with `initdb` and `postgres`.", path.display()
+    )]
+    GivenDir {
+        /// The directory.
+        path: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+    },
+
     /// There is no PostgreSQL to use on this machine.
     #[error(
         "no PostgreSQL to test with: DATABASE_URL {url}; installed: {installed}; \

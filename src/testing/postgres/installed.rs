@@ -36,11 +36,17 @@ pub(super) struct Installed {
     pub(super) version: String,
 }
 
-/// The server that `PG_BIN_DIR` names; else the first by `pg_config` and `PATH`; else the newest in
+/// The server in `given`; else the one that `PG_BIN_DIR` names; else the first by `pg_config` and `PATH`; else the newest in
 /// a known place.
 ///
 /// `Ok(Err(..))` says what was found in vain.
-pub(super) fn find() -> Result<Result<Installed, String>, ServerError> {
+pub(super) fn find(given: Option<&Path>) -> Result<Result<Installed, String>, ServerError> {
+    if let Some(path) = given {
+        return look(path).map(Ok).map_err(|reason| ServerError::GivenDir {
+            path: path.to_owned(),
+            reason,
+        });
+    }
     if let Some(path) = env::var_os("PG_BIN_DIR").filter(|value| !value.is_empty()) {
         let path = PathBuf::from(path);
         return match look(&path) {

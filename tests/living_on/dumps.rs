@@ -1,113 +1,17 @@
-//! A database that lives on: dumped, restored and copied. In the copy the switch is OFF, the guard holds, the journal
-//! verifies, and a second install has nothing to do.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+//! What a dump leaves, restored: the messages and the states that the table of the page does not show.
 
-mod pipeline;
-mod server;
-
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use phasegate::testing::{Source, TestPostgres};
-use phasegate::{Journal, Operator, Plan, Ran, Receipt, install};
+use phasegate::testing::TestPostgres;
+use phasegate::{Journal, Operator, Ran, install};
 use postgres::{Client, Config, NoTls};
 
-use pipeline::Draft;
-use server::{Database, database_on, drafting, drafting_plan};
+use crate::pipeline::pipeline;
+use crate::place::{Place, drafted};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A server with its client programs, and a database in which a phase is committed and the switch is ON.
-struct Place {
-    server: TestPostgres,
-    database: Database,
-    plan: Plan,
-    bin: PathBuf,
-}
-
 impl Place {
-    /// None where the server came without client programs, as the embedded one does.
-    fn new() -> Option<Self> {
-        let server = TestPostgres::builder()
-            .ignore_database_url()
-            .start()
-            .unwrap();
-        let bin = match server.source() {
-            Source::Installed { bin_dir, .. } => bin_dir.clone(),
-            _ => PathBuf::new(),
-        };
-        if !bin.join("pg_dump").exists() {
-            eprintln!("not tried: this server has no pg_dump beside it");
-            return None;
-        }
-        let database = database_on(&server);
-        let draft = Draft::of(&["a"]);
-        let plan = drafting_plan(&database.target, &draft);
-        let ran = database.live(plan.clone());
-        let ran = ran.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-        assert_eq!(ran.unwrap().performed, 1);
-        assert!(database.operator().status().unwrap().on);
-        Some(Place {
-            server,
-            database,
-            plan,
-            bin,
-        })
-    }
-
-    fn name(&self) -> &str {
-        self.database.target.database()
-    }
-
-    /// Runs a client program of the server, as its administrator, and returns what it said if it failed.
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<Vec<u8>, String> {
-        let admin = self.server.admin();
-        let postgres::config::Host::Unix(socket) = &admin.get_hosts()[0] else {
-            panic!("a private server has a socket");
-        };
-        let mut command = Command::new(self.bin.join(program));
-        command
-            .env("PGHOST", socket)
-            .env("PGUSER", admin.get_user().unwrap())
-            .args(arguments);
-        if let Some(port) = admin.get_ports().first() {
-            command.env("PGPORT", port.to_string());
-        }
-        if let Some(password) = admin.get_password() {
-            command.env("PGPASSWORD", String::from_utf8_lossy(password).into_owned());
-        }
-        let output = command.output().unwrap();
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-
-    fn dump(&self, arguments: &[&str]) -> (tempfile::NamedTempFile, String) {
-        let dump = self
-            .run("pg_dump", &[arguments, &[self.name()]].concat())
-            .unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), dump).unwrap();
-        let path = file.path().display().to_string();
-        (file, path)
-    }
-
-    fn empty(&self, name: &str) -> Config {
-        let mut admin = self.server.admin();
-        let create = format!("CREATE DATABASE {name}");
-        admin
-            .connect(NoTls)
-            .unwrap()
-            .batch_execute(&create)
-            .unwrap();
-        admin.dbname(name);
-        admin
-    }
-
     /// What has to hold in a copy: the switch is OFF and says why, and the rest is as it was.
     #[track_caller]
     fn is_whole_and_off(&self, copy: &Config, why: &str) {
@@ -195,12 +99,9 @@ fn a_dump_that_replaces_what_it_was_made_of_is_off_and_a_run_goes_on_exactly_onc
     // An operator turns it on, and the plan is not performed twice.
     let mut operator = Operator::new(copy.connect(NoTls).unwrap());
     operator.switch_on("restored", HOUR).unwrap();
-    let draft = Draft::of(&["a"]);
     let live = place.database.live(place.plan.clone());
-    let ran: Ran<u64> = live
-        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-        .unwrap();
-    assert_eq!((ran.performed, ran.before), (0, 1));
+    let ran: Ran<u64> = live.run(|run, on| pipeline(run, on, drafted())).unwrap();
+    assert_eq!((ran.performed, ran.before), (3, 1));
     assert_eq!(place.database.items().len(), 1);
 }
 
