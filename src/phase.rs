@@ -6,9 +6,10 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::canonical;
 use crate::gate::Requirement;
 use crate::mode::{DryRun, Live, Mode, Rehearsal};
-use crate::outcome::{Error, Invalid};
+use crate::outcome::{Error, Invalid, Refusal};
 use crate::perform::Perform;
 use crate::run::{Brand, Run, Timeouts};
 use crate::sealed;
@@ -142,10 +143,15 @@ impl After for Start {
 }
 
 impl sealed::After for Start {
-    fn outputs<'r, 'run: 'r, M: Mode>(
+    type Decoded = ();
+
+    fn decode<'r, 'run: 'r, M: Mode>(
         _: <Self as After>::Receipts<'r, 'run, M>,
-    ) -> <Self as After>::Outputs<'r> {
+    ) -> Result<(), Refusal> {
+        Ok(())
     }
+
+    fn lend((): &()) -> <Self as After>::Outputs<'_> {}
 
     fn names<'r, 'run: 'r, M: Mode>(_: <Self as After>::Receipts<'r, 'run, M>) -> Vec<String> {
         Vec::new()
@@ -158,10 +164,16 @@ impl<S: PhaseSpec> After for S {
 }
 
 impl<S: PhaseSpec> sealed::After for S {
-    fn outputs<'r, 'run: 'r, M: Mode>(
+    type Decoded = S::Output;
+
+    fn decode<'r, 'run: 'r, M: Mode>(
         receipt: <Self as After>::Receipts<'r, 'run, M>,
-    ) -> <Self as After>::Outputs<'r> {
-        receipt.output()
+    ) -> Result<Self::Decoded, Refusal> {
+        receipt.decode()
+    }
+
+    fn lend(decoded: &Self::Decoded) -> <Self as After>::Outputs<'_> {
+        decoded
     }
 
     fn names<'r, 'run: 'r, M: Mode>(
@@ -179,10 +191,16 @@ macro_rules! after_several {
         }
 
         impl<$($phase: PhaseSpec),+> sealed::After for ($($phase,)+) {
-            fn outputs<'r, 'run: 'r, M: Mode>(
+            type Decoded = ($($phase::Output,)+);
+
+            fn decode<'r, 'run: 'r, M: Mode>(
                 ($($receipt,)+): <Self as After>::Receipts<'r, 'run, M>,
-            ) -> <Self as After>::Outputs<'r> {
-                ($($receipt.output(),)+)
+            ) -> Result<Self::Decoded, Refusal> {
+                Ok(($($receipt.decode()?,)+))
+            }
+
+            fn lend(($($receipt,)+): &Self::Decoded) -> <Self as After>::Outputs<'_> {
+                ($($receipt,)+)
             }
 
             fn names<'r, 'run: 'r, M: Mode>(
@@ -364,6 +382,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M,
 pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
     phase: String,
     output: S::Output,
+    bytes: Vec<u8>,
     evidence: <M as sealed::Mode>::Evidence,
     _brand: Brand<'run>,
 }
@@ -377,9 +396,18 @@ impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
         Receipt {
             phase: done.phase,
             output: done.output,
+            bytes: done.bytes,
             evidence: done.evidence,
             _brand: brand,
         }
+    }
+
+    /// The output as the journal has it, and not as it was shown to others since.
+    fn decode(&self) -> Result<S::Output, Refusal> {
+        canonical::decode(&self.bytes).map_err(|error| Refusal::OutputUnreadable {
+            phase: self.phase.clone(),
+            source: error.into(),
+        })
     }
 
     /// The phase's name, as the plan has it.

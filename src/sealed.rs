@@ -57,6 +57,8 @@ pub struct Done<O, E> {
     /// As the engine called it while it performed it: what the spec says afterwards is not asked.
     pub(crate) phase: String,
     pub(crate) output: O,
+    /// The output as the journal has it: what later phases are given is read from this.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) evidence: E,
 }
 
@@ -85,9 +87,17 @@ pub trait Approvable {}
     note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`"
 )]
 pub trait After {
-    fn outputs<'r, 'run: 'r, M: crate::Mode>(
+    /// The outputs of the phases before, read from their bytes.
+    type Decoded;
+
+    /// Reads the outputs: whatever the pipeline, or an adapter, did to a value that it was shown stays there.
+    fn decode<'r, 'run: 'r, M: crate::Mode>(
         receipts: <Self as crate::After>::Receipts<'r, 'run, M>,
-    ) -> <Self as crate::After>::Outputs<'r>
+    ) -> Result<Self::Decoded, Refusal>
+    where
+        Self: crate::After;
+
+    fn lend(decoded: &Self::Decoded) -> <Self as crate::After>::Outputs<'_>
     where
         Self: crate::After;
 

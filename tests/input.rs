@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use phasegate::{
-    DryRunner, Effects, Execute, Failure, NotCanonical, PhaseSpec, PhaseTx, Receipt, Refusal,
-    Simulate, Start, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, Mode, NotCanonical, Perform, PhaseSpec, PhaseTx,
+    Receipt, Refusal, RehearsalRunner, Run, Simulate, Start, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{PIPELINE, database, nowhere, refusal};
@@ -88,6 +88,143 @@ fn what_is_performed_is_what_the_approved_bytes_say_and_nothing_else_that_the_sp
         Ok(run.phase(spec).perform(on, Ungated, Start)?.into_output())
     });
     assert_eq!(answer.unwrap().value, declared);
+}
+
+/// Leaves a number that can be changed where it is shown, and one that its bytes do not have.
+#[derive(Serialize, Deserialize)]
+struct Leaves;
+
+#[derive(Serialize, Deserialize)]
+struct Left {
+    number: Cell<u64>,
+    #[serde(skip)]
+    hidden: Cell<u64>,
+}
+
+impl PhaseSpec for Leaves {
+    const NAME: &'static str = "leaves";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = Left;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Finds(u32);
+
+impl PhaseSpec for Finds {
+    const NAME: &'static str = "finds";
+    type Gate = Ungated;
+    type After = Leaves;
+    type Output = (u64, u64);
+
+    fn instance(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// After two phases: their outputs are lent as a tuple.
+#[derive(Serialize, Deserialize)]
+struct FindsBoth;
+
+impl PhaseSpec for FindsBoth {
+    const NAME: &'static str = "finds both";
+    type Gate = Ungated;
+    type After = (Leaves, Finds);
+    type Output = (u64, u64);
+}
+
+struct Changes;
+
+impl Changes {
+    fn leave() -> Left {
+        Left {
+            number: Cell::new(1),
+            hidden: Cell::new(1),
+        }
+    }
+
+    /// What it was given, which it changes there.
+    fn find(left: &Left) -> (u64, u64) {
+        (left.number.replace(8), left.hidden.replace(8))
+    }
+}
+
+macro_rules! performs {
+    ($role:ident, $method:ident, $with:ty) => {
+        impl $role<Leaves> for Changes {
+            fn $method(&mut self, _: &Leaves, (): (), _: &mut $with) -> Result<Left, Failure> {
+                Ok(Changes::leave())
+            }
+        }
+
+        impl $role<Finds> for Changes {
+            fn $method(
+                &mut self,
+                _: &Finds,
+                left: &Left,
+                _: &mut $with,
+            ) -> Result<(u64, u64), Failure> {
+                Ok(Changes::find(left))
+            }
+        }
+
+        impl $role<FindsBoth> for Changes {
+            fn $method(
+                &mut self,
+                _: &FindsBoth,
+                (left, _): (&Left, &(u64, u64)),
+                _: &mut $with,
+            ) -> Result<(u64, u64), Failure> {
+                Ok(Changes::find(left))
+            }
+        }
+    };
+}
+
+performs!(Simulate, simulate, Effects);
+performs!(Execute, execute, PhaseTx<'_>);
+
+/// What each of the later phases found, although the pipeline and the phases before it changed what they were shown.
+fn finding<'run, M: Mode, W>(
+    run: &mut Run<'run, M, W>,
+    on: &M::Switch<'run>,
+) -> Result<[(u64, u64); 3], Error>
+where
+    W: Perform<M, Leaves> + Perform<M, Finds> + Perform<M, FindsBoth>,
+{
+    let left = run.phase(Leaves).perform(on, Ungated, Start)?;
+    left.output().number.set(7);
+    left.output().hidden.set(7);
+    let one = run.phase(Finds(1)).perform(on, Ungated, &left)?;
+    let other = run.phase(Finds(2)).perform(on, Ungated, &left)?;
+    let both = run.phase(FindsBoth).perform(on, Ungated, (&left, &one))?;
+    Ok([*one.output(), *other.output(), *both.output()])
+}
+
+#[test]
+fn a_phase_is_given_what_the_journal_has_of_those_before_it() {
+    let database = database();
+    let found = [(1, 0); 3];
+    let dry = DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(Changes)
+        .run(|run, on| finding(run, on))
+        .unwrap();
+    assert_eq!(dry.value, found);
+    let rehearsed = RehearsalRunner::new(PIPELINE)
+        .connector(database.connector())
+        .adapter(Changes)
+        .run(|run, on| finding(run, on))
+        .unwrap();
+    assert_eq!(rehearsed.value, found);
+    // Performed, and then returned out of the journal.
+    for performed in [4, 0] {
+        let ran = database
+            .live_by(dry.plan.clone(), Changes)
+            .run(|run, on| finding(run, on))
+            .unwrap();
+        assert_eq!((ran.value, ran.performed), (found, performed));
+    }
 }
 
 /// An input with a number in it.

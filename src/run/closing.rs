@@ -32,7 +32,7 @@ pub(super) fn perform_and_close<O, P>(
     watch: &Watch,
     secret: &Secret,
     inside: Inside<'_, '_, P>,
-) -> Result<(O, Closed), Stop>
+) -> Result<(O, Vec<u8>, Closed), Stop>
 where
     O: Serialize + DeserializeOwned,
     P: FnOnce(&mut PhaseTx<'_>) -> Result<O, Failure>,
@@ -92,7 +92,7 @@ where
     let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
     *in_doubt = Some(doubt("the close did not come to its end".into()));
     let error = match session.close(secret, &bytes) {
-        Ok(closed) => return Ok((output, closed)),
+        Ok(closed) => return Ok((output, bytes, closed)),
         Err(error) => error,
     };
     *lost = matches!(error, CloseError::AlreadyLost);

@@ -283,7 +283,7 @@ impl DryEngine<'_> {
         let output = worker
             .perform(&spec, given.prior, &mut effects)
             .map_err(|failure| rolled_back(RollbackCause::Failed(failure)))?;
-        let (_, output) = canonical::round_trip(&output)
+        let (output_bytes, output) = canonical::round_trip(&output)
             .map_err(|error| rolled_back(RollbackCause::Output(error)))?;
         // Of the value read once more: what the simulator did to the one that it was shown stays there.
         let spec: S = canonical::decode(&bytes).map_err(|source| Refusal::NotCanonical {
@@ -301,6 +301,7 @@ impl DryEngine<'_> {
         Ok(Done {
             phase: phase.to_owned(),
             output,
+            bytes: output_bytes,
             evidence: (),
         })
     }

@@ -272,6 +272,7 @@ impl<'run> LiveEngine<'run> {
                 Ok(Done {
                     phase: phase.clone(),
                     output,
+                    bytes: entry.output.as_bytes().to_vec(),
                     evidence: Committed::from_journal(&entry, hash),
                 })
             }

@@ -161,7 +161,7 @@ impl LiveEngine<'_> {
             (watch.ended(), closed)
         });
         match closed {
-            Ok((output, closed)) => {
+            Ok((output, bytes, closed)) => {
                 *in_doubt = None;
                 // Before anybody is told: an observer that panics does not make it uncommitted.
                 self.performed += 1;
@@ -169,6 +169,7 @@ impl LiveEngine<'_> {
                 Ok(Done {
                     phase: phase.to_owned(),
                     output,
+                    bytes,
                     evidence: Committed::answered(&attempted, &closed),
                 })
             }

@@ -110,9 +110,13 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     where
         W: Perform<M, S>,
     {
+        let decoded = match <S::After as sealed::After>::decode::<M>(phase.after) {
+            Ok(decoded) => decoded,
+            Err(refusal) => return Attempt::Refused { phase, refusal },
+        };
         let given = Given {
             after: <S::After as sealed::After>::names::<M>(phase.after),
-            prior: <S::After as sealed::After>::outputs::<M>(phase.after),
+            prior: <S::After as sealed::After>::lend(&decoded),
         };
         let done = <M as sealed::Mode>::perform::<S, W>(
             &mut self.engine,

@@ -135,6 +135,7 @@ impl LiveEngine<'_> {
         Ok(Done {
             phase: phase.to_owned(),
             output,
+            bytes: entry.output.as_bytes().to_vec(),
             evidence: Committed::before(&entry, stored.hash),
         })
     }

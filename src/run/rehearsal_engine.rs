@@ -196,7 +196,7 @@ impl<'run> RehearsalEngine<'run> {
             return Err(self.failed(phase, cause, Vec::new()).into());
         }
         match done {
-            Ok((output, after)) => {
+            Ok((output, bytes, after)) => {
                 let performed = RehearsedPhase::between(phase, &rehearsing.so_far, &after);
                 rehearsing.so_far = after;
                 self.session = Held::Open(rehearsing);
@@ -206,6 +206,7 @@ impl<'run> RehearsalEngine<'run> {
                 Ok(Done {
                     phase: phase.to_owned(),
                     output,
+                    bytes,
                     evidence: performed,
                 })
             }
@@ -322,7 +323,7 @@ fn perform_and_measure<O, P>(
     observer: &mut Observer<'_>,
     idle_timeout: u64,
     perform: P,
-) -> Result<(O, Measured), Box<Failed>>
+) -> Result<(O, Vec<u8>, Measured), Box<Failed>>
 where
     O: serde::Serialize + serde::de::DeserializeOwned,
     P: FnOnce(&mut PhaseTx<'_>) -> Result<O, Failure>,
@@ -343,13 +344,13 @@ where
             () => canonical::round_trip(&output).map_err(RollbackCause::Output),
         });
     let cause = match output {
-        Ok((_, output)) => {
+        Ok((bytes, output)) => {
             observer(&Event::Passed {
                 phase,
                 step: Step::Performed,
             });
             match rehearsing.end(idle_timeout) {
-                Ok(measured) => return Ok((output, measured)),
+                Ok(measured) => return Ok((output, bytes, measured)),
                 Err(CloseError::AlreadyLost | CloseError::NoAnswer(_)) => {
                     RollbackCause::ConnectionLost
                 }
