@@ -12,14 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::TestPostgres;
-use phasegate::{AdmittedApprovals, Error, LeaseSwitch, PostgresConnector, Refusal};
+use phasegate::{AdmittedApprovals, Error, LeaseSwitch, LiveRunner, PostgresConnector, Refusal};
 use postgres::Config;
 use postgres::config::Host;
 
 use crate::cases::{Answer, Case};
 use crate::page;
+use crate::pipeline::Adapter;
 use crate::rule::{committed, judge, runs_again};
-use crate::server::{Database, database_on};
+use crate::server::{Database, PIPELINE, database_on};
 use crate::wire::server;
 
 /// How long pgbouncer may take to start.
@@ -297,9 +298,12 @@ fn through_pgbouncer_that_opens_a_session_for_each_client_a_run_is_as_without_it
             database.admit(&case.plan);
             // Whose approvals and switch are read through it as well.
             let answer = case.perform_with(
-                case.live(through())
+                LiveRunner::new(PIPELINE)
+                    .plan(case.plan.clone())
+                    .kill_switch(LeaseSwitch::new(through()))
                     .authority(AdmittedApprovals::through(through()))
-                    .kill_switch(LeaseSwitch::new(through())),
+                    .connector(through())
+                    .adapter(Adapter),
             );
             assert_eq!(answer.map(|all| all.len()).unwrap(), 2, "{mode}, {name}");
             assert_eq!(committed(&mut client, &case), 2);
