@@ -208,20 +208,20 @@ fn a_phase_is_given_what_the_journal_has_of_those_before_it() {
     let dry = DryRunner::new(PIPELINE)
         .target(database.target.clone())
         .simulator(Changes)
-        .run(|run, on| finding(run, on))
+        .run(finding)
         .unwrap();
     assert_eq!(dry.value, found);
     let rehearsed = RehearsalRunner::new(PIPELINE)
         .connector(database.connector())
         .adapter(Changes)
-        .run(|run, on| finding(run, on))
+        .run(finding)
         .unwrap();
     assert_eq!(rehearsed.value, found);
     // Performed, and then returned out of the journal.
     for performed in [4, 0] {
         let ran = database
             .live_by(dry.plan.clone(), Changes)
-            .run(|run, on| finding(run, on))
+            .run(finding)
             .unwrap();
         assert_eq!((ran.value, ran.performed), (found, performed));
     }
