@@ -3,7 +3,8 @@ use std::time::SystemTime;
 
 use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Statement};
 use crate::outcome::{Foreign, describe};
-use crate::postgres::{AdmittedRow, Connector, read_admitted};
+use crate::postgres::{AdmittedRow, Connector, read_admitted, read_standing};
+use crate::printable::Printable;
 
 /// What an operator has [admitted](crate::Operator::admit_approval) to the database, where it was
 /// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
@@ -22,9 +23,39 @@ impl AdmittedApprovals {
         }
     }
 
-    fn read(&mut self, request: &ApprovalRequest<'_>) -> Result<Vec<AdmittedRow>, Foreign> {
+    /// What was admitted for the gate, or against the plan; where there is nothing, the denial that says why.
+    fn read(
+        &mut self,
+        request: &ApprovalRequest<'_>,
+    ) -> Result<Result<Vec<AdmittedRow>, Denied>, Foreign> {
         let (mut client, _) = self.connector.connect()?.into_parts();
-        read_admitted(&mut client, request.plan()).map_err(Into::into)
+        let plan = request.plan();
+        let mut rows = read_admitted(&mut client, plan)?;
+        if let Some(row) = rows.iter().find(|row| row.rejects) {
+            return Ok(Err(Denied::rejected(&*row.approver, &*row.comment)));
+        }
+        rows.retain(|row| row.gate == request.gate());
+        if !rows.is_empty() {
+            return Ok(Ok(rows));
+        }
+        let (role, is_admitted) = read_standing(&mut client, plan)?;
+        let (planned, gate) = (request.target().role(), request.gate());
+        let why = if is_admitted {
+            format!(
+                "no approval of gate `{gate}` of plan {plan} is admitted in the database; have it approved, and an operator admit that: `Operator::admit_approval`"
+            )
+        } else if role == planned {
+            format!(
+                "plan {plan} is not admitted in the database, and so no approval of it is; an operator admits it: `Operator::admit_plan`"
+            )
+        } else {
+            format!(
+                "what was admitted of plan {plan} is read as role `{}`, and the plan is for role `{}`; give `AdmittedApprovals::through` a connector of that role, or make the plan as the role that performs it",
+                Printable(&role),
+                Printable(planned)
+            )
+        };
+        Ok(Err(Denied::new(why)))
     }
 }
 
@@ -37,26 +68,10 @@ impl Authority for AdmittedApprovals {
                 request.plan()
             ))
         };
-        let rows = self.read(request).map_err(unreadable)?;
-        if let Some(row) = rows.iter().find(|row| row.rejects) {
-            return Err(Denied::rejected(&*row.approver, &*row.comment));
-        }
-        let mut admitted = rows.into_iter().filter(|row| row.gate == request.gate());
-        let first = admitted.next().ok_or_else(|| {
-            Denied::new(format!(
-                "no approval of gate `{}` of plan {} is admitted in the database; have it approved, and an operator admit that: `Operator::admit_approval`",
-                request.gate(),
-                request.plan()
-            ))
-        })?;
+        let admitted = self.read(request).map_err(unreadable)??;
         // One that has expired too: a phase that has spent it already is not performed again.
-        let longest = admitted.fold(first, |one, other| {
-            if other.expires > one.expires {
-                other
-            } else {
-                one
-            }
-        });
+        let longest = admitted.into_iter().max_by_key(|row| row.expires);
+        let longest = longest.ok_or_else(|| Denied::new("no approval is admitted"))?;
         let evidence = longest
             .evidence
             .as_deref()

@@ -19,6 +19,22 @@ pub(crate) struct AdmittedRow {
     pub(crate) evidence: Option<String>,
 }
 
+/// Reads the role of this session, and whether the plan is admitted, as far as that role may see it.
+pub(crate) fn read_standing(
+    client: &mut Client,
+    plan: Digest,
+) -> Result<(String, bool), ::postgres::Error> {
+    let rows = client.query_typed(
+        "SELECT session_user::pg_catalog.text, EXISTS (SELECT FROM phasegate.progress_of($1))",
+        &[(&plan.as_bytes().as_slice(), Type::BYTEA)],
+    )?;
+    // One row, always.
+    let row = rows.first();
+    row.map_or(Ok((String::new(), false)), |row| {
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    })
+}
+
 /// What was admitted of this plan.
 pub(crate) fn read_admitted(
     client: &mut Client,

@@ -24,7 +24,7 @@ mod statement;
 mod tx;
 
 pub use admission::{PlanAdmission, Rejected};
-pub(crate) use admitted::{AdmittedRow, read_admitted};
+pub(crate) use admitted::{AdmittedRow, read_admitted, read_standing};
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use copy::{CopyIn, CopyOut};
 pub use guard::{protect, unprotect};

@@ -73,6 +73,53 @@ fn what_nobody_has_admitted_is_denied_and_says_who_admits() {
     assert!(denied.contains("Operator::admit_approval"), "{denied}");
 }
 
+#[test]
+fn a_plan_that_was_not_admitted_and_a_session_of_another_role_are_told_apart() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = drafting_plan(&database.target, &draft);
+    let denied = |authority: AdmittedApprovals| {
+        let live = LiveRunner::new(PIPELINE)
+            .plan(plan.clone())
+            .kill_switch(ScriptedSwitch::always_on())
+            .authority(authority)
+            .connector(database.connector())
+            .adapter(TripwireAdapter);
+        let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+        reason(refusal(answer)).to_string()
+    };
+    let text = denied(AdmittedApprovals::through(database.connector()));
+    assert!(text.contains("is not admitted in the database"), "{text}");
+    assert!(text.contains("Operator::admit_plan"), "{text}");
+
+    let ada = SshSigner::new("ada");
+    admit(&database, &plan, &all_sign(&plan, &[&ada]));
+    // Another runner is not told what was admitted.
+    let other = database.role("other");
+    database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));
+    let text = denied(AdmittedApprovals::through(PostgresConnector::no_tls(
+        other.config(),
+    )));
+    let said = format!(
+        "is read as role `{}`, and the plan is for role `{}`",
+        other.name(),
+        database.runner.name()
+    );
+    assert!(text.contains(&said), "{text}");
+    // An auditor may read it, and is no reason to deny.
+    let auditor = database.role("auditor");
+    database.sql(&format!("GRANT phasegate_auditor TO {}", auditor.name()));
+    let authority = AdmittedApprovals::through(PostgresConnector::no_tls(auditor.config()));
+    let answer = LiveRunner::new(PIPELINE)
+        .plan(plan.clone())
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(authority)
+        .connector(database.connector())
+        .adapter(Adapter)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    assert_eq!(answer.unwrap().value, 1);
+}
+
 fn reason(refused: Refusal) -> ApprovalRefusal {
     match refused {
         Refusal::Approval { reason, .. } => reason,
