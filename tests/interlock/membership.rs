@@ -44,6 +44,36 @@ fn a_missing_role_has_no_members_and_holds_up_no_write() {
     refuses(&mut database.admin(), settle, "ZG022");
 }
 
+/// What README says: the guard is for runners, and who is none any more writes by the privileges that it has. In the order
+/// that README gives, nothing is open in between.
+#[test]
+fn a_role_that_was_a_runner_writes_by_its_privileges_and_is_stopped_in_this_order() {
+    let database = database();
+    let runner = database.runner.name();
+    let mut session = psql(&database);
+    refuses(&mut session, INSERT, "ZG007");
+    database.sql(&format!("REVOKE phasegate_runner FROM {runner}"));
+    does(&mut session, INSERT);
+    assert_eq!(database.items().len(), 1);
+
+    database.sql(&format!(
+        "GRANT phasegate_runner TO {runner}; DELETE FROM item"
+    ));
+    let _ = database
+        .operator()
+        .switch_off("an incident", std::time::Duration::from_secs(1))
+        .unwrap();
+    for step in [
+        format!("ALTER ROLE {runner} NOLOGIN"),
+        format!("REVOKE ALL ON item FROM {runner}"),
+        format!("REVOKE phasegate_runner FROM {runner}"),
+    ] {
+        database.sql(&step);
+        assert!(session.batch_execute(INSERT).is_err(), "{step}");
+    }
+    assert_eq!(database.items(), []);
+}
+
 /// Since PostgreSQL 16 the role that creates another one is a member of it, with ADMIN OPTION and nothing else.
 #[test]
 fn the_role_that_created_a_runner_is_no_runner() {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use phasegate::{Failure, PostgresConnector, Receipt, RollbackCause, Timeouts};
 
+use crate::hand::{Hand, task};
 use crate::pipeline::Draft;
 use crate::server::proxy::{Proxy, Verdict};
 use crate::server::{database, does, drafting, drafting_plan, rollback};
@@ -37,6 +38,39 @@ fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
     assert!(matches!(rollback(answer).cause(), RollbackCause::Failed(_)));
     assert!(took >= GIVING_UP, "the peer was not silent: {took:?}");
     assert!(took < GIVING_UP + Duration::from_secs(4), "{took:?}");
+}
+
+/// What README says of a client that is frozen in the middle of a COPY, before any timeout of a program that watches.
+#[test]
+fn a_client_that_is_frozen_in_a_copy_keeps_its_locks_until_the_switch_is_turned_off() {
+    let database = database();
+    let until = |what: &str, sql: &str| database.until(what, |database| database.ask(sql));
+    let mut hand = Hand::of(&database);
+    hand.begin(&task(&database), "by hand");
+    let pid = hand.pid;
+    hand.client
+        .batch_execute(
+            "SET statement_timeout = '500 ms'; SET idle_in_transaction_session_timeout = '500 ms'",
+        )
+        .unwrap();
+    let copy = hand.client.copy_in("COPY item FROM STDIN").unwrap();
+    // The server waits for more lines, past every timeout that it was told.
+    std::thread::sleep(Duration::from_secs(2));
+    let holds = format!(
+        "SELECT count(*) > 0 FROM pg_locks WHERE pid = {pid} AND relation = 'item'::regclass AND mode = 'RowExclusiveLock'"
+    );
+    assert!(database.ask::<bool>(&holds));
+    let off = database
+        .operator()
+        .switch_off("frozen", Duration::from_secs(5))
+        .unwrap();
+    assert_eq!(off, phasegate::SwitchedOff::Drained);
+    until(
+        "its locks are gone",
+        &format!("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = {pid})"),
+    );
+    drop(copy);
+    assert_eq!(database.items(), []);
 }
 
 #[test]

@@ -41,6 +41,9 @@ fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
     let entries = journal.verify().unwrap();
     let evidence = entries[0].approvals[0].evidence.as_ref().unwrap();
+    // The journal has it, and the attempt keeps no copy.
+    let copies: i64 = database.ask("SELECT count(approvals) FROM phasegate.attempt");
+    assert_eq!(copies, 0);
     assert_eq!(evidence.allowed_signers, lines);
     assert_eq!(evidence.statements.len(), 2);
     for one in &evidence.statements {

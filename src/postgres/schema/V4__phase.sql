@@ -239,7 +239,8 @@ BEGIN
     new_head := phasegate.next_head(run.head, body);
     INSERT INTO phasegate.journal (plan, place, nonce, body, hash) VALUES (this.plan, this.place, this.nonce, body, new_head);
     UPDATE phasegate.run AS r SET committed = this.place, head = new_head WHERE r.plan = this.plan;
-    UPDATE phasegate.attempt AS a SET state = 'finished' WHERE a.nonce = this.nonce;
+    -- What was approved stands in the journal now.
+    UPDATE phasegate.attempt AS a SET state = 'finished', approvals = NULL WHERE a.nonce = this.nonce;
     PERFORM setval('phasegate.open_here', 0);
     -- A phase may have made its commit less durable than its session's: a receipt is durable.
     PERFORM set_config('synchronous_commit', CASE this.durability WHEN 'off' THEN 'on' ELSE this.durability END, true);
