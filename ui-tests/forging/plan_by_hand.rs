@@ -1,9 +1,9 @@
-//! A plan comes from a dry run, or from approved bytes.
+//! Other bytes under an approved plan: a plan comes from a dry run, or from approved bytes.
 
-use phasegate::{Plan, Target};
+use phasegate::Plan;
 
-fn forged(target: Target) -> Plan {
-    Plan::by_hand("items", target, Vec::new())
+fn forged(approved: Plan, bytes: Vec<u8>) -> Plan {
+    Plan { bytes, ..approved }
 }
 
 fn main() {}

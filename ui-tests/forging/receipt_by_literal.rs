@@ -1,17 +1,18 @@
-//! Nobody writes a receipt by hand.
+//! A receipt of one phase out of the brand of another's: nobody writes a receipt by hand.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
 use phasegate::{DryRun, Receipt};
-use pipeline::Draft;
+use pipeline::{Check, Draft};
 
-fn forged<'run>() -> Receipt<'run, Draft, DryRun> {
+fn forged<'run>(other: Receipt<'run, Check, DryRun>) -> Receipt<'run, Draft, DryRun> {
     Receipt {
         phase: String::new(),
         output: 1,
+        bytes: Vec::new(),
         evidence: (),
-        _brand: std::marker::PhantomData,
+        _brand: other._brand,
     }
 }
 
