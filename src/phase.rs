@@ -118,11 +118,21 @@ pub type Witness<'run, S, M> = <<S as PhaseSpec>::Gate as Requirement>::Witness<
 /// The receipts that phase `S` demands in mode `M`.
 pub type Receipts<'r, 'run, S, M> = <<S as PhaseSpec>::After as After>::Receipts<'r, 'run, M>;
 
-/// What a phase can come after: [`Start`], a [`PhaseSpec`], or a tuple of two to four of them.
+/// What a phase can come after.
+///
+/// | `type After =` | receipts | outputs |
+/// |---|---|---|
+/// | [`Start`] | `Start` | `()` |
+/// | `S`, a [`PhaseSpec`] | `&Receipt<S>` | `&S::Output` |
+/// | `Vec<S>`: all phases of one type, for example batches | `&[Receipt<S>]` | `&[S::Output]` |
+/// | `Option<S>`: a phase that not every run has | `Option<&Receipt<S>>` | `Option<&S::Output>` |
+/// | a tuple of two to eight phases | a tuple of references | a tuple of references |
+///
+/// Which phases they were stands in the plan: live, the receipts have to be those of the dry run, all of them, in its order.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase comes after",
-    label = "not `Start`, not a `PhaseSpec`, not a tuple of `PhaseSpec`s",
-    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`"
+    label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of them",
+    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
 )]
 pub trait After: sealed::After + 'static {
     /// The proofs that it happened: references to receipts of this run and this mode.
@@ -183,6 +193,62 @@ impl<S: PhaseSpec> sealed::After for S {
     }
 }
 
+impl<S: PhaseSpec> After for Vec<S> {
+    type Receipts<'r, 'run: 'r, M: Mode> = &'r [Receipt<'run, S, M>];
+    type Outputs<'r> = &'r [S::Output];
+}
+
+impl<S: PhaseSpec> sealed::After for Vec<S> {
+    type Decoded = Vec<S::Output>;
+
+    fn decode<'r, 'run: 'r, M: Mode>(
+        receipts: <Self as After>::Receipts<'r, 'run, M>,
+    ) -> Result<Self::Decoded, Refusal> {
+        receipts.iter().map(Receipt::decode).collect()
+    }
+
+    fn lend(decoded: &Self::Decoded) -> <Self as After>::Outputs<'_> {
+        decoded
+    }
+
+    fn names<'r, 'run: 'r, M: Mode>(
+        receipts: <Self as After>::Receipts<'r, 'run, M>,
+    ) -> Vec<String> {
+        receipts
+            .iter()
+            .map(|receipt| receipt.phase.clone())
+            .collect()
+    }
+}
+
+impl<S: PhaseSpec> After for Option<S> {
+    type Receipts<'r, 'run: 'r, M: Mode> = Option<&'r Receipt<'run, S, M>>;
+    type Outputs<'r> = Option<&'r S::Output>;
+}
+
+impl<S: PhaseSpec> sealed::After for Option<S> {
+    type Decoded = Option<S::Output>;
+
+    fn decode<'r, 'run: 'r, M: Mode>(
+        receipt: <Self as After>::Receipts<'r, 'run, M>,
+    ) -> Result<Self::Decoded, Refusal> {
+        receipt.map(Receipt::decode).transpose()
+    }
+
+    fn lend(decoded: &Self::Decoded) -> <Self as After>::Outputs<'_> {
+        decoded.as_ref()
+    }
+
+    fn names<'r, 'run: 'r, M: Mode>(
+        receipt: <Self as After>::Receipts<'r, 'run, M>,
+    ) -> Vec<String> {
+        receipt
+            .iter()
+            .map(|receipt| receipt.phase.clone())
+            .collect()
+    }
+}
+
 macro_rules! after_several {
     ($($phase:ident $receipt:ident),+) => {
         impl<$($phase: PhaseSpec),+> After for ($($phase,)+) {
@@ -215,6 +281,10 @@ macro_rules! after_several {
 after_several!(A a, B b);
 after_several!(A a, B b, C c);
 after_several!(A a, B b, C c, D d);
+after_several!(A a, B b, C c, D d, E e);
+after_several!(A a, B b, C c, D d, E e, F f);
+after_several!(A a, B b, C c, D d, E e, F f, G g);
+after_several!(A a, B b, C c, D d, E e, F f, G g, H h);
 
 /// Holding one proves that everything a phase of mode `M` demands is at hand: the spec, the switch,
 /// the approval and the receipts of what comes before, all of this run.

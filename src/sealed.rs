@@ -80,11 +80,11 @@ pub trait Requirement {
 )]
 pub trait Approvable {}
 
-/// Only `Start`, a phase, or a tuple of phases.
+/// Only `Start`, a phase, a list of phases of one type, an optional phase, or a tuple of phases.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase comes after",
-    label = "not `Start`, not a `PhaseSpec`, not a tuple of `PhaseSpec`s",
-    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`"
+    label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of them",
+    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
 )]
 pub trait After {
     /// The outputs of the phases before, read from their bytes.

@@ -57,7 +57,7 @@ impl SwitchUnreadable {
 /// asked to remember: it should answer for this moment, and quickly.
 ///
 /// Open for implementation. The provided body answers OFF, so an empty `impl` allows nothing.
-/// Several switches compose as a tuple or a slice: all must be ON, and an empty slice is OFF.
+/// Several switches compose as a tuple of two to eight or as a slice: all must be ON. An empty slice is OFF, and so is `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kill switch",
     label = "nothing here says that live execution is allowed",
@@ -120,18 +120,48 @@ impl<K: KillSwitch + ?Sized> KillSwitch for Arc<K> {
     }
 }
 
-impl<A: KillSwitch, B: KillSwitch> KillSwitch for (A, B) {
-    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
-        match self.0.read()? {
-            SwitchState::Off => Ok(SwitchState::Off),
-            SwitchState::On => self.1.read(),
+macro_rules! all_of {
+    ($($switch:ident $place:tt),+; $last:ident $end:tt) => {
+        impl<$($switch: KillSwitch,)+ $last: KillSwitch> KillSwitch for ($($switch,)+ $last) {
+            fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+                $(
+                    if self.$place.read()? == SwitchState::Off {
+                        return Ok(SwitchState::Off);
+                    }
+                )+
+                self.$end.read()
+            }
+
+            fn describe_off(&self) -> SwitchOff {
+                $(
+                    if !matches!(self.$place.read(), Ok(SwitchState::On)) {
+                        return self.$place.describe_off();
+                    }
+                )+
+                self.$end.describe_off()
+            }
         }
+    };
+}
+
+all_of!(A 0; B 1);
+all_of!(A 0, B 1; C 2);
+all_of!(A 0, B 1, C 2; D 3);
+all_of!(A 0, B 1, C 2, D 3; E 4);
+all_of!(A 0, B 1, C 2, D 3, E 4; F 5);
+all_of!(A 0, B 1, C 2, D 3, E 4, F 5; G 6);
+all_of!(A 0, B 1, C 2, D 3, E 4, F 5, G 6; H 7);
+
+/// `None` is OFF: a switch that was not configured allows nothing.
+impl<K: KillSwitch> KillSwitch for Option<K> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        self.as_ref().map_or(Ok(SwitchState::Off), KillSwitch::read)
     }
 
     fn describe_off(&self) -> SwitchOff {
-        match self.0.read() {
-            Ok(SwitchState::On) => self.1.describe_off(),
-            _ => self.0.describe_off(),
+        match self {
+            Some(switch) => switch.describe_off(),
+            None => SwitchOff::new("a kill switch that is not configured (`None`)"),
         }
     }
 }

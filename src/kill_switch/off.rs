@@ -151,7 +151,7 @@ impl fmt::Display for SwitchOff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kill_switch::{FileSwitch, InProcessSwitch, KillSwitch};
+    use crate::kill_switch::{FileSwitch, InProcessSwitch, KillSwitch, SwitchState};
 
     #[test]
     fn of_several_the_one_that_is_off_is_described() {
@@ -173,6 +173,41 @@ mod tests {
         assert_eq!(named((&on, &file).describe_off()), named(on.describe_off()));
         let none: Vec<InProcessSwitch> = Vec::new();
         assert_eq!(named(none.describe_off()), "an empty list of kill switches");
+    }
+
+    #[test]
+    fn eight_are_on_together_and_each_is_missed() {
+        let switches: [InProcessSwitch; 8] = std::array::from_fn(|_| InProcessSwitch::new());
+        let [one, two, three, four, five, six, seven, eight] = &switches;
+        let all = (one, two, three, four, five, six, seven, eight);
+        let mut all_but = vec![None];
+        all_but.extend((0..8).map(Some));
+        for off in all_but {
+            let on = switches.iter().enumerate();
+            let on: Vec<_> = on.filter(|(place, _)| Some(*place) != off).collect();
+            let nested = on.iter().fold(
+                Box::new(|| all.read().unwrap()) as Box<dyn Fn() -> SwitchState>,
+                |inner, (_, switch)| Box::new(move || switch.on_while(&inner)),
+            );
+            let expected = if off.is_none() {
+                SwitchState::On
+            } else {
+                SwitchState::Off
+            };
+            assert_eq!(nested(), expected, "all but {off:?}");
+        }
+    }
+
+    #[test]
+    fn a_switch_that_is_not_configured_is_off() {
+        let none: Option<InProcessSwitch> = None;
+        assert_eq!(none.read().unwrap(), SwitchState::Off);
+        assert!(none.describe_off().name().contains("not configured"));
+        let on = InProcessSwitch::new();
+        on.on_while(|| {
+            assert_eq!(Some(&on).read().unwrap(), SwitchState::On);
+            assert_eq!((&on, none.as_ref()).read().unwrap(), SwitchState::Off);
+        });
     }
 
     #[test]

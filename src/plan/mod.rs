@@ -94,6 +94,12 @@ pub struct Plan {
     digest: Digest,
 }
 
+impl From<&Plan> for Plan {
+    fn from(plan: &Plan) -> Self {
+        plan.clone()
+    }
+}
+
 impl Plan {
     /// Called by the dry run and the rehearsal alone, with what they performed. The error says what
     /// is wrong with it.

@@ -151,14 +151,14 @@ impl LiveRunner {
 }
 
 impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
-    /// The plan that was approved. What is not in it is not performed.
-    pub fn plan(self, plan: Plan) -> LiveRunner<Plan, K, A, C, W>
+    /// The plan that was approved, or a reference to it. What is not in it is not performed.
+    pub fn plan(self, plan: impl Into<Plan>) -> LiveRunner<Plan, K, A, C, W>
     where
         P: NotGiven,
     {
         LiveRunner {
             pipeline: self.pipeline,
-            plan,
+            plan: plan.into(),
             kill_switch: self.kill_switch,
             authority: self.authority,
             connector: self.connector,

@@ -4,8 +4,36 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{And, Approved, Error, KillSwitchOn, Live, NoSwitch, Phase, Receipt, Rehearsal, Run, Sg1, Sg2, Sg2Approved, Ungated};
+use phasegate::{And, Approved, Error, KillSwitchOn, Live, NoSwitch, Perform, Phase, PhaseSpec, Receipt, Rehearsal, Run, Sg1, Sg2, Sg2Approved, Start, Ungated};
 use pipeline::{Adapter, Check, Draft, Enact, Publish};
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Batch(u32);
+
+impl PhaseSpec for Batch {
+    const NAME: &'static str = "batch";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = u32;
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Total;
+
+impl PhaseSpec for Total {
+    const NAME: &'static str = "total";
+    type Gate = Ungated;
+    type After = Vec<Batch>;
+    type Output = u32;
+}
+
+fn one_receipt_for_a_list<'run, W: Perform<Live, Batch> + Perform<Live, Total>>(
+    run: &mut Run<'run, Live, W>,
+    on: &KillSwitchOn<'run>,
+) -> Result<u32, Error> {
+    let batches = vec![run.phase(Batch(1)).perform(on, Ungated, Start)?];
+    Ok(run.phase(Total).perform(on, Ungated, &batches)?.into_output())
+}
 
 fn phase_before_its_turn<'run>(
     run: &mut Run<'run, Live, Adapter>,
