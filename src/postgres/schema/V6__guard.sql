@@ -207,6 +207,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         || to_regproc('phasegate.forget_attempts') -- which comes later
 $$;
 
+-- As may_act_as, by the role's number: a role that is dropped meanwhile raises nothing.
+CREATE FUNCTION phasegate.is_runner(p_role oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN pg_has_role(p_role, to_regrole('phasegate_runner')::oid,
+    CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'USAGE, SET' ELSE 'MEMBER' END) IS TRUE;
+
 -- What `role` could get round the interlock by, itself or as a role that it is a member of, and the command that mends it.
 CREATE FUNCTION phasegate.powers_of(role text) RETURNS TABLE (what text, mend text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -240,7 +246,7 @@ AS $$
         -- The roles that the role is a direct member of, except those that make it a runner.
         SELECT d.oid, format('REVOKE %I FROM %I%s', d.rolname, self.rolname, m.granted_by) AS mend
         FROM self JOIN membership AS m ON m.member = self.oid JOIN pg_roles AS d ON d.oid = m.roleid
-        WHERE NOT phasegate.may_act_as(d.rolname, 'phasegate_runner')
+        WHERE NOT phasegate.is_runner(d.oid)
     ), guarded (oid) AS (
         SELECT DISTINCT g::oid FROM phasegate.guarded_tables() AS g
     ), above (oid) AS (
@@ -353,7 +359,7 @@ AS $$
         SELECT format('it may take away %I, and with it the guard', x.rolname), a.rolname,
                format('REVOKE ADMIN OPTION FOR %I FROM %I%s', x.rolname, a.rolname, m.granted_by)
         FROM membership AS m JOIN acting AS a ON a.oid = m.member JOIN pg_roles AS x ON x.oid = m.roleid
-        WHERE m.admin_option AND NOT a.is_powerful AND phasegate.may_act_as(x.rolname, 'phasegate_runner')
+        WHERE m.admin_option AND NOT a.is_powerful AND phasegate.is_runner(x.oid)
         UNION ALL
         SELECT o.what, a.rolname, o.mend FROM owned AS o JOIN acting AS a ON a.oid = o.owner WHERE NOT a.is_powerful
         UNION ALL
