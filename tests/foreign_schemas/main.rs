@@ -9,6 +9,7 @@ mod server;
 
 mod change;
 mod diff;
+mod moves;
 mod property;
 mod schema;
 mod statements;
