@@ -2,11 +2,13 @@
 //! same of every phase, or the phase is refused and leaves nothing.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::{Arc, Mutex};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Effects, Error, Event, Journal, LiveRunner, Plan, RehearsalRunner, RowCounts, Step,
+    Effects, Error, Event, Journal, LiveRunner, Plan, RehearsalRunner, RollbackCause, RowCounts,
+    Step,
 };
 use postgres::Client;
 
@@ -159,6 +161,7 @@ impl Trial<'_> {
     ) {
         self.database.admit(plan);
         let snapshots = Arc::new(Mutex::new(vec![before]));
+        let mut done = Vec::new();
         let answer = LiveRunner::new(PIPELINE)
             .plan(plan.clone())
             .kill_switch(ScriptedSwitch::always_on())
@@ -167,19 +170,35 @@ impl Trial<'_> {
             .adapter(Performs)
             .observer(self.after_each(&snapshots))
             .run(|run, on| {
-                perform_all(run, on, changes)
-                    .into_iter()
-                    .collect::<Result<Vec<_>, _>>()
+                for change in changes {
+                    let seen = perform_all(run, on, slice::from_ref(change)).remove(0)?;
+                    done.push(seen);
+                }
+                Ok(())
             });
-        let seen = answer.unwrap_or_else(|error| panic!("{}", self.told(&error)));
-        assert_eq!(seen.performed, changes.len());
+        match answer {
+            Ok(ran) => assert_eq!(ran.performed, changes.len()),
+            // In which order the server goes through the rows of a key that moves decides whether it meets another one.
+            Err(Error::RolledBack(rollback))
+                if matches!(rollback.cause(), RollbackCause::EffectsDiffer(_)) =>
+            {
+                self.tally.failed += 1;
+                let last = snapshots.lock().unwrap().last().cloned();
+                let now = Some(self.tables.snapshot(&mut self.admin));
+                assert_eq!(last, now, "{}", self.told(&rollback));
+            }
+            Err(error) => panic!("{}: {changes:#?}", self.told(&error)),
+        }
         let journal = Journal::read(&mut self.admin, plan.digest()).unwrap();
         let entries = journal.verify().unwrap();
         let snapshots = snapshots.lock().unwrap();
-        for (place, change) in changes.iter().enumerate() {
+        assert_eq!(entries.len(), done.len(), "{}", self.told(&"journal"));
+        for (place, (seen, change)) in done.iter().zip(changes).enumerate() {
             let said = |what: &str| self.told(&format!("{what}: {change:#?}"));
-            let (seen, expected) = (&seen.value[place], &expected[place]);
-            assert_eq!(seen.tags, expected.tags, "{}", said("rehearsed and live"));
+            let expected = &expected[place];
+            if seen.is_exact && expected.is_exact {
+                assert_eq!(seen.tags, expected.tags, "{}", said("rehearsed and live"));
+            }
             let entry = &entries[place];
             assert_eq!(
                 entry.effects,
@@ -197,7 +216,7 @@ impl Trial<'_> {
                 .map(|(_, rows)| total(rows))
                 .sum::<u64>();
         }
-        for seen in &seen.value {
+        for seen in &done {
             self.tally.performed += 1;
             self.tally.exact += usize::from(seen.is_exact);
             self.tally.statements += seen.tags.len();

@@ -167,6 +167,10 @@ pub(crate) const EVENTS: Schema = Schema {
         "MERGE INTO events.event AS e USING generate_series({i}, {i} + 8) AS g ON e.id = g AND e.kind = {s} \
          WHEN MATCHED AND e.at % 4 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET kind = (e.kind + 1) % 3 \
          WHEN NOT MATCHED THEN INSERT VALUES (g, {s}, 1)",
+        "MERGE INTO events.event AS e USING generate_series({i}, {i} + 8) AS g ON e.id = g AND e.kind = {s} \
+         WHEN MATCHED THEN UPDATE SET kind = (e.kind + 1) % 3",
+        "MERGE INTO events.event AS e USING generate_series({i}, {i} + 8) AS g ON e.id = g AND e.kind = {s} \
+         WHEN MATCHED THEN UPDATE SET body = 'merged'",
         "INSERT INTO events.note SELECT id, kind, at, 'more' FROM events.event WHERE {where id}",
         "DELETE FROM events.note WHERE {where event}",
         "UPDATE events.summary SET seen = 0 WHERE kind = {s}",

@@ -8,6 +8,10 @@ CREATE UNLOGGED TABLE phasegate.counted (
     inserted bigint NOT NULL,
     updated bigint NOT NULL,
     deleted bigint NOT NULL,
+    may_be_merge boolean NOT NULL DEFAULT false,
+    -- What the statistics of the transaction had when a phase of a rehearsal began: rows inserted or updated, deleted or updated.
+    came_before bigint NOT NULL DEFAULT 0,
+    went_before bigint NOT NULL DEFAULT 0,
     -- With xid, of whose transaction: a database that was copied into another cluster, or a cluster that was reset, meets its
     -- old numbers again.
     began timestamptz NOT NULL DEFAULT transaction_timestamp()
@@ -25,6 +29,14 @@ $$;
 CREATE VIEW phasegate.phasegate_rows AS SELECT r FROM phasegate.ensure_transition_table() AS r;
 CREATE VIEW phasegate.phasegate_old_rows AS SELECT r FROM phasegate.ensure_transition_table() AS r;
 
+-- Whether the statement that fired a trigger may be a MERGE, as far as the trigger is told: by the text of the client's
+-- message, or by that of the innermost statement of a function. To a function in SQL belongs no text.
+CREATE FUNCTION phasegate.may_be_merge(p_context text, p_query text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN position(E'\n' IN p_context) = 0 THEN p_query IS NULL OR p_query ~* 'merge|execute'
+            ELSE p_context ~* 'merge'
+                 OR p_context !~* '^[^\n]*\n[^"\n]*"\s*(update|with|insert|delete|select)\s' END;
+
 -- Fires after each statement on a table under guard; phasegate_rows is what that has changed. What is done outside of
 -- phases, by those whom the guard lets do it, is not counted. A transition table has no schema: the
 -- schema phasegate in the search_path is for its name alone, and holds the view above.
@@ -33,6 +45,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, phasega
 DECLARE
     state text;
     v_moved_away bigint := 0;
+    v_may_be_merge boolean := false;
+    v_context text;
 BEGIN
     IF coalesce(current_setting('phasegate.open_here', true), '') = 'yes'
        AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
@@ -47,12 +61,15 @@ BEGIN
     -- trigger of that partition returns NULL: then it has deleted the row.
     IF tg_nargs = 1 THEN
         v_moved_away := (SELECT count(*) FROM phasegate_old_rows) - (SELECT count(*) FROM phasegate_rows);
+        -- MERGE gives a row that it moves to the triggers for INSERT and DELETE, and fires those of its own actions alone.
+        GET DIAGNOSTICS v_context = PG_CONTEXT;
+        v_may_be_merge := phasegate.may_be_merge(v_context, current_query());
     END IF;
-    INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted)
-    SELECT pg_current_xact_id(), tg_relid, CASE tg_op WHEN 'INSERT' THEN count(*) ELSE 0 END,
+    INSERT INTO phasegate.counted (xid, relation, may_be_merge, inserted, updated, deleted)
+    SELECT pg_current_xact_id(), tg_relid, v_may_be_merge, CASE tg_op WHEN 'INSERT' THEN count(*) ELSE 0 END,
            CASE tg_op WHEN 'UPDATE' THEN count(*) ELSE 0 END,
            CASE tg_op WHEN 'DELETE' THEN count(*) ELSE v_moved_away END
-    FROM phasegate_rows HAVING count(*) > 0 OR v_moved_away > 0;
+    FROM phasegate_rows HAVING count(*) > 0 OR v_moved_away > 0 OR v_may_be_merge;
     -- The guard looks before the statement; the phase may have been finished from inside it.
     IF FOUND AND state = 'finished' THEN
         RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished', tg_table_schema, tg_table_name
@@ -95,7 +112,7 @@ END;
 -- the server's statistics say it, which do not take back what a savepoint does. A partition counts for its root. What is
 -- written through a table that does not count is not counted for those that inherit from it either.
 CREATE FUNCTION phasegate.seen_effects()
-RETURNS TABLE (name text, exactly boolean, inserted bigint, updated bigint, deleted bigint)
+RETURNS TABLE (name text, unseen boolean, exactly boolean, inserted bigint, updated bigint, deleted bigint)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 BEGIN ATOMIC
     WITH locked AS (
@@ -107,7 +124,8 @@ BEGIN ATOMIC
         SELECT x::oid FROM locked AS k JOIN pg_class AS p ON p.oid = k.oid CROSS JOIN phasegate.with_children(p.oid::regclass) AS x
         WHERE p.relhassubclass AND NOT phasegate.counts_exactly(p.oid)
     ), exact AS (
-        SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted
+        SELECT c.relation, sum(c.inserted) AS inserted, sum(c.updated) AS updated, sum(c.deleted) AS deleted,
+               bool_or(c.may_be_merge) AS may_be_merge, sum(c.came_before) AS came_before, sum(c.went_before) AS went_before
         FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id_if_assigned() AND c.began = transaction_timestamp()
         GROUP BY c.relation
     ), counted AS (
@@ -115,6 +133,8 @@ BEGIN ATOMIC
                bool_and(phasegate.counts_exactly(c.oid) AND c.oid NOT IN (SELECT b.oid FROM passed_by AS b)) AS exactly,
                coalesce(sum(e.inserted), 0) AS inserted, coalesce(sum(e.updated), 0) AS updated,
                coalesce(sum(e.deleted), 0) AS deleted,
+               coalesce(bool_or(e.may_be_merge), false) AS may_be_merge,
+               coalesce(sum(e.came_before), 0) AS came_before, coalesce(sum(e.went_before), 0) AS went_before,
                sum(pg_stat_get_xact_tuples_inserted(c.oid)) AS attempted_inserted,
                sum(pg_stat_get_xact_tuples_updated(c.oid)) AS attempted_updated,
                sum(pg_stat_get_xact_tuples_deleted(c.oid)) AS attempted_deleted
@@ -122,7 +142,10 @@ BEGIN ATOMIC
         WHERE c.relkind IN ('r', 'p', 'm') AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
         GROUP BY 1
     )
-    SELECT format('%I.%I', n.nspname, c.relname), t.exactly,
+    SELECT format('%I.%I', n.nspname, c.relname),
+           t.may_be_merge AND (t.attempted_inserted + t.attempted_updated - t.came_before <> t.inserted + t.updated
+                               OR t.attempted_deleted + t.attempted_updated - t.went_before <> t.deleted + t.updated),
+           t.exactly,
            CASE WHEN t.exactly THEN t.inserted ELSE t.attempted_inserted END,
            CASE WHEN t.exactly THEN t.updated ELSE t.attempted_updated END,
            CASE WHEN t.exactly THEN t.deleted ELSE t.attempted_deleted END
@@ -186,6 +209,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_id
 DECLARE
     seen jsonb;
     elsewhere text;
+    v_unseen text;
 BEGIN
     -- Most phases write nothing but tables that count exactly and have no relatives: then what was counted is all of it, and
     -- the long query below, which takes long to plan, would say the same.
@@ -212,9 +236,17 @@ BEGIN
     END IF;
     SELECT coalesce(jsonb_object_agg(s.name, jsonb_build_object('exactly', s.exactly, 'inserted', s.inserted,
                                                                    'updated', s.updated, 'deleted', s.deleted))
-                        FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}')
-    INTO seen FROM phasegate.seen_effects() AS s;
+                        FILTER (WHERE s.inserted + s.updated + s.deleted > 0), '{}'),
+           string_agg(s.name, ', ') FILTER (WHERE s.unseen)
+    INTO seen, v_unseen FROM phasegate.seen_effects() AS s;
     PERFORM phasegate.ensure_no_ddl();
+    IF v_unseen IS NOT NULL THEN
+        RAISE EXCEPTION 'phasegate: MERGE has moved rows to another partition, which no counter sees, or a savepoint has undone '
+                        'others beside it: %', v_unseen
+            USING ERRCODE = 'ZG006',
+                  HINT = 'Move rows by UPDATE. What MERGE, or a function in SQL, updates in a partitioned table is told apart from '
+                         'what was undone where nothing was: write nothing to that table that is undone.';
+    END IF;
     SELECT string_agg(c.oid::regclass::text, ', ') INTO elsewhere
     FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
     WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock';

@@ -105,6 +105,16 @@ DECLARE
     request jsonb := convert_from(request_bytes, 'UTF8')::jsonb;
 BEGIN
     PERFORM phasegate.refuse_unless_rehearsal();
+    -- The statistics go on from phase to phase, also past what is undone between them.
+    DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
+    INSERT INTO phasegate.counted (xid, relation, inserted, updated, deleted, came_before, went_before)
+    SELECT pg_current_xact_id(), c.oid, 0, 0, 0,
+           pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid),
+           pg_stat_get_xact_tuples_deleted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+    FROM pg_class AS c
+    WHERE c.relispartition AND c.relkind = 'r'
+      AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+          + pg_stat_get_xact_tuples_deleted(c.oid) > 0;
     PERFORM set_config('application_name', request ->> 'application_name', true);
     PERFORM set_config('lock_timeout', request ->> 'lock_timeout', true);
     PERFORM set_config('statement_timeout', request ->> 'statement_timeout', true);

@@ -30,3 +30,16 @@ CREATE TABLE moves.follower_1 PARTITION OF moves.follower FOR VALUES IN (1);
 CREATE TRIGGER drops BEFORE INSERT ON moves.follower_1 FOR EACH ROW EXECUTE FUNCTION moves.drops();
 INSERT INTO moves.parent VALUES (0);
 INSERT INTO moves.follower SELECT 0, g FROM generate_series(1, 10) AS g;
+
+-- A trigger is not told the text of a statement in such a function.
+CREATE FUNCTION moves.by_sql() RETURNS void LANGUAGE sql AS $$
+    MERGE INTO moves.part AS p USING generate_series(1, 3) AS g ON p.k = 0 AND p.n = g WHEN MATCHED THEN UPDATE SET k = 1;
+$$;
+CREATE FUNCTION moves.update_by_sql() RETURNS void LANGUAGE sql AS $$
+    UPDATE moves.part SET k = 1 WHERE n <= 3;
+$$;
+CREATE FUNCTION moves.by_plpgsql() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    MERGE INTO moves.part AS p USING generate_series(1, 3) AS g ON p.k = 0 AND p.n = g WHEN MATCHED THEN UPDATE SET k = 2;
+END
+$$;
