@@ -44,19 +44,19 @@ pub(crate) fn line(how: &str, place: &Place, copy: &Config) -> String {
             "REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM PUBLIC; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
         ))
         .unwrap();
+    // The runner's own privileges, which a dump without grants does not have.
+    let runner = place.database.runner.name();
+    admin
+        .batch_execute(&format!(
+            "GRANT USAGE ON SCHEMA public TO {runner}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON item TO {runner}"
+        ))
+        .unwrap();
     let (switch, guard) = (switch(&mut admin), guard(place, copy));
     let journal = journal(&mut admin, place.plan.digest());
     let installed = installed(&mut admin);
     let (mut goes_on, mut anew) = (String::new(), String::new());
     if !installed.starts_with("refused") {
-        // The runner's own privileges, which a dump without grants does not have.
-        let runner = place.database.runner.name();
-        admin
-            .batch_execute(&format!(
-                "GRANT USAGE ON SCHEMA public TO {runner}; \
-                 GRANT SELECT, INSERT, UPDATE, DELETE ON item TO {runner}"
-            ))
-            .unwrap();
         goes_on = performed(place, copy, &place.plan, |run, on| {
             pipeline(run, on, drafted())
         });
@@ -68,6 +68,10 @@ pub(crate) fn line(how: &str, place: &Place, copy: &Config) -> String {
             drafting(run, on, &draft).map(Receipt::into_output)
         });
         assert_once(&mut admin, &goes_on, how, &anew);
+        // Another look at the same copy begins with what the copy was.
+        admin
+            .execute("SELECT phasegate.switch_off('looked at')", &[])
+            .unwrap();
     }
     page::row(&[
         how, "whole", &switch, &guard, &journal, &installed, &goes_on, &anew,
