@@ -90,7 +90,7 @@ pub trait After {
     /// The outputs of the phases before, read from their bytes.
     type Decoded;
 
-    /// Reads the outputs: whatever the pipeline, or an adapter, did to a value that it was shown stays there.
+    /// Reads the outputs: a change that the pipeline, or an adapter, made to a value that it was shown stays there.
     fn decode<'r, 'run: 'r, M: crate::Mode>(
         receipts: <Self as crate::After>::Receipts<'r, 'run, M>,
     ) -> Result<Self::Decoded, Refusal>

@@ -23,20 +23,21 @@ impl AdmittedApprovals {
         }
     }
 
-    /// What was admitted for the gate, or against the plan; where there is nothing, the denial that says why.
+    /// Returns the approval of the gate that lasts longest; where there is none, or a rejection, the denial that says why.
     fn read(
         &mut self,
         request: &ApprovalRequest<'_>,
-    ) -> Result<Result<Vec<AdmittedRow>, Denied>, Foreign> {
+    ) -> Result<Result<AdmittedRow, Denied>, Foreign> {
         let (mut client, _) = self.connector.connect()?.into_parts();
         let plan = request.plan();
-        let mut rows = read_admitted(&mut client, plan)?;
+        let rows = read_admitted(&mut client, plan)?;
         if let Some(row) = rows.iter().find(|row| row.rejects) {
             return Ok(Err(Denied::rejected(&*row.approver, &*row.comment)));
         }
-        rows.retain(|row| row.gate == request.gate());
-        if !rows.is_empty() {
-            return Ok(Ok(rows));
+        // One that has expired too: a phase that has spent it already is not performed again.
+        let approvals = rows.into_iter().filter(|row| row.gate == request.gate());
+        if let Some(longest) = approvals.max_by_key(|row| row.expires) {
+            return Ok(Ok(longest));
         }
         let (role, is_admitted) = read_standing(&mut client, plan)?;
         let (planned, gate) = (request.target().role(), request.gate());
@@ -68,10 +69,7 @@ impl Authority for AdmittedApprovals {
                 request.plan()
             ))
         };
-        let admitted = self.read(request).map_err(unreadable)??;
-        // One that has expired too: a phase that has spent it already is not performed again.
-        let longest = admitted.into_iter().max_by_key(|row| row.expires);
-        let longest = longest.ok_or_else(|| Denied::new("no approval is admitted"))?;
+        let longest = self.read(request).map_err(unreadable)??;
         let evidence = longest
             .evidence
             .as_deref()

@@ -1,4 +1,4 @@
-//! Schemas that others wrote: whatever a statement does in them, through triggers, rules, cascades and partitions, is
+//! Schemas that others wrote: what a statement does in them, through triggers, rules, cascades and partitions, is
 //! counted exactly, or the phase is refused.
 #![allow(clippy::unwrap_used)]
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    DryRunner, Effects, Failure, Journal, LiveRunner, RehearsalRunner, RowCounts, Simulate,
+    DryRunner, Effects, Error, Failure, Journal, LiveRunner, Plan, RehearsalRunner, RowCounts,
+    Simulate,
 };
 
 use crate::change::{Change, Does, Performs, Seen, perform_all};
 use crate::diff::Tables;
 use crate::schema::Schema;
-use crate::server::PIPELINE;
+use crate::server::{Database, PIPELINE};
 
 const MOVES: Schema = Schema {
     sql: include_str!("schemas/moves.sql"),
@@ -20,6 +21,26 @@ const MOVES: Schema = Schema {
     settle: None,
 };
 
+fn change(statement: &str) -> Change {
+    Change {
+        number: 1,
+        does: vec![Does::Statement(statement.to_owned())],
+        settle: None,
+    }
+}
+
+fn live(database: &Database, plan: &Plan, changes: &[Change]) -> Result<(), Error> {
+    database.admit(plan);
+    LiveRunner::new(PIPELINE)
+        .plan(plan)
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(database.connector())
+        .adapter(Performs)
+        .run(|run, on| perform_all(run, on, changes).remove(0).map(drop))
+        .map(drop)
+}
+
 /// Performs a statement in a rehearsal and live, and compares both with the rows that remain.
 #[track_caller]
 fn counts(statement: &str, expected: &[(&str, [u64; 3])]) {
@@ -27,11 +48,7 @@ fn counts(statement: &str, expected: &[(&str, [u64; 3])]) {
     let mut admin = database.admin();
     let tables = Tables::of(&mut admin);
     let before = tables.snapshot(&mut admin);
-    let changes = [Change {
-        number: 1,
-        does: vec![Does::Statement(statement.to_owned())],
-        settle: None,
-    }];
+    let changes = [change(statement)];
     let rehearsed = RehearsalRunner::new(PIPELINE)
         .connector(database.connector())
         .adapter(Performs)
@@ -48,19 +65,7 @@ fn counts(statement: &str, expected: &[(&str, [u64; 3])]) {
         .collect();
     assert_eq!(rows, expected, "{statement}");
 
-    database.admit(&rehearsed.plan);
-    let _ = LiveRunner::new(PIPELINE)
-        .plan(rehearsed.plan.clone())
-        .kill_switch(ScriptedSwitch::always_on())
-        .authority(ApprovesEverything)
-        .connector(database.connector())
-        .adapter(Performs)
-        .run(|run, on| {
-            perform_all(run, on, &changes)
-                .into_iter()
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .unwrap();
+    live(&database, &rehearsed.plan, &changes).unwrap();
     let journal = Journal::read(&mut admin, rehearsed.plan.digest()).unwrap();
     assert_eq!(&journal.verify().unwrap()[0].effects, measured);
     let versions = tables.between(&before, &tables.snapshot(&mut admin));
@@ -80,11 +85,7 @@ fn refused(statement: &str, why: &str) {
     let mut admin = database.admin();
     let tables = Tables::of(&mut admin);
     let before = tables.snapshot(&mut admin);
-    let changes = [Change {
-        number: 1,
-        does: vec![Does::Statement(statement.to_owned())],
-        settle: None,
-    }];
+    let changes = [change(statement)];
     let rehearsal = RehearsalRunner::new(PIPELINE)
         .connector(database.connector())
         .adapter(Performs)
@@ -97,14 +98,7 @@ fn refused(statement: &str, why: &str) {
         .simulator(Predicts)
         .run(|run, on| perform_all(run, on, &changes).remove(0).map(drop));
     let plan = plan.unwrap().plan;
-    database.admit(&plan);
-    let answer = LiveRunner::new(PIPELINE)
-        .plan(plan)
-        .kill_switch(ScriptedSwitch::always_on())
-        .authority(ApprovesEverything)
-        .connector(database.connector())
-        .adapter(Performs)
-        .run(|run, on| perform_all(run, on, &changes).remove(0).map(drop));
+    let answer = live(&database, &plan, &changes);
     let text = answer.unwrap_err().to_string();
     assert!(text.contains(why), "{statement}: {text}");
     assert_eq!(tables.snapshot(&mut admin), before, "{statement}");

@@ -197,3 +197,25 @@ fn a_dump_into_a_cluster_without_the_roles_is_refused_whole_and_install_makes_th
         "{again:?}"
     );
 }
+
+/// Where the schema is not wanted, the list of the dump is restored without its triggers.
+#[test]
+fn a_dump_of_the_tables_alone_is_restored_without_the_schema_by_a_list_without_its_triggers() {
+    let Some(place) = Place::new() else { return };
+    let (_file, dump) = place.dump(&["-Fc", "-t", "public.item"]);
+    let list = place.run("pg_restore", &["-l", &dump]).unwrap();
+    let list = String::from_utf8(list).unwrap();
+    let (triggers, rest): (Vec<_>, Vec<_>) = list
+        .lines()
+        .partition(|line| line.contains(" TRIGGER ") && line.contains(" phasegate_"));
+    assert_eq!(triggers.len(), 4, "{list}");
+    let kept = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(kept.path(), rest.join("\n")).unwrap();
+    let copy = place.empty("without_schema");
+    let kept = kept.path().to_str().unwrap();
+    let restore = ["-1", "-L", kept, "-d", "without_schema", dump.as_str()];
+    place.run("pg_restore", &restore).unwrap();
+    let mut admin = copy.connect(NoTls).unwrap();
+    let rows = admin.query("SELECT name FROM public.item", &[]).unwrap();
+    assert_eq!(rows.len(), 1);
+}

@@ -55,7 +55,7 @@ pub(crate) fn line(how: &str, place: &Place, copy: &Config) -> String {
     let (switch, guard) = (switch(&mut admin), guard(place, copy));
     let journal = journal(&mut admin, place.plan.digest());
     let installed = installed(&mut admin);
-    let (mut goes_on, mut anew) = (String::new(), String::new());
+    let (mut goes_on, mut on_a_new_plan) = (String::new(), String::new());
     if !installed.starts_with("refused") {
         goes_on = performed(place, copy, &place.plan, |run, on| {
             pipeline(run, on, drafted())
@@ -64,28 +64,35 @@ pub(crate) fn line(how: &str, place: &Place, copy: &Config) -> String {
         let draft = Draft::of(&[how]);
         let target = Target::identify(&mut place.runner_in(copy).connect(NoTls).unwrap());
         let plan = drafting_plan(&target.unwrap(), &draft);
-        anew = performed(place, copy, &plan, |run, on| {
+        on_a_new_plan = performed(place, copy, &plan, |run, on| {
             drafting(run, on, &draft).map(Receipt::into_output)
         });
-        assert_once(&mut admin, &goes_on, how, &anew);
+        assert_once(&mut admin, &goes_on, how, &on_a_new_plan);
         // Another look at the same copy begins with what the copy was.
         admin
             .execute("SELECT phasegate.switch_off('looked at')", &[])
             .unwrap();
     }
     page::row(&[
-        how, "whole", &switch, &guard, &journal, &installed, &goes_on, &anew,
+        how,
+        "whole",
+        &switch,
+        &guard,
+        &journal,
+        &installed,
+        &goes_on,
+        &on_a_new_plan,
     ])
 }
 
 /// Each plan that was performed left its row, once.
-fn assert_once(admin: &mut Client, goes_on: &str, how: &str, anew: &str) {
+fn assert_once(admin: &mut Client, goes_on: &str, how: &str, on_a_new_plan: &str) {
     let rows = "SELECT count(*) FILTER (WHERE name = 'a' AND state = 'published'), \
                        count(*) FILTER (WHERE name = $1 AND state = 'draft') FROM item";
     let rows = admin.query_one(rows, &[&how]).unwrap();
     let performed = |said: &str| i64::from(said.starts_with("performed"));
     assert_eq!(rows.get::<_, i64>(0), performed(goes_on));
-    assert_eq!(rows.get::<_, i64>(1), performed(anew));
+    assert_eq!(rows.get::<_, i64>(1), performed(on_a_new_plan));
 }
 
 fn switch(admin: &mut Client) -> String {

@@ -1,4 +1,4 @@
-//! An approval of one gate out of the brand of another: nobody writes an approval by hand.
+//! An approval of one gate out of the brand of another: an approval cannot be written by hand.
 
 use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! A receipt of one phase out of the brand of another's: nobody writes a receipt by hand.
+//! A receipt of one phase out of the brand of another's: a receipt cannot be written by hand.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

@@ -1,4 +1,4 @@
-//! A second token out of the brand of the first: nobody writes the switch token by hand.
+//! A second token out of the brand of the first: the switch token cannot be written by hand.
 
 use phasegate::KillSwitchOn;
 
