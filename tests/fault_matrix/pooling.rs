@@ -135,8 +135,8 @@ fn a_session_that_was_there_before_it_was_asked_for_is_refused_by_name() {
     let mut client = database.admin();
     let pool = Pool::new(&direct);
     let case = Case::admitted(&database, "handed on");
-    // Older than the asking by less than a phase takes.
-    database.until("the session is 30 ms old", |database| age(database) >= 0.03);
+    // Older than a message may be late, however busy the machine is.
+    database.until("the session is 1 s old", |database| age(database) >= 1.0);
     let mut before = 0.0;
     for _ in 0..2 {
         let answer = case.perform(case.live(PostgresConnector::no_tls(pool.config.clone())));
@@ -243,7 +243,7 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
     database.until("only pgbouncer's session is left", |database| {
         database.sessions() == 1
     });
-    database.until("it is 30 ms old", |database| age(database) >= 0.03);
+    database.until("it is 1 s old", |database| age(database) >= 1.0);
     let case = Case::admitted(&database, "the second");
     let answer = case.perform(case.live(through()));
     assert!(
