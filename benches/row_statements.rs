@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use phasegate::testing::{ApprovesEverything, ScratchRole, ScriptedSwitch, TestPostgres};
 use phasegate::{
     DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx,
-    PostgresConnector, Run, Sg1, Simulate, Start, Target,
+    PostgresConnector, Run, Sg1, Simulate, Start, Switch, Target,
 };
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ fn perform(write: WriteItems, rows: &[(i64, String)], tx: &mut PhaseTx<'_>) -> R
 
 fn pipeline<'run, M: Mode, W: Perform<M, WriteItems>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     write: WriteItems,
 ) -> Result<(), phasegate::Error> {
     let sg1 = run.approval()?;

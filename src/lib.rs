@@ -18,7 +18,7 @@
 //! everything is rolled back.
 //!
 //! ```
-//! use phasegate::{Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Start};
+//! use phasegate::{Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Start, Switch};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -41,7 +41,7 @@
 //!
 //! fn pipeline<'run, M: Mode, W: Perform<M, Greet>>(
 //!     run: &mut Run<'run, M, W>,
-//!     on: &M::Switch<'run>,
+//!     on: &Switch<'run, M>,
 //! ) -> Result<u64, Error> {
 //!     let sg1 = run.approval::<Sg1>()?;
 //!     let greet = Greet { whom: "Ada".to_owned() };
@@ -55,7 +55,7 @@
 //!
 //! - [`Phase::live`]: what a live phase cannot be built without;
 //! - [`LiveRunner::run`]: what a live run cannot be started without;
-//! - [`Run::approval`]: the only place where an [`Approved`] is made;
+//! - [`Run::approval`]: the only place where an [`Approval`] is made;
 //! - [`Attestation::assert_verified`]: what every authority comes down to, [`UnsignedApprovals`] too, which call it for you:
 //!   search for both names;
 //! - [`Operator`]: who admits plans and approvals to the database, and turns its kill switch;
@@ -67,14 +67,14 @@
 //! | subject | items |
 //! |---|---|
 //! | modes | [`Mode`], [`DryRun`], [`Rehearsal`], [`Live`] |
-//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approved`], [`Unapproved`], [`Authority`], [`Statement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
+//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approval`], [`Authority`], [`Statement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
 //! | approvals with SSH keys, with the feature `ssh` | `SignedApprovals`, `AllowedSigners`, `RevokedKeys`, `Policy`, [`Evidence`] |
-//! | the kill switch | [`KillSwitch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
+//! | the kill switch | [`KillSwitch`], [`Switch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
 //! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
-//! | runs | [`DryRunner`], [`RehearsalRunner`], [`Rehearsed`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
+//! | runs | [`DryRunner`], [`RehearsalRunner`], [`RehearsalReport`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
-//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Settled`], [`Incomplete`], [`Failure`] |
+//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Resolution`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
 //! | many rows | [`PhaseTx::rows`], [`RowCalls`], [`RowParams`], [`Ignored`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
 //! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
@@ -85,7 +85,7 @@
 //!
 //! | the compiler says | it means |
 //! |---|---|
-//! | expected `Approved<'_, Sg1>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
+//! | expected `Approval<'_, Sg1, Live>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
 //! | expected `<M as Mode>::Approval<'run, G>`, found `..` | the same, in a pipeline that is generic over the mode |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
 //! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one, nor does something of a rehearsal |
@@ -111,27 +111,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod approval;
-mod canonical;
-mod digest;
+mod base;
+mod engine;
 mod evidence;
-mod files;
-mod gate;
 mod kill_switch;
-mod mode;
 mod observer;
 mod outcome;
-mod perform;
-mod phase;
 mod plan;
 mod postgres;
-mod printable;
-mod run;
-mod sealed;
-mod secret;
+pub mod prelude;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
-mod timestamp;
+mod typed;
 
 pub use crate::postgres::{
     BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Ignored, Journal,
@@ -144,8 +136,8 @@ pub use crate::postgres::{
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use crate::postgres::{InstallError, Installed, install};
 pub use approval::{
-    AdmittedApprovals, ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence,
-    SignedStatement, Statement, UnsignedApprovals,
+    AdmittedApprovals, ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Gate,
+    Sg1, Sg2, SignedStatement, Statement, UnsignedApprovals,
 };
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
@@ -154,31 +146,30 @@ pub use approval::{
     PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
     StatementBuilder, StatementRefused, UnfitKey,
 };
-pub use canonical::NotCanonical;
-pub use digest::{Digest, DigestError};
+pub use base::canonical::NotCanonical;
+pub use base::digest::{Digest, DigestError};
+pub use base::files::FileRefused;
+pub use engine::{FailedRehearsal, RehearsedPhase, StopHandle, Timeouts};
 pub use evidence::{BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, RunStatement};
-pub use files::FileRefused;
-pub use gate::{
-    And, Approvable, Approved, Gate, Requirement, Sg1, Sg1Approved, Sg2, Sg2Approved, Unapproved,
-    Ungated,
-};
 pub use kill_switch::{
-    FileSwitch, InProcessSwitch, KillSwitch, KillSwitchOn, NoSwitch, SwitchOff, SwitchState,
-    SwitchUnreadable, WhichSwitch,
+    FileSwitch, InProcessSwitch, KillSwitch, SwitchOff, SwitchState, SwitchUnreadable, WhichSwitch,
 };
-pub use mode::{DryRun, Live, Mode, Rehearsal};
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
-    ApprovalRefusal, Committed, Durability, EffectsDiffer, Error, Failure, InDoubt, Incomplete,
-    Invalid, Learnt, Refusal, Rollback, RollbackCause, Row, Settled, StillInDoubt, TableDiffers,
+    ApprovalRefusal, CommitEvidence, Committed, Durability, EffectsDiffer, Error, Failure, InDoubt,
+    Incomplete, Invalid, Refusal, Resolution, ResolveError, Rollback, RollbackCause, Row,
+    TableDiffers,
 };
-pub use perform::{Execute, Perform, Prior, Simulate};
-pub use phase::{After, ErasedPhase, Phase, PhaseSpec, Receipt, Receipts, Start, Witness};
-pub use plan::{Effects, MadeBy, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target};
-pub use run::{
-    Attempt, DryRunner, FailedRehearsal, LiveRunner, NoAdapter, NoAuthority, NoConnector,
-    NoKillSwitch, NoPlan, NoSimulator, NoTarget, Planned, Ran, RehearsalRunner, Rehearsed,
-    RehearsedPhase, Run, StopHandle, Timeouts, ToPerform, Unsettled, WithAdapter, WithSimulator,
+pub use plan::{
+    Effects, EffectsSource, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target,
+};
+pub use typed::{
+    AdapterFn, After, And, Approvable, Approval, Attempt, DryRun, DryRunReport, DryRunner,
+    ErasedPhase, Execute, Given, KillSwitchOn, Live, LiveRunner, Mode, NoAdapter, NoAuthority,
+    NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, Perform, Phase, PhaseCall, PhaseSpec,
+    Prior, Ran, ReadyRunner, Receipt, Receipts, Rehearsal, RehearsalReport, RehearsalRunner,
+    Requirement, Run, Sg1Approved, Sg2Approved, Simulate, SimulatorFn, Start, Switch, Ungated,
+    UnresolvedPhase, Witness, adapter_fn, simulator_fn,
 };
 
 /// The README's example, compiled and run.

@@ -61,7 +61,7 @@ pub enum Event<'a> {
 /// | [`SwitchOn`](Step::SwitchOn) | `Refusal::{SwitchOff, SwitchUnreadable}` |
 /// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
 /// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
-/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, RoleTooPowerful}` |
+/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, PrivilegedRole}` |
 /// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Rejected, PlanExpired, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, OutputUnreadable, NotOpened}` |
 /// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, ConnectionLost, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, Swallowed, SavepointLeftOpen, Output}` |
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |

@@ -6,7 +6,7 @@ mod server;
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt,
-    Refusal, Run, Simulate, Start, Ungated,
+    Refusal, Run, Simulate, Start, Switch, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{Database, PIPELINE, database, refusal};
@@ -118,7 +118,7 @@ performs!(Execute, execute, PhaseTx<'_>);
 /// Performs `batches`, and shows the receipts of `shown` of them to the total.
 fn summing<'run, M: Mode, W>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     batches: u64,
     shown: usize,
 ) -> Result<(u64, Option<u64>), Error>

@@ -136,7 +136,7 @@ fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
             assert!(panicked.is_err());
             let refused = attempt(run).unwrap_err();
             assert!(
-                matches!(refused, Error::Refused(Refusal::Unsettled { .. })),
+                matches!(refused, Error::Refused(Refusal::Unresolved { .. })),
                 "{refused}"
             );
             Ok(1)

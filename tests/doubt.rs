@@ -1,4 +1,4 @@
-//! In doubt: the commit was sent and no usable answer came. It is said, with what settles it, and the run stops.
+//! In doubt: the commit was sent and no usable answer came. It is said, with what resolves it, and the run stops.
 
 mod pipeline;
 mod server;
@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use phasegate::{
-    Attempt, Durability, Error, Failure, InDoubt, Learnt, Live, Mode, PhaseTx, PostgresConnector,
-    Receipt, Refusal, Rollback, RollbackCause, Settled, Sg1, Sg2, Start, Timeouts, Ungated,
+    And, Attempt, CommitEvidence, Durability, Error, Failure, InDoubt, PhaseTx, PostgresConnector,
+    Receipt, Refusal, Resolution, Rollback, RollbackCause, Sg1, Sg2, Start, Timeouts, Ungated,
 };
 use postgres::error::SqlState;
 
@@ -23,7 +23,7 @@ const INSERT: &str = "INSERT INTO item VALUES ('a', 'draft')";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hands a doubt on at once.
-const UNSETTLED: Timeouts = Timeouts::DEFAULT.settle(Duration::ZERO);
+const UNSETTLED: Timeouts = Timeouts::DEFAULT.resolve(Duration::ZERO);
 
 /// What is lost of the first close.
 #[derive(Clone, Copy)]
@@ -99,23 +99,23 @@ fn doubted(database: &Database, at_close: fn() -> Verdict) -> InDoubt {
     doubt
 }
 
-/// Settles the doubt, twice, and answers `committed` or `rolled back`.
-fn settled(database: &Database, doubt: &InDoubt) -> &'static str {
-    let settle = || {
+/// Resolves the doubt, twice, and answers `committed` or `rolled back`.
+fn resolved(database: &Database, doubt: &InDoubt) -> &'static str {
+    let resolve = || {
         doubt
-            .settle(database.connector(), PATIENCE)
+            .resolve(database.connector(), PATIENCE)
             .expect("a server")
     };
-    let settled = settle();
-    assert_eq!(settle(), settled, "it is final");
-    match settled {
-        Settled::Committed(committed) => {
+    let resolved = resolve();
+    assert_eq!(resolve(), resolved, "it is final");
+    match resolved {
+        Resolution::Committed(committed) => {
             assert_eq!(committed.xid(), doubt.xid());
             assert_eq!(committed.nonce(), doubt.nonce());
-            assert_eq!(committed.learnt(), Learnt::Settled);
+            assert_eq!(committed.evidence(), CommitEvidence::Resolution);
             "committed"
         }
-        Settled::RolledBack => "rolled back",
+        Resolution::RolledBack => "rolled back",
     }
 }
 
@@ -123,7 +123,7 @@ fn settled(database: &Database, doubt: &InDoubt) -> &'static str {
 fn a_commit_whose_answer_was_lost_is_in_doubt_and_was_committed() {
     let database = database();
     let doubt = doubted(&database, || Verdict::CutAnswer);
-    assert_eq!(settled(&database, &doubt), "committed");
+    assert_eq!(resolved(&database, &doubt), "committed");
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
 
@@ -131,7 +131,7 @@ fn a_commit_whose_answer_was_lost_is_in_doubt_and_was_committed() {
 fn a_commit_that_did_not_arrive_is_in_doubt_and_was_not_committed() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Cut);
-    assert_eq!(settled(&database, &doubt), "rolled back");
+    assert_eq!(resolved(&database, &doubt), "rolled back");
     assert_eq!(database.items(), []);
 }
 
@@ -145,7 +145,7 @@ fn a_fatal_answer_to_the_commit_is_in_doubt_since_it_may_have_been_committed() {
         Some(&SqlState::ADMIN_SHUTDOWN),
         "{answer:?}"
     );
-    assert_eq!(settled(&database, &doubt), "committed");
+    assert_eq!(resolved(&database, &doubt), "committed");
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
 
@@ -157,7 +157,7 @@ fn the_message_says_what_not_to_do_and_what_to_ask() {
     for part in [
         "phase `draft` is IN DOUBT",
         "Do not repeat it",
-        "`InDoubt::settle`",
+        "`InDoubt::resolve`",
         doubt.nonce(),
         database.target.database(),
     ] {
@@ -192,7 +192,7 @@ fn a_session_that_is_ended_in_the_middle_of_the_close_is_in_doubt() {
     });
     let doubt = doubt(answer);
     database.is_left_clean();
-    assert_eq!(settled(&database, &doubt), "rolled back");
+    assert_eq!(resolved(&database, &doubt), "rolled back");
     assert_eq!(database.items(), []);
 }
 
@@ -219,7 +219,7 @@ fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipe
             let Attempt::Refused { refusal, .. } = run.phase(draft).attempt(on, sg1, Start) else {
                 panic!("performed again, while in doubt");
             };
-            let Refusal::Unsettled {
+            let Refusal::Unresolved {
                 phase, in_doubt, ..
             } = &refusal
             else {
@@ -232,7 +232,7 @@ fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipe
     assert_eq!(doubt.phase(), "draft");
     assert_eq!(proxy.messages.count("BEGIN"), 1, "nobody connected again");
     database.is_left_clean();
-    assert_eq!(settled(&database, &doubt), "committed");
+    assert_eq!(resolved(&database, &doubt), "committed");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_doubt_outranks_the_pipelines_own_error() {
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_settled_by_the_run_itself() {
+fn a_commit_whose_answer_was_lost_is_resolved_by_the_run_itself() {
     for (at_close, committed) in [(Fault::Answer, true), (Fault::Question, false)] {
         let database = database();
         let draft = Draft::of(&["a"]);
@@ -269,7 +269,7 @@ fn a_commit_whose_answer_was_lost_is_settled_by_the_run_itself() {
             .connector(PostgresConnector::no_tls(proxy.config.clone()))
             .run(|run, on| {
                 let receipt = drafting(run, on, &draft)?;
-                assert_eq!(receipt.committed().learnt(), Learnt::Settled);
+                assert_eq!(receipt.committed().evidence(), CommitEvidence::Resolution);
                 assert_eq!(*receipt.committed().durability(), Durability::Unknown);
                 Ok(receipt.into_output())
             });
@@ -278,15 +278,15 @@ fn a_commit_whose_answer_was_lost_is_settled_by_the_run_itself() {
             assert_eq!(database.items(), all(&["a"], "draft"));
         } else {
             let rollback = rollback(answer);
-            let settled = matches!(rollback.cause(), RollbackCause::NotCommitted { .. });
-            assert!(settled, "{rollback}");
+            let resolved = matches!(rollback.cause(), RollbackCause::NotCommitted { .. });
+            assert!(resolved, "{rollback}");
             assert_eq!(database.items(), []);
         }
     }
 }
 
 #[test]
-fn a_run_goes_on_when_it_has_settled_its_doubt() {
+fn a_run_goes_on_when_it_has_resolved_its_doubt() {
     for (at_close, committed) in [(Fault::Answer, true), (Fault::Question, false)] {
         let database = database();
         let draft = Draft::of(&["a"]);
@@ -298,11 +298,11 @@ fn a_run_goes_on_when_it_has_settled_its_doubt() {
             .timeouts(UNSETTLED)
             .run(|run, on| {
                 let sg1 = run.approval()?;
-                let Attempt::InDoubt(unsettled) = run.phase(draft.clone()).attempt(on, sg1, Start)
+                let Attempt::InDoubt(unresolved) = run.phase(draft.clone()).attempt(on, sg1, Start)
                 else {
                     panic!("not in doubt");
                 };
-                let drafted = match run.settle(unsettled, PATIENCE) {
+                let drafted = match run.resolve(unresolved, PATIENCE) {
                     Attempt::Performed(receipt) if committed => receipt,
                     Attempt::RolledBack { phase, .. } if !committed => run.perform(phase)?,
                     other => panic!("{other:?}"),
@@ -310,7 +310,7 @@ fn a_run_goes_on_when_it_has_settled_its_doubt() {
                 let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
                 let sg2 = run.approval()?;
                 let enacted = run.phase(Enact).perform(on, sg2, &checked)?;
-                let both = Live::and::<Sg1, Sg2>(run.approval()?, run.approval()?);
+                let both = run.approval::<And<Sg1, Sg2>>()?;
                 run.phase(Publish).perform(on, both, (&drafted, &enacted))?;
                 Ok(())
             });

@@ -4,8 +4,8 @@ mod pipeline;
 mod server;
 
 use phasegate::{
-    DryRunner, Effects, Error, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Plan, Refusal,
-    RollbackCause, RowCounts, Run, Simulate, Start, TableDiffers, Ungated, WithAdapter,
+    DryRunner, Effects, Error, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Plan, ReadyRunner,
+    Refusal, RollbackCause, RowCounts, Run, Simulate, Start, Switch, TableDiffers, Ungated,
 };
 use phasegate::{Mode, Perform, PostgresConnector, Rollback, testing};
 use postgres::error::SqlState;
@@ -61,7 +61,7 @@ impl<F: FnMut(&mut PhaseTx<'_>) -> Result<(), Failure>> Execute<Change> for Does
 
 fn changing<'run, M: Mode, W: Perform<M, Change>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     change: &Change,
 ) -> Result<(), Error> {
     run.phase(change.clone()).perform(on, Ungated, Start)?;
@@ -96,8 +96,7 @@ impl Change {
         plan: Plan,
         database: &Database,
         adapter: W,
-    ) -> LiveRunner<Plan, ScriptedSwitch, ApprovesEverything, PostgresConnector, WithAdapter<W>>
-    {
+    ) -> ReadyRunner<ScriptedSwitch, ApprovesEverything, PostgresConnector, W> {
         LiveRunner::new(PIPELINE)
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())

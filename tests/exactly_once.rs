@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, TripwireAdapter};
 use phasegate::{
-    ApprovalRequest, Attestation, Authority, Denied, Ending, Error, Event, Failure, Learnt,
+    ApprovalRequest, Attestation, Authority, CommitEvidence, Denied, Ending, Error, Event, Failure,
     Receipt, Refusal, Statement, Timeouts,
 };
 use postgres::error::SqlState;
@@ -56,7 +56,7 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
         .unwrap();
     assert_eq!((first.performed, first.before), (1, 0));
     let first = first.value;
-    assert_eq!(first.learnt(), Learnt::Answered);
+    assert_eq!(first.evidence(), CommitEvidence::Answered);
     database.sql("DELETE FROM item");
     let mut endings = Vec::new();
     let (said, heard) = mpsc::channel();
@@ -87,7 +87,7 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
     endings.extend(heard.try_iter());
     assert_eq!(endings, [Ending::AlreadyCommitted]);
     assert_eq!(output, 1, "as it was left then");
-    assert_eq!(again.learnt(), Learnt::Before);
+    assert_eq!(again.evidence(), CommitEvidence::Before);
     assert_eq!(
         (
             again.xid(),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Mode, NotCanonical, Perform, PhaseSpec, PhaseTx,
-    Receipt, Refusal, RehearsalRunner, Run, Simulate, Start, Ungated,
+    Receipt, Refusal, RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{PIPELINE, database, nowhere, refusal};
@@ -187,7 +187,7 @@ performs!(Execute, execute, PhaseTx<'_>);
 /// What each of the later phases found, although the pipeline and the phases before it changed what they were shown.
 fn finding<'run, M: Mode, W>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
 ) -> Result<[(u64, u64); 3], Error>
 where
     W: Perform<M, Leaves> + Perform<M, Finds> + Perform<M, FindsBoth>,

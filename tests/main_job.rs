@@ -108,7 +108,7 @@ fn it_shows_that_everything_holds() {
         "why: shown to a visitor; to",
         "switched off, and no commit is in flight",
         "phase `cut_leg_a` is IN DOUBT",
-        "settled: it was committed",
+        "resolved: it was committed",
         "cut_leg_a committed before, not performed again",
         "performed nothing twice",
         "its chain holds",

@@ -9,8 +9,8 @@ use phasegate::testing::{Source, TestPostgres};
 use phasegate::{
     AdmittedApprovals, Error, Execute, Failure, InstallError, Installed, Journal, LeaseSwitch,
     LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal,
-    RehearsalRunner, RollbackCause, Run, Sg1, Start, SwitchedOff, UnsignedApprovals, install,
-    protect,
+    RehearsalRunner, RollbackCause, Run, Sg1, Start, Switch, SwitchedOff, UnsignedApprovals,
+    install, protect,
 };
 use postgres::{Client, Config, NoTls};
 use serde::{Deserialize, Serialize};
@@ -173,7 +173,7 @@ impl<F: FnMut()> Execute<CloseAccounts> for Bank<F> {
 
 fn pipeline<'run, M: Mode, W: Perform<M, CloseAccounts>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     numbers: &[&str],
 ) -> Result<u64, Error> {
     let sg1 = run.approval::<Sg1>()?;

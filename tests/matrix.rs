@@ -6,17 +6,17 @@ mod pipeline;
 use std::mem::size_of;
 
 use phasegate::{
-    AllowedSigners, And, Approved, Attempt, Attestation, DryRun, Evidence, KillSwitchOn, Live,
-    LiveRunner, NoSwitch, Phase, PhaseTx, Plan, Policy, Receipt, Rehearsal, RehearsalRunner,
+    AllowedSigners, And, Approval, Attempt, Attestation, DryRun, Evidence, KillSwitchOn, Live,
+    LiveRunner, Phase, PhaseCall, PhaseTx, Plan, Policy, Receipt, Rehearsal, RehearsalRunner,
     RevokedKeys, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, SignedApprovals, Start, Statement,
-    ToPerform, Unapproved, Ungated,
+    Switch, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert_eq};
 
-type Both<'run> = Approved<'run, And<Sg1, Sg2>>;
+type Both<'run> = Approval<'run, And<Sg1, Sg2>, Live>;
 type LivePhase<'r, 'run> = Phase<'r, 'run, Draft, Live>;
 type DryPhase<'r, 'run> = Phase<'r, 'run, Draft, DryRun>;
 type RehearsalPhase<'r, 'run> = Phase<'r, 'run, Draft, Rehearsal>;
@@ -35,22 +35,24 @@ proves_something!(
     Sg1Approved<'static>,
     Sg2Approved<'static>,
     Both<'static>,
+    Switch<'static, DryRun>,
+    Switch<'static, Rehearsal>,
+    Approval<'static, Sg1, DryRun>,
+    Approval<'static, Sg1, Rehearsal>,
     Receipt<'static, Draft, Live>,
     Receipt<'static, Draft, DryRun>,
     Receipt<'static, Draft, Rehearsal>,
     LivePhase<'static, 'static>,
+    DryPhase<'static, 'static>,
+    RehearsalPhase<'static, 'static>,
     Attempt<'static, 'static, Draft, Live>,
     Run<'static, Live, Adapter>,
     Run<'static, DryRun, Simulator>,
     Run<'static, Rehearsal, Adapter>,
-    ToPerform<'static, 'static, Draft, Live, Adapter>,
-    ToPerform<'static, 'static, Draft, DryRun, Simulator>,
-    ToPerform<'static, 'static, Draft, Rehearsal, Adapter>,
+    PhaseCall<'static, 'static, Draft, Live, Adapter>,
+    PhaseCall<'static, 'static, Draft, DryRun, Simulator>,
+    PhaseCall<'static, 'static, Draft, Rehearsal, Adapter>,
 );
-
-// A phase that is dry or rehearsed holds nothing of its run, and may be sent; it is as affine as a live one.
-assert_not_impl_any!(DryPhase<'static, 'static>: Clone, Copy, Default, Serialize, DeserializeOwned);
-assert_not_impl_any!(RehearsalPhase<'static, 'static>: Clone, Copy, Default, Serialize, DeserializeOwned);
 
 // A transaction stays where it is lent; it has no thread of its own to be tied to but its run's.
 assert_not_impl_any!(PhaseTx<'static>: Clone, Copy, Default, Serialize, DeserializeOwned, Send, Sync);
@@ -59,11 +61,7 @@ assert_not_impl_any!(PhaseTx<'static>: Clone, Copy, Default, Serialize, Deserial
 assert_impl_all!(Plan: Clone, PartialEq, Send, Sync);
 assert_not_impl_any!(Plan: Copy, Default, Serialize, DeserializeOwned);
 
-// What stands where a proof would stand in a dry run proves nothing; that of an approval is as
-// affine as one, so that a pipeline is the same in both modes.
-assert_impl_all!(NoSwitch: Clone, Copy, Send, Sync);
-assert_impl_all!(Unapproved<Sg1>: Send, Sync);
-assert_not_impl_any!(Unapproved<Sg1>: Clone, Copy, Default);
+// What says that nothing is required proves nothing.
 assert_impl_all!(Ungated: Clone, Copy, Send, Sync);
 assert_impl_all!(Start: Clone, Copy, Send, Sync);
 
@@ -85,8 +83,8 @@ const_assert_eq!(size_of::<KillSwitchOn<'static>>(), 0);
 const_assert_eq!(size_of::<Sg1Approved<'static>>(), 0);
 const_assert_eq!(size_of::<Sg2Approved<'static>>(), 0);
 const_assert_eq!(size_of::<Both<'static>>(), 0);
-const_assert_eq!(size_of::<NoSwitch>(), 0);
-const_assert_eq!(size_of::<Unapproved<Sg1>>(), 0);
+const_assert_eq!(size_of::<Switch<'static, DryRun>>(), 0);
+const_assert_eq!(size_of::<Approval<'static, Sg1, DryRun>>(), 0);
 const_assert_eq!(size_of::<Ungated>(), 0);
 const_assert_eq!(size_of::<Start>(), 0);
 const_assert_eq!(size_of::<DryRun>(), 0);

@@ -8,7 +8,8 @@ use phasegate::testing::{
 };
 use phasegate::{
     DryRunner, Effects, ErasedPhase, Error, Execute, Failure, LiveRunner, Mode, Perform, Phase,
-    PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal, Run, Simulate, Start, Target, Ungated,
+    PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal, Run, Simulate, Start, Switch, Target,
+    Ungated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,7 @@ impl Execute<Batch> for Batches {
 /// Performs the batches in this order, erased.
 fn batches<'run, M: Mode, W: Perform<M, Batch>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     order: &[u32],
 ) -> Result<(), Error> {
     let phases: Vec<Box<dyn ErasedPhase<'run, M, W> + '_>> = order

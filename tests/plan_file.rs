@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use phasegate::{Digest, DryRunner, FileRefused, MadeBy, Plan, PlanError, Refusal};
+use phasegate::{Digest, DryRunner, EffectsSource, FileRefused, Plan, PlanError, Refusal};
 
 use pipeline::{Draft, Simulator, pipeline};
 use server::{Database, PIPELINE, all, database, nowhere, plan_for, refusal};
@@ -62,7 +62,7 @@ fn the_same_pipeline_with_the_same_input_leaves_the_same_plan() {
     assert_eq!(dry().bytes(), plan.bytes());
     assert_eq!(plan.author(), Some("ada@example.org"));
     assert_eq!(plan.last_editor(), Some("ben@example.org"));
-    assert_eq!(plan.made_by(), MadeBy::Prediction);
+    assert_eq!(plan.made_by(), EffectsSource::Prediction);
     // To the second, and never later than it was said.
     let until = plan.valid_until().unwrap();
     assert!(until <= moment && moment < until + Duration::from_secs(1));

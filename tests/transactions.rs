@@ -4,7 +4,7 @@ mod pipeline;
 mod server;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder};
-use phasegate::{Attempt, Failure, PhaseTx, PostgresConnector, Receipt, Run, Start};
+use phasegate::{Attempt, Failure, PhaseTx, PostgresConnector, Receipt, Run, Start, Switch};
 use postgres::error::SqlState;
 
 use pipeline::{Adapter, Check, Draft};
@@ -146,7 +146,7 @@ impl phasegate::Execute<Check> for Litters {
 fn what_one_phase_leaves_in_its_session_does_not_reach_the_next() {
     fn both<'run, M: phasegate::Mode, W>(
         run: &mut Run<'run, M, W>,
-        on: &M::Switch<'run>,
+        on: &Switch<'run, M>,
         draft: &Draft,
     ) -> Result<(), phasegate::Error>
     where

@@ -193,7 +193,7 @@ fn typed_part(phases: &[usize]) -> String {
     };
     let mut text = format!(
         "pub trait Performs<M: Mode>: {bounds} {{}}\nimpl<M: Mode, W: {bounds}> Performs<M> for W {{}}\n\
-         pub fn perform<'run, M: Mode, W: Performs<M>>(run: &mut Run<'run, M, W>, on: &M::Switch<'run>, prior: {prior}) -> Result<Receipt<'run, Spec{last}, M>, Error> {{\n"
+         pub fn perform<'run, M: Mode, W: Performs<M>>(run: &mut Run<'run, M, W>, on: &Switch<'run, M>, prior: {prior}) -> Result<Receipt<'run, Spec{last}, M>, Error> {{\n"
     );
     for phase in phases {
         let approved = match phase % 3 {
@@ -219,7 +219,7 @@ fn typed_whole(parts: usize) -> String {
         bounds.join(" + ")
     };
     let mut text = format!(
-        "pub fn pipeline<'run, M: Mode, W: {bounds}>(run: &mut Run<'run, M, W>, on: &M::Switch<'run>) -> Result<u64, Error> {{\n"
+        "pub fn pipeline<'run, M: Mode, W: {bounds}>(run: &mut Run<'run, M, W>, on: &Switch<'run, M>) -> Result<u64, Error> {{\n"
     );
     for part in 0..parts {
         let (binding, prior) = match part {

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
-    ApprovalRefusal, Authority, Connector, DryRunner, Error, InProcessSwitch, KillSwitch,
+    ApprovalRefusal, Authority, Connector, DryRunner, Error, Given, InProcessSwitch, KillSwitch,
     LiveRunner, NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause, StopHandle,
 };
 
@@ -65,7 +65,7 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
     shown.rolled_back(&mut town)?;
     shown.effects_differ(&mut town)?;
     shown.switched_off(&mut town, document)?;
-    shown.settled(&mut town, document)?;
+    shown.resolved(&mut town, document)?;
     shown.audited(&mut town, &plan)?;
     Ok(shown.conclude())
 }
@@ -232,7 +232,7 @@ impl Shown {
         println!();
         if self.held {
             terminal::held(
-                "everything held: what was refused touched nothing, five phases were committed as planned and approved, one that failed at a row left nothing, one that did something else was not committed, one was stopped, one whose commit was not answered was settled, and the evidence fits together",
+                "everything held: what was refused touched nothing, five phases were committed as planned and approved, one that failed at a row left nothing, one that did something else was not committed, one was stopped, one whose commit was not answered was resolved, and the evidence fits together",
             );
         } else {
             terminal::broke("something did not hold; see above");
@@ -302,7 +302,7 @@ fn runner<'a, K: KillSwitch, A: Authority, C: Connector>(
     switch: &'a K,
     authority: A,
     connector: C,
-) -> LiveRunner<Plan, &'a K, A, C, NoAdapter> {
+) -> LiveRunner<Given<Plan>, Given<&'a K>, Given<A>, Given<C>, NoAdapter> {
     LiveRunner::new(PIPELINE)
         .plan(plan.clone())
         .kill_switch(switch)

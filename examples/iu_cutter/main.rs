@@ -4,7 +4,7 @@
 //! and its plan; a rehearsal; approvals signed with SSH keys, and those that do not count; what is
 //! refused; the live run; a document that the server refuses at one unit, of which nothing remains; a
 //! phase that does not do what was approved; the kill switch turned off in mid-phase; a commit whose
-//! answer is lost, which is settled; and the evidence of a run, verified with no tool of ours. It exits
+//! answer is lost, which is resolved; and the evidence of a run, verified with no tool of ours. It exits
 //! with 1 if any of this does not hold.
 
 #![allow(unreachable_pub, clippy::print_stdout)] // a program: nobody links it, and it prints
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// Cuts a Markdown document into information units and enacts them in PostgreSQL: dry, rehearsed,
-/// approved, refused, live, rolled back, stopped, settled, and audited.
+/// approved, refused, live, rolled back, stopped, resolved, and audited.
 #[derive(Debug, Parser)]
 #[command(
     name = "iu_cutter",

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use phasegate::{Error, Invalid, Mode, Perform, PhaseSpec, Run, Sg1, Sg2, Start, Ungated};
+use phasegate::{Error, Invalid, Mode, Perform, PhaseSpec, Run, Sg1, Sg2, Start, Switch, Ungated};
 use serde::{Deserialize, Serialize};
 
 use crate::markdown::Unit;
@@ -191,7 +191,7 @@ impl<M: Mode, W> PerformsAll<M> for W where
 /// The first phase that was refused, rolled back or left in doubt; those before it are committed.
 pub fn cut_and_enact<'run, M: Mode, W: PerformsAll<M>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     document: &Document,
 ) -> Result<Enacted, Error> {
     let sg1 = run.approval()?;

@@ -2,9 +2,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Statement};
-use crate::outcome::{Foreign, describe};
+use crate::base::printable::Printable;
+use crate::outcome::{BoxError, describe};
 use crate::postgres::{AdmittedRow, Connector, read_admitted, read_standing};
-use crate::printable::Printable;
 
 /// What an operator has [admitted](crate::Operator::admit_approval) to the database, where it was
 /// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
@@ -27,7 +27,7 @@ impl AdmittedApprovals {
     fn read(
         &mut self,
         request: &ApprovalRequest<'_>,
-    ) -> Result<Result<AdmittedRow, Denied>, Foreign> {
+    ) -> Result<Result<AdmittedRow, Denied>, BoxError> {
         let (mut client, _) = self.connector.connect()?.into_parts();
         let plan = request.plan();
         let rows = read_admitted(&mut client, plan)?;
@@ -62,7 +62,7 @@ impl AdmittedApprovals {
 
 impl Authority for AdmittedApprovals {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
-        let unreadable = |error: Foreign| {
+        let unreadable = |error: BoxError| {
             let said = describe(&*error);
             Denied::new(format!(
                 "what was admitted of plan {} cannot be read: {said}",

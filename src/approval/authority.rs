@@ -1,8 +1,8 @@
 use super::{Evidence, Statement};
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::printable::Printable;
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Target;
-use crate::printable::Printable;
 
 /// What an authority is asked: was this gate approved, for this plan?
 #[derive(Debug, Clone, Copy)]
@@ -174,12 +174,14 @@ pub trait Authority {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Authority + ?Sized> Authority for &mut T {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         (**self).attest(request)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Authority + ?Sized> Authority for Box<T> {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         (**self).attest(request)

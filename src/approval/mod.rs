@@ -1,7 +1,7 @@
 //! Approvals: what is asked, who is asked, and what they attest to.
 //!
 //! An [`Authority`] turns evidence into an [`Attestation`]; the engine checks that against the run
-//! and makes the witness [`Approved`](crate::Approved) of it. How evidence is had (a form, a
+//! and makes the witness [`Approval`](crate::Approval) of it. How evidence is had (a form, a
 //! ticket, a signature) is the authority's business. `SignedApprovals`, with the feature `ssh`, verifies
 //! signatures; [`AdmittedApprovals`] asks the database what an operator has admitted;
 //! [`UnsignedApprovals`] says in its name what it is.
@@ -9,16 +9,17 @@
 mod admitted;
 mod authority;
 mod evidence;
-mod granted;
+mod gate;
 #[cfg(feature = "ssh")]
 mod ssh;
 mod statement;
 mod unsigned;
+mod verified;
 
 pub use admitted::AdmittedApprovals;
 pub use authority::{ApprovalRequest, Attestation, Authority, Denied};
 pub use evidence::{Evidence, SignedStatement};
-pub(crate) use granted::Granted;
+pub use gate::{Gate, Sg1, Sg2};
 #[cfg(feature = "ssh")]
 pub use ssh::{
     AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
@@ -27,3 +28,4 @@ pub use ssh::{
 };
 pub use statement::{Decision, Statement};
 pub use unsigned::UnsignedApprovals;
+pub(crate) use verified::VerifiedApproval;

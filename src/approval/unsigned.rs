@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
+use super::Gate;
 use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Statement};
-use crate::gate::Gate;
 use crate::plan::Plan;
 
 /// Approvals that were given inside this process, and that **nobody signed**.
@@ -51,7 +51,7 @@ impl UnsignedApprovals {
             plan: plan.digest(),
             target: plan.target().clone(),
             expires: now.checked_add(lifetime).unwrap_or(now),
-            nonce: format!("unsigned-{}", crate::secret::unique()),
+            nonce: format!("unsigned-{}", crate::base::secret::unique()),
             comment: comment.to_owned(),
         };
         self.given

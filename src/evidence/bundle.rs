@@ -3,8 +3,8 @@ use serde::Deserialize;
 
 use super::RunStatement;
 use crate::approval::Evidence;
-use crate::digest::Digest;
-use crate::outcome::{Foreign, describe};
+use crate::base::digest::Digest;
+use crate::outcome::{BoxError, describe};
 use crate::plan::Target;
 use crate::postgres::{Journal, JournalError};
 
@@ -90,7 +90,7 @@ pub enum EvidenceError {
     },
     /// The server said no, or what it answered makes no sense.
     #[error("the evidence cannot be collected: {}", describe(&**.0))]
-    Database(#[source] Foreign),
+    Database(#[source] BoxError),
 }
 
 impl From<::postgres::Error> for EvidenceError {

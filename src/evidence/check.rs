@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::EvidenceBundle;
 use super::bundle::{Admitted, PhaseText};
 use crate::approval::Evidence;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::printable::Printable;
 #[cfg(feature = "ssh")]
 use crate::plan::Plan;
 use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
-use crate::printable::Printable;
 
 /// The evidence does not fit together. One variant for each place that it may be at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

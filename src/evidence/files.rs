@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::EvidenceBundle;
 use super::bundle::Admitted;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::printable::Printable;
 use crate::postgres::Journal;
-use crate::printable::Printable;
 
 /// The directory was not written; nothing of it is there.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +173,7 @@ fn sibling(directory: &Path) -> Result<PathBuf, BundleNotWritten> {
     if directory.file_name().is_none() {
         return Err(failed(directory)(io::ErrorKind::InvalidInput.into()));
     }
-    let nonce = crate::secret::nonce().map_err(|e| failed(directory)(io::Error::other(e)))?;
+    let nonce = crate::base::secret::nonce().map_err(|e| failed(directory)(io::Error::other(e)))?;
     let beside = directory.with_file_name(format!(".phasegate-evidence-{nonce}"));
     fs::create_dir(&beside).map_err(failed(&beside))?;
     Ok(beside)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::EvidenceBundle;
 use super::bundle::Admitted;
 use super::files::{row_file, statement_stem};
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str =

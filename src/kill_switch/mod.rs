@@ -11,12 +11,10 @@ mod in_process;
 mod off;
 
 use std::any::type_name;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::printable::Printable;
-use crate::run::Brand;
+use crate::base::printable::Printable;
 
 pub use file::FileSwitch;
 pub use in_process::InProcessSwitch;
@@ -61,7 +59,7 @@ impl SwitchUnreadable {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kill switch",
     label = "nothing here says that live execution is allowed",
-    note = "give the runner one before `run`: `.kill_switch(switch)`, for example `InProcessSwitch` or `FileSwitch`"
+    note = "`LeaseSwitch` is the database's, `FileSwitch` a file, `InProcessSwitch` a value of the program; a tuple is ON where all of its switches are"
 )]
 pub trait KillSwitch {
     /// Reads the switch now.
@@ -80,6 +78,7 @@ pub trait KillSwitch {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch + ?Sized> KillSwitch for &K {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
@@ -90,6 +89,7 @@ impl<K: KillSwitch + ?Sized> KillSwitch for &K {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch + ?Sized> KillSwitch for Box<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
@@ -100,6 +100,7 @@ impl<K: KillSwitch + ?Sized> KillSwitch for Box<K> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch + ?Sized> KillSwitch for Rc<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
@@ -110,6 +111,7 @@ impl<K: KillSwitch + ?Sized> KillSwitch for Rc<K> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch + ?Sized> KillSwitch for Arc<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         (**self).read()
@@ -122,6 +124,7 @@ impl<K: KillSwitch + ?Sized> KillSwitch for Arc<K> {
 
 macro_rules! all_of {
     ($($switch:ident $place:tt),+; $last:ident $end:tt) => {
+        #[diagnostic::do_not_recommend]
         impl<$($switch: KillSwitch,)+ $last: KillSwitch> KillSwitch for ($($switch,)+ $last) {
             fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
                 $(
@@ -153,6 +156,7 @@ all_of!(A 0, B 1, C 2, D 3, E 4, F 5; G 6);
 all_of!(A 0, B 1, C 2, D 3, E 4, F 5, G 6; H 7);
 
 /// `None` is OFF: a switch that was not configured allows nothing.
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch> KillSwitch for Option<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         self.as_ref().map_or(Ok(SwitchState::Off), KillSwitch::read)
@@ -166,6 +170,7 @@ impl<K: KillSwitch> KillSwitch for Option<K> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch> KillSwitch for Vec<K> {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         self.as_slice().read()
@@ -176,6 +181,7 @@ impl<K: KillSwitch> KillSwitch for Vec<K> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: KillSwitch> KillSwitch for [K] {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         for switch in self {
@@ -198,36 +204,3 @@ impl<K: KillSwitch> KillSwitch for [K] {
         }
     }
 }
-
-/// Holding one proves that the kill switch was ON when this run began.
-///
-/// Lent by [`LiveRunner::run`](crate::LiveRunner::run) to the pipeline for as long as the run
-/// lasts, and to nobody else. It is a memory, not the present: the engine reads the switch itself
-/// again before each phase and before each commit. It costs nothing at run time: its size is zero.
-///
-/// ```compile_fail
-/// // Nobody writes the token by hand.
-/// let forged = phasegate::KillSwitchOn { .. };
-/// ```
-pub struct KillSwitchOn<'run> {
-    _brand: Brand<'run>,
-}
-
-impl<'run> KillSwitchOn<'run> {
-    /// Called by the live runner alone, once the switch was read as ON.
-    pub(crate) fn mint(brand: Brand<'run>) -> Self {
-        KillSwitchOn { _brand: brand }
-    }
-}
-
-impl fmt::Debug for KillSwitchOn<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KillSwitchOn(..)")
-    }
-}
-
-/// Stands where [`KillSwitchOn`] would stand: in a dry run, which no kill switch can touch, and in a
-/// rehearsal, which needs none to begin. The database's switch turned OFF ends a rehearsal that is in
-/// progress, as it ends a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoSwitch;

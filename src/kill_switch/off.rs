@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::printable::Printable;
-use crate::timestamp::Timestamp;
+use crate::base::printable::Printable;
+use crate::base::timestamp::Timestamp;
 
 /// Which kill switch was OFF: a live phase needs both ON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use super::doubt::Attempted;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::plan::Target;
 use crate::postgres::{Closed, JournalEntry};
 
@@ -13,7 +13,7 @@ pub struct Committed {
     place: u32,
     hash: Digest,
     durability: Durability,
-    how: Learnt,
+    how: CommitEvidence,
 }
 
 /// How far a commit has got.
@@ -33,11 +33,11 @@ pub enum Durability {
 /// How it is known that a phase is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Learnt {
+pub enum CommitEvidence {
     /// The server said so when it was asked to commit.
     Answered,
     /// The answer was lost; the journal said so.
-    Settled,
+    Resolution,
     /// An earlier run of the same plan, or another one, had committed it already.
     Before,
 }
@@ -59,7 +59,7 @@ impl Committed {
                 Some(warning) => Durability::LocalOnly(warning.clone()),
                 None => Durability::AsConfigured,
             },
-            how: Learnt::Answered,
+            how: CommitEvidence::Answered,
         }
     }
 
@@ -73,14 +73,14 @@ impl Committed {
             place: entry.place,
             hash,
             durability: Durability::Unknown,
-            how: Learnt::Settled,
+            how: CommitEvidence::Resolution,
         }
     }
 
     /// As the journal has it, from an earlier run.
     pub(crate) fn before(entry: &JournalEntry, hash: Digest) -> Self {
         Committed {
-            how: Learnt::Before,
+            how: CommitEvidence::Before,
             ..Committed::from_journal(entry, hash)
         }
     }
@@ -131,7 +131,7 @@ impl Committed {
 
     /// How it is known.
     #[must_use]
-    pub fn learnt(&self) -> Learnt {
+    pub fn evidence(&self) -> CommitEvidence {
         self.how
     }
 }

@@ -2,19 +2,19 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Committed, Foreign};
-use crate::digest::Digest;
+use super::{BoxError, Committed};
+use crate::base::digest::Digest;
 use crate::plan::Target;
 
 /// Whether a phase was committed is not known.
 ///
 /// The close was sent, no usable answer came, and within the time that was given for it the matter
-/// could not be settled. The run refuses further phases, and its result is this value whatever the
-/// pipeline answers. Settle it: in the run with [`Run::settle`](crate::Run::settle), after it with
-/// [`settle`](InDoubt::settle), or by running the same plan again, which performs what was not
+/// could not be resolved. The run refuses further phases, and its result is this value whatever the
+/// pipeline answers. Resolve it: in the run with [`Run::resolve`](crate::Run::resolve), after it with
+/// [`resolve`](InDoubt::resolve), or by running the same plan again, which performs what was not
 /// committed and nothing else.
 #[derive(Debug, Clone)]
-#[must_use = "a commit in doubt has to be settled before anything else is done"]
+#[must_use = "a commit in doubt has to be resolved before anything else is done"]
 pub struct InDoubt {
     phase: String,
     attempt: Box<Attempted>,
@@ -39,24 +39,24 @@ pub(crate) struct Attempted {
 /// committed late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "it says whether the phase was committed"]
-pub enum Settled {
+pub enum Resolution {
     /// It was committed.
     Committed(Box<Committed>),
     /// It was rolled back, and its nonce is claimed, so that it stays so.
     RolledBack,
 }
 
-/// A commit in doubt could not be settled now. It is still in doubt.
+/// A commit in doubt could not be resolved now. It is still in doubt.
 #[derive(Debug, thiserror::Error)]
 #[error("phase `{phase}` is still in doubt: {}", super::describe(&**.source))]
-pub struct StillInDoubt {
+pub struct ResolveError {
     phase: String,
-    source: Foreign,
+    source: BoxError,
 }
 
-impl StillInDoubt {
-    pub(crate) fn new(phase: &str, source: Foreign) -> Self {
-        StillInDoubt {
+impl ResolveError {
+    pub(crate) fn new(phase: &str, source: BoxError) -> Self {
+        ResolveError {
             phase: phase.to_owned(),
             source,
         }
@@ -64,7 +64,7 @@ impl StillInDoubt {
 }
 
 impl InDoubt {
-    pub(crate) fn new(phase: &str, attempt: Attempted, source: impl Into<Foreign>) -> Self {
+    pub(crate) fn new(phase: &str, attempt: Attempted, source: impl Into<BoxError>) -> Self {
         InDoubt {
             phase: phase.to_owned(),
             attempt: Box::new(attempt),
@@ -133,7 +133,7 @@ impl fmt::Display for InDoubt {
         write!(
             f,
             "phase `{}` is IN DOUBT: the commit was sent and no usable answer came ({}). \
-             Do not repeat it by hand. `InDoubt::settle` finds out for good, and so does running the same plan again: \
+             Do not repeat it by hand. `InDoubt::resolve` finds out for good, and so does running the same plan again: \
              on {}, phasegate.journal has nonce {} if it was committed, and never will if not",
             self.phase,
             super::describe(&*self.source),

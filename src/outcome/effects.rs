@@ -2,8 +2,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::base::printable::Printable;
 use crate::plan::{PlannedRows, RowCounts};
-use crate::printable::Printable;
 
 /// What a phase did, against what it was planned to do: every table that either of them names.
 ///

@@ -3,8 +3,8 @@ use std::fmt;
 
 use ::postgres::error::{DbError, SqlState};
 
-use super::Foreign;
-use crate::printable::Printable;
+use super::BoxError;
+use crate::base::printable::Printable;
 
 /// One row of a phase's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Invalid {
 /// server's DETAIL, which quotes values of the row; [`detail`](Failure::detail) has that.
 pub struct Failure {
     row: Option<Row>,
-    source: Foreign,
+    source: BoxError,
 }
 
 impl Failure {

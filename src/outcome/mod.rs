@@ -7,7 +7,7 @@
 //! | performed | committed | [`Receipt`](crate::Receipt) |
 //! | refused | nothing was touched | [`Refusal`] |
 //! | rolled back | tried, and nothing of it remains | [`Rollback`] |
-//! | in doubt | the answer to the commit was lost, and the matter is not settled yet | [`InDoubt`] |
+//! | in doubt | the answer to the commit was lost, and the matter is not resolved yet | [`InDoubt`] |
 
 mod committed;
 mod doubt;
@@ -18,18 +18,23 @@ mod rollback;
 
 use std::error::Error as StdError;
 
-use crate::printable::Listed;
+use crate::base::printable::Listed;
 
-pub use committed::{Committed, Durability, Learnt};
+pub use committed::{CommitEvidence, Committed, Durability};
 pub(crate) use doubt::Attempted;
-pub use doubt::{InDoubt, Settled, StillInDoubt};
+pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
 pub(crate) use failure::describe;
 pub use failure::{Failure, Invalid, Row};
 pub use refusal::{ApprovalRefusal, Refusal};
 pub use rollback::{Rollback, RollbackCause};
 
-/// What a run answers when it is not `Ok`.
+/// The modes' names, for people.
+pub(crate) const DRY_RUN: &str = "dry run";
+pub(crate) const REHEARSAL: &str = "rehearsal";
+pub(crate) const LIVE: &str = "live";
+
+/// Why a run did not end well.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -112,29 +117,29 @@ fn list(names: &[String]) -> String {
 
 /// How performing one phase ended, inside the engine.
 #[derive(Debug)]
-pub enum Stop {
+pub enum PhaseError {
     Refused(Refusal),
     RolledBack(Rollback),
     InDoubt(InDoubt),
 }
 
-impl From<Refusal> for Stop {
+impl From<Refusal> for PhaseError {
     fn from(refusal: Refusal) -> Self {
-        Stop::Refused(refusal)
+        PhaseError::Refused(refusal)
     }
 }
 
-impl From<Rollback> for Stop {
+impl From<Rollback> for PhaseError {
     fn from(rollback: Rollback) -> Self {
-        Stop::RolledBack(rollback)
+        PhaseError::RolledBack(rollback)
     }
 }
 
-impl From<InDoubt> for Stop {
+impl From<InDoubt> for PhaseError {
     fn from(doubt: InDoubt) -> Self {
-        Stop::InDoubt(doubt)
+        PhaseError::InDoubt(doubt)
     }
 }
 
 /// An error of somebody else's, kept as it came.
-pub(crate) type Foreign = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;

@@ -1,13 +1,13 @@
 use std::time::SystemTime;
 
-use super::{Failure, Foreign, Invalid, Row};
+use super::{BoxError, Failure, Invalid, Row};
 use crate::approval::Denied;
-use crate::canonical::NotCanonical;
-use crate::digest::Digest;
+use crate::base::canonical::NotCanonical;
+use crate::base::digest::Digest;
+use crate::base::printable::{Listed, Printable};
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::plan::Target;
 use crate::postgres::Holder;
-use crate::printable::{Listed, Printable};
 
 /// A check said no, before anything was touched. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
@@ -159,9 +159,9 @@ pub enum Refusal {
     },
     /// An earlier phase of this run is in doubt.
     #[error(
-        "phase `{phase}`: refused, whether `{in_doubt}` was committed is not known. Settle that first"
+        "phase `{phase}`: refused, whether `{in_doubt}` was committed is not known. Resolve that first"
     )]
-    Unsettled {
+    Unresolved {
         /// The phase that was to be performed.
         phase: String,
         /// The phase that is in doubt.
@@ -173,7 +173,7 @@ pub enum Refusal {
         /// The phase.
         phase: String,
         /// What the connector said.
-        source: Foreign,
+        source: BoxError,
     },
     /// The server is not the one that the plan is for.
     #[error(
@@ -247,11 +247,11 @@ pub enum Refusal {
     },
     /// The role could get round the interlock, so that its promises would be empty.
     #[error(
-        "phase `{phase}`: refused, role `{}` could get round the interlock: {}. Or say that you know: `despite_a_role_that_could_get_round_the_interlock` of the runner",
+        "phase `{phase}`: refused, role `{}` could get round the interlock: {}. Or say that you know: `dangerously_allow_privileged_role` of the runner",
         Printable(.role),
         Listed::new(.powers, "; ")
     )]
-    RoleTooPowerful {
+    PrivilegedRole {
         /// The phase.
         phase: String,
         /// The role.
@@ -331,7 +331,7 @@ pub enum Refusal {
         /// The phase.
         phase: String,
         /// Why not.
-        source: Foreign,
+        source: BoxError,
     },
     /// The rehearsal has lost its session, and with it what its phases had written: what comes after
     /// them cannot be rehearsed any more.
@@ -346,7 +346,7 @@ pub enum Refusal {
         /// The phase in which the session was lost; none if it was lost between two.
         lost_in: Option<String>,
         /// What the server or the driver said.
-        source: Option<Foreign>,
+        source: Option<BoxError>,
     },
     /// The server did not open the phase.
     #[error("phase `{phase}`: refused, the server did not open it: {}", super::describe(&**.source))]
@@ -354,7 +354,7 @@ pub enum Refusal {
         /// The phase.
         phase: String,
         /// What the server said.
-        source: Foreign,
+        source: BoxError,
     },
 }
 
@@ -386,7 +386,7 @@ impl Refusal {
             | Refusal::OrderChanged { phase, .. }
             | Refusal::InputChanged { phase, .. }
             | Refusal::PlanExpired { phase, .. }
-            | Refusal::Unsettled { phase, .. }
+            | Refusal::Unresolved { phase, .. }
             | Refusal::NotConnected { phase, .. }
             | Refusal::AnotherTarget { phase, .. }
             | Refusal::SessionInTransaction { phase }
@@ -395,7 +395,7 @@ impl Refusal {
             | Refusal::NotInstalled { phase, .. }
             | Refusal::AnotherProtocol { phase, .. }
             | Refusal::NotARunner { phase, .. }
-            | Refusal::RoleTooPowerful { phase, .. }
+            | Refusal::PrivilegedRole { phase, .. }
             | Refusal::NotAdmitted { phase, .. }
             | Refusal::Rejected { phase, .. }
             | Refusal::LeaseOver { phase }

@@ -1,11 +1,10 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{EffectsDiffer, Failure, Row};
-use crate::canonical::NotCanonical;
+use super::{EffectsDiffer, Failure, REHEARSAL, Row};
+use crate::base::canonical::NotCanonical;
+use crate::base::printable::Printable;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
-use crate::mode::{Mode, Rehearsal};
-use crate::printable::Printable;
 
 /// A phase was tried, failed, and left nothing behind.
 ///
@@ -61,7 +60,7 @@ pub enum RollbackCause {
     /// being committed. What the adapter did *after* that was no part of the phase; on tables under
     /// guard it was refused.
     EndedFromWithin(Failure),
-    /// The close was not answered. Settled since: it was rolled back, and can never be committed.
+    /// The close was not answered. Resolution since: it was rolled back, and can never be committed.
     NotCommitted {
         /// What came instead of an answer.
         source: Failure,
@@ -156,7 +155,7 @@ impl fmt::Display for Rollback {
                 f.write_str("lost its connection before the commit was sent")
             }
             RollbackCause::CommitRefused(failure) => {
-                let would = if self.mode == Rehearsal::NAME {
+                let would = if self.mode == REHEARSAL {
                     "would have been"
                 } else {
                     "was"
@@ -186,7 +185,7 @@ impl fmt::Display for Rollback {
             RollbackCause::NotCommitted { source } => {
                 write!(
                     f,
-                    "was not committed: its close got no answer ({source}), and the matter is settled"
+                    "was not committed: its close got no answer ({source}), and the matter is resolved"
                 )
             }
         }?;

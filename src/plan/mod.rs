@@ -16,9 +16,9 @@ pub use planned::PlannedPhase;
 pub use read::PlanError;
 pub use target::Target;
 
-use crate::canonical;
-use crate::digest::Digest;
-use crate::timestamp::Timestamp;
+use crate::base::canonical;
+use crate::base::digest::Digest;
+use crate::base::timestamp::Timestamp;
 
 /// The version of the plan's form; another is refused.
 const SCHEMA: &str = "phasegate/plan/1";
@@ -28,7 +28,7 @@ const SCHEMA: &str = "phasegate/plan/1";
 /// Not called as the modes are: the compiler would then write these with their path in every error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum MadeBy {
+pub enum EffectsSource {
     /// A simulator predicted them, in a dry run.
     #[serde(rename = "dry run")]
     Prediction,
@@ -37,11 +37,11 @@ pub enum MadeBy {
     Measurement,
 }
 
-impl fmt::Display for MadeBy {
+impl fmt::Display for EffectsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            MadeBy::Prediction => "dry run",
-            MadeBy::Measurement => "rehearsal",
+            EffectsSource::Prediction => "dry run",
+            EffectsSource::Measurement => "rehearsal",
         })
     }
 }
@@ -60,7 +60,7 @@ struct Content {
     schema: String,
     pipeline: String,
     target: Target,
-    made_by: MadeBy,
+    made_by: EffectsSource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     author: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ impl Plan {
     /// Called by the dry run and the rehearsal alone, with what they performed. The error says what
     /// is wrong with it.
     pub(crate) fn made(
-        made_by: MadeBy,
+        made_by: EffectsSource,
         pipeline: &str,
         target: Target,
         heading: Heading,
@@ -162,7 +162,7 @@ impl Plan {
 
     /// What foretold the effects that it names.
     #[must_use]
-    pub fn made_by(&self) -> MadeBy {
+    pub fn made_by(&self) -> EffectsSource {
         self.content.made_by
     }
 

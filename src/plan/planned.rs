@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::effects::{Effects, PlannedRows, not_a_table_name};
-use crate::digest::Digest;
-use crate::phase::{PhaseSpec, gates};
-use crate::printable::first_unprintable;
+use crate::base::digest::Digest;
+use crate::base::printable::first_unprintable;
 
 /// How many bytes the name of a phase or of a gate may have.
 const LONGEST_NAME: usize = 200;
@@ -49,12 +48,12 @@ fn not_a_name(what: &str, name: &str) -> Option<String> {
 }
 
 impl PlannedPhase {
-    /// The phase `S` called `name`, with the receipts of `after` and the input that `bytes` are, as
-    /// it presents itself: what it says and does of itself is not in it.
-    pub(crate) fn presented<S: PhaseSpec>(name: &str, after: Vec<String>, bytes: &[u8]) -> Self {
+    /// Returns the phase of this name as it presents itself: with these gates, the receipts of `after`, and the input that
+    /// `bytes` are. What it says of itself, and its effects, are not in it yet.
+    pub(crate) fn presented(name: &str, gates: &[&str], after: Vec<String>, bytes: &[u8]) -> Self {
         PlannedPhase {
             name: name.to_owned(),
-            gates: gates::<S>(),
+            gates: gates.iter().map(|&gate| gate.to_owned()).collect(),
             after,
             input: Digest::of(bytes),
             summary: String::new(),
@@ -62,13 +61,18 @@ impl PlannedPhase {
         }
     }
 
-    /// With what `spec` says of itself, and these effects.
-    pub(crate) fn with<S: PhaseSpec>(mut self, spec: &S, effects: &Effects) -> Self {
-        self.summary = spec.summary();
+    /// Adds what the phase says of itself, and its effects.
+    pub(crate) fn with(
+        mut self,
+        summary: String,
+        effects: &Effects,
+        tolerance: impl Fn(&str) -> u64,
+    ) -> Self {
+        self.summary = summary;
         self.effects = effects
             .tables()
             .map(|(table, counts)| {
-                let planned = PlannedRows::new(counts, spec.tolerance(table));
+                let planned = PlannedRows::new(counts, tolerance(table));
                 (table.to_owned(), planned)
             })
             .collect();

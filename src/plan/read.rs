@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Content, Plan, SCHEMA};
-use crate::digest::Digest;
-use crate::files::{self, FileRefused};
-use crate::printable::{Printable, first_unprintable};
+use crate::base::digest::Digest;
+use crate::base::files::{self, FileRefused};
+use crate::base::printable::{Printable, first_unprintable};
 
 /// A saved plan that is larger than this is refused unread.
 const LARGEST: usize = 16 * 1024 * 1024;

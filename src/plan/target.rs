@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::printable::Printable;
+use crate::base::printable::Printable;
 
 /// The one database that a plan is for.
 ///

@@ -21,7 +21,7 @@ fn plan() -> Plan {
         valid_until: Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_hours(24)),
     };
     let target = Target::new("7312", "town", "runner");
-    Plan::made(MadeBy::Prediction, "cut", target, heading, phases).unwrap()
+    Plan::made(EffectsSource::Prediction, "cut", target, heading, phases).unwrap()
 }
 
 /// The plan's bytes with `from` replaced by `to`, and the digest that would approve them.
@@ -191,7 +191,7 @@ fn cut_off_anywhere_it_is_refused_as_cut_off() {
 fn a_plan_without_phases_or_without_bounds_is_refused() {
     let target = Target::new("1", "d", "r");
     let none = Plan::made(
-        MadeBy::Prediction,
+        EffectsSource::Prediction,
         "cut",
         target,
         Heading::default(),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use ::postgres::Row;
 
 use super::operator::Holder;
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// What was known of a plan when it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

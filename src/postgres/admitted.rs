@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use ::postgres::types::Type;
 use ::postgres::{Client, Row};
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 
 /// An approval or a rejection that an operator has admitted.
 pub(crate) struct AdmittedRow {

@@ -8,15 +8,15 @@ use ::postgres::error::DbError;
 use ::postgres::tls::{MakeTlsConnect, TlsConnect};
 use ::postgres::{Client, Config, NoTls, Socket};
 
-use crate::outcome::Foreign;
-use crate::printable::Printable;
+use crate::base::printable::Printable;
+use crate::outcome::BoxError;
 
 /// A connector gave no connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}", reason = Printable(.reason))]
 pub struct ConnectError {
     reason: String,
-    source: Option<Foreign>,
+    source: Option<BoxError>,
 }
 
 impl ConnectError {
@@ -28,7 +28,7 @@ impl ConnectError {
         }
     }
 
-    pub(crate) fn from_foreign(error: Foreign) -> Self {
+    pub(crate) fn from_foreign(error: BoxError) -> Self {
         ConnectError {
             reason: crate::outcome::describe(&*error),
             source: Some(error),
@@ -113,7 +113,7 @@ impl Warnings {
 }
 
 /// Gives the engine the sessions that it needs, each a new one: for each attempt at a live phase,
-/// after every check that needs no server; to end a phase whose time is over; to settle a commit in
+/// after every check that needs no server; to end a phase whose time is over; to resolve a commit in
 /// doubt; and for the whole of a rehearsal. It is never asked in a dry run.
 ///
 /// The engine closes each session after its use, and refuses one that is older than the asking,
@@ -124,7 +124,7 @@ impl Warnings {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connector",
     label = "nothing here leads to a database",
-    note = "give the runner one before `run`: `.connector(connector)`, for example `PostgresConnector`"
+    note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::new(config, tls)`"
 )]
 pub trait Connector: Send {
     /// Opens a session.
@@ -137,12 +137,14 @@ pub trait Connector: Send {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<C: Connector + ?Sized> Connector for &mut C {
     fn connect(&mut self) -> Result<Connection, ConnectError> {
         (**self).connect()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<C: Connector + ?Sized> Connector for Box<C> {
     fn connect(&mut self) -> Result<Connection, ConnectError> {
         (**self).connect()

@@ -4,8 +4,8 @@ use ::postgres::{Client, Transaction};
 use serde::Deserialize;
 
 use crate::approval::Evidence;
-use crate::digest::Digest;
-use crate::outcome::Foreign;
+use crate::base::digest::Digest;
+use crate::outcome::BoxError;
 use crate::plan::Effects;
 
 /// An approval that a phase has spent.
@@ -116,7 +116,7 @@ pub enum JournalError {
     NoSuchPlan(Digest),
     /// The server said no, or what it answered makes no sense.
     #[error("the journal cannot be read: {}", crate::outcome::describe(&**.0))]
-    Database(#[source] Foreign),
+    Database(#[source] BoxError),
 }
 
 /// The journal does not fit together: somebody has changed it.

@@ -15,11 +15,11 @@ mod operator;
 mod params;
 mod read_only;
 mod rehearsing;
+mod resolving;
 mod rows;
 #[cfg(feature = "install")]
 mod schema;
 mod session;
-mod settling;
 mod statement;
 mod tx;
 
@@ -35,11 +35,11 @@ pub(crate) use lease_switch::read_off;
 pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
+pub(crate) use resolving::{Fate, resolve};
 pub use rows::{Ignored, RowCalls, RowParams};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};
 pub(crate) use session::{CloseError, Closed, OpenError, OpenRequest, Opened, Session};
-pub(crate) use settling::{Fate, settle};
 pub use statement::{PreparedStatement, Sql, StatementError};
 pub use tx::{PhaseTx, Rows};

@@ -6,10 +6,10 @@ use ::postgres::{Client, IsolationLevel, Row};
 
 use super::admission::{PlanAdmission, Rejected};
 use crate::approval::{Attestation, Evidence};
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::printable::Printable;
 use crate::outcome::describe;
 use crate::plan::Plan;
-use crate::printable::Printable;
 
 /// More than anybody waits, and not too much for the server's clock.
 const FOR_EVER: Duration = Duration::from_hours(24 * 24);
@@ -359,7 +359,7 @@ impl Operator {
     }
 
     /// Deletes what keeps attempts older than this from being opened late, and with it the
-    /// possibility to settle them; at least a day is kept. Answers how many. The journal stays.
+    /// possibility to resolve them; at least a day is kept. Answers how many. The journal stays.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use ::postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use bytes::BytesMut;
 
 use super::statement::StatementError;
-use crate::outcome::Foreign;
+use crate::outcome::BoxError;
 
 /// A parameter that is already in the server's form.
 ///
@@ -38,7 +38,7 @@ pub(super) fn encode(
 }
 
 /// Encodes one parameter.
-pub(super) fn encode_one(param: &(dyn ToSql + Sync), ty: &Type) -> Result<Encoded, Foreign> {
+pub(super) fn encode_one(param: &(dyn ToSql + Sync), ty: &Type) -> Result<Encoded, BoxError> {
     let mut bytes = BytesMut::new();
     let null = matches!(param.to_sql_checked(ty, &mut bytes)?, IsNull::Yes);
     let text = matches!(param.encode_format(ty), Format::Text);

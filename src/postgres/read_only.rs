@@ -8,9 +8,9 @@ use super::connector::{ConnectError, Connector};
 use super::params::{self, Encoded, by_reference};
 use super::session::Session;
 use super::statement::{StatementError, refuse_unsendable};
-use crate::outcome::Foreign;
+use crate::base::printable::{Listed, Printable};
+use crate::outcome::BoxError;
 use crate::plan::Target;
-use crate::printable::{Listed, Printable};
 
 /// Begins to look. `SET TRANSACTION READ WRITE` is refused by the server once a query was made, and so
 /// one is made in the message that begins.
@@ -133,7 +133,7 @@ pub enum ReadOnlyError {
     NotConnected(#[from] ConnectError),
     /// The server did not begin one.
     #[error("no read-only session: {}", crate::outcome::describe(&**.0))]
-    NotBegun(#[source] Foreign),
+    NotBegun(#[source] BoxError),
     /// The connector handed out a session that is in a transaction already.
     #[error(
         "no read-only session: the session that the connector handed out is in a transaction already. Hand out a new session"

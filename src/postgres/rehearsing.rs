@@ -7,9 +7,9 @@ use ::postgres::SimpleQueryMessage;
 use serde::{Deserialize, Serialize};
 
 use super::session::{CloseError, OpenError, Session, close_error, first_value};
-use crate::outcome::Foreign;
+use crate::base::secret::hex;
+use crate::outcome::BoxError;
 use crate::plan::{RowCounts, Target};
-use crate::secret::hex;
 
 /// What is asked for in the opening message.
 #[derive(Serialize)]
@@ -115,7 +115,7 @@ impl Rehearsing {
     }
 
     /// Begins a phase, in one round trip.
-    pub(crate) fn begin(&mut self, request: &RehearsedRequest) -> Result<(), Foreign> {
+    pub(crate) fn begin(&mut self, request: &RehearsedRequest) -> Result<(), BoxError> {
         let request = serde_json::to_vec(request)?;
         // The timeouts before the savepoint, so that they stay when it is rolled back.
         self.session.client().simple_query(&format!(
@@ -156,7 +156,7 @@ impl Rehearsing {
     }
 
     /// Takes back what a phase did that failed. On an error the rehearsal is over.
-    pub(crate) fn take_back(&mut self) -> Result<Measured, Foreign> {
+    pub(crate) fn take_back(&mut self) -> Result<Measured, BoxError> {
         let answer = self.client().simple_query(
             "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; \
              DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
@@ -166,7 +166,7 @@ impl Rehearsing {
     }
 }
 
-fn measured(answer: &[SimpleQueryMessage]) -> Result<Measured, Foreign> {
+fn measured(answer: &[SimpleQueryMessage]) -> Result<Measured, BoxError> {
     let measured = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).filter(|text| text.starts_with('{')),
         _ => None,

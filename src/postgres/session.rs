@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::connector::{ConnectError, Connector, Warnings};
 use super::journal::StoredEntry;
-use crate::digest::Digest;
-use crate::outcome::Foreign;
+use crate::base::digest::Digest;
+use crate::base::secret::{Secret, hex};
+use crate::outcome::BoxError;
 use crate::plan::Target;
-use crate::secret::{Secret, hex};
 
 /// How long giving a session up may take. After that, the connection is left to a thread of its own.
 const GIVING_UP: Duration = Duration::from_secs(5);
@@ -92,7 +92,7 @@ pub(crate) enum OpenError {
     /// The server said no, and opened nothing.
     Refused(::postgres::Error),
     /// There was no usable answer. What may be open cannot commit: it is not sealed.
-    NoAnswer(Foreign),
+    NoAnswer(BoxError),
     /// The session is older than the asking for it.
     NotNew {
         /// How old, in seconds.
@@ -125,7 +125,7 @@ pub(crate) enum CloseError {
     /// The server refused the close: the seal, a deferred constraint, the interlock, or the commit.
     Refused(::postgres::Error),
     /// No answer, or none that says commit: it may have been committed or not.
-    NoAnswer(Foreign),
+    NoAnswer(BoxError),
 }
 
 impl Session {
@@ -147,7 +147,7 @@ impl Session {
     }
 
     /// Asks the server who it is, in a transaction of its own.
-    pub(crate) fn identify(&mut self) -> Result<Identity, Foreign> {
+    pub(crate) fn identify(&mut self) -> Result<Identity, BoxError> {
         identify(self.client())
     }
 
@@ -180,7 +180,7 @@ impl Session {
             /// Seconds.
             session_age: f64,
         }
-        let no_answer = |error: Foreign| OpenError::NoAnswer(error);
+        let no_answer = |error: BoxError| OpenError::NoAnswer(error);
         let request = serde_json::to_vec(&Message {
             protocol: PROTOCOL,
             request,
@@ -317,7 +317,7 @@ pub(super) fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
 
 /// Asks the server who it is, in a message of its own: in a new session, that is a transaction of its
 /// own too, which begins with the statement.
-fn identify(client: &mut Client) -> Result<Identity, Foreign> {
+fn identify(client: &mut Client) -> Result<Identity, BoxError> {
     let answer = client.simple_query(
         "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
                 pg_catalog.current_database(), \

@@ -2,8 +2,8 @@ use std::marker::PhantomData;
 
 use ::postgres::types::Type;
 
-use crate::outcome::Foreign;
-use crate::printable::Printable;
+use crate::base::printable::Printable;
+use crate::outcome::BoxError;
 
 /// A statement that was prepared in the transaction of a phase, by
 /// [`PhaseTx::prepare`](super::PhaseTx::prepare), and that ends with it.
@@ -107,10 +107,10 @@ pub enum StatementError {
     AnswersNothing,
     /// What a function that is called for each row answered is of another type, or cannot be decoded.
     #[error("what the function answered was not taken: {0}")]
-    Answer(#[source] Foreign),
+    Answer(#[source] BoxError),
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
-    Parameter(#[source] Foreign),
+    Parameter(#[source] BoxError),
     /// The server said no, or there is no connection any more.
     #[error("{}", crate::outcome::describe(.0))]
     Database(#[source] ::postgres::Error),

@@ -2,7 +2,7 @@
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Gate, GateRule, LiveRunner, Mode, Perform,
-    PhaseSpec, PhaseTx, Policy, Run, Simulate, Start,
+    PhaseSpec, PhaseTx, Policy, Run, Simulate, Start, Switch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl Execute<Quiet> for Speaks {
 
 fn quiet<'run, M: Mode, W: Perform<M, Quiet>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
 ) -> Result<String, Error> {
     let evil = run.approval()?;
     Ok(run.phase(Quiet).perform(on, evil, Start)?.into_output())

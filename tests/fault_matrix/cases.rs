@@ -4,8 +4,8 @@
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
     Authority, Committed, Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitch,
-    LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt, Run, Simulate, Start, Target,
-    Ungated, WithAdapter,
+    LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, ReadyRunner, Receipt, Run, Simulate,
+    Start, Switch, Target, Ungated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ type Receipts<'run, M> = (Receipt<'run, Draft, M>, Option<Receipt<'run, Again, M
 
 fn write<'run, M: Mode, W: Perform<M, Draft> + Perform<M, Again>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     draft: &Draft,
     again: Option<&Again>,
 ) -> Result<Receipts<'run, M>, Error> {
@@ -68,8 +68,7 @@ fn write<'run, M: Mode, W: Perform<M, Draft> + Perform<M, Again>>(
 }
 
 /// A live runner that lacks nothing.
-pub(crate) type Live<C, W> =
-    LiveRunner<Plan, ScriptedSwitch, ApprovesEverything, C, WithAdapter<W>>;
+pub(crate) type Live<C, W> = ReadyRunner<ScriptedSwitch, ApprovesEverything, C, W>;
 
 impl Case {
     /// One phase; `name` is that of the cell.
@@ -133,10 +132,7 @@ impl Case {
     }
 
     /// As `perform`, with another switch and another authority.
-    pub(crate) fn perform_with<K, A, C, W>(
-        &self,
-        runner: LiveRunner<Plan, K, A, C, WithAdapter<W>>,
-    ) -> Answer
+    pub(crate) fn perform_with<K, A, C, W>(&self, runner: ReadyRunner<K, A, C, W>) -> Answer
     where
         K: KillSwitch,
         A: Authority,

@@ -162,7 +162,7 @@ fn run(
     worker.proxy.play(fault);
     let mut timeouts = Timeouts::default();
     if by_hand {
-        timeouts = timeouts.settle(Duration::ZERO);
+        timeouts = timeouts.resolve(Duration::ZERO);
     }
     if let Happens::Over(after) = happens {
         timeouts = timeouts.phase(after);
@@ -170,7 +170,7 @@ fn run(
     // The role is none of this file's business, and looking at its powers takes most of the time.
     let runner = case
         .live(PostgresConnector::no_tls(worker.proxy.config.clone()))
-        .despite_a_role_that_could_get_round_the_interlock()
+        .dangerously_allow_privileged_role()
         .timeouts(timeouts);
     let (ends, role) = (&mut worker.ends, &worker.role);
     let answer = thread::scope(|scope| {
@@ -216,7 +216,7 @@ fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
         "rolled back, 0",
         "rolled back, 1",
         "in doubt, committed, 1",
-        "performed, settled, 2",
+        "performed, resolved, 2",
         "performed, 2",
     ] {
         assert!(counted.contains_key(ending), "chance never made: {ending}");
@@ -246,7 +246,7 @@ fn of_two_who_run_one_plan_at_once_one_performs_each_phase_whatever_happens_to_t
             }));
             let perform = |config: &Config| {
                 let runner = case.live(PostgresConnector::no_tls(config.clone()));
-                case.perform(runner.despite_a_role_that_could_get_round_the_interlock())
+                case.perform(runner.dangerously_allow_privileged_role())
             };
             let (one, other) = thread::scope(|scope| {
                 let other = scope.spawn(|| perform(&worker.direct));

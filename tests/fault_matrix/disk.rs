@@ -176,8 +176,8 @@ fn is_full() {
         ("the log, in a statement", "log", LOG, false),
         ("the log, in the close", "at the end", NOTHING, false),
         (
-            "the log, in the close, and the run settles",
-            "at the end, and settled",
+            "the log, in the close, and the run resolves",
+            "at the end, and resolved",
             NOTHING,
             true,
         ),
@@ -216,7 +216,7 @@ fn filled(
 ) -> String {
     let direct = database.runner.config();
     database.sql("CHECKPOINT");
-    let timeouts = Timeouts::default().settle(if by_run {
+    let timeouts = Timeouts::default().resolve(if by_run {
         Duration::from_millis(300)
     } else {
         Duration::ZERO

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Durability, Error, Event, InDoubt, PostgresConnector, Refusal, Settled, Step, Timeouts,
+    Durability, Error, Event, InDoubt, PostgresConnector, Refusal, Resolution, Step, Timeouts,
 };
 use postgres::Config;
 
@@ -72,7 +72,7 @@ fn answer_lost(
     }));
     let runner = case
         .live(PostgresConnector::no_tls(proxy.config.clone()))
-        .timeouts(Timeouts::default().settle(Duration::ZERO))
+        .timeouts(Timeouts::default().resolve(Duration::ZERO))
         .observer(observer);
     match case.perform(runner) {
         Err(Error::InDoubt(doubt)) => doubt,
@@ -81,7 +81,7 @@ fn answer_lost(
 }
 
 #[test]
-fn what_an_asynchronous_promotion_loses_is_settled_as_rolled_back() {
+fn what_an_asynchronous_promotion_loses_is_resolved_as_rolled_back() {
     let mut lines = page::head(&["the primary is lost at", "the run answers, journal there"]);
     for step in [Step::AsPlanned, Step::Opened, Step::SwitchStillOn] {
         let Some(pair) = Pair::new() else {
@@ -193,7 +193,7 @@ fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
     let case = Case::admitted(&pair.database, "waits");
     pair.caught_up();
     pair.cut_off();
-    let timeouts = Timeouts::default().settle(Duration::ZERO);
+    let timeouts = Timeouts::default().resolve(Duration::ZERO);
     let answer = alone(&pair, &case, timeouts, |_| pair.promote());
     let judged = judged_after(&pair, &case, answer);
     assert_eq!(judged, "in doubt, rolled back, 0");
@@ -267,12 +267,12 @@ fn a_commit_that_its_synchronous_standby_has_not_heard_of_says_so() {
     }));
     let runner = lost
         .live(PostgresConnector::no_tls(proxy.config.clone()))
-        .timeouts(Timeouts::default().settle(Duration::ZERO));
+        .timeouts(Timeouts::default().resolve(Duration::ZERO));
     let Err(Error::InDoubt(doubt)) = lost.perform(runner) else {
         panic!("not in doubt")
     };
     let begun = Instant::now();
-    let still = doubt.settle(
+    let still = doubt.resolve(
         PostgresConnector::no_tls(direct.clone()),
         Duration::from_secs(1),
     );
@@ -284,13 +284,13 @@ fn a_commit_that_its_synchronous_standby_has_not_heard_of_says_so() {
     let set = "ALTER SYSTEM RESET synchronous_standby_names";
     client.execute(set, &[]).unwrap();
     client.execute("SELECT pg_reload_conf()", &[]).unwrap();
-    let settled = doubt
-        .settle(PostgresConnector::no_tls(direct.clone()), PATIENCE)
+    let resolved = doubt
+        .resolve(PostgresConnector::no_tls(direct.clone()), PATIENCE)
         .unwrap();
-    assert_eq!(settled, Settled::RolledBack);
+    assert_eq!(resolved, Resolution::RolledBack);
     assert_eq!(committed(&mut client, lost), 0);
     line(
-        "the close is lost: in doubt, and to be settled when the standby is back, or given up",
+        "the close is lost: in doubt, and to be resolved when the standby is back, or given up",
         "in doubt, rolled back, 0",
         "",
     );

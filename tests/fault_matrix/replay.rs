@@ -101,7 +101,7 @@ impl Replay {
 
     fn perform(&self, case: &Case) -> Answer {
         let runner = case.live(PostgresConnector::no_tls(self.proxy.config.clone()));
-        case.perform(runner.timeouts(Timeouts::default().settle(Duration::ZERO)))
+        case.perform(runner.timeouts(Timeouts::default().resolve(Duration::ZERO)))
     }
 
     fn line(&mut self, what: &str, when: &str, codes: &[String], judged: &str) {
@@ -176,7 +176,7 @@ fn what_is_said_again_changes_nothing() {
     let codes = said_again(&replay.direct, &conversation(&script));
     assert_eq!(codes[0], "ZG019", "the nonce is claimed");
     assert_eq!(committed(&mut replay.client, &case), 0);
-    let when = "after a reconnect, when the doubt is settled";
+    let when = "after a reconnect, when the doubt is resolved";
     replay.line(ALL, when, &codes, &judged.to_string());
     runs_again(&mut replay.client, &replay.direct, &case, judged.journalled);
 
@@ -187,7 +187,7 @@ fn what_is_said_again_changes_nothing() {
     let codes = said_again(&replay.direct, &said);
     assert_eq!(codes, ["ZG001"], "of the second closing message");
     let judged = judge(&mut replay.client, &replay.direct, &case, answer);
-    let when = "after a reconnect, before the doubt is settled, with its closing message twice";
+    let when = "after a reconnect, before the doubt is resolved, with its closing message twice";
     replay.line(ALL, when, &codes, &judged.to_string());
 
     page::has("said again", &replay.lines);

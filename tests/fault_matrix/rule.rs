@@ -4,18 +4,20 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use phasegate::{Committed, Error, InDoubt, Journal, Learnt, PostgresConnector, Settled};
+use phasegate::{
+    CommitEvidence, Committed, Error, InDoubt, Journal, PostgresConnector, Resolution,
+};
 use postgres::{Client, Config};
 
 use crate::cases::{Answer, Case, ROWS};
 
-/// How long settling may take.
+/// How long resolving may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a cell of the matrix says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Judged {
-    /// What the run answered, and how that was settled.
+    /// What the run answered, and how that was resolved.
     pub(crate) said: &'static str,
     /// How many rows the journal had before the plan was run again.
     pub(crate) journalled: usize,
@@ -94,7 +96,7 @@ fn receipts_are_the_journals(client: &mut Client, case: &Case, receipts: &[Commi
     }
 }
 
-/// The first half of [`judge`]: the answer, settled if it is in doubt.
+/// The first half of [`judge`]: the answer, resolved if it is in doubt.
 pub(crate) fn before_again(
     client: &mut Client,
     direct: &Config,
@@ -110,9 +112,11 @@ pub(crate) fn before_again(
     let (said, should_be) = match answer {
         Ok(committed) => {
             receipts_are_the_journals(client, case, &committed);
-            let settled = committed.iter().any(|one| one.learnt() == Learnt::Settled);
-            let said = if settled {
-                "performed, settled"
+            let resolved = committed
+                .iter()
+                .any(|one| one.evidence() == CommitEvidence::Resolution);
+            let said = if resolved {
+                "performed, resolved"
             } else {
                 "performed"
             };
@@ -126,12 +130,12 @@ pub(crate) fn before_again(
                     assert_eq!(rollback.committed().len(), before, "{rollback}");
                     ("rolled back", before)
                 }
-                Error::InDoubt(doubt) => match settled_by_two(direct, &doubt) {
-                    Settled::Committed(one) => {
+                Error::InDoubt(doubt) => match resolved_by_two(direct, &doubt) {
+                    Resolution::Committed(one) => {
                         assert_eq!(one.nonce(), doubt.nonce());
                         ("in doubt, committed", before + 1)
                     }
-                    Settled::RolledBack => ("in doubt, rolled back", before),
+                    Resolution::RolledBack => ("in doubt, rolled back", before),
                 },
                 other => panic!("{other}"),
             }
@@ -149,27 +153,27 @@ pub(crate) fn runs_again(client: &mut Client, direct: &Config, case: &Case, befo
     client.execute(on, &[]).expect("the switch");
     let runner = case.live(PostgresConnector::no_tls(direct.clone()));
     // Looking at the role's powers takes longer than all the rest, and none of this is about them.
-    let again = case.perform(runner.despite_a_role_that_could_get_round_the_interlock());
+    let again = case.perform(runner.dangerously_allow_privileged_role());
     let again = again.unwrap_or_else(|error| panic!("run again: {error}"));
     for (place, one) in again.iter().enumerate() {
         let learnt = if place < before {
-            Learnt::Before
+            CommitEvidence::Before
         } else {
-            Learnt::Answered
+            CommitEvidence::Answered
         };
-        assert_eq!(one.learnt(), learnt, "phase {} run again", place + 1);
+        assert_eq!(one.evidence(), learnt, "phase {} run again", place + 1);
     }
     receipts_are_the_journals(client, case, &again);
     assert_eq!(committed(client, case), case.phases().len());
 }
 
-/// What two who settle at once both say.
-pub(crate) fn settled_by_two(direct: &Config, doubt: &InDoubt) -> Settled {
-    let settle = || doubt.settle(PostgresConnector::no_tls(direct.clone()), PATIENCE);
+/// What two who resolve at once both say.
+pub(crate) fn resolved_by_two(direct: &Config, doubt: &InDoubt) -> Resolution {
+    let resolve = || doubt.resolve(PostgresConnector::no_tls(direct.clone()), PATIENCE);
     let (one, other) = thread::scope(|scope| {
-        let other = scope.spawn(settle);
-        (settle().unwrap(), other.join().unwrap().unwrap())
+        let other = scope.spawn(resolve);
+        (resolve().unwrap(), other.join().unwrap().unwrap())
     });
-    assert_eq!(one, other, "two settlers");
+    assert_eq!(one, other, "two resolvers");
     one
 }

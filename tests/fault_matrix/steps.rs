@@ -12,9 +12,9 @@ use crate::cases::{Answer, Case};
 use crate::child::{Performing, name};
 use crate::page;
 use crate::proxy::{Fault, Proxy, Side, What};
+use crate::resolving::waits_in_the_close;
 use crate::rule::{committed, judge, runs_again};
 use crate::server::{Database, database_on};
-use crate::settling::waits_in_the_close;
 use crate::wire::server;
 
 /// Where a fault can be made by who watches the run, in order.
@@ -243,8 +243,8 @@ fn a_session_or_a_server_that_is_ended_at_any_step_leaves_all_or_nothing() {
         lines.push(page::row(&cells));
     }
 
-    // Nobody is there to settle with, until later.
-    let timeouts = Timeouts::default().settle(Duration::from_millis(300));
+    // Nobody is there to resolve with, until later.
+    let timeouts = Timeouts::default().resolve(Duration::from_millis(300));
     let runner = late
         .live(PostgresConnector::no_tls(direct.clone()))
         .timeouts(timeouts);

@@ -70,7 +70,7 @@ fn exchange(message: &Message) -> String {
 }
 
 /// Where the outcome is a race between the cut and what goes on behind it: what it may be.
-fn may_be(message: &Message, what: What, settled_by_run: bool) -> Option<&'static [&'static str]> {
+fn may_be(message: &Message, what: What, resolved_by_run: bool) -> Option<&'static [&'static str]> {
     let last = message.name() == "ReadyForQuery";
     let cut = !matches!(what, What::Delay(_));
     let passed_on = what == What::CutAfter;
@@ -83,29 +83,29 @@ fn may_be(message: &Message, what: What, settled_by_run: bool) -> Option<&'stati
             &["rolled back, 0", "in doubt, rolled back, 0"],
         ],
         (Side::Server, 7) if last && passed_on => [
-            &["performed, 1", "performed, settled, 1"],
+            &["performed, 1", "performed, resolved, 1"],
             &["performed, 1", "in doubt, committed, 1"],
         ],
         // Nobody waits for this answer: the closing message may be on its way.
         (Side::Server, 6) if cut => [
-            &["rolled back, 0", "performed, settled, 1"],
+            &["rolled back, 0", "performed, resolved, 1"],
             &["in doubt, rolled back, 0", "in doubt, committed, 1"],
         ],
-        // The server has all of it; the settler may end it before its commit.
+        // The server has all of it; the resolver may end it before its commit.
         (Side::Client, 7) if passed_on => [
-            &["rolled back, 0", "performed, settled, 1"],
+            &["rolled back, 0", "performed, resolved, 1"],
             &["in doubt, rolled back, 0", "in doubt, committed, 1"],
         ],
         // It is committed, and the session is ended; the answer and that arrive together.
-        (Side::Server, 6 | 7) if what == LATE => [&["performed, 1", "performed, settled, 1"]; 2],
+        (Side::Server, 6 | 7) if what == LATE => [&["performed, 1", "performed, resolved, 1"]; 2],
         _ => return None,
     };
-    Some(both[usize::from(!settled_by_run)])
+    Some(both[usize::from(!resolved_by_run)])
 }
 
 /// One table: a line for each message, a column for each fault.
 fn table(name: &str, threads: usize, timeouts: Timeouts, faults: &[(&str, What)]) {
-    let by_run = timeouts != timeouts.settle(Duration::ZERO);
+    let by_run = timeouts != timeouts.resolve(Duration::ZERO);
     let database = database_on(server());
     let direct = database.runner.config();
     let messages = messages(&database);
@@ -161,14 +161,14 @@ fn table(name: &str, threads: usize, timeouts: Timeouts, faults: &[(&str, What)]
 }
 
 #[test]
-fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_the_run_settles_it() {
-    table("wire, settled by the run", 4, Timeouts::default(), &FAULTS);
+fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_the_run_resolves_it() {
+    table("wire, resolved by the run", 4, Timeouts::default(), &FAULTS);
 }
 
 #[test]
-fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_two_settlers_agree() {
-    let timeouts = Timeouts::default().settle(Duration::ZERO);
-    table("wire, settled by hand", 4, timeouts, &FAULTS);
+fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_two_resolvers_agree() {
+    let timeouts = Timeouts::default().resolve(Duration::ZERO);
+    table("wire, resolved by hand", 4, timeouts, &FAULTS);
 }
 
 #[test]

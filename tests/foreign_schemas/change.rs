@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use phasegate::{
-    Error, Execute, Failure, Ignored, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Ungated,
+    Error, Execute, Failure, Ignored, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Switch,
+    Ungated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub(crate) struct Change {
     pub(crate) number: usize,
     pub(crate) does: Vec<Does>,
     /// Performed last: what is deferred happens while it can still be seen.
-    pub(crate) settle: Option<String>,
+    pub(crate) resolve: Option<String>,
 }
 
 /// What a phase leaves for the comparison.
@@ -77,8 +78,8 @@ impl Execute<Change> for Performs {
             let tag = tx.savepoint(|tx| perform(does, tx));
             tags.push(tag.ok());
         }
-        let settled = match &change.settle {
-            Some(settle) => tx.savepoint(|tx| Ok(tx.execute(settle.as_str(), &[])?)),
+        let resolved = match &change.resolve {
+            Some(resolve) => tx.savepoint(|tx| Ok(tx.execute(resolve.as_str(), &[])?)),
             None => Ok(0),
         };
         let touched = tx.query(
@@ -92,7 +93,7 @@ impl Execute<Change> for Performs {
             .map(|row| (row.get(0), [count(row, 1), count(row, 2), count(row, 3)]))
             .collect();
         Ok(Seen {
-            is_exact: settled.is_ok()
+            is_exact: resolved.is_ok()
                 && tags.iter().all(Option::is_some)
                 && !change.does.iter().any(Does::undoes),
             tags,
@@ -127,7 +128,7 @@ fn perform(does: &Does, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
 /// Performs those changes, and returns what each saw, or how it failed.
 pub(crate) fn perform_all<'run, M, W>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     changes: &[Change],
 ) -> Vec<Result<Seen, Error>>
 where

@@ -18,14 +18,14 @@ const MOVES: Schema = Schema {
     name: "moves",
     statements: &[],
     copies: &[],
-    settle: None,
+    resolve: None,
 };
 
 fn change(statement: &str) -> Change {
     Change {
         number: 1,
         does: vec![Does::Statement(statement.to_owned())],
-        settle: None,
+        resolve: None,
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Schema {
     pub(crate) statements: &'static [&'static str],
     pub(crate) copies: &'static [&'static str],
     /// Has deferred triggers and constraints happen.
-    pub(crate) settle: Option<&'static str>,
+    pub(crate) resolve: Option<&'static str>,
 }
 
 impl Schema {
@@ -103,7 +103,7 @@ pub(crate) const SHOP: Schema = Schema {
         "COPY shop.cart FROM STDIN|{i}\t{i}",
         "COPY shop.product (id, price) FROM STDIN (FORMAT csv)|{n},{i}",
     ],
-    settle: None,
+    resolve: None,
 };
 
 pub(crate) const LEDGER: Schema = Schema {
@@ -139,7 +139,7 @@ pub(crate) const LEDGER: Schema = Schema {
         "COPY ledger.entry FROM STDIN|{n}\t3\t{i}",
         "COPY ledger.checked FROM STDIN|{i}\t{i}",
     ],
-    settle: Some(
+    resolve: Some(
         "SET CONSTRAINTS ledger.head_is_there, ledger.entry_account_fkey, ledger.check_balance IMMEDIATE",
     ),
 };
@@ -184,7 +184,7 @@ pub(crate) const EVENTS: Schema = Schema {
         "COPY events.event (id, kind, at) FROM STDIN|{n}\t{s}\t{i}",
         "COPY events.drops (id, kind) FROM STDIN (FORMAT csv)|{n},2",
     ],
-    settle: None,
+    resolve: None,
 };
 
 pub(crate) const TENANTS: Schema = Schema {
@@ -220,7 +220,7 @@ pub(crate) const TENANTS: Schema = Schema {
         "COPY tenants.item FROM STDIN|{n}\t{s}\tcopied",
         "COPY tenants.very_special (id, tenant) FROM STDIN (FORMAT csv)|{n},{s}",
     ],
-    settle: None,
+    resolve: None,
 };
 
 pub(crate) const ODD_NAMES: Schema = Schema {
@@ -252,5 +252,5 @@ pub(crate) const ODD_NAMES: Schema = Schema {
         "COPY \"Odd \"\"Näme\"\" 🦀\".\"Ta ble\" (\"id\") FROM STDIN|{n}",
         "COPY \"Odd \"\"Näme\"\" 🦀\".\"Parts\" FROM STDIN (FORMAT csv)|{n},{s}",
     ],
-    settle: None,
+    resolve: None,
 };

@@ -118,7 +118,7 @@ impl Chance {
         Change {
             number,
             does,
-            settle: schema.settle.map(str::to_owned),
+            resolve: schema.resolve.map(str::to_owned),
         }
     }
 }

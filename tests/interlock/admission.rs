@@ -126,16 +126,16 @@ fn a_rejection_that_comes_while_the_interlock_waits_refuses_the_commit() {
 }
 
 #[test]
-fn a_nonce_of_another_plan_is_not_settled_under_ones_own() {
+fn a_nonce_of_another_plan_is_not_resolved_under_ones_own() {
     let database = database();
     let attempt = Attempt::admitted(&database);
     let other = drafting_plan(&database.target, &Draft::of(&["b"]));
     let _ = database.operator().admit_plan(&other).unwrap();
     does(&mut finished(&database, &attempt), "COMMIT");
-    let settle = format!(
-        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+    let resolve = format!(
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
         other.digest(),
         attempt.nonce
     );
-    refuses(&mut psql(&database), &settle, "ZG022");
+    refuses(&mut psql(&database), &resolve, "ZG022");
 }

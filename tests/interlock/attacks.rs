@@ -302,7 +302,7 @@ fn one_approval_does_not_stand_for_two_gates() {
 }
 
 #[test]
-fn settling_ends_no_session_but_one_of_the_caller_and_disturbs_no_open_phase() {
+fn resolving_ends_no_session_but_one_of_the_caller_and_disturbs_no_open_phase() {
     let database = database();
     let other = database.role("other");
     let mut theirs = other.config().connect(NoTls).unwrap();
@@ -314,21 +314,21 @@ fn settling_ends_no_session_but_one_of_the_caller_and_disturbs_no_open_phase() {
     let pid: String = theirs.query_one(who, &[]).unwrap().get(0);
     let mut rogue = psql(&database);
     let plan = attempt.plan.digest();
-    let settle = |nonce: &str, pid: &str| {
+    let resolve = |nonce: &str, pid: &str| {
         format!(
-            "SELECT phasegate.settle(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), {pid}, '50 ms')"
+            "SELECT phasegate.resolve(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), {pid}, '50 ms')"
         )
     };
-    does(&mut rogue, &settle(&attempt.again().nonce, &pid));
-    // A nonce that is open keeps the settler waiting, and not the other way round.
-    refuses(&mut rogue, &settle(&attempt.nonce, "0, now()"), "55P03");
+    does(&mut rogue, &resolve(&attempt.again().nonce, &pid));
+    // A nonce that is open keeps the resolver waiting, and not the other way round.
+    refuses(&mut rogue, &resolve(&attempt.nonce, "0, now()"), "55P03");
     does(&mut theirs, "SELECT 1");
     assert_eq!(say(&mut phase, WAYS[0], &attempt.close()), [""; 0]);
     assert_eq!(database.items(), all(&["smuggled"], "draft"));
 }
 
 #[test]
-fn an_operator_that_settles_ends_sessions_of_runners_in_this_database_and_no_other() {
+fn an_operator_that_resolves_ends_sessions_of_runners_in_this_database_and_no_other() {
     let database = database();
     let (operator, other) = (database.role("operator"), database.role("other"));
     database.sql(&format!("GRANT phasegate_operator TO {}", operator.name()));
@@ -347,7 +347,7 @@ fn an_operator_that_settles_ends_sessions_of_runners_in_this_database_and_no_oth
         does(
             &mut session,
             &format!(
-                "SELECT phasegate.settle('', '{number:032x}', clock_timestamp(), {pid}, '10 s')"
+                "SELECT phasegate.resolve('', '{number:032x}', clock_timestamp(), {pid}, '10 s')"
             ),
         );
         assert_eq!(victim.execute("SELECT 1", &[]).is_ok(), lives, "{number}");

@@ -40,8 +40,8 @@ fn a_missing_role_has_no_members_and_holds_up_no_write() {
     ] {
         database.sql(&format!("SELECT {call}"));
     }
-    let settle = "SELECT phasegate.settle('', gen_random_uuid(), now(), 0, now(), '1 s')";
-    refuses(&mut database.admin(), settle, "ZG022");
+    let resolve = "SELECT phasegate.resolve('', gen_random_uuid(), now(), 0, now(), '1 s')";
+    refuses(&mut database.admin(), resolve, "ZG022");
 }
 
 /// What README says: the guard is for runners, and who is none any more writes by the privileges that it has. In the order

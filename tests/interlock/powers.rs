@@ -35,7 +35,7 @@ pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<St
 
     let refused = refusal(run(database, "refused", false));
     let text = refused.to_string();
-    let Refusal::RoleTooPowerful {
+    let Refusal::PrivilegedRole {
         role,
         powers: found,
         ..
@@ -74,7 +74,7 @@ fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
         does(|draft, tx| Ok(tx.execute("INSERT INTO item VALUES ($1)", &[&draft.rows[0]])?)),
     );
     if despite {
-        live = live.despite_a_role_that_could_get_round_the_interlock();
+        live = live.dangerously_allow_privileged_role();
     }
     live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
         .map(phasegate::Ran::into_value)
@@ -375,7 +375,7 @@ fn a_runner_that_could_write_what_its_session_remembers_would_write_outside_a_ph
     drop(session);
     assert!(matches!(
         refusal(run(&database, "refused", false)),
-        Refusal::RoleTooPowerful { .. }
+        Refusal::PrivilegedRole { .. }
     ));
 }
 

@@ -52,7 +52,7 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
         callable(runner),
         "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish forget_protection guard guarded_tables \
          holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
-         powers_of progress_of protect record_protection rehearse seal settle switch_status switched_off_since unprotect with_children"
+         powers_of progress_of protect record_protection rehearse seal resolve switch_status switched_off_since unprotect with_children"
     );
     // None of those that are PUBLIC's runs as the owner, but what only a table can call, and the record of guards.
     let definer = format!("{everybody} AND p.prosecdef");

@@ -291,15 +291,15 @@ fn an_opening_message_that_is_replayed_opens_nothing() {
     let next = Attempt::of(&plan, 2).request_but(&json!({ "nonce": attempt.nonce }));
     refuses(&mut session, &format!("BEGIN; {}", open(&next)), "ZG019");
     does(&mut session, "ROLLBACK");
-    // Of one whose fate was settled.
-    let settled = Attempt::of(&plan, 2);
-    let settle = format!(
-        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+    // Of one whose fate was resolved.
+    let resolved = Attempt::of(&plan, 2);
+    let resolve = format!(
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
         plan.digest(),
-        settled.nonce
+        resolved.nonce
     );
-    does(&mut session, &settle);
-    refuses(&mut session, &settled.begin(), "ZG019");
+    does(&mut session, &resolve);
+    refuses(&mut session, &resolved.begin(), "ZG019");
     assert_eq!(database.items(), []);
 }
 
@@ -308,14 +308,14 @@ fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
     let database = database();
     let attempt = Attempt::admitted(&database);
     let mut session = psql(&database);
-    let settle = |nonce: &str, opened_at: &str| {
+    let resolve = |nonce: &str, opened_at: &str| {
         format!(
-            "SELECT phasegate.settle(decode('{}', 'hex'), '{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')",
+            "SELECT phasegate.resolve(decode('{}', 'hex'), '{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')",
             attempt.plan.digest()
         )
     };
-    does(&mut session, &settle(&attempt.nonce, "'-infinity'"));
-    does(&mut session, &settle(&attempt.again().nonce, "'infinity'"));
+    does(&mut session, &resolve(&attempt.nonce, "'-infinity'"));
+    does(&mut session, &resolve(&attempt.again().nonce, "'infinity'"));
     let day = Duration::from_hours(24);
     assert_eq!(database.operator().forget_attempts(day).unwrap(), 0);
     refuses(&mut session, &attempt.begin(), "ZG019");
@@ -323,7 +323,7 @@ fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
     database.sql("UPDATE phasegate.attempt SET opened_at = opened_at - interval '2 days'");
     assert_eq!(database.operator().forget_attempts(day).unwrap(), 2);
     for opened_at in ["'-infinity'", "NULL"] {
-        refuses(&mut session, &settle(&attempt.nonce, opened_at), "ZG022");
+        refuses(&mut session, &resolve(&attempt.nonce, opened_at), "ZG022");
     }
 }
 
@@ -484,22 +484,22 @@ fn a_plan_for_a_role_that_cannot_perform_it_is_not_admitted() {
 }
 
 #[test]
-fn another_runner_settles_nothing_of_a_plan_that_is_not_its_own() {
+fn another_runner_resolves_nothing_of_a_plan_that_is_not_its_own() {
     let database = database();
     let attempt = Attempt::admitted(&database);
     let plan = format!("decode('{}', 'hex')", attempt.plan.digest());
-    let settle = format!(
-        "SELECT phasegate.settle({plan}, gen_random_uuid(), clock_timestamp(), 0, clock_timestamp(), '1 s')"
+    let resolve = format!(
+        "SELECT phasegate.resolve({plan}, gen_random_uuid(), clock_timestamp(), 0, clock_timestamp(), '1 s')"
     );
     let other = database.role("other");
     database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));
     let mut session = other.config().connect(postgres::NoTls).unwrap();
-    refuses(&mut session, &settle, "ZG022");
-    // To read it is not to settle it.
+    refuses(&mut session, &resolve, "ZG022");
+    // To read it is not to resolve it.
     database.sql(&format!("GRANT phasegate_auditor TO {}", other.name()));
-    refuses(&mut session, &settle, "ZG022");
+    refuses(&mut session, &resolve, "ZG022");
     // Of a plan that is not here nothing is committed, and asking leaves nothing behind.
-    let unknown = settle.replace(&plan, "'\\x00'");
+    let unknown = resolve.replace(&plan, "'\\x00'");
     let answer: String = session.query_one(&unknown, &[]).unwrap().get(0);
     assert!(answer.contains("rolled back"), "{answer}");
     assert_eq!(
@@ -507,7 +507,7 @@ fn another_runner_settles_nothing_of_a_plan_that_is_not_its_own() {
         0
     );
     // Its own role does, and what it claims is recorded with the plan.
-    does(&mut psql(&database), &settle);
+    does(&mut psql(&database), &resolve);
     let claimed =
         format!("SELECT count(*) FROM phasegate.attempt WHERE state = 'claimed' AND plan = {plan}");
     assert_eq!(database.ask::<i64>(&claimed), 1);

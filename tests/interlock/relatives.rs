@@ -34,7 +34,7 @@ fn run(database: &Database) -> Result<u64, Error> {
 #[track_caller]
 fn refused_for(database: &Database) -> Vec<(String, String)> {
     let refused = refusal(run(database));
-    let Refusal::RoleTooPowerful { powers, .. } = refused else {
+    let Refusal::PrivilegedRole { powers, .. } = refused else {
         panic!("{refused}");
     };
     let named = |power: &String| {

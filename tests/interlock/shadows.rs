@@ -221,7 +221,7 @@ fn the_library_makes_no_session_run_a_shadow() {
             });
             database
                 .live_by(plan.clone(), adapter)
-                .despite_a_role_that_could_get_round_the_interlock()
+                .dangerously_allow_privileged_role()
                 .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
                 .map(phasegate::Ran::into_value)
         };

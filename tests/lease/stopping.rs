@@ -312,7 +312,7 @@ fn a_phase_whose_time_is_over_is_ended_running_or_idle_and_says_so() {
 fn a_phase_whose_time_is_over_in_the_close_has_a_certain_outcome() {
     let quick = Timeouts::default()
         .phase(Duration::from_millis(500))
-        .settle(Duration::ZERO);
+        .resolve(Duration::ZERO);
     for body in [
         "PERFORM pg_sleep(60)",
         "PERFORM set_config('statement_timeout', '0', false); PERFORM pg_sleep(60)",
@@ -331,7 +331,7 @@ fn a_phase_whose_time_is_over_in_the_close_has_a_certain_outcome() {
 }
 
 #[test]
-fn a_phase_that_goes_on_after_a_cancelled_close_is_ended_and_settled() {
+fn a_phase_that_goes_on_after_a_cancelled_close_is_ended_and_resolved() {
     let quick = Timeouts::default().phase(Duration::from_millis(500));
     let database = database();
     database.at_commit(

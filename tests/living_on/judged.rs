@@ -185,7 +185,7 @@ where
         Err(Error::Refused(Refusal::AnotherTarget { .. })) => {
             "refused: another database".to_owned()
         }
-        Err(Error::Refused(Refusal::RoleTooPowerful { powers, .. })) => {
+        Err(Error::Refused(Refusal::PrivilegedRole { powers, .. })) => {
             let power = |power: &String| power.split(';').next().unwrap_or(power).to_owned();
             let powers: Vec<_> = powers.iter().map(power).collect();
             format!("refused: {}", powers.join("; "))

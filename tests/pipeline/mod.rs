@@ -3,7 +3,7 @@
 
 use phasegate::{
     And, Effects, Error, Execute, Failure, Invalid, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1,
-    Sg2, Simulate, Start, Ungated,
+    Sg2, Simulate, Start, Switch, Ungated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,7 @@ impl Draft {
 /// The pipeline, written once.
 pub fn pipeline<'run, M: Mode, W>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     draft: Draft,
 ) -> Result<u64, Error>
 where
@@ -106,7 +106,7 @@ where
     let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
     let sg2 = run.approval()?;
     let enacted = run.phase(Enact).perform(on, sg2, &checked)?;
-    let both = M::and::<Sg1, Sg2>(run.approval()?, run.approval()?);
+    let both = run.approval::<And<Sg1, Sg2>>()?;
     run.phase(Publish).perform(on, both, (&drafted, &enacted))?;
     Ok(enacted.into_output())
 }

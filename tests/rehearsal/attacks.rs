@@ -226,7 +226,7 @@ fn what_is_not_drained_is_not_measured() {
 }
 
 #[test]
-fn settling_the_nonce_of_a_rehearsal_does_not_let_it_commit() {
+fn resolving_the_nonce_of_a_rehearsal_does_not_let_it_commit() {
     let database = database();
     database.sql(&format!(
         "GRANT SELECT ON phasegate.attempt TO {}",
@@ -240,15 +240,15 @@ fn settling_the_nonce_of_a_rehearsal_does_not_let_it_commit() {
             &[],
         );
         let nonce: String = row.unwrap().get(0);
-        let settle = format!(
-            "SELECT phasegate.settle(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), 0, now(), '50 ms')"
+        let resolve = format!(
+            "SELECT phasegate.resolve(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), 0, now(), '50 ms')"
         );
         if from_within {
             does(&mut session, "SAVEPOINT s");
-            assert!(tell(&mut session, &settle).is_some());
+            assert!(tell(&mut session, &resolve).is_some());
             does(&mut session, "ROLLBACK TO s");
         } else {
-            refuses(&mut psql(&database), &settle, "55P03");
+            refuses(&mut psql(&database), &resolve, "55P03");
         }
         refuses(&mut session, "COMMIT", "ZG001");
         nothing_committed_after(session, &database);
@@ -306,9 +306,9 @@ fn an_adapter_that_says_everything_it_can_commits_nothing() {
         assert!(sent.is_err(), "{said}");
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
         for number in 0..10 {
-            next(run, number)?;
+            next(run, on, number)?;
         }
         Ok(())
     });
@@ -329,9 +329,9 @@ fn an_adapter_that_arms_and_drains_by_itself_disturbs_nobody() {
         }
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
         for number in 0..=3 {
-            next(run, number)?;
+            next(run, on, number)?;
         }
         Ok(())
     });

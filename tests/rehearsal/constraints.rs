@@ -30,9 +30,9 @@ fn failures(database: &Database, phases: &[&[&str]]) -> Vec<(usize, String, bool
         done.map(|done| done.len() as u64)
     });
     let mut failures = Vec::new();
-    let rehearsed = rehearsal(database, adapter).run(|run, _| {
+    let rehearsed = rehearsal(database, adapter).run(|run, on| {
         for number in 0..phases.len() {
-            match next(run, number) {
+            match next(run, on, number) {
                 Ok(_) => {}
                 Err(Error::RolledBack(rollback)) => {
                     let failure = rollback.failure();
@@ -80,7 +80,7 @@ fn a_rollback_for_a_deferred_constraint_says_that_the_commit_would_have_been_ref
     let database = database();
     family(&database, "INITIALLY DEFERRED");
     let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(ORPHAN, &[])?));
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| next(run, 0).map(drop));
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| next(run, on, 0).map(drop));
     let rollback = rollback(rehearsed);
     assert!(matches!(rollback.cause(), RollbackCause::CommitRefused(_)));
     let said = rollback.to_string();
@@ -171,10 +171,10 @@ fn what_a_deferred_trigger_writes_is_there_for_the_next_phase() {
         assert_eq!(state, "seen");
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        let first = next(run, 0)?;
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        let first = next(run, on, 0)?;
         assert_eq!(first.rehearsed().effects.of("public.item").updated, 1);
-        next(run, 1).map(drop)
+        next(run, on, 1).map(drop)
     });
     assert_eq!(rehearsed.unwrap().phases.len(), 2);
     nothing_remains(&database);

@@ -1,6 +1,6 @@
 //! What a rehearsal reports: what a live run would have done, measured.
 
-use phasegate::{Failure, Journal, MadeBy, Phase, PhaseTx, Plan, RowCounts, Start, Ungated};
+use phasegate::{EffectsSource, Failure, Journal, Phase, PhaseTx, Plan, RowCounts, Start, Ungated};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{Database, all, database};
@@ -64,7 +64,7 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
     assert_eq!(inputs(&plan), inputs(&dry));
     assert_eq!(
         (plan.made_by(), plan.author()),
-        (MadeBy::Measurement, Some("ada"))
+        (EffectsSource::Measurement, Some("ada"))
     );
     assert_eq!(Plan::from_saved(plan.bytes(), plan.digest()).unwrap(), plan);
 
@@ -152,9 +152,9 @@ fn what_a_savepoint_takes_back_is_not_counted() {
         }
         Ok(tx.execute(INSERT, &[&number.to_string()])?)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 1)?;
-        next(run, 2)?;
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 1)?;
+        next(run, on, 2)?;
         Ok(())
     });
     for phase in rehearsed.unwrap().phases {
@@ -183,9 +183,9 @@ fn what_a_failed_phase_wrote_is_not_counted_for_the_next() {
         }
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        assert!(next(run, 3).is_err());
-        let one = next(run, 1)?;
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        assert!(next(run, on, 3).is_err());
+        let one = next(run, on, 1)?;
         assert_eq!(one.rehearsed().effects.of("public.item").inserted, 1);
         Ok(())
     });
@@ -217,10 +217,10 @@ fn a_sequence_that_moved_is_named_and_one_that_did_not_is_not() {
         }
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 0)?;
-        next(run, 1)?;
-        assert!(next(run, 2).is_err());
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 0)?;
+        next(run, on, 1)?;
+        assert!(next(run, on, 2).is_err());
         Ok(())
     });
     let rehearsed = rehearsed.unwrap();
@@ -269,10 +269,10 @@ fn a_person_can_read_the_report() {
         2 => Ok(tx.query("SELECT 1", &[])?.len() as u64),
         _ => Err(Failure::new("no such part").at_row(4, "d")),
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 1)?;
-        next(run, 2)?;
-        assert!(next(run, 3).is_err());
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 1)?;
+        next(run, on, 2)?;
+        assert!(next(run, on, 3).is_err());
         Ok(())
     });
     let report = rehearsed.unwrap().to_string();

@@ -26,8 +26,8 @@ fn a_panic_of_the_adapter_or_of_the_pipeline_rolls_back() {
     assert!(panicked.is_err());
     nothing_remains(&database);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        rehearsal(&database, Each(inserts)).run(|run, _| -> Result<(), Error> {
-            next(run, 1)?;
+        rehearsal(&database, Each(inserts)).run(|run, on| -> Result<(), Error> {
+            next(run, on, 1)?;
             panic!("between two phases")
         })
     }));
@@ -43,10 +43,10 @@ fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
         assert_ne!(number, 2, "half way");
         Ok(rows)
     });
-    let answer = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 1)?;
-        assert!(catch_unwind(AssertUnwindSafe(|| next(run, 2))).is_err());
-        let refused = refusal(next(run, 3));
+    let answer = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 1)?;
+        assert!(catch_unwind(AssertUnwindSafe(|| next(run, on, 2))).is_err());
+        let refused = refusal(next(run, on, 3));
         let Refusal::RehearsalOver { lost_in, .. } = &refused else {
             panic!("{refused}")
         };
@@ -65,8 +65,8 @@ fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
 #[test]
 fn an_error_of_the_pipeline_rolls_back() {
     let database = database();
-    let answer = rehearsal(&database, Each(inserts)).try_run(|run, _| {
-        next(run, 1)?;
+    let answer = rehearsal(&database, Each(inserts)).try_run(|run, on| {
+        next(run, on, 1)?;
         Err::<(), Box<dyn std::error::Error>>("changed my mind".into())
     });
     assert_eq!(answer.unwrap_err().to_string(), "changed my mind");
@@ -116,11 +116,11 @@ fn a_rehearsal_in_progress_is_found_and_off_ends_it_inside_a_phase() {
 #[test]
 fn off_ends_a_rehearsal_between_two_phases() {
     let database = database();
-    let answer = rehearsal(&database, Each(inserts)).run(|run, _| {
-        next(run, 1)?;
+    let answer = rehearsal(&database, Each(inserts)).run(|run, on| {
+        next(run, on, 1)?;
         assert!(database.operator().switch_off("a test", BOUND).is_ok());
         database.is_left_clean();
-        next(run, 2).map(drop)
+        next(run, on, 2).map(drop)
     });
     let refused = refusal(answer);
     assert!(
@@ -145,13 +145,13 @@ fn a_phase_that_is_not_done_in_its_time_is_ended_whatever_it_told_the_server() {
     let timeouts = Timeouts::default().phase(Duration::from_millis(300));
     let answer = rehearsal(&database, adapter)
         .timeouts(timeouts)
-        .run(|run, _| {
-            let rollback = rollback(next(run, 1));
+        .run(|run, on| {
+            let rollback = rollback(next(run, on, 1));
             assert!(
                 matches!(rollback.cause(), RollbackCause::TimeOver),
                 "{rollback}"
             );
-            let refused = refusal(next(run, 2));
+            let refused = refusal(next(run, on, 2));
             assert!(
                 matches!(refused, Refusal::RehearsalOver { .. }),
                 "{refused}"
@@ -197,10 +197,10 @@ fn the_servers_own_timeouts_hold_and_what_a_phase_sets_ends_with_it() {
         .idle(Duration::from_secs(20));
     let rehearsed = rehearsal(&database, adapter)
         .timeouts(timeouts)
-        .run(|run, _| {
-            next(run, 1)?;
+        .run(|run, on| {
+            next(run, on, 1)?;
             for again in 2..4 {
-                let rollback = rollback(next(run, again));
+                let rollback = rollback(next(run, on, again));
                 let code = rollback.failure().and_then(Failure::sqlstate);
                 assert_eq!(
                     code.map(postgres::error::SqlState::code),
@@ -228,10 +228,10 @@ fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server_also_if_that_fai
         let timeouts = Timeouts::default().idle(Duration::from_millis(200));
         let answer = rehearsal(&database, adapter)
             .timeouts(timeouts)
-            .run(|run, _| {
-                assert_eq!(next(run, 1).is_err(), fails);
+            .run(|run, on| {
+                assert_eq!(next(run, on, 1).is_err(), fails);
                 database.is_left_clean();
-                next(run, 2).map(drop)
+                next(run, on, 2).map(drop)
             });
         let refused = refusal(answer);
         assert!(
@@ -255,9 +255,9 @@ fn a_session_that_is_lost_in_a_phase_takes_the_whole_rehearsal_with_it() {
             }
             Ok(rows)
         });
-        let answer = rehearsal(&database, adapter).run(|run, _| {
-            next(run, 1)?;
-            let rollback = rollback(next(run, 2));
+        let answer = rehearsal(&database, adapter).run(|run, on| {
+            next(run, on, 1)?;
+            let rollback = rollback(next(run, on, 2));
             let lost = matches!(rollback.cause(), RollbackCause::ConnectionLost);
             assert_ne!(lost, says_so, "{rollback}");
             Ok(())

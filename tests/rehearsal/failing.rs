@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Attempt, Failure, NoSwitch, PhaseTx, RollbackCause, Start};
+use phasegate::{Attempt, Failure, PhaseTx, RollbackCause, Start};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{database, does, rollback};
@@ -42,10 +42,10 @@ fn after_a_failed_phase_the_pipeline_goes_on_without_what_it_wrote() {
         assert_eq!(seen, if number == 1 { 1 } else { 2 });
         Ok(rows)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 1)?;
-        rollback(next(run, 2));
-        next(run, 3).map(drop)
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 1)?;
+        rollback(next(run, on, 2));
+        next(run, on, 3).map(drop)
     });
     let names: Vec<_> = rehearsed
         .unwrap()
@@ -69,7 +69,7 @@ fn a_phase_that_failed_comes_back_and_can_be_tried_again() {
             _ => Ok(1),
         }
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, on: &NoSwitch| {
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
         let sg1 = run.approval()?;
         match run.phase(Draft::of(&["a"])).attempt(on, sg1, Start) {
             Attempt::RolledBack { phase, .. } => Ok(run.perform(phase)?.into_output()),
@@ -130,9 +130,9 @@ fn truncate_and_ddl_are_refused_as_live_and_the_rehearsal_goes_on() {
         tx.execute(sql, &[])?;
         Ok(1)
     });
-    let rehearsed = rehearsal(&database, adapter).run(|run, _| {
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
         for number in 0..3 {
-            let rollback = rollback(next(run, number));
+            let rollback = rollback(next(run, on, number));
             let code = rollback.failure().and_then(Failure::sqlstate);
             assert_eq!(
                 code.map(postgres::error::SqlState::code),
@@ -140,7 +140,7 @@ fn truncate_and_ddl_are_refused_as_live_and_the_rehearsal_goes_on() {
                 "{rollback}"
             );
         }
-        let deleted = next(run, 3)?;
+        let deleted = next(run, on, 3)?;
         assert_eq!(
             deleted.rehearsed().effects.of("public.unguarded").deleted,
             2
@@ -205,10 +205,10 @@ fn what_a_phase_leaves_in_its_session_does_not_reach_the_next() {
         }
     });
     rehearsal(&database, adapter)
-        .run(|run, _| {
-            next(run, 0)?;
-            assert!(next(run, 1).is_err());
-            next(run, 2)?;
+        .run(|run, on| {
+            next(run, on, 0)?;
+            assert!(next(run, on, 1).is_err());
+            next(run, on, 2)?;
             Ok(())
         })
         .unwrap();
@@ -232,9 +232,9 @@ fn settings_that_the_connector_made_are_there_in_every_phase() {
     });
     let connector = crate::Sets(database.runner.config(), "SET work_mem = '7MB'");
     rehearsal_through(connector, adapter)
-        .run(|run, _| {
-            next(run, 0)?;
-            next(run, 1)?;
+        .run(|run, on| {
+            next(run, on, 0)?;
+            next(run, on, 1)?;
             Ok(())
         })
         .unwrap();

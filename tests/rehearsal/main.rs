@@ -19,8 +19,8 @@ mod refusals;
 mod wire;
 
 use phasegate::{
-    Error, Failure, PhaseTx, PostgresConnector, Receipt, Rehearsal, RehearsalRunner, Rehearsed,
-    Run, WithAdapter,
+    Connector, Error, Failure, Given, PhaseTx, PostgresConnector, Receipt, Rehearsal,
+    RehearsalReport, RehearsalRunner, Run, Start, Switch, Ungated,
 };
 
 use pipeline::Draft;
@@ -32,21 +32,21 @@ pub(crate) const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 pub(crate) fn rehearsal<W>(
     database: &Database,
     adapter: W,
-) -> RehearsalRunner<PostgresConnector, WithAdapter<W>> {
+) -> RehearsalRunner<Given<PostgresConnector>, Given<W>> {
     rehearsal_through(database.connector(), adapter)
 }
 
-pub(crate) fn rehearsal_through<C, W>(
+pub(crate) fn rehearsal_through<C: Connector, W>(
     connector: C,
     adapter: W,
-) -> RehearsalRunner<C, WithAdapter<W>> {
+) -> RehearsalRunner<Given<C>, Given<W>> {
     RehearsalRunner::new(PIPELINE)
         .connector(connector)
         .adapter(adapter)
 }
 
 /// Rehearses the one phase `Draft` by what `f` does.
-pub(crate) fn draft_by<F>(database: &Database, f: F) -> Result<Rehearsed<u64>, Error>
+pub(crate) fn draft_by<F>(database: &Database, f: F) -> Result<RehearsalReport<u64>, Error>
 where
     F: FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
 {
@@ -57,14 +57,14 @@ where
 /// Performs one more phase of the rehearsal, called `draft[..]`.
 pub(crate) fn next<'run, F>(
     run: &mut Run<'run, Rehearsal, Each<F>>,
+    on: &Switch<'run, Rehearsal>,
     number: usize,
 ) -> Result<Receipt<'run, Numbered, Rehearsal>, Error>
 where
     F: FnMut(usize, &mut PhaseTx<'_>) -> Result<u64, Failure>,
 {
     let phase = Numbered { number };
-    run.phase(phase)
-        .perform(&phasegate::NoSwitch, phasegate::Ungated, phasegate::Start)
+    run.phase(phase).perform(on, Ungated, Start)
 }
 
 /// A phase that there are several of.
@@ -75,8 +75,8 @@ pub(crate) struct Numbered {
 
 impl phasegate::PhaseSpec for Numbered {
     const NAME: &'static str = "part";
-    type Gate = phasegate::Ungated;
-    type After = phasegate::Start;
+    type Gate = Ungated;
+    type After = Start;
     type Output = u64;
 
     fn instance(&self) -> Option<String> {
@@ -105,7 +105,7 @@ pub(crate) fn nothing_remains(database: &Database) {
 /// A connector whose sessions say something first.
 pub(crate) struct Sets(pub(crate) postgres::Config, pub(crate) &'static str);
 
-impl phasegate::Connector for Sets {
+impl Connector for Sets {
     fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
         let mut client = self.0.connect(postgres::NoTls)?;
         client.batch_execute(self.1)?;

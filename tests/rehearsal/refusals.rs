@@ -6,7 +6,7 @@ use phasegate::testing::{
     ScratchDatabase, Shutdown, TestPostgres, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    Error, Event, NoSwitch, PhaseTx, PostgresConnector, Receipt, Refusal, RehearsalRunner, Step,
+    Error, Event, Given, PhaseTx, PostgresConnector, Receipt, Refusal, RehearsalRunner, Step,
 };
 use postgres::NoTls;
 
@@ -21,10 +21,10 @@ fn refused_after(database: &Database, before: &'static str) -> Refusal {
 }
 
 fn refused<C: phasegate::Connector>(
-    runner: RehearsalRunner<C, phasegate::WithAdapter<TripwireAdapter>>,
+    runner: RehearsalRunner<Given<C>, Given<TripwireAdapter>>,
 ) -> Refusal {
-    let answer = runner
-        .run(|run, on: &NoSwitch| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output));
+    let answer =
+        runner.run(|run, on| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output));
     refusal(answer)
 }
 
@@ -50,14 +50,14 @@ fn a_pipeline_that_performs_nothing_is_refused_and_nobody_connects() {
 fn two_phases_of_one_name_are_refused() {
     let database = database();
     let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.query("SELECT 1", &[])?.len() as u64));
-    let answer = rehearsal(&database, adapter).run(|run, _| {
-        next(run, 1)?;
-        let refused = refusal(next(run, 1));
+    let answer = rehearsal(&database, adapter).run(|run, on| {
+        next(run, on, 1)?;
+        let refused = refusal(next(run, on, 1));
         assert!(
             matches!(refused, Refusal::DuplicatePhase { .. }),
             "{refused}"
         );
-        next(run, 2).map(drop)
+        next(run, on, 2).map(drop)
     });
     assert_eq!(answer.unwrap().phases.len(), 2);
 }
@@ -112,13 +112,13 @@ fn a_role_that_could_get_round_the_interlock_is_refused_unless_one_knows() {
     let database = database();
     database.sql(&format!("ALTER ROLE {} CREATEROLE", database.runner.name()));
     let refused = refused_after(&database, "");
-    let Refusal::RoleTooPowerful { powers, .. } = &refused else {
+    let Refusal::PrivilegedRole { powers, .. } = &refused else {
         panic!("{refused}")
     };
     assert!(powers[0].starts_with("it can create roles"), "{powers:?}");
     let adapter = crate::server::does(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
     let rehearsed = rehearsal(&database, adapter)
-        .despite_a_role_that_could_get_round_the_interlock()
+        .dangerously_allow_privileged_role()
         .run(|run, on| drafting(run, on, &Draft::of(&["a"])).map(Receipt::into_output));
     assert_eq!(rehearsed.unwrap().value, 1);
     nothing_remains(&database);
@@ -178,11 +178,12 @@ fn a_connector_that_leads_nowhere_is_a_refusal_and_may_lead_somewhere_later() {
     }
     let database = database();
     let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
-    let answer = rehearsal_through(Second(Some(database.connector()), 0), adapter).run(|run, _| {
-        let refused = refusal(next(run, 1));
-        assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
-        next(run, 1).map(drop)
-    });
+    let answer =
+        rehearsal_through(Second(Some(database.connector()), 0), adapter).run(|run, on| {
+            let refused = refusal(next(run, on, 1));
+            assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
+            next(run, on, 1).map(drop)
+        });
     assert_eq!(answer.unwrap().phases.len(), 1);
 }
 
@@ -199,9 +200,9 @@ fn the_steps_of_a_rehearsal_are_told_in_their_order() {
             };
             told.send(step).unwrap();
         })
-        .run(|run, _| {
-            next(run, 1)?;
-            next(run, 2).map(drop)
+        .run(|run, on| {
+            next(run, on, 1)?;
+            next(run, on, 2).map(drop)
         });
     answer.unwrap();
     let told: Vec<_> = events.iter().collect();

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{Error, Failure, PhaseTx, PostgresConnector, Refusal, Rehearsed, Timeouts};
+use phasegate::{Error, Failure, PhaseTx, PostgresConnector, Refusal, RehearsalReport, Timeouts};
 
 use crate::server::database;
 use crate::server::proxy::{Proxy, Verdict};
@@ -14,15 +14,15 @@ fn inserts(number: usize, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
 }
 
 /// Rehearses two phases through the proxy.
-fn through(proxy: &Proxy) -> Result<Rehearsed<()>, Error> {
+fn through(proxy: &Proxy) -> Result<RehearsalReport<()>, Error> {
     rehearsal_through(
         PostgresConnector::no_tls(proxy.config.clone()),
         Each(inserts),
     )
     .timeouts(Timeouts::default().phase(Duration::from_secs(2)))
-    .run(|run, _| {
-        next(run, 1)?;
-        next(run, 2).map(drop)
+    .run(|run, on| {
+        next(run, on, 1)?;
+        next(run, on, 2).map(drop)
     })
 }
 

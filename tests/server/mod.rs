@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use phasegate::testing::{ApprovesEverything, ScratchDatabase, ScratchRole, TestPostgres};
 use phasegate::{
     DryRunner, Error, Execute, Failure, Mode, Operator, Perform, PhaseTx, Plan, PostgresConnector,
-    Ran, Receipt, Run, Start, Target,
+    Ran, Receipt, Run, Start, Switch, Target,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -82,7 +82,7 @@ pub fn plan_for(target: &Target, draft: &Draft) -> Plan {
 /// A pipeline of the one phase `Draft`.
 pub fn drafting<'run, M: Mode, W: Perform<M, Draft>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     draft: &Draft,
 ) -> Result<Receipt<'run, Draft, M>, Error> {
     let sg1 = run.approval()?;

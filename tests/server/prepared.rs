@@ -3,7 +3,7 @@
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
     Authority, Connector, Error, Event, KillSwitch, KillSwitchOn, Live, LiveRunner, Plan,
-    PostgresConnector, Ran, Run, StopHandle, Timeouts, WithAdapter,
+    PostgresConnector, Ran, ReadyRunner, Run, StopHandle, Timeouts,
 };
 
 use super::PIPELINE;
@@ -86,14 +86,17 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
         self
     }
 
-    pub fn despite_a_role_that_could_get_round_the_interlock(mut self) -> Self {
-        self.conduct = self
-            .conduct
-            .despite_a_role_that_could_get_round_the_interlock();
+    pub fn dangerously_allow_privileged_role(mut self) -> Self {
+        self.conduct = self.conduct.dangerously_allow_privileged_role();
         self
     }
 
-    pub fn runner(self) -> LiveRunner<Plan, K, A, C, WithAdapter<W>> {
+    pub fn runner(self) -> ReadyRunner<K, A, C, W>
+    where
+        K: KillSwitch,
+        A: Authority,
+        C: Connector,
+    {
         self.conduct
             .plan(self.plan)
             .kill_switch(self.kill_switch)

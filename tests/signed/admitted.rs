@@ -3,7 +3,7 @@
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter};
 use phasegate::{
     AdmittedApprovals, ApprovalRefusal, Connector, Error, Journal, LiveRunner, Plan,
-    PostgresConnector, Receipt, Refusal, Sg2, Statement, Ungated, UnsignedApprovals, WithAdapter,
+    PostgresConnector, ReadyRunner, Receipt, Refusal, Sg2, Statement, Ungated, UnsignedApprovals,
 };
 use postgres::NoTls;
 
@@ -16,7 +16,7 @@ fn by_what_was_admitted<W>(
     database: &Database,
     plan: &Plan,
     adapter: W,
-) -> LiveRunner<Plan, ScriptedSwitch, AdmittedApprovals, PostgresConnector, WithAdapter<W>> {
+) -> ReadyRunner<ScriptedSwitch, AdmittedApprovals, PostgresConnector, W> {
     LiveRunner::new(PIPELINE)
         .plan(plan.clone())
         .kill_switch(ScriptedSwitch::always_on())

@@ -7,7 +7,7 @@ use phasegate::testing::{Calls, Recorder, ScriptedSwitch};
 use phasegate::{
     Authority, Connector, DryRunner, Effects, Error, Event, Execute, Failure, Invalid, KillSwitch,
     LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt, Run, Sg1, Simulate, Start,
-    Target,
+    Switch, Target,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ impl Execute<Traced> for Traces {
 
 pub fn traced<'run, M: Mode, W: Perform<M, Traced>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     spec: &Traced,
 ) -> Result<u64, Error> {
     let sg1 = run.approval()?;

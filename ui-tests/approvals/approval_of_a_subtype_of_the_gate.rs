@@ -4,7 +4,7 @@
 
 use std::marker::PhantomData;
 
-use phasegate::{Approved, Gate, KillSwitchOn, Phase, PhaseSpec, Start};
+use phasegate::{Live, Approval, Gate, KillSwitchOn, Phase, PhaseSpec, Start};
 use serde::{Deserialize, Serialize};
 
 struct Level<T>(PhantomData<T>);
@@ -29,7 +29,7 @@ impl PhaseSpec for Sweep {
     type Output = ();
 }
 
-fn subtype<'run>(on: &KillSwitchOn<'run>, low: Approved<'run, Low>) {
+fn subtype<'run>(on: &KillSwitchOn<'run>, low: Approval<'run, Low, Live>) {
     let _ = Phase::live(Sweep, on, low, Start);
 }
 

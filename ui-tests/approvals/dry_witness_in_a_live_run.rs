@@ -1,12 +1,12 @@
-//! What stands for an approval in a dry run stands for nothing in a live one.
+//! The approval of a dry run approves nothing live.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{KillSwitchOn, Phase, Sg1, Start, Unapproved};
+use phasegate::{Approval, DryRun, KillSwitchOn, Phase, Sg1, Start};
 use pipeline::Draft;
 
-fn unapproved(on: &KillSwitchOn<'_>, dry: Unapproved<Sg1>) {
+fn unapproved<'run>(on: &KillSwitchOn<'run>, dry: Approval<'run, Sg1, DryRun>) {
     let _ = Phase::live(Draft::of(&["a"]), on, dry, Start);
 }
 

@@ -6,7 +6,7 @@ mod pipeline;
 
 use std::marker::PhantomData;
 
-use phasegate::{After, And, Approved, DryRun, Error, Gate, KillSwitchOn, Live, NoSwitch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
+use phasegate::{After, And, Approval, DryRun, Error, Gate, KillSwitchOn, Live, Switch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
 use pipeline::{Adapter, Draft, Enact, Publish, Simulator};
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +93,7 @@ fn gate_or_nothing() {
 
 fn wrong_gate_in_a_dry_run<'run>(
     run: &mut Run<'run, DryRun, Simulator>,
-    on: &NoSwitch,
+    on: &Switch<'run, DryRun>,
 ) -> Result<(), Error> {
     let sg1 = run.approval::<Sg1>()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
@@ -116,7 +116,7 @@ impl Gate for High {
     const NAME: &'static str = "HIGH";
 }
 
-fn approval_of_a_subtype_of_the_gate<'run>(on: &KillSwitchOn<'run>, high: Approved<'run, High>) {
+fn approval_of_a_subtype_of_the_gate<'run>(on: &KillSwitchOn<'run>, high: Approval<'run, High, Live>) {
     #[derive(Serialize, Deserialize)]
     struct Sweep;
 

@@ -1,4 +1,4 @@
-//! What stands for an approval in a rehearsal stands for nothing in a live run.
+//! The approval of a rehearsal approves nothing live.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, NoSwitch, Run, Sg2, Start};
+use phasegate::{DryRun, Error, Switch, Run, Sg2, Start};
 use pipeline::{Draft, Simulator};
 
-fn dry<'run>(run: &mut Run<'run, DryRun, Simulator>, on: &NoSwitch) -> Result<(), Error> {
+fn dry<'run>(run: &mut Run<'run, DryRun, Simulator>, on: &Switch<'run, DryRun>) -> Result<(), Error> {
     let sg2 = run.approval::<Sg2>()?;
     run.phase(Draft::of(&["a"])).perform(on, sg2, Start)?;
     Ok(())

@@ -8,7 +8,7 @@ mod pipeline;
 use std::time::Duration;
 
 use phasegate::{
-    Attempt, Connector, Error, InDoubt, Live, Phase, Run, Settled, StillInDoubt, Unsettled,
+    Attempt, Connector, Error, InDoubt, Live, Phase, Run, Resolution, ResolveError, UnresolvedPhase,
 };
 use pipeline::{Adapter, Draft};
 
@@ -20,29 +20,29 @@ fn perform_again_while_in_doubt<'run>(
     Ok(())
 }
 
-fn settle_the_same_doubt_twice<'r, 'run>(
+fn resolve_the_same_doubt_twice<'r, 'run>(
     run: &mut Run<'run, Live, Adapter>,
-    unsettled: Unsettled<'r, 'run, Draft, Live>,
+    unresolved: UnresolvedPhase<'r, 'run, Draft, Live>,
 ) -> Attempt<'r, 'run, Draft, Live> {
     let patience = Duration::from_secs(10);
-    match run.settle(unsettled, patience) {
-        Attempt::InDoubt(unsettled) => run.settle(unsettled, patience),
-        settled => settled,
+    match run.resolve(unresolved, patience) {
+        Attempt::InDoubt(unresolved) => run.resolve(unresolved, patience),
+        resolved => resolved,
     }
 }
 
-fn settle_in_another_run<'a, 'one>(
+fn resolve_in_another_run<'a, 'one>(
     run: &'a mut Run<'one, Live, Adapter>,
-    unsettled: Unsettled<'one, 'one, Draft, Live>,
+    unresolved: UnresolvedPhase<'one, 'one, Draft, Live>,
 ) {
-    if let Attempt::Performed(receipt) = run.settle(unsettled, Duration::from_secs(10)) {
+    if let Attempt::Performed(receipt) = run.resolve(unresolved, Duration::from_secs(10)) {
         println!("{receipt:?}");
     }
 }
 
-fn ignore_what_settling_said(doubt: &InDoubt, connector: impl Connector) -> Result<bool, StillInDoubt> {
-    let settled = doubt.settle(connector, Duration::from_secs(10))?;
-    Ok(matches!(settled, Settled::Committed(_)))
+fn ignore_what_resolving_said(doubt: &InDoubt, connector: impl Connector) -> Result<bool, ResolveError> {
+    let resolved = doubt.resolve(connector, Duration::from_secs(10))?;
+    Ok(matches!(resolved, Resolution::Committed(_)))
 }
 
 fn main() {}

@@ -3,14 +3,14 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Live, Run, Unsettled};
+use phasegate::{Error, Live, Run, UnresolvedPhase};
 use pipeline::{Adapter, Draft};
 
 fn performs_again<'run>(
     run: &mut Run<'run, Live, Adapter>,
-    unsettled: Unsettled<'_, 'run, Draft, Live>,
+    unresolved: UnresolvedPhase<'_, 'run, Draft, Live>,
 ) -> Result<(), Error> {
-    run.perform(unsettled)?;
+    run.perform(unresolved)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, NoSwitch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
+use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, Switch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
 use pipeline::{Adapter, Draft, Simulator, pipeline};
 
 fn token_by_literal<'a, 'run>(lent: &'a KillSwitchOn<'run>) -> &'a KillSwitchOn<'run> {
@@ -17,7 +17,7 @@ fn approval_by_literal<'run>(run: &mut Run<'run, Live, Adapter>) -> Result<Sg1Ap
 
 fn receipt_by_literal<'run>(
     run: &mut Run<'run, DryRun, Simulator>,
-    on: &NoSwitch,
+    on: &Switch<'run, DryRun>,
 ) -> Result<Receipt<'run, Draft, DryRun>, Error> {
     let sg1 = run.approval()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)
@@ -50,7 +50,7 @@ fn by_copy() {
         *one
     }
     let _ = copied(&Ungated);
-    let _ = copied(&NoSwitch);
+    let _ = copied(&Start);
 }
 
 fn by_deserializing(saved: &[u8], approved: Digest) {

@@ -3,14 +3,15 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Live, NoSwitch, Receipt, Rehearsal, Run, Ungated};
+use phasegate::{Error, Live, Switch, Receipt, Rehearsal, Run, Ungated};
 use pipeline::{Adapter, Check, Draft};
 
 fn goes_on<'run>(
     run: &mut Run<'run, Rehearsal, Adapter>,
+    on: &Switch<'run, Rehearsal>,
     drafted: &Receipt<'run, Draft, Live>,
 ) -> Result<(), Error> {
-    run.phase(Check).perform(&NoSwitch, Ungated, drafted)?;
+    run.phase(Check).perform(on, Ungated, drafted)?;
     Ok(())
 }
 

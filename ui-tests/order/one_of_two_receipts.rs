@@ -3,12 +3,12 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{And, Approved, KillSwitchOn, Live, Phase, Receipt, Sg1, Sg2};
+use phasegate::{And, Approval, KillSwitchOn, Live, Phase, Receipt, Sg1, Sg2};
 use pipeline::{Draft, Publish};
 
 fn half<'run>(
     on: &KillSwitchOn<'run>,
-    both: Approved<'run, And<Sg1, Sg2>>,
+    both: Approval<'run, And<Sg1, Sg2>, Live>,
     drafted: &Receipt<'run, Draft, Live>,
 ) {
     let _ = Phase::live(Publish, on, both, drafted);

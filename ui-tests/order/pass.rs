@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{And, Approved, Error, KillSwitchOn, Live, NoSwitch, Perform, Phase, PhaseSpec, Receipt, Rehearsal, Run, Sg1, Sg2, Sg2Approved, Start, Ungated};
+use phasegate::{And, Approval, Error, KillSwitchOn, Live, Switch, Perform, Phase, PhaseSpec, Receipt, Rehearsal, Run, Sg1, Sg2, Sg2Approved, Start, Ungated};
 use pipeline::{Adapter, Check, Draft, Enact, Publish};
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -69,7 +69,7 @@ fn dry_phase_in_a_live_run<'run>(
 
 fn one_of_two_receipts<'run>(
     on: &KillSwitchOn<'run>,
-    both: Approved<'run, And<Sg1, Sg2>>,
+    both: Approval<'run, And<Sg1, Sg2>, Live>,
     drafted: &Receipt<'run, Draft, Live>,
     enacted: &Receipt<'run, Enact, Live>,
 ) {
@@ -85,9 +85,10 @@ fn rehearsed_receipt_for_a_live_phase<'run>(
 
 fn live_receipt_in_a_rehearsal<'run>(
     run: &mut Run<'run, Rehearsal, Adapter>,
+    on: &Switch<'run, Rehearsal>,
     drafted: &Receipt<'run, Draft, Rehearsal>,
 ) -> Result<(), Error> {
-    run.phase(Check).perform(&NoSwitch, Ungated, drafted)?;
+    run.phase(Check).perform(on, Ungated, drafted)?;
     Ok(())
 }
 

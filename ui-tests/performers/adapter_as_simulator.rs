@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, NoSwitch, Run, Start};
+use phasegate::{DryRun, Error, Switch, Run, Start};
 use pipeline::{Adapter, Draft};
 
-fn dry<'run>(run: &mut Run<'run, DryRun, Adapter>, on: &NoSwitch) -> Result<(), Error> {
+fn dry<'run>(run: &mut Run<'run, DryRun, Adapter>, on: &Switch<'run, DryRun>) -> Result<(), Error> {
     let sg1 = run.approval()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())

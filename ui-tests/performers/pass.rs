@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, Mode, NoSwitch, Perform, PhaseTx, Rehearsal, Run, Sg1Approved, Start, Ungated};
+use phasegate::{DryRun, Error, Execute, Failure, KillSwitchOn, Live, Mode, Switch, Perform, PhaseTx, Rehearsal, Run, Sg1Approved, Start, Ungated};
 use pipeline::{Adapter, Check, Draft, Simulator, pipeline};
 
 fn simulator_as_adapter<'run>(
@@ -18,7 +18,7 @@ fn simulator_as_adapter<'run>(
 
 fn adapter_as_simulator<'run>(
     run: &mut Run<'run, DryRun, Simulator>,
-    on: &NoSwitch,
+    on: &Switch<'run, DryRun>,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
@@ -57,7 +57,7 @@ fn both_roles_by_one_impl() {
 
 fn pipeline_that_forgets_a_bound<'run, M: Mode, W: Perform<M, Draft> + Perform<M, Check>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;
     let drafted = run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
@@ -67,7 +67,7 @@ fn pipeline_that_forgets_a_bound<'run, M: Mode, W: Perform<M, Draft> + Perform<M
 
 fn simulator_in_a_rehearsal<'run>(
     run: &mut Run<'run, Rehearsal, Adapter>,
-    on: &NoSwitch,
+    on: &Switch<'run, Rehearsal>,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;

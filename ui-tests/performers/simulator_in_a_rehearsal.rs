@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, NoSwitch, Rehearsal, Run, Start};
+use phasegate::{Error, Switch, Rehearsal, Run, Start};
 use pipeline::{Draft, Simulator};
 
-fn rehearse<'run>(run: &mut Run<'run, Rehearsal, Simulator>, on: &NoSwitch) -> Result<(), Error> {
+fn rehearse<'run>(run: &mut Run<'run, Rehearsal, Simulator>, on: &Switch<'run, Rehearsal>) -> Result<(), Error> {
     let sg1 = run.approval()?;
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())

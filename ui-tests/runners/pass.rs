@@ -143,28 +143,28 @@ fn second_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_adapter() -> Result<phasegate::Rehearsed<()>, Error> {
+fn second_adapter() -> Result<phasegate::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
         .run(|_, _| Ok(()))
 }
 
-fn second_connector() -> Result<phasegate::Rehearsed<()>, Error> {
+fn second_connector() -> Result<phasegate::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
         .run(|_, _| Ok(()))
 }
 
-fn second_target(target: Target) -> Result<phasegate::Planned<()>, Error> {
+fn second_target(target: Target) -> Result<phasegate::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .simulator(Simulator)
         .run(|_, _| Ok(()))
 }
 
-fn second_simulator(target: Target) -> Result<phasegate::Planned<()>, Error> {
+fn second_simulator(target: Target) -> Result<phasegate::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .simulator(Simulator)

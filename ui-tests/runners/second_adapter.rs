@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{Error, PostgresConnector, RehearsalRunner};
 use pipeline::Adapter;
 
-fn runs() -> Result<phasegate::Rehearsed<()>, Error> {
+fn runs() -> Result<phasegate::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)

@@ -3,11 +3,15 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Live, NoSwitch, Run, Sg1Approved, Start};
+use phasegate::{DryRun, Error, Live, Run, Sg1Approved, Start, Switch};
 use pipeline::{Adapter, Draft};
 
-fn without_token<'run>(run: &mut Run<'run, Live, Adapter>, sg1: Sg1Approved<'run>) -> Result<(), Error> {
-    run.phase(Draft::of(&["a"])).perform(&NoSwitch, sg1, Start)?;
+fn without_token<'run>(
+    run: &mut Run<'run, Live, Adapter>,
+    dry: &Switch<'run, DryRun>,
+    sg1: Sg1Approved<'run>,
+) -> Result<(), Error> {
+    run.phase(Draft::of(&["a"])).perform(dry, sg1, Start)?;
     Ok(())
 }
 

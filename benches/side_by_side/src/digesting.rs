@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{
+use phasegate::{Switch, 
     DryRunner, Effects, Error, Failure, Mode, Perform, PhaseSpec, Run, Sg1, Simulate, Start, Target,
 };
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ pub fn digest(charter: &Charter, n: u64) -> Outcome<Duration> {
 
 fn pipeline<'run, M: Mode, W: Perform<M, Whole>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     whole: Whole,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;

@@ -114,11 +114,11 @@ impl Site {
     pub fn reset(&self, n: u64) -> Outcome<()> {
         let mut admin = self.admin()?;
         admin.batch_execute("TRUNCATE iu.unit, iu.lifecycle_log RESTART IDENTITY")?;
-        Self::settle(&mut admin, n)
+        Self::resolve(&mut admin, n)
     }
 
     /// Nothing is left to be written that anybody would wait for.
-    fn settle(admin: &mut Client, n: u64) -> Outcome<()> {
+    fn resolve(admin: &mut Client, n: u64) -> Outcome<()> {
         if n >= WRITES_MUCH {
             admin.batch_execute("CHECKPOINT")?;
         }
@@ -134,7 +134,7 @@ impl Site {
                position = substring(address from '[0-9]+$')::integer",
         )?;
         admin.batch_execute("VACUUM iu.unit")?;
-        Self::settle(&mut admin, n)
+        Self::resolve(&mut admin, n)
     }
 
     /// A variant that did less than all of it is no faster.

@@ -79,7 +79,7 @@ pub mod guarded {
         row: u64,
         sg2: Sg2Approved<'run>,
     ) -> bool {
-        let _: Approved<'run, And<Sg1, Sg2>> = sg1.and(sg2);
+        let _: Approval<'run, And<Sg1, Sg2>, Live> = sg1.and(sg2);
         rows.write(!row) && one(on, again, rows, row)
     }
 

@@ -1,4 +1,4 @@
-//! The parts that show the wall in the database: the guard, the kill switch, a commit that is settled.
+//! The parts that show the wall in the database: the guard, the kill switch, a commit that is resolved.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use phasegate::{
     Error, Execute, Failure, Journal, PhaseSpec, PhaseTx, Plan, PostgresConnector, Prior,
-    RollbackCause, Settled, SwitchedOff, Timeouts,
+    Resolution, RollbackCause, SwitchedOff, Timeouts,
 };
 use postgres::NoTls;
 
@@ -100,14 +100,14 @@ impl Shown {
         self.stop_if_interrupted()
     }
 
-    pub(super) fn settled(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
+    pub(super) fn resolved(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
         terminal::part("9. A connection that is lost in the middle of a commit");
         let document = named(document, "a third reading");
         let plan = dry_run(town, &document)?;
         town.admit(&plan)?;
         let lossy = Lossy::to(&town.runner())?;
-        // A run settles by itself; here it is told not to, to show what there is to settle.
-        let unsettled = Timeouts::default().settle(Duration::ZERO);
+        // A run resolves by itself; here it is told not to, to show what there is to resolve.
+        let unresolved = Timeouts::default().resolve(Duration::ZERO);
         let answer = self.on_while(|switch| {
             runner(
                 &plan,
@@ -116,7 +116,7 @@ impl Shown {
                 PostgresConnector::no_tls(lossy.config.clone()),
             )
             .adapter(Register)
-            .timeouts(unsettled)
+            .timeouts(unresolved)
             .run(|run, on| cut_and_enact(run, on, &document))
         })?;
         let Err(Error::InDoubt(doubt)) = answer else {
@@ -127,11 +127,11 @@ impl Shown {
         terminal::said(&doubt);
         let connector = || PostgresConnector::no_tls(town.runner());
         let patience = Duration::from_secs(10);
-        let settled = doubt.settle(connector(), patience)?;
-        let again = doubt.settle(connector(), patience)?;
+        let resolved = doubt.resolve(connector(), patience)?;
+        let again = doubt.resolve(connector(), patience)?;
         self.check(
-            matches!(settled, Settled::Committed(_)) && settled == again,
-            "settled: it was committed, and whoever asks again hears the same",
+            matches!(resolved, Resolution::Committed(_)) && resolved == again,
+            "resolved: it was committed, and whoever asks again hears the same",
         );
         println!("  The same plan, run again:");
         let again = self.on_while(|switch| {

@@ -8,8 +8,8 @@ use super::key::{self, UnfitKey};
 use super::moment::{self, NoMoment};
 use super::plain::{self, NotPlain};
 use super::{NAMESPACE, StatementRefused};
-use crate::files::{self, FileRefused};
-use crate::printable::Printable;
+use crate::base::files::{self, FileRefused};
+use crate::base::printable::Printable;
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;

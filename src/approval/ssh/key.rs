@@ -3,7 +3,7 @@
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
-use crate::printable::Printable;
+use crate::base::printable::Printable;
 
 /// A shorter RSA key is within reach of whoever can pay for it.
 const SHORTEST_RSA: usize = 2048;

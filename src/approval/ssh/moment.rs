@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::timestamp::Timestamp;
+use crate::base::timestamp::Timestamp;
 
 /// `2026-11-23T07:09:19Z`: in UTC, to the second; what is more exact is rounded down.
 pub(super) fn to_rfc3339(moment: SystemTime) -> Option<String> {

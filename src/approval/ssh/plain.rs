@@ -1,6 +1,6 @@
 //! Text that can be shown to people: what they read is what is there.
 
-use crate::printable;
+use crate::base::printable;
 
 /// Why a text cannot be shown as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -7,10 +7,10 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::plain::{self, NotPlain};
-use crate::canonical;
-use crate::files::{self, FileRefused};
-use crate::gate::Gate;
-use crate::printable::Printable;
+use crate::approval::Gate;
+use crate::base::canonical;
+use crate::base::files::{self, FileRefused};
+use crate::base::printable::Printable;
 
 const SCHEMA: &str = "phasegate/policy/1";
 

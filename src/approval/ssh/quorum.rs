@@ -8,7 +8,7 @@ use super::judging::{Given, Judged};
 use super::policy::GateRule;
 use super::signed::SignedApprovals;
 use crate::approval::{Attestation, Denied, Evidence, SignedStatement};
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 
 impl SignedApprovals {
     /// The attestation of as many different people as the gate needs, those whose statements last

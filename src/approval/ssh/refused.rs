@@ -1,10 +1,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{NotAStatement, UnfitKey};
-use crate::digest::Digest;
-use crate::files::FileRefused;
+use crate::base::digest::Digest;
+use crate::base::files::FileRefused;
+use crate::base::printable::{Listed, Printable};
 use crate::plan::Target;
-use crate::printable::{Listed, Printable};
 
 /// A signed statement does not count. One variant for each reason, which says who, what, and what to do.
 #[derive(Debug, thiserror::Error)]

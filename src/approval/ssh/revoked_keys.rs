@@ -4,7 +4,7 @@ use std::path::Path;
 use ssh_key::public::KeyData;
 
 use super::key::{self, UnfitKey};
-use crate::files::{self, FileRefused};
+use crate::base::files::{self, FileRefused};
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;

@@ -8,10 +8,10 @@ use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
 use super::{StatementRefused, signature, statement_file};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Denied};
-use crate::digest::Digest;
-use crate::files::{self, FileRefused};
+use crate::base::digest::Digest;
+use crate::base::files::{self, FileRefused};
+use crate::base::printable::Printable;
 use crate::plan::{Plan, PlannedPhase, Target};
-use crate::printable::Printable;
 
 /// How far the clocks of signers may be ahead of ours.
 pub(super) const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);

@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::moment;
 use super::plain::{self, NotPlain};
+use crate::approval::Gate;
 use crate::approval::{Decision, Statement};
-use crate::canonical;
-use crate::digest::Digest;
-use crate::files::{self, FileRefused};
-use crate::gate::Gate;
+use crate::base::canonical;
+use crate::base::digest::Digest;
+use crate::base::files::{self, FileRefused};
+use crate::base::printable::Printable;
 use crate::plan::{Plan, Target};
-use crate::printable::Printable;
 
 const SCHEMA: &str = "phasegate/statement/1";
 
@@ -211,7 +211,7 @@ impl Statement {
                 target: plan.target().clone(),
                 valid_from: now,
                 expires: now,
-                nonce: crate::secret::unique(),
+                nonce: crate::base::secret::unique(),
                 comment: String::new(),
             },
         }

@@ -22,7 +22,7 @@ use wave::{Answer, Wave};
 use super::statement::{StatementError, refuse_unsendable};
 use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::observer::Event;
-use crate::outcome::{Failure, Foreign};
+use crate::outcome::{BoxError, Failure};
 use crate::postgres::params::Encoded;
 
 /// How many rows the first chunk has: as many as a loop performs between two readings of the kill switch, since
@@ -426,11 +426,11 @@ fn is_a_name(text: &str) -> bool {
 pub struct Ignored;
 
 impl FromSql<'_> for Ignored {
-    fn from_sql(_: &Type, _: &[u8]) -> Result<Self, Foreign> {
+    fn from_sql(_: &Type, _: &[u8]) -> Result<Self, BoxError> {
         Ok(Ignored)
     }
 
-    fn from_sql_null(_: &Type) -> Result<Self, Foreign> {
+    fn from_sql_null(_: &Type) -> Result<Self, BoxError> {
         Ok(Ignored)
     }
 

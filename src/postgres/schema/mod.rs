@@ -7,7 +7,7 @@ use refinery_core::{Migrate, Migration, Runner, Target};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::printable::{Listed, Printable};
+use crate::base::printable::{Listed, Printable};
 
 mod repair;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
-use phasegate::{
+use phasegate::{Switch, 
     ConnectError, Connection, Connector, DryRunner, Effects, Event, Execute, Failure, LiveRunner,
     Mode, Operator, Perform, PhaseSpec, PhaseTx, PostgresConnector, Run, Sg1, Sg2, Simulate, Start,
     Step, Target,
@@ -175,7 +175,7 @@ impl Execute<Enact> for Register<'_> {
 
 fn pipeline<'run, M: Mode, W: Perform<M, Create> + Perform<M, Enact>>(
     run: &mut Run<'run, M, W>,
-    on: &M::Switch<'run>,
+    on: &Switch<'run, M>,
     rows: &Rows,
     link: &mut Link<'_>,
 ) -> Outcome<()> {

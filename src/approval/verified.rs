@@ -1,0 +1,77 @@
+use std::time::SystemTime;
+
+use super::{Attestation, Decision};
+use crate::outcome::ApprovalRefusal;
+use crate::plan::Plan;
+
+/// What an authority attested to, and the phase that it was asked about.
+#[derive(Debug)]
+pub(crate) struct VerifiedApproval {
+    attestation: Attestation,
+    phase: String,
+}
+
+impl VerifiedApproval {
+    pub(crate) fn new(attestation: Attestation, phase: &str) -> Self {
+        let phase = phase.to_owned();
+        VerifiedApproval { attestation, phase }
+    }
+
+    pub(crate) fn attestation(&self) -> &Attestation {
+        &self.attestation
+    }
+
+    /// The phase that the authority was asked about.
+    pub(crate) fn phase(&self) -> &str {
+        &self.phase
+    }
+
+    pub(crate) fn is_of(&self, gate: &str) -> bool {
+        self.attestation.statement().gate == gate
+    }
+
+    /// Checks it against the run, for `phase` and `gate`, at the moment `now`.
+    pub(crate) fn check(
+        &self,
+        phase: &str,
+        gate: &str,
+        plan: &Plan,
+        now: SystemTime,
+    ) -> Result<(), ApprovalRefusal> {
+        let statement = self.attestation.statement();
+        if statement.decision != Decision::Approve {
+            return Err(ApprovalRefusal::Rejected {
+                by: self.attestation.approver().to_owned(),
+                comment: statement.comment.clone(),
+            });
+        }
+        if self.phase != phase {
+            return Err(ApprovalRefusal::AnotherPhase {
+                asked: self.phase.clone(),
+            });
+        }
+        if statement.gate != gate {
+            return Err(ApprovalRefusal::AnotherGate {
+                attested: statement.gate.clone(),
+            });
+        }
+        if statement.plan != plan.digest() {
+            return Err(ApprovalRefusal::AnotherPlan {
+                attested: statement.plan,
+                running: plan.digest(),
+            });
+        }
+        if statement.target != *plan.target() {
+            return Err(ApprovalRefusal::AnotherTarget {
+                attested: Box::new(statement.target.clone()),
+                planned: Box::new(plan.target().clone()),
+            });
+        }
+        if statement.expires <= now {
+            return Err(ApprovalRefusal::Expired {
+                at: statement.expires,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Files that anybody may have written, of which no more is read than they may have.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::base::printable::Printable;
+
+/// A file was not read, or not written. One variant for each reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileRefused {
+    /// The system says no.
+    #[error("{}: not read, {source}", Printable(&.path.to_string_lossy()))]
+    NotRead {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system says no.
+    #[error("{}: not written, {source}", Printable(&.path.to_string_lossy()))]
+    NotWritten {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is a directory, a device, a pipe, or the like.
+    #[error("{}: not read, it is no regular file", Printable(&.path.to_string_lossy()))]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is larger than any such file is.
+    #[error("{}: not read, it is larger than {limit} bytes", Printable(&.path.to_string_lossy()))]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// What it may have.
+        limit: usize,
+    },
+}
+
+/// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileRefused> {
+    let not_read = |source| FileRefused::NotRead {
+        path: path.to_owned(),
+        source,
+    };
+    // Before it is opened: opening a pipe waits for whoever writes into it.
+    if !fs::metadata(path).map_err(not_read)?.is_file() {
+        return Err(FileRefused::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mut content = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let file = File::open(path).map_err(not_read)?;
+    file.take(most)
+        .read_to_end(&mut content)
+        .map_err(not_read)?;
+    if content.len() > limit {
+        return Err(FileRefused::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    Ok(content)
+}

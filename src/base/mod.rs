@@ -1,0 +1,8 @@
+//! What everything else is built from: canonical JSON, digests, times, secrets, files, and texts that are safe to print.
+
+pub(crate) mod canonical;
+pub(crate) mod digest;
+pub(crate) mod files;
+pub(crate) mod printable;
+pub(crate) mod secret;
+pub(crate) mod timestamp;

@@ -1,0 +1,84 @@
+//! What nobody can guess: the secret that seals a phase, and the nonce of an attempt.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::base::digest::Digest;
+
+/// Knowing it seals the phase that was opened with its [`lock`](Secret::lock). The server hears of
+/// it in the closing message, and nobody earlier.
+pub(crate) struct Secret([u8; 32]);
+
+impl Secret {
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Secret(bytes))
+    }
+
+    pub(crate) fn lock(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
+    pub(crate) fn to_hex(&self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// What makes an attempt this one: a random UUID, as the server prints it.
+pub(crate) fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    // RFC 9562: version 4, and the variant.
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut nonce = hex(&bytes);
+    for dash in [8, 13, 18, 23] {
+        nonce.insert(dash, '-');
+    }
+    Ok(nonce)
+}
+
+/// Text that nothing else has, for what must differ and need not be secret.
+pub(crate) fn unique() -> String {
+    nonce().unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        format!(
+            "{}-{}",
+            std::process::id(),
+            now.unwrap_or_default().as_nanos()
+        )
+    })
+}
+
+/// A time between nothing and `most`.
+pub(crate) fn jitter(most: Duration) -> Duration {
+    // Without randomness everybody waits for as long as anybody may.
+    getrandom::u32().map_or(most, |random| {
+        most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    // Not by formatting, which takes a hundred instructions for each byte.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn every_byte_is_two_lower_case_digits() {
+        let bytes: Vec<u8> = (0..=u8::MAX).collect();
+        let formatted: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let formatted = formatted.concat();
+        assert_eq!(hex(&bytes), formatted);
+    }
+}

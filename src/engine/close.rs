@@ -1,0 +1,127 @@
+//! From the opening to the close: the adapter, the kill switch once more, and the closing message.
+
+use super::job::NotPerformed;
+use super::live::LiveEngine;
+use super::watch::Watch;
+use crate::base::secret::Secret;
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
+use crate::observer::{Event, Observer, Step};
+use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
+use crate::postgres::{CloseError, Closed, PhaseTx, Session};
+
+/// What the seal says when the transaction is not the one that was opened.
+const NOT_SEALED: &str = "phasegate: not sealed";
+
+/// What happens between the opening and the close.
+pub(super) struct Inside<'a, 'o> {
+    pub(super) perform: &'a mut dyn FnMut(&mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed>,
+    pub(super) kill_switch: &'a dyn KillSwitch,
+    pub(super) observer: &'a mut Observer<'o>,
+    pub(super) in_doubt: &'a mut Option<InDoubt>,
+    pub(super) attempted: &'a Attempted,
+    /// Whether the session was lost on the way.
+    pub(super) lost: &'a mut bool,
+}
+
+pub(super) fn perform_and_close(
+    mut session: Session,
+    phase: &str,
+    watch: &Watch,
+    secret: &Secret,
+    inside: Inside<'_, '_>,
+) -> Result<(Vec<u8>, Closed), PhaseError> {
+    let Inside {
+        perform,
+        kill_switch,
+        observer,
+        in_doubt,
+        attempted,
+        lost,
+    } = inside;
+    // A panic in here drops the session, which rolls back.
+    let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer);
+    let answer = perform(&mut tx);
+    let mut traces = tx.into_traces();
+    *lost = traces.lost;
+    let rolled_back = |cause| Rollback::new(phase, LiveEngine::MODE, cause);
+    if let Some(cause) = traces.stopped {
+        return Err(rolled_back(cause).into());
+    }
+    let output = match answer {
+        Ok(output) => Ok(output),
+        Err(NotPerformed::Failed(failure)) => {
+            return Err(rolled_back(RollbackCause::Failed(failure)).into());
+        }
+        Err(NotPerformed::Output(error)) => Err(error),
+    };
+    if traces.lost {
+        return Err(rolled_back(RollbackCause::ConnectionLost).into());
+    }
+    if let Some(row) = traces.dropped_rows() {
+        let statement = Some(row);
+        return Err(rolled_back(RollbackCause::Swallowed { statement }).into());
+    }
+    if traces.open_savepoints > 0 {
+        return Err(rolled_back(RollbackCause::SavepointLeftOpen).into());
+    }
+    let output = output.map_err(|error| rolled_back(RollbackCause::Output(error)))?;
+    observer(&Event::Passed {
+        phase,
+        step: Step::Performed,
+    });
+
+    match kill_switch.read() {
+        Ok(SwitchState::On) => observer(&Event::Passed {
+            phase,
+            step: Step::SwitchStillOn,
+        }),
+        Ok(SwitchState::Off) => {
+            let off = kill_switch.describe_off();
+            return Err(rolled_back(RollbackCause::SwitchOff(off)).into());
+        }
+        Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
+    }
+
+    // In doubt from here on, until there is an answer: even if a callback of the driver panics.
+    if !watch.closes() {
+        // The program has stopped the run, which the caller knows the reason of.
+        return Err(rolled_back(RollbackCause::SwitchOff(kill_switch.describe_off())).into());
+    }
+    let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
+    *in_doubt = Some(doubt("the close did not come to its end".into()));
+    let error = match session.close(secret, &output) {
+        Ok(closed) => return Ok((output, closed)),
+        Err(error) => error,
+    };
+    *lost = matches!(error, CloseError::AlreadyLost);
+    let refused = |error: ::postgres::Error| {
+        let said = error.as_db_error();
+        let code = said.map(|said| said.code().code().to_owned());
+        let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
+        match code.as_deref() {
+            Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
+            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff(SwitchOff::of_the_database()),
+            Some("ZG003") => RollbackCause::LeaseOver,
+            Some("ZG014") => {
+                match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {
+                    Some(differ) => RollbackCause::EffectsDiffer(differ),
+                    None => RollbackCause::CommitRefused(Failure::new(error)),
+                }
+            }
+            _ => RollbackCause::CommitRefused(Failure::new(error)),
+        }
+    };
+    Err(match error {
+        CloseError::AlreadyLost => rolled_back(RollbackCause::ConnectionLost).into(),
+        CloseError::StatementHadFailed => {
+            let statement = traces.failed_statement;
+            rolled_back(RollbackCause::Swallowed { statement }).into()
+        }
+        CloseError::Refused(error) => rolled_back(refused(error)).into(),
+        CloseError::NoAnswer(source) => {
+            let doubt = doubt(source);
+            *in_doubt = Some(doubt.clone());
+            doubt.into()
+        }
+    })
+}

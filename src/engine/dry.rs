@@ -1,0 +1,81 @@
+//! A dry run: the plan so far. It has no connection.
+
+use super::job::{Done, Job, Simulation};
+use super::timeouts::Timeouts;
+use crate::observer::{Ending, Event, Observer, Step};
+use crate::outcome::{DRY_RUN, PhaseError, Refusal, Rollback};
+use crate::plan::{Effects, PlannedPhase};
+
+/// What a dry run holds: the plan so far.
+#[allow(missing_debug_implementations)] // sealed: no other crate can hold one
+pub struct DryEngine<'run> {
+    phases: Vec<PlannedPhase>,
+    observer: &'run mut Observer<'run>,
+}
+
+impl<'run> DryEngine<'run> {
+    /// The mode's name, for people.
+    pub(crate) const MODE: &'static str = DRY_RUN;
+
+    pub(crate) fn new(observer: &'run mut Observer<'run>) -> Self {
+        DryEngine {
+            phases: Vec::new(),
+            observer,
+        }
+    }
+
+    /// Returns the phases that were performed, as they stand in the plan.
+    pub(crate) fn into_phases(self) -> Vec<PlannedPhase> {
+        self.phases
+    }
+
+    /// Performs `job` by its simulator.
+    pub(crate) fn perform(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Simulation<'_>,
+    ) -> Result<Done<()>, PhaseError> {
+        let phase = job.phase;
+        (self.observer)(&Event::Begins {
+            phase,
+            place: self.phases.len() + 1,
+            of: None,
+        });
+        let done = self.simulate(job, perform);
+        let ending = match &done {
+            Ok(_) => Ending::Performed,
+            Err(PhaseError::Refused(_)) => Ending::Refused,
+            Err(PhaseError::RolledBack(_) | PhaseError::InDoubt(_)) => Ending::RolledBack,
+        };
+        (self.observer)(&Event::Ends { phase, ending });
+        done
+    }
+
+    fn simulate(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Simulation<'_>,
+    ) -> Result<Done<()>, PhaseError> {
+        let phase = job.phase;
+        if self.phases.iter().any(|planned| planned.name() == phase) {
+            let phase = phase.to_owned();
+            return Err(Refusal::DuplicatePhase { phase }.into());
+        }
+        let bytes = job.input.validate(Timeouts::default())?.bytes;
+        self.passed(phase, Step::Valid);
+        let mut effects = Effects::new();
+        let output = perform(&bytes, &mut effects)
+            .map_err(|error| Rollback::new(phase, Self::MODE, error.into()))?;
+        let planned = job.planned(&bytes, &effects)?;
+        self.passed(phase, Step::Performed);
+        self.phases.push(planned);
+        Ok(Done {
+            output,
+            evidence: (),
+        })
+    }
+
+    fn passed(&mut self, phase: &str, step: Step) {
+        (self.observer)(&Event::Passed { phase, step });
+    }
+}

@@ -1,0 +1,346 @@
+//! A live run: the plan, how far it got, and the checks that come before a phase touches anything.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::job::{Done, Execution, Job};
+use super::stop::StopHandle;
+use super::timeouts::Timeouts;
+use crate::approval::{ApprovalRequest, Attestation, Authority, VerifiedApproval};
+use crate::kill_switch::{KillSwitch, SwitchState};
+use crate::observer::{Ending, Event, Observer, Step};
+use crate::outcome::{
+    ApprovalRefusal, CommitEvidence, Committed, InDoubt, Incomplete, LIVE, PhaseError, Refusal,
+};
+use crate::plan::{Plan, PlannedPhase};
+use crate::postgres::{Connector, Session};
+
+/// How a live run is performed, apart from its parts.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveOptions {
+    pub(crate) stop: Option<StopHandle>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) retries: u32,
+    pub(crate) allow_privileged_role: bool,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        LiveOptions {
+            stop: None,
+            timeouts: Timeouts::default(),
+            retries: 2,
+            allow_privileged_role: false,
+        }
+    }
+}
+
+/// What a live run holds: the plan and how far it got, and the collaborators, which it asks anew
+/// for every phase.
+#[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
+pub struct LiveEngine<'run> {
+    pub(super) plan: &'run Plan,
+    /// How many of the plan's phases are committed, by this run or before it.
+    pub(super) performed: usize,
+    /// How many of these were committed before this run, and when the last of them was.
+    pub(super) before: usize,
+    pub(super) before_at: Option<String>,
+    /// How many the journal was seen to have.
+    journalled: usize,
+    /// What every `Approved` of this run stands for, in the order of the asking.
+    granted: Vec<Rc<VerifiedApproval>>,
+    pub(super) in_doubt: Option<InDoubt>,
+    /// The role was found not to have powers that it must not have.
+    pub(super) role_is_fit: bool,
+    pub(super) kill_switch: &'run dyn KillSwitch,
+    authority: &'run mut dyn Authority,
+    pub(super) connector: &'run mut dyn Connector,
+    pub(super) observer: &'run mut Observer<'run>,
+    pub(super) options: LiveOptions,
+}
+
+/// How far a run got: every phase of its plan is committed.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// How many phases this run committed.
+    pub(crate) performed: usize,
+    /// How many were committed before.
+    pub(crate) before: usize,
+    /// When the last of those was committed.
+    pub(crate) before_at: Option<String>,
+}
+
+impl<'run> LiveEngine<'run> {
+    pub(crate) fn new(
+        plan: &'run Plan,
+        kill_switch: &'run dyn KillSwitch,
+        authority: &'run mut dyn Authority,
+        connector: &'run mut dyn Connector,
+        observer: &'run mut Observer<'run>,
+        options: LiveOptions,
+    ) -> Self {
+        LiveEngine {
+            plan,
+            performed: 0,
+            before: 0,
+            before_at: None,
+            journalled: 0,
+            granted: Vec::new(),
+            in_doubt: None,
+            role_is_fit: options.allow_privileged_role,
+            kill_switch,
+            authority,
+            connector,
+            observer,
+            options,
+        }
+    }
+
+    /// Why the program has stopped the run, if it has.
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.options.stop.as_ref().and_then(StopHandle::stopped)
+    }
+
+    /// Reads the kill switch; `phase` is the one that is about to begin, or none if the run is.
+    pub(crate) fn refuse_unless_on(&self, phase: Option<&str>) -> Result<(), Refusal> {
+        let phase = phase.map(str::to_owned);
+        if let Some(why) = self.stopped() {
+            return Err(Refusal::Stopped { phase, why });
+        }
+        match self.kill_switch.read() {
+            Ok(SwitchState::On) => Ok(()),
+            Ok(SwitchState::Off) => Err(Refusal::SwitchOff {
+                phase,
+                switch: Box::new(self.kill_switch.describe_off()),
+            }),
+            Err(source) => Err(Refusal::SwitchUnreadable { phase, source }),
+        }
+    }
+
+    /// Returns what is in doubt, if anything is: whatever the pipeline returned.
+    pub(crate) fn in_doubt(&self) -> Option<&InDoubt> {
+        self.in_doubt.as_ref()
+    }
+
+    /// Returns how far the run got, if that is to the plan's end.
+    pub(crate) fn conclude(self) -> Result<Progress, Incomplete> {
+        let missing = &self.plan.phases()[self.performed..];
+        if missing.is_empty() {
+            Ok(Progress {
+                performed: self.performed - self.before,
+                before: self.before,
+                before_at: self.before_at,
+            })
+        } else {
+            Err(Incomplete::new(self.committed(), names(missing)))
+        }
+    }
+
+    pub(super) fn committed(&self) -> Vec<String> {
+        names(&self.plan.phases()[..self.performed])
+    }
+
+    pub(super) fn refuse_in_doubt(&self, phase: &str) -> Result<(), Refusal> {
+        match &self.in_doubt {
+            None => Ok(()),
+            Some(doubt) => Err(Refusal::Unresolved {
+                phase: phase.to_owned(),
+                in_doubt: doubt.phase().to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn refuse_unplanned(&self, presented: &PlannedPhase) -> Result<(), Refusal> {
+        let phase = presented.name();
+        let next = self.plan.phases().get(self.performed);
+        let Some(planned) = next.filter(|planned| planned.name() == phase) else {
+            return Err(Refusal::NotNextInPlan {
+                phase: phase.to_owned(),
+                planned: next.map(|planned| planned.name().to_owned()),
+            });
+        };
+        if planned.gates() != presented.gates() {
+            return Err(Refusal::GateChanged {
+                phase: phase.to_owned(),
+                planned: planned.gates().to_vec(),
+                presented: presented.gates().to_vec(),
+            });
+        }
+        if planned.after() != presented.after() {
+            return Err(Refusal::OrderChanged {
+                phase: phase.to_owned(),
+                planned: planned.after().to_vec(),
+                presented: presented.after().to_vec(),
+            });
+        }
+        if planned.input() != presented.input() {
+            return Err(Refusal::InputChanged {
+                phase: phase.to_owned(),
+                planned: planned.input(),
+                presented: presented.input(),
+            });
+        }
+        Ok(())
+    }
+
+    /// A plan that is over. What it has committed is handed back all the same.
+    pub(super) fn refuse_expired(&mut self, phase: &str) -> Result<(), Refusal> {
+        match self.plan.valid_until() {
+            Some(valid_until)
+                if valid_until <= SystemTime::now() && !self.is_journalled(self.performed) =>
+            {
+                Err(Refusal::PlanExpired {
+                    phase: phase.to_owned(),
+                    valid_until,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.granted.iter().map(|granted| granted.attestation())
+    }
+
+    /// What the witnesses that the phase was given stand for, in the order of its gates, and checked
+    /// again at this moment: one may have expired since it was given.
+    pub(super) fn approvals_of(
+        &mut self,
+        phase: &str,
+        gates: &[&str],
+    ) -> Result<Vec<Rc<VerifiedApproval>>, Refusal> {
+        let mut approvals = Vec::new();
+        for &gate in gates {
+            let checked = match self.granted_for(phase, gate, &approvals) {
+                Some(granted) => self.check(&granted, self.performed, gate).map(|()| granted),
+                None => Err(ApprovalRefusal::Missing),
+            };
+            approvals.push(checked.map_err(|reason| Refusal::Approval {
+                phase: Some(phase.to_owned()),
+                gate: gate.to_owned(),
+                reason,
+            })?);
+        }
+        Ok(approvals)
+    }
+
+    /// The approval of `gate` that was asked for last for `phase`, and is not `taken`; or else for
+    /// whichever phase it was asked, so that the refusal can say which.
+    fn granted_for(
+        &self,
+        phase: &str,
+        gate: &str,
+        taken: &[Rc<VerifiedApproval>],
+    ) -> Option<Rc<VerifiedApproval>> {
+        let of_gate = || {
+            let granted = self.granted.iter().rev();
+            granted.filter(|granted| {
+                granted.is_of(gate) && !taken.iter().any(|taken| Rc::ptr_eq(taken, granted))
+            })
+        };
+        let of_phase = of_gate().find(|granted| granted.phase() == phase);
+        of_phase.or_else(|| of_gate().next()).cloned()
+    }
+
+    /// Checks an approval for the phase at `place`, counted from 0. One that the phase has spent
+    /// already need not hold any longer.
+    fn check(
+        &mut self,
+        granted: &VerifiedApproval,
+        place: usize,
+        gate: &str,
+    ) -> Result<(), ApprovalRefusal> {
+        let phase = self.plan.phases()[place].name();
+        match granted.check(phase, gate, self.plan, SystemTime::now()) {
+            Err(ApprovalRefusal::Expired { .. }) if self.is_journalled(place) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// Whether the journal has the phase at `place`, counted from 0. A server that does not say so
+    /// means no.
+    fn is_journalled(&mut self, place: usize) -> bool {
+        if self.journalled <= place
+            && let Ok(mut session) = Session::connect(self.connector)
+        {
+            let plan = self.plan.digest();
+            let committed = session.client().query_one(
+                "SELECT pg_catalog.count(*) FROM phasegate.journal_of($1)",
+                &[&plan.as_bytes().as_slice()],
+            );
+            let committed = committed.and_then(|row| row.try_get::<_, i64>(0));
+            self.journalled =
+                committed.map_or(0, |committed| usize::try_from(committed).unwrap_or(0));
+        }
+        self.journalled > place
+    }
+
+    pub(super) fn passed(&mut self, phase: &str, step: Step) {
+        (self.observer)(&Event::Passed { phase, step });
+    }
+}
+
+fn names(phases: &[PlannedPhase]) -> Vec<String> {
+    phases.iter().map(|phase| phase.name().to_owned()).collect()
+}
+
+impl LiveEngine<'_> {
+    /// The mode's name, for people.
+    pub(crate) const MODE: &'static str = LIVE;
+
+    /// Asks the authority for the approval of `gate`, for the plan's next phase behind it.
+    pub(crate) fn approve(&mut self, gate: &str) -> Result<(), Refusal> {
+        let plan = self.plan;
+        let mut ahead = plan.phases().iter().enumerate().skip(self.performed);
+        let next = ahead.find(|(_, planned)| planned.gates().iter().any(|behind| behind == gate));
+        let refused = |reason| Refusal::Approval {
+            phase: next.map(|(_, planned)| planned.name().to_owned()),
+            gate: gate.to_owned(),
+            reason,
+        };
+        let (place, phase) = next.ok_or_else(|| refused(ApprovalRefusal::NotNeeded))?;
+        let attestation = self
+            .authority
+            .attest(&ApprovalRequest {
+                gate,
+                phase: phase.name(),
+                pipeline: plan.pipeline(),
+                plan: plan.digest(),
+                target: plan.target(),
+            })
+            .map_err(|denied| refused(denied.into()))?;
+        let granted = VerifiedApproval::new(attestation, phase.name());
+        self.check(&granted, place, gate).map_err(refused)?;
+        self.granted.push(Rc::new(granted));
+        Ok(())
+    }
+
+    /// Performs the plan's next phase, which `job` has to be.
+    pub(crate) fn perform(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Execution<'_>,
+    ) -> Result<Done<Committed>, PhaseError> {
+        let phase = job.phase;
+        (self.observer)(&Event::Begins {
+            phase,
+            place: self.performed + 1,
+            of: Some(self.plan.phases().len()),
+        });
+        let done = match self.execute(job, perform) {
+            Err(PhaseError::RolledBack(rollback)) => Err(rollback.after(self.committed()).into()),
+            done => done,
+        };
+        let ending = match &done {
+            Ok(done) if done.evidence.evidence() == CommitEvidence::Before => {
+                Ending::AlreadyCommitted
+            }
+            Ok(_) => Ending::Performed,
+            Err(PhaseError::Refused(_)) => Ending::Refused,
+            Err(PhaseError::RolledBack(_)) => Ending::RolledBack,
+            Err(PhaseError::InDoubt(_)) => Ending::InDoubt,
+        };
+        (self.observer)(&Event::Ends { phase, ending });
+        done
+    }
+}

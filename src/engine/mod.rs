@@ -1,0 +1,27 @@
+//! The engine: performs phases, and checks everything again before, during and after.
+//!
+//! It has no type parameter: a [`Job`] goes in, with the names and bytes of a phase and a function that performs it; a
+//! [`Done`] comes out, or a [`PhaseError`](crate::outcome::PhaseError). One file for each step of a live phase, in the
+//! order in which they are passed: `live` (the checks that touch nothing), `open`, `perform`, `close`, `resolve`.
+
+mod close;
+mod dry;
+mod job;
+mod live;
+mod open;
+mod perform;
+mod rehearsal;
+mod rehearsed;
+mod resolve;
+mod stop;
+mod timeouts;
+mod watch;
+
+pub(crate) use dry::DryEngine;
+pub(crate) use job::{Done, Execution, Input, Job, NotPerformed, Simulation, ValidInput};
+pub(crate) use live::LiveEngine;
+pub(crate) use live::{LiveOptions, Progress};
+pub(crate) use rehearsal::RehearsalEngine;
+pub use rehearsed::{FailedRehearsal, RehearsedPhase};
+pub use stop::StopHandle;
+pub use timeouts::Timeouts;

@@ -1,0 +1,258 @@
+//! Opening a live phase: the connection, the opening message, and which check said no.
+
+use std::rc::Rc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use ::postgres::NoTls;
+
+use super::job::Done;
+use super::live::LiveEngine;
+use super::timeouts::{Timeouts, milliseconds};
+use crate::approval::VerifiedApproval;
+use crate::base::digest::Digest;
+use crate::observer::Step;
+use crate::outcome::{ApprovalRefusal, Committed, Failure, PhaseError, Refusal};
+use crate::plan::Plan;
+use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry, read_off};
+
+/// How often the program is asked whether it stops the run.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+impl LiveEngine<'_> {
+    /// What the opening message of the next phase asks for.
+    pub(super) fn request<'a>(
+        &self,
+        phase: &'a str,
+        nonce: &'a str,
+        lock: Digest,
+        approvals: &'a [Rc<VerifiedApproval>],
+        timeouts: &Timeouts,
+    ) -> OpenRequest<'a> {
+        let nonce_of =
+            |granted: &'a Rc<VerifiedApproval>| &*granted.attestation().statement().nonce;
+        OpenRequest {
+            plan: self.plan.digest(),
+            place: self.performed + 1,
+            phase,
+            input: self.plan.phases()[self.performed].input(),
+            nonce,
+            lock,
+            approvals: approvals.iter().map(nonce_of).collect(),
+            application_name: format!("phasegate {}/{phase}", self.plan.pipeline()),
+            refuse_powers: !self.role_is_fit,
+            lock_timeout: milliseconds(timeouts.lock),
+            statement_timeout: milliseconds(timeouts.statement),
+            idle_timeout: milliseconds(timeouts.idle),
+            phase_timeout: milliseconds(timeouts.phase),
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        phase: &str,
+        request: &OpenRequest<'_>,
+    ) -> Result<(Session, Opened), Refusal> {
+        let mut session =
+            Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
+                phase: phase.to_owned(),
+                source: source.into(),
+            })?;
+        let answer = self.open_unless_stopped(&mut session, request);
+        if let Some(why) = self.stopped() {
+            // The session may still be cancelled: it is dropped, and rolls back.
+            let phase = Some(phase.to_owned());
+            return Err(Refusal::Stopped { phase, why });
+        }
+        let opened = match answer {
+            Ok(opened) => opened,
+            Err(error) => {
+                let refusal = Self::not_opened(Some(self.plan), phase, session, error);
+                if comes_after_connecting(&refusal) {
+                    self.passed(phase, Step::Connected);
+                }
+                return Err(refusal);
+            }
+        };
+        let found = opened.target();
+        if found != *self.plan.target() {
+            return Err(Refusal::AnotherTarget {
+                phase: phase.to_owned(),
+                planned: Box::new(self.plan.target().clone()),
+                found: Box::new(found),
+            });
+        }
+        self.role_is_fit = true;
+        Ok((session, opened))
+    }
+
+    /// Opens; cancels that when the program stops the run meanwhile: it may wait for another run of the plan.
+    fn open_unless_stopped(
+        &self,
+        session: &mut Session,
+        request: &OpenRequest<'_>,
+    ) -> Result<Opened, OpenError> {
+        let Some(stop) = &self.options.stop else {
+            return session.open(request);
+        };
+        let cancel = session.client().cancel_token();
+        let (opened, is_opened) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let cancels = move || {
+                while is_opened.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
+                    if stop.stopped().is_some() {
+                        // The server takes it without TLS too. If it does not arrive, the lock timeout bounds the wait.
+                        let _ = cancel.cancel_query(NoTls);
+                    }
+                }
+            };
+            let _ = thread::Builder::new().spawn_scoped(scope, cancels);
+            let answer = session.open(request);
+            drop(opened);
+            answer
+        })
+    }
+
+    /// Returns a phase that is committed already, with the output that it left.
+    pub(super) fn committed_before(
+        &mut self,
+        phase: &str,
+        stored: &StoredEntry,
+    ) -> Result<Done<Committed>, PhaseError> {
+        let entry = stored.read().map_err(|error| Refusal::OutputUnreadable {
+            phase: phase.to_owned(),
+            source: error.into(),
+        })?;
+        self.performed += 1;
+        self.before += 1;
+        self.before_at = Some(entry.finished_at.clone());
+        Ok(Done {
+            output: entry.output.as_bytes().to_vec(),
+            evidence: Committed::before(&entry, stored.hash),
+        })
+    }
+
+    /// Which check of the server said no. What it says is asked for anew where the refusal itself
+    /// does not say it. A rehearsal has no plan, and is not refused for one.
+    pub(super) fn not_opened(
+        plan: Option<&Plan>,
+        phase: &str,
+        mut session: Session,
+        error: OpenError,
+    ) -> Refusal {
+        let phase = phase.to_owned();
+        let error = match error {
+            OpenError::NotNew { age } => return Refusal::SessionNotNew { phase, age },
+            OpenError::NoAnswer(source) => return Refusal::NotOpened { phase, source },
+            OpenError::Refused(error) => error,
+        };
+        let said = error.as_db_error();
+        let code = said
+            .map(|said| said.code().code().to_owned())
+            .unwrap_or_default();
+        let detail = said
+            .and_then(|said| said.detail())
+            .unwrap_or_default()
+            .to_owned();
+        let found = session
+            .roll_back()
+            .map_err(Into::into)
+            .and_then(|()| session.identify());
+        let Ok(found) = found else {
+            let source = error.into();
+            return Refusal::NotOpened { phase, source };
+        };
+        if code == "25001" || (code == "ZG016" && detail == "in_transaction") {
+            return Refusal::SessionInTransaction { phase };
+        }
+        if let Some(acting) = found.acting_role {
+            return Refusal::ActingRole {
+                phase,
+                role: found.target.role().to_owned(),
+                acting,
+            };
+        }
+        if let Some(planned) = plan.map(Plan::target)
+            && found.target != *planned
+        {
+            return Refusal::AnotherTarget {
+                phase,
+                planned: Box::new(planned.clone()),
+                found: Box::new(found.target),
+            };
+        }
+        if found.is_standby {
+            return Refusal::Standby { phase };
+        }
+        match (code.as_str(), plan) {
+            ("3F000" | "42883", _) => Refusal::NotInstalled {
+                phase,
+                found: Box::new(found.target),
+            },
+            ("42501", _) => Refusal::NotARunner {
+                phase,
+                role: found.target.role().to_owned(),
+            },
+            ("55P03", Some(plan)) => {
+                let holder = Holder::of_run(session.client(), plan.digest()).map(Box::new);
+                Refusal::Held { phase, holder }
+            }
+            ("ZG002", _) => Refusal::SwitchOff {
+                phase: Some(phase),
+                switch: Box::new(read_off(session.client())),
+            },
+            ("ZG003", _) => Refusal::LeaseOver { phase },
+            ("ZG004", _) => Refusal::LeaseElsewhere {
+                phase,
+                said: Failure::new(error),
+            },
+            ("ZG010", Some(plan)) => Refusal::NotAdmitted {
+                phase,
+                plan: plan.digest(),
+                found: Box::new(found.target),
+            },
+            ("ZG013", _) => Refusal::Approval {
+                phase: Some(phase),
+                gate: detail,
+                reason: ApprovalRefusal::NotAdmitted,
+            },
+            ("ZG023", Some(plan)) => Refusal::PlanExpired {
+                phase,
+                valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
+            },
+            ("ZG024", _) => {
+                let (by, comment) = serde_json::from_str(&detail).unwrap_or_default();
+                Refusal::Rejected { phase, by, comment }
+            }
+            ("ZG017", _) => Refusal::AnotherProtocol {
+                phase,
+                said: Failure::new(error),
+            },
+            ("ZG018", _) => Refusal::PrivilegedRole {
+                phase,
+                role: found.target.role().to_owned(),
+                powers: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),
+            },
+            _ => Refusal::NotOpened {
+                phase,
+                source: error.into(),
+            },
+        }
+    }
+}
+
+/// Whether the server, as it is, was fit, and the opening itself refused.
+fn comes_after_connecting(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NotAdmitted { .. }
+            | Refusal::Held { .. }
+            | Refusal::SwitchOff { .. }
+            | Refusal::LeaseOver { .. }
+            | Refusal::LeaseElsewhere { .. }
+            | Refusal::Approval { .. }
+            | Refusal::PlanExpired { .. }
+            | Refusal::Rejected { .. }
+    )
+}

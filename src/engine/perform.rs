@@ -1,0 +1,254 @@
+//! A live phase, step by step. The order is part of the contract; see [`Step`].
+
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::close::{Inside, perform_and_close};
+use super::job::{Done, Execution, Job, ValidInput};
+use super::live::LiveEngine;
+use super::stop::{StopHandle, Stoppable};
+use super::watch::{Ended, Lease, Watched, watched};
+use crate::approval::VerifiedApproval;
+use crate::base::secret::{Secret, jitter, nonce};
+use crate::kill_switch::WhichSwitch;
+use crate::observer::{Event, Step};
+use crate::outcome::{Attempted, Committed, PhaseError, Refusal, Rollback, RollbackCause};
+use crate::postgres::{Connector, PhaseTx, Session, read_off};
+
+/// How long the first pause before another try may be; each further one, twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl LiveEngine<'_> {
+    pub(super) fn execute(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Execution<'_>,
+    ) -> Result<Done<Committed>, PhaseError> {
+        let phase = job.phase;
+        self.refuse_in_doubt(phase)?;
+
+        self.refuse_unless_on(Some(phase))?;
+        self.passed(phase, Step::SwitchOn);
+
+        let input = job.input.validate(self.options.timeouts)?;
+        self.passed(phase, Step::Valid);
+
+        self.refuse_unplanned(&job.presented(&input.bytes))?;
+        self.refuse_expired(phase)?;
+        let approvals = self.approvals_of(phase, job.gates)?;
+        self.passed(phase, Step::AsPlanned);
+
+        let mut attempt = 1;
+        loop {
+            let done = self.attempt(phase, &input, &approvals, perform);
+            let Err(PhaseError::RolledBack(rollback)) = done else {
+                return done;
+            };
+            let again = transient(&rollback).filter(|_| attempt <= self.options.retries);
+            let Some(sqlstate) = again.filter(|_| self.refuse_unless_on(Some(phase)).is_ok())
+            else {
+                return Err(rollback.into());
+            };
+            attempt += 1;
+            (self.observer)(&Event::TriesAgain {
+                phase,
+                attempt,
+                sqlstate: &sqlstate,
+            });
+            let pause = jitter(PAUSE * 2_u32.saturating_pow(attempt - 2));
+            match &self.options.stop {
+                Some(stop) => stop.pause(pause),
+                None => thread::sleep(pause),
+            }
+            if let Some(why) = self.stopped() {
+                return Err(caused_by(Some(RollbackCause::Stopped(why)), rollback, phase).into());
+            }
+        }
+    }
+
+    /// One session, one transaction.
+    fn attempt(
+        &mut self,
+        phase: &str,
+        input: &ValidInput,
+        approvals: &[Rc<VerifiedApproval>],
+        perform: &mut Execution<'_>,
+    ) -> Result<Done<Committed>, PhaseError> {
+        let timeouts = input.timeouts;
+        let not_opened = |source| Refusal::NotOpened {
+            phase: phase.to_owned(),
+            source,
+        };
+        let secret = Secret::new().map_err(|error| not_opened(error.into()))?;
+        let nonce = nonce().map_err(|error| not_opened(error.into()))?;
+        let request = self.request(phase, &nonce, secret.lock(), approvals, &timeouts);
+        let (session, opened) = self.open(phase, &request)?;
+        self.passed(phase, Step::Connected);
+        if let Some(stored) = &opened.committed {
+            return self.committed_before(phase, stored);
+        }
+        self.passed(phase, Step::Opened);
+
+        let now = Instant::now();
+        let lease = Lease {
+            epoch: opened.epoch,
+            over: now + Duration::from_millis(opened.lease_left),
+        };
+        let over = Watched {
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start.clone(),
+            phase_over: now.checked_add(timeouts.phase).unwrap_or(lease.over),
+            lease: Some(lease),
+            stop: self.options.stop.clone(),
+        };
+        let attempted = Attempted {
+            plan: self.plan.digest(),
+            target: opened.target(),
+            place: u32::try_from(self.performed + 1).unwrap_or(u32::MAX),
+            nonce: nonce.clone(),
+            xid: opened.xid.clone(),
+            timeline: opened.timeline.clone(),
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start.clone(),
+            opened_at: opened.opened_at.clone(),
+        };
+        let LiveEngine {
+            connector,
+            observer,
+            kill_switch,
+            in_doubt,
+            options,
+            ..
+        } = self;
+        let connector = &mut **connector;
+        let kill_switch = &Stoppable {
+            kill_switch: *kill_switch,
+            stop: options.stop.as_ref(),
+        };
+        let mut lost = false;
+        let (ended, closed) = watched(connector, &over, |watch| {
+            let closed = perform_and_close(
+                session,
+                phase,
+                watch,
+                &secret,
+                Inside {
+                    perform: &mut |tx: &mut PhaseTx<'_>| perform(&input.bytes, tx),
+                    kill_switch,
+                    observer: &mut **observer,
+                    in_doubt,
+                    attempted: &attempted,
+                    lost: &mut lost,
+                },
+            );
+            (watch.ended(), closed)
+        });
+        match closed {
+            Ok((output, closed)) => {
+                *in_doubt = None;
+                // Before anybody is told: an observer that panics does not make it uncommitted.
+                self.performed += 1;
+                self.passed(phase, Step::Committed);
+                Ok(Done {
+                    output,
+                    evidence: Committed::answered(&attempted, &closed),
+                })
+            }
+            Err(PhaseError::InDoubt(doubt)) if timeouts.resolve.is_zero() => Err(doubt.into()),
+            Err(PhaseError::InDoubt(doubt)) => match self.resolve(doubt, timeouts.resolve) {
+                // A session that is ended while the adapter is busy elsewhere is missed only when
+                // the close is sent.
+                Err(PhaseError::RolledBack(rollback)) => {
+                    let stopped = why_stopped(self.connector, ended, lease);
+                    Err(caused_by(stopped, rollback, phase).into())
+                }
+                resolved => resolved,
+            },
+            Err(PhaseError::RolledBack(rollback)) => {
+                *in_doubt = None;
+                let stopped = match by_the_program(options.stop.as_ref(), &rollback, lost) {
+                    None if lost || ended.is_some() => why_stopped(connector, ended, lease),
+                    None if is_off_in_the_database(&rollback) => off_in_the_database(connector),
+                    stopped => stopped,
+                };
+                Err(caused_by(stopped, rollback, phase).into())
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+}
+
+/// Whether the program's stop is why a phase found its switch OFF, or lost its session.
+fn by_the_program(
+    stop: Option<&StopHandle>,
+    rollback: &Rollback,
+    lost: bool,
+) -> Option<RollbackCause> {
+    let why = stop.and_then(StopHandle::stopped)?;
+    let is_off = matches!(
+        rollback.cause(),
+        RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheRun
+    );
+    (is_off || lost).then_some(RollbackCause::Stopped(why))
+}
+
+fn is_off_in_the_database(rollback: &Rollback) -> bool {
+    matches!(
+        rollback.cause(),
+        RollbackCause::SwitchOff(off) if off.which() == WhichSwitch::OfTheDatabase
+    )
+}
+
+/// Who turned the switch off, and why: asked in a session of its own, since that of the phase is at its end.
+fn off_in_the_database(connector: &mut dyn Connector) -> Option<RollbackCause> {
+    let mut session = Session::connect(connector).ok()?;
+    Some(RollbackCause::SwitchOff(read_off(session.client())))
+}
+
+fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) -> Rollback {
+    stopped.map_or(rollback, |cause| {
+        Rollback::new(phase, LiveEngine::MODE, cause)
+    })
+}
+
+/// Why a phase that lost its session lost it, if that was no accident.
+fn why_stopped(
+    connector: &mut dyn Connector,
+    ended: Option<Ended>,
+    lease: Lease,
+) -> Option<RollbackCause> {
+    match ended {
+        Some(Ended::TimeOver) => return Some(RollbackCause::TimeOver),
+        Some(Ended::LeaseOver) => return Some(RollbackCause::LeaseOver),
+        Some(Ended::Stopped(why)) => return Some(RollbackCause::Stopped(why)),
+        None => {}
+    }
+    let mut session = Session::connect(connector).ok()?;
+    // Off counts before its row says so.
+    let answer = session.client().query_one(
+        "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \
+                epoch OPERATOR(pg_catalog.=) $1 AND until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
+         FROM phasegate.switch_status()",
+        &[&lease.epoch],
+    );
+    let row = answer.ok()?;
+    let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+    match (on, over) {
+        (_, true) => Some(RollbackCause::LeaseOver),
+        (false, false) => Some(RollbackCause::SwitchOff(read_off(session.client()))),
+        (true, false) => None,
+    }
+}
+
+/// The SQLSTATE, if what went wrong goes away by itself: a serialization failure, a deadlock, or a
+/// lock timeout.
+fn transient(rollback: &Rollback) -> Option<String> {
+    let code = match rollback.cause() {
+        RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => {
+            failure.sqlstate()?.code()
+        }
+        _ => return None,
+    };
+    matches!(code, "40001" | "40P01" | "55P03").then(|| code.to_owned())
+}

@@ -1,0 +1,364 @@
+//! A rehearsal, phase by phase.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::job::{Done, Execution, Job, NotPerformed};
+use super::live::LiveEngine;
+use super::rehearsed::{FailedRehearsal, RehearsedPhase, moved};
+use super::stop::StopHandle;
+use super::timeouts::{Timeouts, milliseconds};
+use super::watch::{Ended, Watched, watched};
+use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
+use crate::observer::{Ending, Event, Observer, Step};
+use crate::outcome::{BoxError, Failure, PhaseError, REHEARSAL, Refusal, Rollback, RollbackCause};
+use crate::plan::{Effects, PlannedPhase, Target};
+use crate::postgres::{
+    CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
+    Session, read_off,
+};
+
+/// What a rehearsal holds: its one session, and what was measured so far.
+#[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
+pub struct RehearsalEngine<'run> {
+    pipeline: &'run str,
+    connector: &'run mut dyn Connector,
+    observer: &'run mut Observer<'run>,
+    timeouts: Timeouts,
+    allow_privileged_role: bool,
+    stop: Option<StopHandle>,
+    session: Held,
+    target: Option<Target>,
+    phases: Vec<RehearsedPhase>,
+    planned: Vec<PlannedPhase>,
+    failed: Vec<FailedRehearsal>,
+}
+
+/// The session of the rehearsal.
+enum Held {
+    /// Not before a phase is valid.
+    NotYet,
+    Open(Box<Rehearsing>),
+    /// It is lost, or with a phase that has not come back.
+    Lost {
+        within: Option<String>,
+    },
+}
+
+/// A rehearsal needs no switch, and is not stopped by one from here: the database's ends its session.
+struct NeedsNone;
+
+impl KillSwitch for NeedsNone {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        Ok(SwitchState::On)
+    }
+}
+
+/// Why a phase failed, and what is left of the session.
+struct Failed {
+    cause: RollbackCause,
+    /// What was measured once it was taken back; nothing if that cannot be done any more.
+    taken_back: Option<Measured>,
+}
+
+/// What was measured in a rehearsal that came to its end.
+pub(crate) struct Measurements {
+    pub(crate) target: Target,
+    /// The phases as they stand in the plan.
+    pub(crate) planned: Vec<PlannedPhase>,
+    pub(crate) phases: Vec<RehearsedPhase>,
+    pub(crate) failed: Vec<FailedRehearsal>,
+}
+
+impl<'run> RehearsalEngine<'run> {
+    /// The mode's name, for people.
+    pub(crate) const MODE: &'static str = REHEARSAL;
+
+    pub(crate) fn new(
+        pipeline: &'run str,
+        connector: &'run mut dyn Connector,
+        observer: &'run mut Observer<'run>,
+        timeouts: Timeouts,
+        allow_privileged_role: bool,
+        stop: Option<StopHandle>,
+    ) -> Self {
+        RehearsalEngine {
+            pipeline,
+            connector,
+            observer,
+            timeouts,
+            allow_privileged_role,
+            stop,
+            session: Held::NotYet,
+            target: None,
+            phases: Vec::new(),
+            planned: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Rolls everything back, and returns what was measured.
+    pub(crate) fn conclude(self) -> Result<Measurements, Refusal> {
+        let lost = match self.session {
+            Held::Lost { within } => Some(within),
+            Held::NotYet | Held::Open(_) => None,
+        };
+        let performed = self.phases.last().map(|phase| phase.name.clone());
+        if let Some(lost_in) = lost {
+            let phase = performed.or_else(|| lost_in.clone()).unwrap_or_default();
+            return Err(over(&phase, lost_in, None));
+        }
+        match self.target.filter(|_| performed.is_some()) {
+            Some(target) => Ok(Measurements {
+                target,
+                planned: self.planned,
+                phases: self.phases,
+                failed: self.failed,
+            }),
+            None => Err(Refusal::EmptyPlan),
+        }
+    }
+
+    /// Performs `job` by its live adapter, and measures what it did.
+    pub(crate) fn perform(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Execution<'_>,
+    ) -> Result<Done<RehearsedPhase>, PhaseError> {
+        let phase = job.phase;
+        (self.observer)(&Event::Begins {
+            phase,
+            place: self.phases.len() + 1,
+            of: None,
+        });
+        let done = self.rehearse(job, perform);
+        let ending = match &done {
+            Ok(_) => Ending::Performed,
+            Err(PhaseError::Refused(_)) => Ending::Refused,
+            Err(PhaseError::RolledBack(_) | PhaseError::InDoubt(_)) => Ending::RolledBack,
+        };
+        (self.observer)(&Event::Ends { phase, ending });
+        done
+    }
+
+    fn rehearse(
+        &mut self,
+        job: &Job<'_>,
+        perform: &mut Execution<'_>,
+    ) -> Result<Done<RehearsedPhase>, PhaseError> {
+        let phase = job.phase;
+        if let Some(why) = self.stop.as_ref().and_then(StopHandle::stopped) {
+            let phase = Some(phase.to_owned());
+            return Err(Refusal::Stopped { phase, why }.into());
+        }
+        if let Held::Lost { within } = &self.session {
+            return Err(over(phase, within.clone(), None).into());
+        }
+        if self.phases.iter().any(|performed| performed.name == phase) {
+            let phase = phase.to_owned();
+            return Err(Refusal::DuplicatePhase { phase }.into());
+        }
+        let input = job.input.validate(self.timeouts)?;
+        let (bytes, timeouts) = (input.bytes, input.timeouts);
+        let presented = job.planned(&bytes, &Effects::new())?;
+        self.passed(phase, Step::Valid);
+
+        let mut rehearsing = self.begin(phase, &timeouts)?;
+        self.passed(phase, Step::Opened);
+
+        let now = Instant::now();
+        // Later than any clock can say is never.
+        let far = now + Duration::from_hours(24 * 365);
+        let bounds = Watched {
+            backend_pid: rehearsing.backend_pid,
+            backend_start: rehearsing.backend_start.clone(),
+            phase_over: now.checked_add(timeouts.phase).unwrap_or(far),
+            lease: None,
+            stop: self.stop.clone(),
+        };
+        // A panic in there drops the session, which rolls back.
+        let observer = &mut *self.observer;
+        let (ended, done) = watched(self.connector, &bounds, |watch| {
+            let mut perform = |tx: &mut PhaseTx<'_>| perform(&bytes, tx);
+            let idle = milliseconds(timeouts.idle);
+            let done = perform_and_measure(&mut rehearsing, phase, observer, idle, &mut perform);
+            (watch.ended(), done)
+        });
+        if let Some(ended) = ended {
+            // Its session is ended, or about to be.
+            let cause = match ended {
+                Ended::Stopped(why) => RollbackCause::Stopped(why),
+                Ended::TimeOver | Ended::LeaseOver => RollbackCause::TimeOver,
+            };
+            return Err(self.failed(phase, cause, Vec::new()).into());
+        }
+        match done {
+            Ok((output, after)) => {
+                let performed = RehearsedPhase::between(phase, &rehearsing.so_far, &after);
+                rehearsing.so_far = after;
+                self.session = Held::Open(rehearsing);
+                let planned = job.input.plan(&bytes, presented, &performed.effects)?;
+                self.planned.push(planned);
+                self.phases.push(performed.clone());
+                Ok(Done {
+                    output,
+                    evidence: performed,
+                })
+            }
+            Err(failed) => Err(self.after_failure(phase, rehearsing, *failed).into()),
+        }
+    }
+
+    /// What is left of the rehearsal after a phase that failed.
+    fn after_failure(
+        &mut self,
+        phase: &str,
+        mut rehearsing: Box<Rehearsing>,
+        failed: Failed,
+    ) -> Rollback {
+        let Some(after) = failed.taken_back else {
+            let off = switched_off_since(self.connector, rehearsing.epoch);
+            let cause = off.map_or(failed.cause, RollbackCause::SwitchOff);
+            return self.failed(phase, cause, Vec::new());
+        };
+        let sequences = moved(&rehearsing.so_far, &after);
+        rehearsing.so_far = after;
+        self.session = Held::Open(rehearsing);
+        self.failed(phase, failed.cause, sequences)
+    }
+
+    fn failed(&mut self, phase: &str, cause: RollbackCause, sequences: Vec<String>) -> Rollback {
+        let rollback = Rollback::new(phase, Self::MODE, cause);
+        self.failed.push(FailedRehearsal {
+            name: phase.to_owned(),
+            why: rollback.to_string(),
+            sequences,
+        });
+        rollback
+    }
+
+    /// The session, in which the phase has begun. Until it is put back, it counts as lost.
+    fn begin(&mut self, phase: &str, timeouts: &Timeouts) -> Result<Box<Rehearsing>, Refusal> {
+        let lost = Held::Lost {
+            within: Some(phase.to_owned()),
+        };
+        let mut rehearsing = match mem::replace(&mut self.session, lost) {
+            Held::Open(rehearsing) => rehearsing,
+            Held::NotYet | Held::Lost { .. } => match self.open(phase) {
+                Ok(rehearsing) => Box::new(rehearsing),
+                Err(refusal) => {
+                    self.session = Held::NotYet;
+                    return Err(refusal);
+                }
+            },
+        };
+        let begun = rehearsing.begin(&RehearsedRequest {
+            application_name: self.application_name(phase),
+            lock_timeout: milliseconds(timeouts.lock),
+            statement_timeout: milliseconds(timeouts.statement),
+            idle_timeout: milliseconds(timeouts.idle),
+        });
+        match begun {
+            Ok(()) => Ok(rehearsing),
+            Err(source) => {
+                self.session = Held::Lost { within: None };
+                Err(over(phase, None, Some(source)))
+            }
+        }
+    }
+
+    fn open(&mut self, phase: &str) -> Result<Rehearsing, Refusal> {
+        let session = Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
+            phase: phase.to_owned(),
+            source: source.into(),
+        })?;
+        let request = RehearsalRequest {
+            application_name: self.application_name(phase),
+            refuse_powers: !self.allow_privileged_role,
+        };
+        let rehearsing = Rehearsing::open(session, &request).map_err(|refused| {
+            let (session, error) = *refused;
+            LiveEngine::not_opened(None, phase, session, error)
+        })?;
+        self.target = Some(rehearsing.target.clone());
+        self.passed(phase, Step::Connected);
+        Ok(rehearsing)
+    }
+
+    fn application_name(&self, phase: &str) -> String {
+        format!("phasegate rehearsal {}/{phase}", self.pipeline)
+    }
+
+    fn passed(&mut self, phase: &str, step: Step) {
+        (self.observer)(&Event::Passed { phase, step });
+    }
+}
+
+fn over(phase: &str, lost_in: Option<String>, source: Option<BoxError>) -> Refusal {
+    Refusal::RehearsalOver {
+        phase: phase.to_owned(),
+        lost_in,
+        source,
+    }
+}
+
+/// The database's switch, if an operator has turned it off since. `None` too where the server cannot be asked.
+fn switched_off_since(connector: &mut dyn Connector, epoch: i64) -> Option<SwitchOff> {
+    let mut session = Session::connect(connector).ok()?;
+    let client = session.client();
+    let answer = client.query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
+    let off = answer.and_then(|row| row.try_get(0)).unwrap_or(false);
+    off.then(|| read_off(client))
+}
+
+/// Calls the adapter, and ends the phase or rolls it back.
+fn perform_and_measure(
+    rehearsing: &mut Rehearsing,
+    phase: &str,
+    observer: &mut Observer<'_>,
+    idle_timeout: u64,
+    perform: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed>,
+) -> Result<(Vec<u8>, Measured), Box<Failed>> {
+    let mut tx = PhaseTx::new(rehearsing.client(), phase, &NeedsNone, observer);
+    let answer = perform(&mut tx);
+    let mut traces = tx.into_traces();
+    let lost = traces.lost;
+    let dropped_rows = traces.dropped_rows();
+    let output = match answer {
+        Err(NotPerformed::Failed(failure)) => Err(RollbackCause::Failed(failure)),
+        _ if lost => Err(RollbackCause::ConnectionLost),
+        _ if dropped_rows.is_some() => Err(RollbackCause::Swallowed {
+            statement: dropped_rows,
+        }),
+        _ if traces.open_savepoints > 0 => Err(RollbackCause::SavepointLeftOpen),
+        Err(NotPerformed::Output(error)) => Err(RollbackCause::Output(error)),
+        Ok(output) => Ok(output),
+    };
+    let cause = match output {
+        Ok(output) => {
+            observer(&Event::Passed {
+                phase,
+                step: Step::Performed,
+            });
+            match rehearsing.end(idle_timeout) {
+                Ok(measured) => return Ok((output, measured)),
+                Err(CloseError::AlreadyLost | CloseError::NoAnswer(_)) => {
+                    RollbackCause::ConnectionLost
+                }
+                Err(CloseError::StatementHadFailed) => RollbackCause::Swallowed {
+                    statement: traces.failed_statement,
+                },
+                Err(CloseError::Refused(error)) => {
+                    RollbackCause::CommitRefused(Failure::new(error))
+                }
+            }
+        }
+        Err(cause) => cause,
+    };
+    let taken_back = if lost {
+        None
+    } else {
+        rehearsing.take_back().ok()
+    };
+    Err(Box::new(Failed { cause, taken_back }))
+}

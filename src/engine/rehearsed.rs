@@ -1,0 +1,121 @@
+//! What a rehearsal measured of each phase, for people too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::base::printable::Printable;
+use crate::plan::Effects;
+use crate::postgres::Measured;
+
+/// What one phase of a rehearsal did, measured by the server and rolled back since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RehearsedPhase {
+    /// The phase.
+    pub name: String,
+    /// Rows that it inserted, updated and deleted, for each table that it changed; triggers, functions
+    /// and deferred triggers included. What the journal of a live run would have.
+    pub effects: Effects,
+    /// Those of these tables that are not under guard with all their partitions. Their rows are those
+    /// that were tried, also where a savepoint took them back; and a plan that names them is not
+    /// admitted: [`protect`](crate::protect) them.
+    pub unguarded: Vec<String>,
+    /// The sequences that it moved, and that stay moved: by `nextval` or `setval`, or by an inserted
+    /// row that took its default from one. One that an earlier phase of the run moved is named there.
+    pub sequences: Vec<String>,
+    /// The strongest lock that it took on each table, as the server calls it. A lock that an earlier
+    /// phase of the run holds already is named there. Locks on single rows are not shown.
+    pub locks: BTreeMap<String, String>,
+}
+
+/// A phase that failed in a rehearsal. Its rows are taken back; its sequences stay moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FailedRehearsal {
+    /// The phase.
+    pub name: String,
+    /// Why, and at which row.
+    pub why: String,
+    /// The sequences that it moved.
+    pub sequences: Vec<String>,
+}
+
+impl RehearsedPhase {
+    /// What came about between two measurements.
+    pub(super) fn between(name: &str, before: &Measured, after: &Measured) -> Self {
+        let mut effects = Effects::new();
+        let mut unguarded = Vec::new();
+        for (table, seen) in &after.effects {
+            let before = before.tried.get(table).filter(|_| !seen.exactly);
+            let before = before.copied().unwrap_or_default();
+            effects
+                .insert(table, seen.inserted.saturating_sub(before.inserted))
+                .update(table, seen.updated.saturating_sub(before.updated))
+                .delete(table, seen.deleted.saturating_sub(before.deleted));
+            if !seen.exactly && !effects.of(table).is_none() {
+                unguarded.push(table.clone());
+            }
+        }
+        let taken = after.locks.iter();
+        let taken = taken.filter(|(table, mode)| before.locks.get(*table) != Some(mode));
+        RehearsedPhase {
+            name: name.to_owned(),
+            effects,
+            unguarded,
+            sequences: moved(before, after),
+            locks: taken
+                .map(|(table, mode)| (table.clone(), mode.clone()))
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn moved(before: &Measured, after: &Measured) -> Vec<String> {
+    let moved = after.sequences.difference(&before.sequences);
+    moved.cloned().collect()
+}
+
+impl fmt::Display for RehearsedPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}", Printable(&self.name))?;
+        if self.effects.is_empty() {
+            write!(f, "\n    changed no row")?;
+        }
+        for (table, rows) in self.effects.tables() {
+            write!(f, "\n    {}: {rows}", Printable(table))?;
+            if self.unguarded.iter().any(|unguarded| unguarded == table) {
+                write!(
+                    f,
+                    " (not under guard, so that the plan is not admitted yet)"
+                )?;
+            }
+        }
+        for (table, mode) in &self.locks {
+            write!(f, "\n    locked {} ({mode})", Printable(table))?;
+        }
+        moved_sequences(f, &self.sequences)
+    }
+}
+
+fn moved_sequences(f: &mut fmt::Formatter<'_>, sequences: &[String]) -> fmt::Result {
+    for sequence in sequences {
+        write!(
+            f,
+            "\n    moved the sequence {}, which stays moved",
+            Printable(sequence)
+        )?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for FailedRehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  {}\n    FAILED: {}",
+            Printable(&self.name),
+            Printable(&self.why)
+        )?;
+        moved_sequences(f, &self.sequences)
+    }
+}

@@ -1,0 +1,40 @@
+//! A commit that was not answered: whether the phase was committed.
+
+use std::time::Duration;
+
+use super::job::Done;
+use super::live::LiveEngine;
+use crate::observer::Step;
+use crate::outcome::{Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
+use crate::postgres::{Fate, resolve};
+
+impl LiveEngine<'_> {
+    /// Resolves a doubt of this run, and returns what the phase itself would have.
+    pub(crate) fn resolve(
+        &mut self,
+        doubt: InDoubt,
+        patience: Duration,
+    ) -> Result<Done<Committed>, PhaseError> {
+        let phase = doubt.phase().to_owned();
+        match resolve(self.connector, &doubt, patience) {
+            Err(_) => Err(doubt.into()),
+            Ok(Fate::RolledBack) => {
+                self.in_doubt = None;
+                let source = Failure::new(doubt.to_string());
+                let cause = RollbackCause::NotCommitted { source };
+                Err(Rollback::new(&phase, Self::MODE, cause)
+                    .after(self.committed())
+                    .into())
+            }
+            Ok(Fate::Committed { entry, hash }) => {
+                self.in_doubt = None;
+                self.performed += 1;
+                self.passed(&phase, Step::Committed);
+                Ok(Done {
+                    output: entry.output.as_bytes().to_vec(),
+                    evidence: Committed::from_journal(&entry, hash),
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The runner of dry runs.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use super::brand::Brand;
+use super::mode::DryRun;
+use super::parts::{Given, HasSimulator, HasTarget, NoSimulator, NoTarget, NotGiven};
+use super::report::DryRunReport;
+use super::run::Run;
+use super::switch::Switch;
+use crate::engine::DryEngine;
+use crate::observer::{Event, Observer, observed_by};
+use crate::outcome::{Error, Refusal};
+use crate::plan::{EffectsSource, Heading, Plan, Target};
+
+/// Performs a pipeline dry: by a simulator, without kill switch, approval or connection, and leaves
+/// the [`Plan`].
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut { rows: u64 }
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// struct Predicts;
+/// impl Simulate<Cut> for Predicts {
+///     fn simulate(&mut self, cut: &Cut, _: (), effects: &mut Effects) -> Result<u64, Failure> {
+///         effects.insert("public.row", cut.rows);
+///         Ok(cut.rows)
+///     }
+/// }
+///
+/// let planned = DryRunner::new("cut")
+///     .target(Target::new("7318", "town", "runner"))
+///     .simulator(Predicts)
+///     .run(|run, on| {
+///         let sg1 = run.approval::<Sg1>()?;
+///         Ok(run.phase(Cut { rows: 3 }).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// assert_eq!(planned.value, 3);
+/// assert_eq!(planned.plan.phases()[0].gates(), ["SG_1"]);
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// The run itself leads to no database. A simulator that has to look at the real data to predict owns a
+/// [`ReadOnlySession`](crate::ReadOnlySession), which the server keeps from writing; its documentation has an example.
+#[must_use = "a runner does nothing until `run`"]
+pub struct DryRunner<T = NoTarget, W = NoSimulator> {
+    parts: (T, W),
+    settings: Settings,
+}
+
+/// What a runner holds beside its parts.
+struct Settings {
+    pipeline: String,
+    observer: Box<Observer<'static>>,
+    heading: Heading,
+}
+
+impl DryRunner {
+    /// Returns a runner of the pipeline of this name, without any of its parts.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        DryRunner {
+            parts: (NoTarget, NoSimulator),
+            settings: Settings {
+                pipeline: pipeline.into(),
+                observer: Box::new(|_| ()),
+                heading: Heading::default(),
+            },
+        }
+    }
+}
+
+impl<T, W> DryRunner<T, W> {
+    /// Gives the run the database that its plan is for. A live run of the plan is refused on any other.
+    pub fn target(self, target: Target) -> DryRunner<Given<Target>, W>
+    where
+        T: NotGiven,
+    {
+        DryRunner {
+            parts: (Given(target), self.parts.1),
+            settings: self.settings,
+        }
+    }
+
+    /// Gives the run what performs its phases: [`Simulate<S>`](crate::Simulate) for each phase `S`.
+    pub fn simulator<V>(self, simulator: V) -> DryRunner<T, Given<V>>
+    where
+        W: NotGiven,
+    {
+        DryRunner {
+            parts: (self.parts.0, Given(simulator)),
+            settings: self.settings,
+        }
+    }
+
+    /// Who makes the plan, by the name that policies and allowed signers have for them, letter for
+    /// letter. It stands in the plan; whoever made it does not approve it, unless the policy of a gate
+    /// says so, and by a name that is nobody's it is approved by no one. The last call holds, as in the two that follow:
+    /// the plan shows what it holds.
+    pub fn author(mut self, author: impl Into<String>) -> Self {
+        self.settings.heading.author = Some(author.into());
+        self
+    }
+
+    /// Who last changed what the plan is made of (the document, the list of accounts), if that was
+    /// another than the author; see [`author`](DryRunner::author).
+    pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
+        self.settings.heading.last_editor = Some(editor.into());
+        self
+    }
+
+    /// From when on no phase of the plan is opened or committed any more, to the second. The moment stands in the
+    /// plan, so that a plan made again is the same plan; if this is not called, only its approvals
+    /// grow old.
+    pub fn valid_until(mut self, moment: SystemTime) -> Self {
+        self.settings.heading.valid_until = Some(moment);
+        self
+    }
+
+    /// Calls `observer` with what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
+        self.settings.observer = observed_by(self.settings.observer, observer);
+        self
+    }
+
+    /// Performs the pipeline, and returns what it returned, with the plan.
+    ///
+    /// # Errors
+    ///
+    /// The pipeline's own, and a refusal if it performed no phase.
+    pub fn run<V, F>(self, pipeline: F) -> Result<DryRunReport<V>, Error>
+    where
+        T: HasTarget<Part = Target>,
+        W: HasSimulator,
+        F: for<'run> FnOnce(
+            &mut Run<'run, DryRun, W::Part>,
+            &Switch<'run, DryRun>,
+        ) -> Result<V, Error>,
+    {
+        self.try_run(pipeline)
+    }
+
+    /// As [`run`](DryRunner::run), for pipelines with an error type of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](DryRunner::run).
+    pub fn try_run<V, E, F>(self, pipeline: F) -> Result<DryRunReport<V>, E>
+    where
+        T: HasTarget<Part = Target>,
+        W: HasSimulator,
+        E: From<Error>,
+        F: for<'run> FnOnce(&mut Run<'run, DryRun, W::Part>, &Switch<'run, DryRun>) -> Result<V, E>,
+    {
+        let (target, simulator) = self.parts;
+        let Settings {
+            pipeline: name,
+            mut observer,
+            heading,
+        } = self.settings;
+        let on = Switch::mint(Brand::mint());
+        let mut run = Run::new(DryEngine::new(&mut *observer), simulator.into_part());
+        let value = pipeline(&mut run, &on)?;
+        let phases = run.into_engine().into_phases();
+        if phases.is_empty() {
+            return Err(Error::from(Refusal::EmptyPlan).into());
+        }
+        let source = EffectsSource::Prediction;
+        let plan = Plan::made(source, &name, target.into_part(), heading, phases)
+            .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
+        Ok(DryRunReport { value, plan })
+    }
+}
+
+impl<T, W> fmt::Debug for DryRunner<T, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DryRunner({})", self.settings.pipeline)
+    }
+}

@@ -1,0 +1,82 @@
+//! Phases whose type is known only at run time.
+
+use super::adapter::Perform;
+use super::mode::Mode;
+use super::phase::Phase;
+use super::run::Run;
+use super::spec::{PhaseSpec, Witness};
+use crate::outcome::Error;
+
+impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
+    /// Erases the type of the phase, not its mode: for pipelines whose phases are known only at run
+    /// time. Receipts are not handed out for it, so nothing can come after it by type.
+    pub fn erase<W>(self) -> Box<dyn ErasedPhase<'run, M, W> + 'r>
+    where
+        W: Perform<M, S>,
+        Witness<'run, S, M>: 'r,
+    {
+        Box::new(self)
+    }
+}
+
+/// A phase whose type is no longer known, but whose mode, run and performer are.
+///
+/// ```
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Batch(u32);
+/// # impl PhaseSpec for Batch {
+/// #     const NAME: &'static str = "batch";
+/// #     type Gate = Ungated; type After = Start; type Output = ();
+/// #     fn instance(&self) -> Option<String> { Some(self.0.to_string()) }
+/// # }
+/// fn all<'run, M: Mode, W: Perform<M, Batch>>(
+///     run: &mut Run<'run, M, W>,
+///     on: &Switch<'run, M>,
+/// ) -> Result<(), Error> {
+///     let batches: Vec<Box<dyn ErasedPhase<'run, M, W> + '_>> =
+///         (1..=3).map(|n| Phase::new(Batch(n), on, Ungated, Start).erase()).collect();
+///     for batch in batches {
+///         batch.perform(run)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// Sealed: only [`Phase::erase`] makes one.
+pub trait ErasedPhase<'run, M: Mode, W>: sealed::ErasedPhase {
+    /// Its name in the plan and in every message.
+    fn name(&self) -> String;
+
+    /// Performs it, as [`Run::perform`] would.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::perform`].
+    fn perform(self: Box<Self>, run: &mut Run<'run, M, W>) -> Result<(), Error>;
+}
+
+impl<S: PhaseSpec, M: Mode, A> sealed::ErasedPhase for Phase<'_, '_, S, M, A> {}
+
+impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M, W>
+    for Phase<'r, 'run, S, M>
+{
+    fn name(&self) -> String {
+        Phase::name(self)
+    }
+
+    fn perform(self: Box<Self>, run: &mut Run<'run, M, W>) -> Result<(), Error> {
+        run.perform(*self).map(drop)
+    }
+}
+
+/// Private, so that only [`Phase::erase`] makes one.
+mod sealed {
+    /// Only what [`Phase::erase`](crate::Phase::erase) made.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not an erased phase",
+        label = "not made by `Phase::erase`",
+        note = "build the phase with everything that it demands, then erase it: `Phase::new(spec, on, approved, after).erase()`"
+    )]
+    pub trait ErasedPhase {}
+}

@@ -1,0 +1,51 @@
+//! The input of a phase, as the engine sees it: bytes, and what the phase says of itself.
+
+use super::spec::{PhaseSpec, full_name};
+use crate::base::canonical;
+use crate::engine::{Input, Timeouts, ValidInput};
+use crate::outcome::Refusal;
+use crate::plan::{Effects, PlannedPhase};
+
+/// The input of the phase of this name.
+pub(in crate::typed) struct SpecInput<'s, S> {
+    pub(in crate::typed) phase: &'s str,
+    pub(in crate::typed) spec: &'s S,
+}
+
+impl<S: PhaseSpec> SpecInput<'_, S> {
+    fn not_canonical(&self, source: canonical::NotCanonical) -> Refusal {
+        Refusal::NotCanonical {
+            phase: self.phase.to_owned(),
+            source,
+        }
+    }
+}
+
+impl<S: PhaseSpec> Input for SpecInput<'_, S> {
+    fn validate(&self, of_the_run: Timeouts) -> Result<ValidInput, Refusal> {
+        let read = canonical::round_trip(self.spec);
+        let (bytes, spec) = read.map_err(|error| self.not_canonical(error))?;
+        let decoded = full_name(&spec);
+        if decoded != self.phase {
+            let phase = self.phase.to_owned();
+            return Err(Refusal::NameNotPlanned { phase, decoded });
+        }
+        spec.validate().map_err(|source| Refusal::Invalid {
+            phase: self.phase.to_owned(),
+            source,
+        })?;
+        let timeouts = spec.timeouts(of_the_run);
+        Ok(ValidInput { bytes, timeouts })
+    }
+
+    fn plan(
+        &self,
+        bytes: &[u8],
+        presented: PlannedPhase,
+        effects: &Effects,
+    ) -> Result<PlannedPhase, Refusal> {
+        // Read from its bytes: the adapter or simulator may have changed the value that it was shown.
+        let spec: S = canonical::decode(bytes).map_err(|error| self.not_canonical(error))?;
+        Ok(presented.with(spec.summary(), effects, |table| spec.tolerance(table)))
+    }
+}

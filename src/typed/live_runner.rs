@@ -1,0 +1,277 @@
+//! The runner of live runs.
+
+use std::fmt;
+
+use super::brand::Brand;
+use super::mode::Live;
+use super::parts::{
+    Given, HasAdapter, HasAuthority, HasConnector, HasKillSwitch, HasPlan, NoAdapter, NoAuthority,
+    NoConnector, NoKillSwitch, NoPlan, NotGiven,
+};
+use super::report::Ran;
+use super::run::Run;
+use super::switch::{KillSwitchOn, Switch};
+use crate::approval::Authority;
+use crate::engine::{LiveEngine, LiveOptions, Progress, StopHandle, Timeouts};
+use crate::kill_switch::KillSwitch;
+use crate::observer::{Event, Observer, observed_by};
+use crate::outcome::{Error, Refusal};
+use crate::plan::Plan;
+use crate::postgres::Connector;
+
+/// Performs a pipeline live: each phase one transaction, by a live adapter, as planned, approved
+/// and switched on.
+///
+/// It has five parts and no default for any: without one of them, [`run`](LiveRunner::run)
+/// does not compile.
+///
+/// ```no_run
+/// # use phasegate::*;
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct Cut;
+/// # impl PhaseSpec for Cut {
+/// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+/// # }
+/// # struct Writes;
+/// # impl Execute<Cut> for Writes {
+/// #     fn execute(&mut self, _: &Cut, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(1) }
+/// # }
+/// # fn example(plan: Plan, approvals: UnsignedApprovals, config: postgres::Config) -> Result<(), Error> {
+/// let rows = LiveRunner::new("cut")
+///     .plan(plan)
+///     .kill_switch(FileSwitch::new("/run/cutover/kill-switch"))
+///     .authority(approvals)
+///     .connector(PostgresConnector::no_tls(config))
+///     .adapter(Writes)
+///     .run(|run, on| {
+///         let sg1 = run.approval()?;
+///         Ok(run.phase(Cut).perform(on, sg1, Start)?.into_output())
+///     })?;
+/// # Ok(()) }
+/// ```
+///
+/// ```compile_fail
+/// # use phasegate::*;
+/// # fn example(plan: Plan) {
+/// // No kill switch, no authority, no connector, no adapter.
+/// let _ = LiveRunner::new("cut").plan(plan).run(|_, _| Ok(()));
+/// # }
+/// ```
+#[must_use = "a runner does nothing until `run`"]
+pub struct LiveRunner<P = NoPlan, K = NoKillSwitch, A = NoAuthority, C = NoConnector, W = NoAdapter>
+{
+    parts: (P, K, A, C, W),
+    settings: Settings,
+}
+
+/// A live runner with all its parts, for programs that write out its type.
+pub type ReadyRunner<K, A, C, W> = LiveRunner<Given<Plan>, Given<K>, Given<A>, Given<C>, Given<W>>;
+
+/// What a runner holds beside its parts.
+struct Settings {
+    pipeline: String,
+    observer: Box<Observer<'static>>,
+    options: LiveOptions,
+}
+
+impl LiveRunner {
+    /// Returns a runner of the pipeline of this name, without any of its parts.
+    pub fn new(pipeline: impl Into<String>) -> Self {
+        LiveRunner {
+            parts: (NoPlan, NoKillSwitch, NoAuthority, NoConnector, NoAdapter),
+            settings: Settings {
+                pipeline: pipeline.into(),
+                observer: Box::new(|_| ()),
+                options: LiveOptions::default(),
+            },
+        }
+    }
+}
+
+impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
+    fn with<P2, K2, A2, C2, W2>(
+        self,
+        give: impl FnOnce((P, K, A, C, W)) -> (P2, K2, A2, C2, W2),
+    ) -> LiveRunner<P2, K2, A2, C2, W2> {
+        LiveRunner {
+            parts: give(self.parts),
+            settings: self.settings,
+        }
+    }
+
+    /// Gives the run its plan, or a reference to it. What is not in the plan is not performed.
+    pub fn plan(self, plan: impl Into<Plan>) -> LiveRunner<Given<Plan>, K, A, C, W>
+    where
+        P: NotGiven,
+    {
+        self.with(|(_, k, a, c, w)| (Given(plan.into()), k, a, c, w))
+    }
+
+    /// Gives the run its kill switch. Several compose as a tuple: all must be ON.
+    pub fn kill_switch<V: KillSwitch>(self, kill_switch: V) -> LiveRunner<P, Given<V>, A, C, W>
+    where
+        K: NotGiven,
+    {
+        self.with(|(p, _, a, c, w)| (p, Given(kill_switch), a, c, w))
+    }
+
+    /// Gives the run its authority: what says whether a gate was approved.
+    pub fn authority<V: Authority>(self, authority: V) -> LiveRunner<P, K, Given<V>, C, W>
+    where
+        A: NotGiven,
+    {
+        self.with(|(p, k, _, c, w)| (p, k, Given(authority), c, w))
+    }
+
+    /// Gives the run its way to the database.
+    pub fn connector<V: Connector>(self, connector: V) -> LiveRunner<P, K, A, Given<V>, W>
+    where
+        C: NotGiven,
+    {
+        self.with(|(p, k, a, _, w)| (p, k, a, Given(connector), w))
+    }
+
+    /// Gives the run what performs its phases: [`Execute<S>`](crate::Execute) for each phase `S`.
+    pub fn adapter<V>(self, adapter: V) -> LiveRunner<P, K, A, C, Given<V>>
+    where
+        W: NotGiven,
+    {
+        self.with(|(p, k, a, c, _)| (p, k, a, c, Given(adapter)))
+    }
+
+    /// Calls `observer` with what happens, as it happens. A second observer is called after the first.
+    ///
+    /// It is called in the thread of the run, between the statements of a transaction: it should be
+    /// quick, and it cannot change anything.
+    pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
+        self.settings.observer = observed_by(self.settings.observer, observer);
+        self
+    }
+
+    /// Lets another thread stop the run: see [`StopHandle`]. Each handle that is given stops it.
+    pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
+        stop.stops(self.settings.options.stop.get_or_insert_default());
+        self
+    }
+
+    /// Sets how long each phase may take, and what it waits for; a phase can ask for others with
+    /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). The last call holds.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.settings.options.timeouts = timeouts;
+        self
+    }
+
+    /// Sets how often a whole phase is tried again after a serialization failure, a deadlock or a lock
+    /// timeout, and after nothing else; 2 if this is not called. The adapter is then called again,
+    /// in a new transaction, after a pause of random length. The last call holds.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.settings.options.retries = retries;
+        self
+    }
+
+    /// Lets a role perform phases that has privileges that bypass the interlock: a superuser, the owner of a
+    /// guarded table, and so on. What the database enforces is then no longer guaranteed.
+    pub fn dangerously_allow_privileged_role(mut self) -> Self {
+        self.settings.options.allow_privileged_role = true;
+        self
+    }
+
+    /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
+    /// transaction of its own. `Ok` means that every planned phase is committed; [`Ran::performed`] says how many of them by
+    /// this run. Where it is 0 the plan was performed before, and this run changed nothing.
+    ///
+    /// A phase that the database's journal has as committed is not performed again: its receipt is
+    /// returned, with the output that it left. So the same plan can be run again after a failure,
+    /// by any operator, and goes on where it stopped. Of two runs of one plan at once, one performs, and
+    /// the other waits for it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Refused`] before the pipeline is entered: switch OFF, plan of another pipeline;
+    /// - [`Error::Incomplete`] if it returned `Ok` before every planned phase was performed;
+    /// - [`Error::InDoubt`] if a phase is, whatever it returned;
+    /// - otherwise the pipeline's own.
+    ///
+    /// The phases that came before the one it names are committed and stay so, with every error.
+    pub fn run<V, F>(self, pipeline: F) -> Result<Ran<V>, Error>
+    where
+        P: HasPlan<Part = Plan>,
+        K: HasKillSwitch<Part: KillSwitch>,
+        A: HasAuthority<Part: Authority>,
+        C: HasConnector<Part: Connector>,
+        W: HasAdapter,
+        F: for<'run> FnOnce(&mut Run<'run, Live, W::Part>, &KillSwitchOn<'run>) -> Result<V, Error>,
+    {
+        self.try_run(pipeline)
+    }
+
+    /// As [`run`](LiveRunner::run), for pipelines with an error type of their own, which implements
+    /// `From<phasegate::Error>`:
+    /// `.try_run(|run, on| -> Result<_, MyError> { .. })`.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](LiveRunner::run).
+    pub fn try_run<V, E, F>(self, pipeline: F) -> Result<Ran<V>, E>
+    where
+        P: HasPlan<Part = Plan>,
+        K: HasKillSwitch<Part: KillSwitch>,
+        A: HasAuthority<Part: Authority>,
+        C: HasConnector<Part: Connector>,
+        W: HasAdapter,
+        E: From<Error>,
+        F: for<'run> FnOnce(&mut Run<'run, Live, W::Part>, &KillSwitchOn<'run>) -> Result<V, E>,
+    {
+        let (plan, kill_switch, authority, connector, adapter) = self.parts;
+        let Settings {
+            pipeline: running,
+            mut observer,
+            options,
+        } = self.settings;
+        let plan = plan.into_part();
+        if plan.pipeline() != running {
+            return Err(Error::from(Refusal::AnotherPipeline {
+                planned: plan.pipeline().to_owned(),
+                running,
+            })
+            .into());
+        }
+        let kill_switch = kill_switch.into_part();
+        let mut authority = authority.into_part();
+        let mut connector = connector.into_part();
+        let engine = LiveEngine::new(
+            &plan,
+            &kill_switch,
+            &mut authority,
+            &mut connector,
+            &mut *observer,
+            options,
+        );
+        engine.refuse_unless_on(None).map_err(Error::from)?;
+        let on = Switch::mint(Brand::mint());
+        let mut run = Run::new(engine, adapter.into_part());
+        let value = pipeline(&mut run, &on);
+        let engine = run.into_engine();
+        if let Some(doubt) = engine.in_doubt() {
+            return Err(Error::from(doubt.clone()).into());
+        }
+        let value = value?;
+        let Progress {
+            performed,
+            before,
+            before_at,
+        } = engine.conclude().map_err(Error::from)?;
+        Ok(Ran {
+            value,
+            performed,
+            before,
+            before_at,
+        })
+    }
+}
+
+impl<P, K, A, C, W> fmt::Debug for LiveRunner<P, K, A, C, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LiveRunner({})", self.settings.pipeline)
+    }
+}

@@ -1,0 +1,239 @@
+//! One performance of a pipeline: where approvals and receipts are minted.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::adapter::Perform;
+use super::attempt::{Attempt, UnresolvedPhase};
+use super::brand::Brand;
+use super::input::SpecInput;
+use super::mode::{Live, Mode, sealed};
+use super::phase::Phase;
+use super::receipt::Receipt;
+use super::requirement::{Approvable, Approval};
+use super::spec::{PhaseSpec, Receipts, Witness, full_name, gates, sealed::After as _};
+use super::switch::Switch;
+use crate::approval::Attestation;
+use crate::base::canonical;
+use crate::engine::{Done, Job, NotPerformed};
+use crate::outcome::{Error, Failure, PhaseError, Refusal};
+
+/// One performance of a pipeline, in mode `M`, by `W`.
+///
+/// Lent to the pipeline by [`DryRunner::run`](crate::DryRunner::run), [`RehearsalRunner::run`](crate::RehearsalRunner::run)
+/// or [`LiveRunner::run`](crate::LiveRunner::run). Its lifetime `'run` is fresh and invariant, as in
+/// [`std::thread::scope`]: the approvals, receipts and switch token of one run cannot be used in another, and cannot leave it.
+///
+/// The compiler says of a mix-up "borrowed data escapes outside of closure" (E0521), or "lifetime
+/// may not live long enough". Read it as: *this token belongs to another run*.
+pub struct Run<'run, M: Mode, W> {
+    engine: <M as sealed::Mode>::Engine<'run>,
+    worker: W,
+    brand: Brand<'run>,
+}
+
+impl<'run, M: Mode, W> Run<'run, M, W> {
+    pub(in crate::typed) fn new(engine: <M as sealed::Mode>::Engine<'run>, worker: W) -> Self {
+        Run {
+            engine,
+            worker,
+            brand: Brand::mint(),
+        }
+    }
+
+    pub(in crate::typed) fn into_engine(self) -> <M as sealed::Mode>::Engine<'run> {
+        self.engine
+    }
+
+    /// Asks for the approval of gate `G`, and is the only place that gives one.
+    ///
+    /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
+    /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal nothing is asked. `run.approval()?` infers
+    /// the gate from the phase that consumes the approval; `run.approval::<Sg1>()?` tells the reader too.
+    /// `run.approval::<And<Sg1, Sg2>>()?` asks for both, in this order.
+    ///
+    /// It is for one phase: the plan's next one behind `G` at the moment of asking, which is the one
+    /// that the authority is asked about. A gate that only a later phase is behind can be asked for
+    /// before the first phase is performed, so that a refusal comes while nothing has changed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Approval`](crate::Refusal::Approval), with the reason.
+    pub fn approval<G: Approvable>(&mut self) -> Result<Approval<'run, G, M>, Error> {
+        let mut gates = Vec::new();
+        G::add_gates(&mut gates);
+        for gate in gates {
+            <M as sealed::Mode>::approve(&mut self.engine, gate)?;
+        }
+        Ok(Approval::mint(self.brand))
+    }
+
+    /// The first half of performing `spec`; the second is [`PhaseCall::perform`] or
+    /// [`PhaseCall::attempt`].
+    pub fn phase<S: PhaseSpec>(&mut self, spec: S) -> PhaseCall<'_, 'run, S, M, W> {
+        PhaseCall { run: self, spec }
+    }
+
+    /// Performs a phase that was built beforehand; see [`PhaseCall::perform`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PhaseCall::perform`].
+    pub fn perform<'r, S: PhaseSpec>(
+        &mut self,
+        phase: Phase<'r, 'run, S, M>,
+    ) -> Result<Receipt<'run, S, M>, Error>
+    where
+        W: Perform<M, S>,
+    {
+        self.attempt(phase).into_result()
+    }
+
+    /// Performs a phase that was built beforehand; see [`PhaseCall::attempt`].
+    pub fn attempt<'r, S: PhaseSpec>(
+        &mut self,
+        phase: Phase<'r, 'run, S, M>,
+    ) -> Attempt<'r, 'run, S, M>
+    where
+        W: Perform<M, S>,
+    {
+        let name = full_name(&phase.spec);
+        let input = SpecInput {
+            phase: &name,
+            spec: &phase.spec,
+        };
+        let job = Job {
+            phase: &name,
+            gates: &gates::<S>(),
+            after: S::After::names::<M>(phase.after),
+            input: &input,
+        };
+        let worker = &mut self.worker;
+        // What it is shown is read from bytes for each performance: from those that were approved, and from the journal's.
+        let mut perform = |bytes: &[u8], context: &mut <M as sealed::Mode>::Context<'_>| {
+            let unreadable = |error| NotPerformed::Failed(Failure::new(error));
+            let spec: S = canonical::decode(bytes).map_err(unreadable)?;
+            let prior = S::After::decode::<M>(phase.after).map_err(unreadable)?;
+            let output = worker.perform(&spec, S::After::lend(&prior), context);
+            let output = output.map_err(NotPerformed::Failed)?;
+            let (bytes, _) = canonical::round_trip(&output).map_err(NotPerformed::Output)?;
+            Ok(bytes)
+        };
+        let done = <M as sealed::Mode>::perform(&mut self.engine, &job, &mut perform);
+        self.ended(name, phase, done)
+    }
+
+    /// Resolves a phase that is in doubt, so that the run can go on: with its receipt if it was
+    /// committed, with the phase itself if it was rolled back. Only a live phase is ever in doubt.
+    ///
+    /// It tries for at most `patience`. What cannot be resolved now stays in doubt, and the run
+    /// refuses further phases.
+    pub fn resolve<'r, S: PhaseSpec>(
+        &mut self,
+        unresolved: UnresolvedPhase<'r, 'run, S, M>,
+        patience: Duration,
+    ) -> Attempt<'r, 'run, S, M> {
+        let (phase, doubt) = unresolved.into_parts();
+        let name = doubt.phase().to_owned();
+        let done = <M as sealed::Mode>::resolve(&mut self.engine, doubt, patience);
+        self.ended(name, phase, done)
+    }
+
+    fn ended<'r, S: PhaseSpec>(
+        &self,
+        name: String,
+        phase: Phase<'r, 'run, S, M>,
+        done: Result<Done<<M as sealed::Mode>::Evidence>, PhaseError>,
+    ) -> Attempt<'r, 'run, S, M> {
+        match done {
+            Ok(done) => match Receipt::mint(name.clone(), done.output, done.evidence, self.brand) {
+                Ok(receipt) => Attempt::Performed(receipt),
+                Err(error) => Attempt::Refused {
+                    phase,
+                    refusal: Refusal::OutputUnreadable {
+                        phase: name,
+                        source: error.into(),
+                    },
+                },
+            },
+            Err(PhaseError::Refused(refusal)) => Attempt::Refused { phase, refusal },
+            Err(PhaseError::RolledBack(rollback)) => Attempt::RolledBack { phase, rollback },
+            Err(PhaseError::InDoubt(doubt)) => Attempt::InDoubt(UnresolvedPhase::new(phase, doubt)),
+        }
+    }
+}
+
+impl<W> Run<'_, Live, W> {
+    /// What the authority attested to in this run so far, in the order of the asking.
+    pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.engine.attestations()
+    }
+}
+
+impl<M: Mode, W> fmt::Debug for Run<'_, M, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({})", M::NAME)
+    }
+}
+
+/// A phase that a run is about to perform, once it is given what it needs.
+#[must_use = "a phase does nothing until `perform` or `attempt`"]
+pub struct PhaseCall<'a, 'run, S: PhaseSpec, M: Mode, W> {
+    run: &'a mut Run<'run, M, W>,
+    spec: S,
+}
+
+impl<'run, S: PhaseSpec, M: Mode, W> PhaseCall<'_, 'run, S, M, W> {
+    /// Performs the phase: with the switch token, the approval that its gate demands (`Ungated`
+    /// where it demands none), and the receipts of what comes before (`Start` where nothing does).
+    ///
+    /// Live, the steps are those of [`Step`](crate::Step), in that order; the refusals come first
+    /// and touch nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Refused`]: a check failed, and nothing was touched;
+    /// - [`Error::RolledBack`]: it failed, names the row if one is to blame, and left nothing;
+    /// - [`Error::InDoubt`]: the answer to the commit was lost.
+    ///
+    /// # Panics
+    ///
+    /// When the adapter or the simulator does; the transaction is rolled back on the way.
+    pub fn perform<'r>(
+        self,
+        on: &'r Switch<'run, M>,
+        approved: Witness<'run, S, M>,
+        after: Receipts<'r, 'run, S, M>,
+    ) -> Result<Receipt<'run, S, M>, Error>
+    where
+        'run: 'r,
+        W: Perform<M, S>,
+    {
+        self.run.perform(Phase::new(self.spec, on, approved, after))
+    }
+
+    /// As [`perform`](PhaseCall::perform), for those who want to try again: a phase that was
+    /// refused or rolled back comes back, with its approval.
+    ///
+    /// # Panics
+    ///
+    /// As [`perform`](PhaseCall::perform).
+    pub fn attempt<'r>(
+        self,
+        on: &'r Switch<'run, M>,
+        approved: Witness<'run, S, M>,
+        after: Receipts<'r, 'run, S, M>,
+    ) -> Attempt<'r, 'run, S, M>
+    where
+        'run: 'r,
+        W: Perform<M, S>,
+    {
+        self.run.attempt(Phase::new(self.spec, on, approved, after))
+    }
+}
+
+impl<S: PhaseSpec, M: Mode, W> fmt::Debug for PhaseCall<'_, '_, S, M, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PhaseCall({}, {})", S::NAME, M::NAME)
+    }
+}
