@@ -6,7 +6,7 @@ mod pipeline;
 
 use std::marker::PhantomData;
 
-use phasegate::{After, And, Approval, DryRun, Error, Gate, KillSwitchOn, Live, Switch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
+use phasegate::{And, Approval, DryRun, Error, Gate, KillSwitchOn, Live, Switch, Phase, PhaseSpec, Receipt, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Ungated};
 use pipeline::{Adapter, Draft, Enact, Publish, Simulator};
 use serde::{Deserialize, Serialize};
 

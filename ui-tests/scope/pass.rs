@@ -7,7 +7,7 @@ mod pipeline;
 use std::any::Any;
 use std::cell::RefCell;
 
-use phasegate::{After, Attestation, Error, Gate, InProcessSwitch, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, PostgresConnector, Receipt, RehearsalRunner, Run, Sg1, Sg1Approved, Start, Ungated, UnsignedApprovals};
+use phasegate::{Attestation, Error, InProcessSwitch, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, PostgresConnector, Receipt, RehearsalRunner, Run, Sg1, Sg1Approved, Start, Ungated, UnsignedApprovals};
 use pipeline::{Adapter, Check, Draft};
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{After, ErasedPhase, Gate, Live, Mode, Phase, PhaseSpec, Start, Ungated};
+use phasegate::{ErasedPhase, Gate, Live, Mode, Phase, PhaseSpec, Start, Ungated};
 use pipeline::{Adapter, Check, Draft};
 use serde::{Deserialize, Serialize};
 
