@@ -126,25 +126,25 @@ pub mod testing;
 mod typed;
 
 pub use crate::postgres::{
-    BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Holder, Ignored, Journal,
-    JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx, PlanAdmission,
-    PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows, Rejected,
-    RowCalls, RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus, SwitchedOff,
-    Warnings, protect, unprotect,
+    AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Ignored,
+    Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
+    PlanAdmission, PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows,
+    Rejected, RowCalls, RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus,
+    SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use crate::postgres::{InstallError, Installed, install};
-pub use approval::{
-    AdmittedApprovals, ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Gate,
-    Sg1, Sg2, SignedStatement, Statement, UnsignedApprovals,
-};
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub use approval::{
     AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
     PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
     StatementBuilder, StatementRefused, UnfitKey,
+};
+pub use approval::{
+    ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Gate, Sg1, Sg2,
+    SignedStatement, Statement, UnsignedApprovals,
 };
 pub use base::canonical::NotCanonical;
 pub use base::digest::{Digest, DigestError};
@@ -156,8 +156,8 @@ pub use kill_switch::{
 };
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
-    ApprovalRefusal, CommitEvidence, Committed, Durability, EffectsDiffer, Error, Failure, InDoubt,
-    Incomplete, Invalid, Refusal, Resolution, ResolveError, Rollback, RollbackCause, Row,
+    ApprovalRefusal, CommitEvidence, Committed, Durability, EffectsDiffer, Error, Failure, Holder,
+    InDoubt, Incomplete, Invalid, Refusal, Resolution, ResolveError, Rollback, RollbackCause, Row,
     TableDiffers,
 };
 pub use plan::{

@@ -112,7 +112,7 @@ fn resolved(database: &Database, doubt: &InDoubt) -> &'static str {
         Resolution::Committed(committed) => {
             assert_eq!(committed.xid(), doubt.xid());
             assert_eq!(committed.nonce(), doubt.nonce());
-            assert_eq!(committed.evidence(), CommitEvidence::Resolution);
+            assert_eq!(committed.evidence(), CommitEvidence::Resolved);
             "committed"
         }
         Resolution::RolledBack => "rolled back",
@@ -269,7 +269,7 @@ fn a_commit_whose_answer_was_lost_is_resolved_by_the_run_itself() {
             .connector(PostgresConnector::no_tls(proxy.config.clone()))
             .run(|run, on| {
                 let receipt = drafting(run, on, &draft)?;
-                assert_eq!(receipt.committed().evidence(), CommitEvidence::Resolution);
+                assert_eq!(receipt.committed().evidence(), CommitEvidence::Resolved);
                 assert_eq!(*receipt.committed().durability(), Durability::Unknown);
                 Ok(receipt.into_output())
             });

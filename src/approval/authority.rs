@@ -1,7 +1,6 @@
 use super::{Evidence, Statement};
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
-use crate::outcome::ApprovalRefusal;
 use crate::plan::Target;
 
 /// What an authority is asked: was this gate approved, for this plan?
@@ -103,7 +102,7 @@ impl Attestation {
 #[error("not approved: {reason}", reason = Printable(.reason))]
 pub struct Denied {
     reason: String,
-    rejected: Option<(String, String)>,
+    pub(crate) rejected: Option<(String, String)>,
 }
 
 impl Denied {
@@ -121,15 +120,6 @@ impl Denied {
         Denied {
             reason: format!("{by} has rejected the plan: {comment}"),
             rejected: Some((by, comment)),
-        }
-    }
-}
-
-impl From<Denied> for ApprovalRefusal {
-    fn from(denied: Denied) -> Self {
-        match denied.rejected {
-            Some((by, comment)) => ApprovalRefusal::Rejected { by, comment },
-            None => ApprovalRefusal::Denied(denied),
         }
     }
 }

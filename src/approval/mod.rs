@@ -3,10 +3,9 @@
 //! An [`Authority`] turns evidence into an [`Attestation`]; the engine checks that against the run
 //! and makes the witness [`Approval`](crate::Approval) of it. How evidence is had (a form, a
 //! ticket, a signature) is the authority's business. `SignedApprovals`, with the feature `ssh`, verifies
-//! signatures; [`AdmittedApprovals`] asks the database what an operator has admitted;
+//! signatures; [`AdmittedApprovals`](crate::AdmittedApprovals) asks the database what an operator has admitted;
 //! [`UnsignedApprovals`] says in its name what it is.
 
-mod admitted;
 mod authority;
 mod evidence;
 mod gate;
@@ -14,9 +13,7 @@ mod gate;
 mod ssh;
 mod statement;
 mod unsigned;
-mod verified;
 
-pub use admitted::AdmittedApprovals;
 pub use authority::{ApprovalRequest, Attestation, Authority, Denied};
 pub use evidence::{Evidence, SignedStatement};
 pub use gate::{Gate, Sg1, Sg2};
@@ -28,4 +25,3 @@ pub use ssh::{
 };
 pub use statement::{Decision, Statement};
 pub use unsigned::UnsignedApprovals;
-pub(crate) use verified::VerifiedApproval;

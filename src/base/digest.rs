@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::secret::hex;
+use crate::base::hex::hex;
 
 /// A SHA-256 digest. Printed and parsed as 64 lower-case hexadecimal digits.
 ///

@@ -3,6 +3,7 @@
 pub(crate) mod canonical;
 pub(crate) mod digest;
 pub(crate) mod files;
+pub(crate) mod hex;
 pub(crate) mod printable;
 pub(crate) mod secret;
 pub(crate) mod timestamp;

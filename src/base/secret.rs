@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::digest::Digest;
+use crate::base::hex::hex;
 
 /// Knowing it seals the phase that was opened with its [`lock`](Secret::lock). The server hears of
 /// it in the closing message, and nobody earlier.
@@ -56,29 +57,4 @@ pub(crate) fn jitter(most: Duration) -> Duration {
     getrandom::u32().map_or(most, |random| {
         most.mul_f64(f64::from(random) / f64::from(u32::MAX))
     })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    // Not by formatting, which takes a hundred instructions for each byte.
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hex;
-
-    #[test]
-    fn every_byte_is_two_lower_case_digits() {
-        let bytes: Vec<u8> = (0..=u8::MAX).collect();
-        let formatted: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let formatted = formatted.concat();
-        assert_eq!(hex(&bytes), formatted);
-    }
 }

@@ -6,14 +6,15 @@ use std::time::SystemTime;
 use super::job::{Done, Execution, Job};
 use super::stop::StopHandle;
 use super::timeouts::Timeouts;
-use crate::approval::{ApprovalRequest, Attestation, Authority, VerifiedApproval};
+use super::verified_approval::VerifiedApproval;
+use crate::approval::{ApprovalRequest, Attestation, Authority};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, InDoubt, Incomplete, LIVE, PhaseError, Refusal,
 };
 use crate::plan::{Plan, PlannedPhase};
-use crate::postgres::{Connector, Session};
+use crate::postgres::{Connector, Session, count_journalled};
 
 /// How a live run is performed, apart from its parts.
 #[derive(Debug, Clone)]
@@ -263,12 +264,7 @@ impl<'run> LiveEngine<'run> {
         if self.journalled <= place
             && let Ok(mut session) = Session::connect(self.connector)
         {
-            let plan = self.plan.digest();
-            let committed = session.client().query_one(
-                "SELECT pg_catalog.count(*) FROM phasegate.journal_of($1)",
-                &[&plan.as_bytes().as_slice()],
-            );
-            let committed = committed.and_then(|row| row.try_get::<_, i64>(0));
+            let committed = count_journalled(session.client(), self.plan.digest());
             self.journalled =
                 committed.map_or(0, |committed| usize::try_from(committed).unwrap_or(0));
         }

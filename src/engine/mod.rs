@@ -15,6 +15,7 @@ mod rehearsed;
 mod resolve;
 mod stop;
 mod timeouts;
+mod verified_approval;
 mod watch;
 
 pub(crate) use dry::DryEngine;

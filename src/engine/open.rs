@@ -10,12 +10,14 @@ use ::postgres::NoTls;
 use super::job::Done;
 use super::live::LiveEngine;
 use super::timeouts::{Timeouts, milliseconds};
-use crate::approval::VerifiedApproval;
+use super::verified_approval::VerifiedApproval;
 use crate::base::digest::Digest;
 use crate::observer::Step;
-use crate::outcome::{ApprovalRefusal, Committed, Failure, PhaseError, Refusal};
+use crate::outcome::{ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal};
 use crate::plan::Plan;
-use crate::postgres::{Holder, OpenError, OpenRequest, Opened, Session, StoredEntry, read_off};
+use crate::postgres::{
+    OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
+};
 
 /// How often the program is asked whether it stops the run.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -129,7 +131,7 @@ impl LiveEngine<'_> {
         self.before_at = Some(entry.finished_at.clone());
         Ok(Done {
             output: entry.output.as_bytes().to_vec(),
-            evidence: Committed::before(&entry, stored.hash),
+            evidence: entry.committed(stored.hash, CommitEvidence::Before),
         })
     }
 
@@ -195,7 +197,7 @@ impl LiveEngine<'_> {
                 role: found.target.role().to_owned(),
             },
             ("55P03", Some(plan)) => {
-                let holder = Holder::of_run(session.client(), plan.digest()).map(Box::new);
+                let holder = blocking_run(session.client(), plan.digest()).map(Box::new);
                 Refusal::Held { phase, holder }
             }
             ("ZG002", _) => Refusal::SwitchOff {

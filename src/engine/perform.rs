@@ -8,13 +8,13 @@ use super::close::{Inside, perform_and_close};
 use super::job::{Done, Execution, Job, ValidInput};
 use super::live::LiveEngine;
 use super::stop::{StopHandle, Stoppable};
+use super::verified_approval::VerifiedApproval;
 use super::watch::{Ended, Lease, Watched, watched};
-use crate::approval::VerifiedApproval;
 use crate::base::secret::{Secret, jitter, nonce};
 use crate::kill_switch::WhichSwitch;
 use crate::observer::{Event, Step};
 use crate::outcome::{Attempted, Committed, PhaseError, Refusal, Rollback, RollbackCause};
-use crate::postgres::{Connector, PhaseTx, Session, read_off};
+use crate::postgres::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
 
 /// How long the first pause before another try may be; each further one, twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -152,7 +152,7 @@ impl LiveEngine<'_> {
                 self.passed(phase, Step::Committed);
                 Ok(Done {
                     output,
-                    evidence: Committed::answered(&attempted, &closed),
+                    evidence: Committed::answered(&attempted, closed.hash, &closed.warnings),
                 })
             }
             Err(PhaseError::InDoubt(doubt)) if timeouts.resolve.is_zero() => Err(doubt.into()),
@@ -226,18 +226,10 @@ fn why_stopped(
     }
     let mut session = Session::connect(connector).ok()?;
     // Off counts before its row says so.
-    let answer = session.client().query_one(
-        "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \
-                epoch OPERATOR(pg_catalog.=) $1 AND until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
-         FROM phasegate.switch_status()",
-        &[&lease.epoch],
-    );
-    let row = answer.ok()?;
-    let (on, over): (bool, bool) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
-    match (on, over) {
-        (_, true) => Some(RollbackCause::LeaseOver),
-        (false, false) => Some(RollbackCause::SwitchOff(read_off(session.client()))),
-        (true, false) => None,
+    match lease_state(session.client(), lease.epoch)? {
+        LeaseState::Over => Some(RollbackCause::LeaseOver),
+        LeaseState::Off => Some(RollbackCause::SwitchOff(read_off(session.client()))),
+        LeaseState::On => None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::outcome::{BoxError, Failure, PhaseError, REHEARSAL, Refusal, Rollback
 use crate::plan::{Effects, PlannedPhase, Target};
 use crate::postgres::{
     CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
-    Session, read_off,
+    Session, read_off, switched_off_since,
 };
 
 /// What a rehearsal holds: its one session, and what was measured so far.
@@ -217,7 +217,7 @@ impl<'run> RehearsalEngine<'run> {
         failed: Failed,
     ) -> Rollback {
         let Some(after) = failed.taken_back else {
-            let off = switched_off_since(self.connector, rehearsing.epoch);
+            let off = off_since(self.connector, rehearsing.epoch);
             let cause = off.map_or(failed.cause, RollbackCause::SwitchOff);
             return self.failed(phase, cause, Vec::new());
         };
@@ -303,12 +303,10 @@ fn over(phase: &str, lost_in: Option<String>, source: Option<BoxError>) -> Refus
 }
 
 /// The database's switch, if an operator has turned it off since. `None` too where the server cannot be asked.
-fn switched_off_since(connector: &mut dyn Connector, epoch: i64) -> Option<SwitchOff> {
+fn off_since(connector: &mut dyn Connector, epoch: i64) -> Option<SwitchOff> {
     let mut session = Session::connect(connector).ok()?;
     let client = session.client();
-    let answer = client.query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
-    let off = answer.and_then(|row| row.try_get(0)).unwrap_or(false);
-    off.then(|| read_off(client))
+    switched_off_since(client, epoch).then(|| read_off(client))
 }
 
 /// Calls the adapter, and ends the phase or rolls it back.

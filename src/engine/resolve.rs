@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::job::Done;
 use super::live::LiveEngine;
 use crate::observer::Step;
-use crate::outcome::{Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
+use crate::outcome::{
+    CommitEvidence, Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause,
+};
 use crate::postgres::{Fate, resolve};
 
 impl LiveEngine<'_> {
@@ -32,7 +34,7 @@ impl LiveEngine<'_> {
                 self.passed(&phase, Step::Committed);
                 Ok(Done {
                     output: entry.output.as_bytes().to_vec(),
-                    evidence: Committed::from_journal(&entry, hash),
+                    evidence: entry.committed(hash, CommitEvidence::Resolved),
                 })
             }
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::StopHandle;
-use crate::postgres::{Connector, Session};
+use crate::postgres::{Connector, EndBackend, Session, end_backend, lease_left};
 
 /// How long to wait before the phase is ended once more.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -51,10 +51,7 @@ impl Lease {
     pub(super) fn extended(self, connector: &mut dyn Connector) -> Option<Self> {
         let mut session = Session::connect(connector).ok()?;
         let now = Instant::now();
-        let left = "SELECT pg_catalog.date_part('epoch', until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) \
-                    FROM phasegate.switch_status() WHERE is_on AND epoch OPERATOR(pg_catalog.=) $1";
-        let row = session.client().query_one(left, &[&self.epoch]).ok()?;
-        let left = Duration::try_from_secs_f64(row.try_get(0).ok()?).ok()?;
+        let left = lease_left(session.client(), self.epoch)?;
         Some(Lease {
             over: now.checked_add(left)?,
             ..self
@@ -69,13 +66,6 @@ pub(super) enum Ended {
     LeaseOver,
     /// By the program, with this reason.
     Stopped(String),
-}
-
-/// Whether the session of a phase is there.
-#[derive(PartialEq)]
-enum Phase {
-    There,
-    Gone,
 }
 
 /// What the watch and the phase tell each other.
@@ -182,11 +172,16 @@ fn watch_over(
         let waiting = cancelled.is_some_and(|at| at.elapsed() < GRACE);
         if cancel || !waiting {
             let how = if cancel {
-                "pg_cancel_backend"
+                EndBackend::Cancel
             } else {
-                "pg_terminate_backend"
+                EndBackend::Terminate
             };
-            if end(connector, watched, how) == Some(Phase::Gone) {
+            let session = Session::connect(connector);
+            let was_there = session.ok().and_then(|mut session| {
+                let (pid, start) = (watched.backend_pid, &watched.backend_start);
+                end_backend(session.client(), pid, start, how)
+            });
+            if was_there == Some(false) {
                 return;
             }
         }
@@ -194,23 +189,4 @@ fn watch_over(
             return;
         }
     }
-}
-
-/// Whether the session of the phase was still there to be ended; nothing if that cannot be asked now.
-/// A role may end sessions of its own.
-fn end(connector: &mut dyn Connector, watched: &Watched, how: &str) -> Option<Phase> {
-    let mut session = Session::connect(connector).ok()?;
-    let sql = format!(
-        "SELECT pg_catalog.{how}(pid) FROM pg_catalog.pg_stat_get_activity($1) \
-         WHERE backend_start OPERATOR(pg_catalog.=) $2::pg_catalog.text::pg_catalog.timestamptz"
-    );
-    let found = session
-        .client()
-        .query(&sql, &[&watched.backend_pid, &watched.backend_start])
-        .ok()?;
-    Some(if found.is_empty() {
-        Phase::Gone
-    } else {
-        Phase::There
-    })
 }

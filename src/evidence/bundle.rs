@@ -1,7 +1,6 @@
 use ::postgres::{Client, IsolationLevel, Row, Transaction};
 use serde::Deserialize;
 
-use super::RunStatement;
 use crate::approval::Evidence;
 use crate::base::digest::Digest;
 use crate::outcome::{BoxError, describe};
@@ -180,12 +179,6 @@ impl EvidenceBundle {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
-    }
-
-    /// What was run, by whom approved, when, with what effects, as an in-toto statement about the plan.
-    #[must_use]
-    pub fn statement(&self) -> RunStatement {
-        RunStatement::of(self)
     }
 }
 

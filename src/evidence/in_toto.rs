@@ -101,6 +101,14 @@ struct Signed {
     signature: Sha256,
 }
 
+impl EvidenceBundle {
+    /// What was run, by whom approved, when, with what effects, as an in-toto statement about the plan.
+    #[must_use]
+    pub fn statement(&self) -> RunStatement {
+        RunStatement::of(self)
+    }
+}
+
 impl RunStatement {
     pub(super) fn of(bundle: &EvidenceBundle) -> Self {
         let directories = bundle.directories();

@@ -1,19 +1,18 @@
-use super::doubt::Attempted;
+use super::attempted::Attempted;
 use crate::base::digest::Digest;
 use crate::plan::Target;
-use crate::postgres::{Closed, JournalEntry};
 
 /// The transaction of a phase that was committed, and its row in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    target: Target,
-    xid: String,
-    timeline: String,
-    nonce: String,
-    place: u32,
-    hash: Digest,
-    durability: Durability,
-    how: CommitEvidence,
+    pub(crate) target: Target,
+    pub(crate) xid: String,
+    pub(crate) timeline: String,
+    pub(crate) nonce: String,
+    pub(crate) place: u32,
+    pub(crate) hash: Digest,
+    pub(crate) durability: Durability,
+    pub(crate) how: CommitEvidence,
 }
 
 /// How far a commit has got.
@@ -37,15 +36,15 @@ pub enum CommitEvidence {
     /// The server said so when it was asked to commit.
     Answered,
     /// The answer was lost; the journal said so.
-    Resolution,
+    Resolved,
     /// An earlier run of the same plan, or another one, had committed it already.
     Before,
 }
 
 impl Committed {
-    pub(crate) fn answered(attempt: &Attempted, closed: &Closed) -> Self {
+    pub(crate) fn answered(attempt: &Attempted, hash: Digest, warnings: &[String]) -> Self {
         // What the server says when it gives up waiting for a standby; the code (01000) is any warning's.
-        let local = closed.warnings.iter().find(|warning| {
+        let local = warnings.iter().find(|warning| {
             warning.contains("synchronous replication") || warning.contains("synchronous standby")
         });
         Committed {
@@ -54,34 +53,12 @@ impl Committed {
             timeline: attempt.timeline.clone(),
             nonce: attempt.nonce.clone(),
             place: attempt.place,
-            hash: closed.hash,
+            hash,
             durability: match local {
                 Some(warning) => Durability::LocalOnly(warning.clone()),
                 None => Durability::AsConfigured,
             },
             how: CommitEvidence::Answered,
-        }
-    }
-
-    /// As the journal has it, after an answer was lost.
-    pub(crate) fn from_journal(entry: &JournalEntry, hash: Digest) -> Self {
-        Committed {
-            target: Target::new(&*entry.system_identifier, &*entry.database, &*entry.role),
-            xid: entry.xid.clone(),
-            timeline: entry.timeline.clone(),
-            nonce: entry.nonce.clone(),
-            place: entry.place,
-            hash,
-            durability: Durability::Unknown,
-            how: CommitEvidence::Resolution,
-        }
-    }
-
-    /// As the journal has it, from an earlier run.
-    pub(crate) fn before(entry: &JournalEntry, hash: Digest) -> Self {
-        Committed {
-            how: CommitEvidence::Before,
-            ..Committed::from_journal(entry, hash)
         }
     }
 

@@ -2,6 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use super::attempted::Attempted;
 use super::{BoxError, Committed};
 use crate::base::digest::Digest;
 use crate::plan::Target;
@@ -19,20 +20,6 @@ pub struct InDoubt {
     phase: String,
     attempt: Box<Attempted>,
     source: Arc<dyn StdError + Send + Sync>,
-}
-
-/// What identifies an attempt to the server, taken when it was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attempted {
-    pub(crate) plan: Digest,
-    pub(crate) target: Target,
-    pub(crate) place: u32,
-    pub(crate) nonce: String,
-    pub(crate) xid: String,
-    pub(crate) timeline: String,
-    pub(crate) backend_pid: i32,
-    pub(crate) backend_start: String,
-    pub(crate) opened_at: String,
 }
 
 /// What became of a phase that was in doubt. It is final: what was rolled back can never be

@@ -9,6 +9,8 @@
 //! | rolled back | tried, and nothing of it remains | [`Rollback`] |
 //! | in doubt | the answer to the commit was lost, and the matter is not resolved yet | [`InDoubt`] |
 
+mod attempted;
+mod blocking_session;
 mod committed;
 mod doubt;
 mod effects;
@@ -20,8 +22,9 @@ use std::error::Error as StdError;
 
 use crate::base::printable::Listed;
 
+pub(crate) use attempted::Attempted;
+pub use blocking_session::Holder;
 pub use committed::{CommitEvidence, Committed, Durability};
-pub(crate) use doubt::Attempted;
 pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
 pub(crate) use failure::describe;

@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use super::blocking_session::Holder;
 use super::{BoxError, Failure, Invalid, Row};
 use crate::approval::Denied;
 use crate::base::canonical::NotCanonical;
@@ -7,7 +8,6 @@ use crate::base::digest::Digest;
 use crate::base::printable::{Listed, Printable};
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::plan::Target;
-use crate::postgres::Holder;
 
 /// A check said no, before anything was touched. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
@@ -497,4 +497,13 @@ fn names(names: &[String], none: &str) -> String {
 fn ago(at: SystemTime) -> String {
     let seconds = at.elapsed().unwrap_or_default().as_secs();
     format!("{seconds} s")
+}
+
+impl From<Denied> for ApprovalRefusal {
+    fn from(denied: Denied) -> Self {
+        match denied.rejected {
+            Some((by, comment)) => ApprovalRefusal::Rejected { by, comment },
+            None => ApprovalRefusal::Denied(denied),
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use ::postgres::Row;
 
-use super::operator::Holder;
 use crate::base::timestamp::Timestamp;
+use crate::outcome::Holder;
 
 /// What was known of a plan when it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

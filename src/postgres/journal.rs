@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::approval::Evidence;
 use crate::base::digest::Digest;
-use crate::outcome::BoxError;
-use crate::plan::Effects;
+use crate::outcome::{BoxError, CommitEvidence, Committed, Durability};
+use crate::plan::{Effects, Target};
 
 /// An approval that a phase has spent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -145,6 +145,35 @@ impl fmt::Display for BrokenChain {
 }
 
 impl std::error::Error for BrokenChain {}
+
+impl JournalEntry {
+    /// Returns the commit that the row with this hash is of.
+    pub(crate) fn committed(&self, hash: Digest, how: CommitEvidence) -> Committed {
+        Committed {
+            target: Target::new(&*self.system_identifier, &*self.database, &*self.role),
+            xid: self.xid.clone(),
+            timeline: self.timeline.clone(),
+            nonce: self.nonce.clone(),
+            place: self.place,
+            hash,
+            durability: Durability::Unknown,
+            how,
+        }
+    }
+}
+
+/// Counts the phases of a plan that the journal has, as far as this role may see them.
+pub(crate) fn count_journalled(
+    client: &mut Client,
+    plan: Digest,
+) -> Result<i64, ::postgres::Error> {
+    client
+        .query_one(
+            "SELECT pg_catalog.count(*) FROM phasegate.journal_of($1)",
+            &[&plan.as_bytes().as_slice()],
+        )?
+        .try_get(0)
+}
 
 impl Journal {
     /// Reads the journal of the plan with this digest.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ::postgres::Client;
 
@@ -84,6 +85,46 @@ pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
     match (text("who"), text("why"), row.try_get("at")) {
         (Ok(by), Ok(why), Ok(at)) => off.by(by).because(why).since(at),
         _ => off,
+    }
+}
+
+/// Returns whether an operator has turned the switch off since `epoch`. What cannot be asked counts as no.
+pub(crate) fn switched_off_since(client: &mut Client, epoch: i64) -> bool {
+    let answer = client.query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
+    answer.and_then(|row| row.try_get(0)).unwrap_or(false)
+}
+
+/// Returns how long the lease of `epoch` lasts from now; `None` if it is over, or the server cannot be asked.
+pub(crate) fn lease_left(client: &mut Client, epoch: i64) -> Option<Duration> {
+    let left = "SELECT pg_catalog.date_part('epoch', until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) \
+                FROM phasegate.switch_status() WHERE is_on AND epoch OPERATOR(pg_catalog.=) $1";
+    let row = client.query_one(left, &[&epoch]).ok()?;
+    Duration::try_from_secs_f64(row.try_get(0).ok()?).ok()
+}
+
+/// What has become of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseState {
+    On,
+    Over,
+    Off,
+}
+
+/// Returns what has become of the lease of `epoch`; `None` if the server cannot be asked.
+pub(crate) fn lease_state(client: &mut Client, epoch: i64) -> Option<LeaseState> {
+    // Off counts before its row says so.
+    let row = client
+        .query_one(
+            "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \
+                    epoch OPERATOR(pg_catalog.=) $1 AND until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() \
+             FROM phasegate.switch_status()",
+            &[&epoch],
+        )
+        .ok()?;
+    match (row.try_get(0).ok()?, row.try_get(1).ok()?) {
+        (_, true) => Some(LeaseState::Over),
+        (false, false) => Some(LeaseState::Off),
+        (true, false) => Some(LeaseState::On),
     }
 }
 

@@ -5,7 +5,9 @@
 //! no setting, lock, cursor or temporary object of one phase can reach the next.
 
 mod admission;
-mod admitted;
+mod admitted_approvals;
+mod backend;
+mod blocking_session;
 mod connector;
 mod copy;
 mod guard;
@@ -24,15 +26,17 @@ mod statement;
 mod tx;
 
 pub use admission::{PlanAdmission, Rejected};
-pub(crate) use admitted::{AdmittedRow, read_admitted, read_standing};
+pub use admitted_approvals::AdmittedApprovals;
+pub(crate) use backend::{EndBackend, end_backend};
+pub(crate) use blocking_session::blocking_run;
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use copy::{CopyIn, CopyOut};
 pub use guard::{protect, unprotect};
-pub(crate) use journal::StoredEntry;
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
+pub(crate) use journal::{StoredEntry, count_journalled};
 pub use lease_switch::LeaseSwitch;
-pub(crate) use lease_switch::read_off;
-pub use operator::{Holder, Operator, OperatorError, SwitchStatus, SwitchedOff};
+pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
+pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub(crate) use resolving::{Fate, resolve};

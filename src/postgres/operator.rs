@@ -5,10 +5,9 @@ use ::postgres::types::{FromSql, ToSql};
 use ::postgres::{Client, IsolationLevel, Row};
 
 use super::admission::{PlanAdmission, Rejected};
+use super::blocking_session;
 use crate::approval::{Attestation, Evidence};
-use crate::base::digest::Digest;
-use crate::base::printable::Printable;
-use crate::outcome::describe;
+use crate::outcome::{Holder, describe};
 use crate::plan::Plan;
 
 /// More than anybody waits, and not too much for the server's clock.
@@ -31,66 +30,6 @@ pub struct OperatorError {
 impl OperatorError {
     pub(super) fn new(what: &'static str, source: ::postgres::Error) -> Self {
         OperatorError { what, source }
-    }
-}
-
-/// A session that has a phase or a commit in progress.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// The server's process; none for a prepared transaction, which has no session.
-    pub pid: Option<i32>,
-    /// The role, where the server says it.
-    pub role: Option<String>,
-    /// What the session calls itself: `phasegate PIPELINE/PHASE`, if it is one of ours. A session
-    /// can call itself anything.
-    pub application_name: Option<String>,
-    /// When its transaction began.
-    pub since: Option<SystemTime>,
-    /// The name of the prepared transaction, if it is one: `ROLLBACK PREPARED` ends it.
-    pub prepared: Option<String>,
-}
-
-impl Holder {
-    /// Who is performing a phase of this plan, if the server says it.
-    pub(crate) fn of_run(client: &mut Client, plan: Digest) -> Option<Self> {
-        let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
-                     FROM phasegate.holder_of_run($1)";
-        let row = client
-            .query_opt(query, &[&plan.as_bytes().as_slice()])
-            .ok()??;
-        Holder::read(&row).ok()
-    }
-
-    fn read(row: &Row) -> Result<Self, ::postgres::Error> {
-        Ok(Holder {
-            pid: row.try_get("pid")?,
-            role: row.try_get("who")?,
-            application_name: row.try_get("application_name")?,
-            since: row.try_get("since")?,
-            prepared: row.try_get("prepared")?,
-        })
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pid, &self.prepared) {
-            (Some(pid), _) => write!(f, "process {pid}")?,
-            (None, Some(name)) => write!(f, "prepared transaction `{}`", Printable(name))?,
-            (None, None) => f.write_str("a session that the server does not name")?,
-        }
-        if let Some(role) = &self.role {
-            write!(f, " of role `{}`", Printable(role))?;
-        }
-        match &self.application_name {
-            Some(name) if !name.is_empty() => {
-                write!(f, ", which calls itself `{}`", Printable(name))?;
-            }
-            _ => {}
-        }
-        let running = self.since.and_then(|since| since.elapsed().ok());
-        running.map_or(Ok(()), |since| write!(f, ", for {} s", since.as_secs()))
     }
 }
 
@@ -383,7 +322,7 @@ impl Operator {
     fn holders(&mut self, query: &str) -> Result<Vec<Holder>, OperatorError> {
         self.client
             .query(query, &[])
-            .and_then(|rows| rows.iter().map(Holder::read).collect())
+            .and_then(|rows| rows.iter().map(blocking_session::read).collect())
             .map_err(|error| OperatorError::new("say who holds it up", error))
     }
 

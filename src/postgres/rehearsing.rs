@@ -7,7 +7,7 @@ use ::postgres::SimpleQueryMessage;
 use serde::{Deserialize, Serialize};
 
 use super::session::{CloseError, OpenError, Session, close_error, first_value};
-use crate::base::secret::hex;
+use crate::base::hex::hex;
 use crate::outcome::BoxError;
 use crate::plan::{RowCounts, Target};
 

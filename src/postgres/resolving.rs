@@ -9,7 +9,7 @@ use super::connector::Connector;
 use super::journal::{JournalEntry, StoredEntry};
 use super::session::Session;
 use crate::base::digest::Digest;
-use crate::outcome::{BoxError, Committed, InDoubt, Resolution, ResolveError};
+use crate::outcome::{BoxError, CommitEvidence, InDoubt, Resolution, ResolveError};
 
 /// How long to wait before the server is asked again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ impl InDoubt {
     ) -> Result<Resolution, ResolveError> {
         match resolve(&mut connector, self, patience) {
             Ok(Fate::Committed { entry, hash }) => Ok(Resolution::Committed(Box::new(
-                Committed::from_journal(&entry, hash),
+                entry.committed(hash, CommitEvidence::Resolved),
             ))),
             Ok(Fate::RolledBack) => Ok(Resolution::RolledBack),
             Err(source) => Err(ResolveError::new(self.phase(), source)),

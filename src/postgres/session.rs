@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::connector::{ConnectError, Connector, Warnings};
 use super::journal::StoredEntry;
 use crate::base::digest::Digest;
-use crate::base::secret::{Secret, hex};
+use crate::base::hex::hex;
+use crate::base::secret::Secret;
 use crate::outcome::BoxError;
 use crate::plan::Target;
 

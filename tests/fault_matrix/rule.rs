@@ -114,7 +114,7 @@ pub(crate) fn before_again(
             receipts_are_the_journals(client, case, &committed);
             let resolved = committed
                 .iter()
-                .any(|one| one.evidence() == CommitEvidence::Resolution);
+                .any(|one| one.evidence() == CommitEvidence::Resolved);
             let said = if resolved {
                 "performed, resolved"
             } else {

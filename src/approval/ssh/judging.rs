@@ -1,32 +1,26 @@
 //! Whose statement counts, and why another does not.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::StatementRefused;
 use super::allowed_signers::Person;
 use super::key;
 use super::policy::GateRule;
 use super::signature::Signature;
-use super::signed::{CLOCKS_DIFFER_BY, SignedApprovals};
+use super::signed::SignedApprovals;
+use super::verified_statement::{SignedText, VerifiedStatement};
 use crate::approval::{Decision, SignedStatement, Statement};
 
-/// A statement and its signature, as they came.
-pub(super) struct Given {
-    pub(super) statement: Vec<u8>,
-    pub(super) signature: Vec<u8>,
-}
-
-/// A statement that was verified at some moment.
-pub(super) struct Judged {
-    pub(super) statement: Statement,
-    pub(super) person: Person,
-    pub(super) signed: SignedStatement,
-    pub(super) over: bool,
-}
+/// How far the clocks of signers may be ahead of ours.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);
 
 impl SignedApprovals {
     /// Whose statement it is, if it counts at this moment; that it has expired is for the caller.
-    pub(super) fn judge(&self, given: &Given, now: SystemTime) -> Result<Judged, StatementRefused> {
+    pub(super) fn judge(
+        &self,
+        given: &SignedText,
+        now: SystemTime,
+    ) -> Result<VerifiedStatement, StatementRefused> {
         let statement = Statement::from_bytes(&given.statement)?;
         let signature = Signature::parse(&given.signature)?;
         let line = self.signers.line_of(signature.key(), now)?;
@@ -49,7 +43,7 @@ impl SignedApprovals {
             Decision::Reject => self.refuse_rejection(&statement, person, &who)?,
         }
         let text = String::from_utf8_lossy(&given.statement);
-        Ok(Judged {
+        Ok(VerifiedStatement {
             over: statement.expires <= now,
             person,
             signed: SignedStatement::new(who, text, signature.text()),
@@ -185,21 +179,5 @@ impl SignedApprovals {
     pub(super) fn entitles(&self, rule: &GateRule, person: Person) -> bool {
         let mut approvers = rule.approvers().iter();
         approvers.any(|approver| self.signers.person(approver) == Some(person))
-    }
-}
-
-impl Judged {
-    pub(super) fn approves(&self, gate: &str) -> bool {
-        self.statement.decision == Decision::Approve && self.statement.gate == gate
-    }
-
-    pub(super) fn rejects(&self) -> bool {
-        self.statement.decision == Decision::Reject
-    }
-
-    /// What lasts longest counts first; which of two equal ones must not depend on who asks.
-    pub(super) fn rank(&self) -> (SystemTime, &str, &str) {
-        let statement = &self.statement;
-        (statement.expires, &statement.nonce, &self.signed.approver)
     }
 }

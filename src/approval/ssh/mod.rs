@@ -17,6 +17,7 @@ mod revoked_keys;
 mod signature;
 mod signed;
 mod statement_file;
+mod verified_statement;
 
 pub use allowed_signers::{AllowedSigners, AllowedSignersError, SignerFlaw};
 pub use key::UnfitKey;

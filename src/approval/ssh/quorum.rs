@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::allowed_signers::Person;
-use super::judging::{Given, Judged};
 use super::policy::GateRule;
 use super::signed::SignedApprovals;
+use super::verified_statement::{SignedText, VerifiedStatement};
 use crate::approval::{Attestation, Denied, Evidence, SignedStatement};
 use crate::base::digest::Digest;
 
 impl SignedApprovals {
     /// The attestation of as many different people as the gate needs, those whose statements last
     /// longest. It has expired if it takes one that has.
-    pub(super) fn quorum(&self, gate: &str, judged: &[Judged]) -> Result<Attestation, Denied> {
+    pub(super) fn quorum(
+        &self,
+        gate: &str,
+        judged: &[VerifiedStatement],
+    ) -> Result<Attestation, Denied> {
         let rule = self.policy.gate(gate).ok_or_else(|| {
             Denied::new(format!(
                 "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy"
@@ -21,7 +25,7 @@ impl SignedApprovals {
         })?;
         let excluded = self.signers_of_other_gates(gate, rule, judged)?;
         // One of each person, the one that lasts longest.
-        let mut people: BTreeMap<Person, &Judged> = BTreeMap::new();
+        let mut people: BTreeMap<Person, &VerifiedStatement> = BTreeMap::new();
         for one in judged.iter().filter(|one| one.approves(gate)) {
             if excluded.contains(&one.person) {
                 continue;
@@ -31,7 +35,7 @@ impl SignedApprovals {
                 *kept = one;
             }
         }
-        let mut approving: Vec<&Judged> = people.into_values().collect();
+        let mut approving: Vec<&VerifiedStatement> = people.into_values().collect();
         approving.sort_by(|one, other| other.rank().cmp(&one.rank()));
         let needs = usize::try_from(rule.needed()).unwrap_or(usize::MAX);
         if approving.len() < needs {
@@ -45,7 +49,7 @@ impl SignedApprovals {
         &self,
         gate: &str,
         rule: &GateRule,
-        approving: &[&Judged],
+        approving: &[&VerifiedStatement],
         excluded: &[Person],
     ) -> Denied {
         let signed = |approver: &String| {
@@ -93,7 +97,7 @@ impl SignedApprovals {
         &self,
         gate: &str,
         rule: &GateRule,
-        judged: &[Judged],
+        judged: &[VerifiedStatement],
     ) -> Result<Vec<Person>, Denied> {
         let mut excluded = Vec::new();
         let others = rule.other_than().iter();
@@ -111,7 +115,7 @@ impl SignedApprovals {
     }
 
     /// Attests to statements that say the same, of different people.
-    pub(super) fn attest_to(&self, statements: &[&Judged]) -> Attestation {
+    pub(super) fn attest_to(&self, statements: &[&VerifiedStatement]) -> Attestation {
         let mut all = statements.iter().map(|one| &one.statement);
         let first = all.next().expect("a rule that needs nobody is refused");
         let mut statement = first.clone();
@@ -121,8 +125,9 @@ impl SignedApprovals {
         }
         if statements.len() > 1 {
             statement.nonce = nonce_of(statements);
-            let comment =
-                |one: &&Judged| format!("{}: {}", one.signed.approver, one.statement.comment);
+            let comment = |one: &&VerifiedStatement| {
+                format!("{}: {}", one.signed.approver, one.statement.comment)
+            };
             statement.comment = statements
                 .iter()
                 .map(comment)
@@ -154,7 +159,7 @@ impl SignedApprovals {
         at: SystemTime,
     ) -> Result<(), String> {
         let judge = |signed: &SignedStatement| {
-            let given = Given {
+            let given = SignedText {
                 statement: signed.statement.as_bytes().to_vec(),
                 signature: signed.signature.as_bytes().to_vec(),
             };
@@ -200,7 +205,7 @@ impl SignedApprovals {
 }
 
 /// What makes this quorum this one: the same for the same statements of the same people.
-fn nonce_of(statements: &[&Judged]) -> String {
+fn nonce_of(statements: &[&VerifiedStatement]) -> String {
     let mut each: Vec<String> = statements
         .iter()
         .map(|one| format!("{}\n{}\n", one.statement.nonce, one.signed.approver))

@@ -1,20 +1,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::allowed_signers::AllowedSigners;
-use super::judging::{Given, Judged};
 use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
+use super::verified_statement::{SignedText, VerifiedStatement};
 use super::{StatementRefused, signature, statement_file};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Denied};
 use crate::base::digest::Digest;
 use crate::base::files::{self, FileRefused};
 use crate::base::printable::Printable;
 use crate::plan::{Plan, PlannedPhase, Target};
-
-/// How far the clocks of signers may be ahead of ours.
-pub(super) const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);
 
 /// More than anybody makes of one plan.
 const MOST: usize = 1000;
@@ -54,7 +51,7 @@ pub struct SignedApprovals {
     pub(super) policy: Policy,
     pub(super) signers: AllowedSigners,
     pub(super) revoked: Option<RevokedKeys>,
-    given: Vec<Given>,
+    given: Vec<SignedText>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
@@ -143,7 +140,7 @@ impl SignedApprovals {
             return Err(StatementRefused::TooMany(MOST));
         }
         let now = (self.clock)();
-        let given = Given {
+        let given = SignedText {
             statement: statement.to_vec(),
             signature: signature.to_vec(),
         };
@@ -155,7 +152,8 @@ impl SignedApprovals {
                 since: since.unwrap_or_default(),
             });
         }
-        let known = |other: &Given| other.statement == statement && other.signature == signature;
+        let known =
+            |other: &SignedText| other.statement == statement && other.signature == signature;
         if !self.given.iter().any(known) {
             self.given.push(given);
         }
@@ -247,13 +245,13 @@ impl SignedApprovals {
     }
 
     /// Whatever of it counts at this moment, also what has expired.
-    fn judged(&self, now: SystemTime) -> Vec<Judged> {
+    fn judged(&self, now: SystemTime) -> Vec<VerifiedStatement> {
         let judged = self.given.iter().map(|given| self.judge(given, now));
         judged.filter_map(Result::ok).collect()
     }
 }
 
-fn refuse_rejected(judged: &[Judged]) -> Result<(), Denied> {
+fn refuse_rejected(judged: &[VerifiedStatement]) -> Result<(), Denied> {
     match judged.iter().find(|one| one.rejects()) {
         Some(one) => Err(Denied::rejected(
             &*one.signed.approver,

@@ -7,11 +7,12 @@
 
 mod column;
 mod params;
+mod progress;
 mod wave;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::postgres::types::{FromSql, FromSqlOwned, Type};
 
@@ -19,9 +20,9 @@ pub use params::RowParams;
 use params::Sink;
 use wave::{Answer, Wave};
 
+use self::progress::{CHUNK_TIME, Progress};
 use super::statement::{StatementError, refuse_unsendable};
 use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
-use crate::observer::Event;
 use crate::outcome::{BoxError, Failure};
 use crate::postgres::params::Encoded;
 
@@ -37,10 +38,6 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// How many bytes of answers make the next chunk smaller.
 const MOST_ANSWERED: usize = 4 << 20;
-
-/// Chunks grow while one takes less than this, and shrink when one takes more than twice as long:
-/// the kill switch is read between them.
-const CHUNK_TIME: Duration = Duration::from_millis(200);
 
 /// From how many rows on a statement is performed inside the server: it takes five more messages.
 const LEAST_FOR_A_STATEMENT: usize = 8;
@@ -369,23 +366,6 @@ fn encode<R>(
         }
         .into()),
         None => Ok(()),
-    }
-}
-
-/// How many rows are done.
-struct Progress {
-    done: u64,
-    total: Option<u64>,
-}
-
-impl Progress {
-    fn one(&mut self, tx: &mut PhaseTx<'_>) {
-        self.done += 1;
-        (tx.observer)(&Event::Rows {
-            phase: tx.phase,
-            done: self.done,
-            total: self.total,
-        });
     }
 }
 

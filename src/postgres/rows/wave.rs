@@ -6,7 +6,7 @@ use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type, WasNull};
 
 use super::column::{Column, Form, encoded_as, form, quoted};
-use super::{CHUNK_TIME, Progress};
+use super::progress::{CHUNK_TIME, Progress};
 use crate::observer::Event;
 use crate::outcome::Failure;
 use crate::postgres::params::{Encoded, by_reference};

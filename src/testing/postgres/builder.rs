@@ -19,6 +19,25 @@ pub struct TestPostgresBuilder {
     bin_dir: Option<PathBuf>,
 }
 
+impl TestPostgres {
+    /// Finds or starts a server with default settings; see [`TestPostgresBuilder::start`] for the
+    /// order.
+    ///
+    /// A source that is there but cannot be used is an error and never skipped.
+    ///
+    /// # Errors
+    ///
+    /// What was found and cannot be used, or that there is nothing; with what to do about it.
+    pub fn find_or_start() -> Result<Self, ServerError> {
+        Self::builder().start()
+    }
+
+    /// Begins a server with settings of its own, or one that may be broken.
+    pub fn builder() -> TestPostgresBuilder {
+        TestPostgresBuilder::default()
+    }
+}
+
 impl TestPostgresBuilder {
     /// Sets a parameter of `postgresql.conf`, such as `max_prepared_transactions`.
     ///

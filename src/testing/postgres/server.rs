@@ -5,7 +5,6 @@ use std::path::Path;
 
 use postgres::Config;
 
-use super::builder::TestPostgresBuilder;
 use super::error::ServerError;
 use super::private::{PrivateServer, Shutdown};
 use super::scratch::ScratchDatabase;
@@ -41,23 +40,6 @@ pub struct TestPostgres {
 }
 
 impl TestPostgres {
-    /// Finds or starts a server with default settings; see [`TestPostgresBuilder::start`] for the
-    /// order.
-    ///
-    /// A source that is there but cannot be used is an error and never skipped.
-    ///
-    /// # Errors
-    ///
-    /// What was found and cannot be used, or that there is nothing; with what to do about it.
-    pub fn find_or_start() -> Result<Self, ServerError> {
-        Self::builder().start()
-    }
-
-    /// Begins a server with settings of its own, or one that may be broken.
-    pub fn builder() -> TestPostgresBuilder {
-        TestPostgresBuilder::default()
-    }
-
     /// Where the server came from; its `Display` is for people.
     pub fn source(&self) -> &Source {
         &self.source

@@ -1,37 +1,37 @@
 use std::time::SystemTime;
 
-use super::{Attestation, Decision};
+use crate::approval::{Attestation, Decision};
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Plan;
 
 /// What an authority attested to, and the phase that it was asked about.
 #[derive(Debug)]
-pub(crate) struct VerifiedApproval {
+pub(super) struct VerifiedApproval {
     attestation: Attestation,
     phase: String,
 }
 
 impl VerifiedApproval {
-    pub(crate) fn new(attestation: Attestation, phase: &str) -> Self {
+    pub(super) fn new(attestation: Attestation, phase: &str) -> Self {
         let phase = phase.to_owned();
         VerifiedApproval { attestation, phase }
     }
 
-    pub(crate) fn attestation(&self) -> &Attestation {
+    pub(super) fn attestation(&self) -> &Attestation {
         &self.attestation
     }
 
     /// The phase that the authority was asked about.
-    pub(crate) fn phase(&self) -> &str {
+    pub(super) fn phase(&self) -> &str {
         &self.phase
     }
 
-    pub(crate) fn is_of(&self, gate: &str) -> bool {
+    pub(super) fn is_of(&self, gate: &str) -> bool {
         self.attestation.statement().gate == gate
     }
 
     /// Checks it against the run, for `phase` and `gate`, at the moment `now`.
-    pub(crate) fn check(
+    pub(super) fn check(
         &self,
         phase: &str,
         gate: &str,

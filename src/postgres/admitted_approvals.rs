@@ -1,10 +1,16 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Statement};
+use ::postgres::types::Type;
+use ::postgres::{Client, Row};
+
+use super::connector::Connector;
+use crate::approval::{
+    ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Statement,
+};
+use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::outcome::{BoxError, describe};
-use crate::postgres::{AdmittedRow, Connector, read_admitted, read_standing};
 
 /// What an operator has [admitted](crate::Operator::admit_approval) to the database, where it was
 /// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
@@ -101,4 +107,54 @@ impl fmt::Debug for AdmittedApprovals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdmittedApprovals(..)")
     }
+}
+
+/// An approval or a rejection that an operator has admitted.
+struct AdmittedRow {
+    rejects: bool,
+    nonce: String,
+    gate: String,
+    approver: String,
+    admitted_at: SystemTime,
+    /// None for a rejection, which lasts.
+    expires: Option<SystemTime>,
+    comment: String,
+    /// As JSON.
+    evidence: Option<String>,
+}
+
+/// Reads the role of this session, and whether the plan is admitted, as far as that role may see it.
+fn read_standing(client: &mut Client, plan: Digest) -> Result<(String, bool), ::postgres::Error> {
+    let rows = client.query_typed(
+        "SELECT session_user::pg_catalog.text, EXISTS (SELECT FROM phasegate.progress_of($1))",
+        &[(&plan.as_bytes().as_slice(), Type::BYTEA)],
+    )?;
+    // One row, always.
+    let row = rows.first();
+    row.map_or(Ok((String::new(), false)), |row| {
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    })
+}
+
+/// What was admitted of this plan.
+fn read_admitted(client: &mut Client, plan: Digest) -> Result<Vec<AdmittedRow>, ::postgres::Error> {
+    let read = |row: &Row| -> Result<AdmittedRow, ::postgres::Error> {
+        Ok(AdmittedRow {
+            rejects: row.try_get::<_, String>("decision")? != "approve",
+            nonce: row.try_get("nonce")?,
+            gate: row.try_get("gate")?,
+            approver: row.try_get("approver")?,
+            admitted_at: row.try_get("admitted_at")?,
+            expires: row.try_get("expires")?,
+            comment: row.try_get("comment")?,
+            evidence: row.try_get("evidence")?,
+        })
+    };
+    // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
+    let rows = client.query_typed(
+        "SELECT decision, nonce, gate, approver, admitted_at, expires, comment, evidence \
+         FROM phasegate.approvals_of($1)",
+        &[(&plan.as_bytes().as_slice(), Type::BYTEA)],
+    )?;
+    rows.iter().map(read).collect()
 }

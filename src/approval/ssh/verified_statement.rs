@@ -1,0 +1,34 @@
+use std::time::SystemTime;
+
+use super::allowed_signers::Person;
+use crate::approval::{Decision, SignedStatement, Statement};
+
+/// A statement and its signature, as they came.
+pub(super) struct SignedText {
+    pub(super) statement: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// A statement that was verified at some moment.
+pub(super) struct VerifiedStatement {
+    pub(super) statement: Statement,
+    pub(super) person: Person,
+    pub(super) signed: SignedStatement,
+    pub(super) over: bool,
+}
+
+impl VerifiedStatement {
+    pub(super) fn approves(&self, gate: &str) -> bool {
+        self.statement.decision == Decision::Approve && self.statement.gate == gate
+    }
+
+    pub(super) fn rejects(&self) -> bool {
+        self.statement.decision == Decision::Reject
+    }
+
+    /// What lasts longest counts first; which of two equal ones must not depend on who asks.
+    pub(super) fn rank(&self) -> (SystemTime, &str, &str) {
+        let statement = &self.statement;
+        (statement.expires, &statement.nonce, &self.signed.approver)
+    }
+}

@@ -1,0 +1,42 @@
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::base::printable::Printable;
+
+/// A session that has a phase or a commit in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The server's process; none for a prepared transaction, which has no session.
+    pub pid: Option<i32>,
+    /// The role, where the server says it.
+    pub role: Option<String>,
+    /// What the session calls itself: `phasegate PIPELINE/PHASE`, if it is one of ours. A session
+    /// can call itself anything.
+    pub application_name: Option<String>,
+    /// When its transaction began.
+    pub since: Option<SystemTime>,
+    /// The name of the prepared transaction, if it is one: `ROLLBACK PREPARED` ends it.
+    pub prepared: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, &self.prepared) {
+            (Some(pid), _) => write!(f, "process {pid}")?,
+            (None, Some(name)) => write!(f, "prepared transaction `{}`", Printable(name))?,
+            (None, None) => f.write_str("a session that the server does not name")?,
+        }
+        if let Some(role) = &self.role {
+            write!(f, " of role `{}`", Printable(role))?;
+        }
+        match &self.application_name {
+            Some(name) if !name.is_empty() => {
+                write!(f, ", which calls itself `{}`", Printable(name))?;
+            }
+            _ => {}
+        }
+        let running = self.since.and_then(|since| since.elapsed().ok());
+        running.map_or(Ok(()), |since| write!(f, ", for {} s", since.as_secs()))
+    }
+}

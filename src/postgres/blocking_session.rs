@@ -1,0 +1,25 @@
+use ::postgres::{Client, Row};
+
+use crate::base::digest::Digest;
+use crate::outcome::Holder;
+
+/// Returns the session that performs a phase of this plan, if the server says which.
+pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<Holder> {
+    let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
+                 FROM phasegate.holder_of_run($1)";
+    let row = client
+        .query_opt(query, &[&plan.as_bytes().as_slice()])
+        .ok()??;
+    read(&row).ok()
+}
+
+/// Reads a session from a row of the schema's functions.
+pub(super) fn read(row: &Row) -> Result<Holder, ::postgres::Error> {
+    Ok(Holder {
+        pid: row.try_get("pid")?,
+        role: row.try_get("who")?,
+        application_name: row.try_get("application_name")?,
+        since: row.try_get("since")?,
+        prepared: row.try_get("prepared")?,
+    })
+}

@@ -1,0 +1,25 @@
+use std::time::Duration;
+
+use crate::observer::Event;
+use crate::postgres::tx::PhaseTx;
+
+/// Chunks grow while one takes less than this, and shrink when one takes more than twice as long:
+/// the kill switch is read between them.
+pub(super) const CHUNK_TIME: Duration = Duration::from_millis(200);
+
+/// How many rows are done.
+pub(super) struct Progress {
+    pub(super) done: u64,
+    pub(super) total: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn one(&mut self, tx: &mut PhaseTx<'_>) {
+        self.done += 1;
+        (tx.observer)(&Event::Rows {
+            phase: tx.phase,
+            done: self.done,
+            total: self.total,
+        });
+    }
+}
