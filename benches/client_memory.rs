@@ -41,7 +41,7 @@ impl Simulate<Measure> for Lengths {
 impl Execute<Measure> for Lengths {
     fn execute(&mut self, spec: &Measure, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let texts = (0..spec.0).map(|n| format!("{n:0>200}"));
-        let done = tx.rows(texts).call(
+        let done = tx.batch(texts).call(
             "pg_catalog.octet_length",
             |text, params| params.with(text),
             |text, length: i32| match usize::try_from(length) {

@@ -36,7 +36,7 @@ enum Way {
 impl Way {
     fn label(self) -> &'static str {
         match self {
-            Way::Loop => "`each_row`, a prepared statement",
+            Way::Loop => "`for_each_row`, a prepared statement",
             Way::Rows => "`rows(..).execute(..)`",
             Way::AtOnce => "one statement for all rows",
             Way::Copy => "`copy_in`",
@@ -102,14 +102,14 @@ fn perform(write: WriteItems, rows: &[(i64, String)], tx: &mut PhaseTx<'_>) -> R
     match write.way {
         Way::Loop => {
             let statement = tx.prepare(sql)?;
-            tx.each_row(
+            tx.for_each_row(
                 rows,
                 |(id, _)| *id,
                 |tx, (id, title)| changed(tx.execute(&statement, &[id, title])?),
             )?;
         }
         Way::Rows => {
-            tx.rows(rows).execute(
+            tx.batch(rows).execute(
                 sql,
                 |(id, title), params| params.with(id).with(title),
                 |_, count| changed(count),

@@ -67,7 +67,7 @@
 //! | subject | items |
 //! |---|---|
 //! | modes | [`Mode`], [`DryRun`], [`Rehearsal`], [`Live`] |
-//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approval`], [`Authority`], [`Statement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
+//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approval`], [`Authority`], [`ApprovalStatement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
 //! | approvals with SSH keys, with the feature `ssh` | `SignedApprovals`, `AllowedSigners`, `RevokedKeys`, `Policy`, [`Evidence`] |
 //! | the kill switch | [`KillSwitch`], [`Switch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
 //! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
@@ -76,9 +76,9 @@
 //! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Resolution`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
-//! | many rows | [`PhaseTx::rows`], [`RowCalls`], [`RowParams`], [`Ignored`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
+//! | many rows | [`PhaseTx::batch`], [`RowBatch`], [`RowParams`], [`Discard`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
 //! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
-//! | for the auditor | [`Journal`], [`EvidenceBundle`], [`RunStatement`] |
+//! | for the auditor | [`Journal`], [`EvidenceBundle`], [`InTotoStatement`] |
 //! | doubles, with the feature `testing` | `testing` |
 //!
 //! # When it does not compile
@@ -96,8 +96,8 @@
 //! | use of moved value (E0382) | an approval is consumed by the phase it allows: ask for another |
 //! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
 //! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run (the output may: `into_output`). Every run has a lifetime of its own that nothing else can be given |
-//! | lifetime may not live long enough, in `.key(\|row\| &row.name)` | the rows are given by value, and a key cannot borrow from one: `tx.rows(&rows)`, or `row.name.clone()` |
-//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | say what the function answers: `\|row, id: i64\|`; and `\|row, Ignored\|` where nothing is answered, or nothing that matters |
+//! | lifetime may not live long enough, in `.key(\|row\| &row.name)` | the rows are given by value, and a key cannot borrow from one: `tx.batch(&rows)`, or `row.name.clone()` |
+//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | say what the function answers: `\|row, id: i64\|`; and `\|row, Discard\|` where nothing is answered, or nothing that matters |
 //! | no method named `commit` on `PhaseTx` | what the adapter returns ends the transaction: `Ok` commits, `Err` rolls back |
 //!
 //! # What this does not protect from
@@ -126,10 +126,10 @@ pub mod testing;
 mod typed;
 
 pub use crate::postgres::{
-    AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Ignored,
+    AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Discard,
     Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
     PlanAdmission, PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows,
-    Rejected, RowCalls, RowParams, Rows, SpentApproval, Sql, StatementError, SwitchStatus,
+    Rejected, RowBatch, RowParams, RowStream, SpentApproval, Sql, SqlError, SwitchStatus,
     SwitchedOff, Warnings, protect, unprotect,
 };
 #[cfg(feature = "install")]
@@ -138,27 +138,29 @@ pub use crate::postgres::{InstallError, Installed, install};
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub use approval::{
-    AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
-    PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
-    StatementBuilder, StatementRefused, UnfitKey,
+    AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
+    ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
+    RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
 };
 pub use approval::{
-    ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Gate, Sg1, Sg2,
-    SignedStatement, Statement, UnsignedApprovals,
+    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence, Gate,
+    Sg1, Sg2, SignedStatement, UnsignedApprovals,
 };
 pub use base::canonical::NotCanonical;
 pub use base::digest::{Digest, DigestError};
-pub use base::files::FileRefused;
+pub use base::files::ReadFileError;
 pub use engine::{FailedRehearsal, RehearsedPhase, StopHandle, Timeouts};
-pub use evidence::{BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, RunStatement};
+pub use evidence::{
+    BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, InTotoStatement,
+};
 pub use kill_switch::{
     FileSwitch, InProcessSwitch, KillSwitch, SwitchOff, SwitchState, SwitchUnreadable, WhichSwitch,
 };
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
-    ApprovalRefusal, CommitEvidence, Committed, Durability, EffectsDiffer, Error, Failure, Holder,
-    InDoubt, Incomplete, Invalid, Refusal, Resolution, ResolveError, Rollback, RollbackCause, Row,
-    TableDiffers,
+    ApprovalRefusal, BlockingSession, CommitEvidence, Committed, Durability, EffectsDiffer, Error,
+    Failure, InDoubt, Incomplete, InputRow, Invalid, Refusal, Resolution, ResolveError, Rollback,
+    RollbackCause, TableDiffers,
 };
 pub use plan::{
     Effects, EffectsSource, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target,

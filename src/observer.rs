@@ -22,8 +22,8 @@ pub enum Event<'a> {
         /// The step.
         step: Step,
     },
-    /// The phase has done rows: after each row of [`PhaseTx::each_row`](crate::PhaseTx::each_row), after at
-    /// most 64 of [`PhaseTx::rows`](crate::PhaseTx::rows). Where it goes through rows several times, each time counts from 1; a
+    /// The phase has done rows: after each row of [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row), after at
+    /// most 64 of [`PhaseTx::batch`](crate::PhaseTx::batch). Where it goes through rows several times, each time counts from 1; a
     /// copy says nothing.
     #[non_exhaustive]
     Rows {

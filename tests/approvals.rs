@@ -9,9 +9,9 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Connector, Decision, Denied, Digest,
-    Error, Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1, Sg2, SignedStatement, Start,
-    Statement, Target, Ungated, UnsignedApprovals,
+    ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Connector,
+    Decision, Denied, Digest, Error, Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1,
+    Sg2, SignedStatement, Start, Target, Ungated, UnsignedApprovals,
 };
 
 use pipeline::{Adapter, Check, Draft, Enact, pipeline};
@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Approves everything, after changing what is attested.
 struct Altered<F>(F);
 
-impl<F: FnMut(&mut Statement)> Authority for Altered<F> {
+impl<F: FnMut(&mut ApprovalStatement)> Authority for Altered<F> {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         let given = ApprovesEverything.attest(request)?;
         let mut statement = given.statement().clone();
@@ -80,7 +80,7 @@ fn what_nobody_approved_is_refused() {
 
 #[test]
 fn an_approval_of_another_gate_is_refused() {
-    let reason = reason(Altered(|statement: &mut Statement| {
+    let reason = reason(Altered(|statement: &mut ApprovalStatement| {
         statement.gate = "SG_2".to_owned();
     }));
     let another =
@@ -90,7 +90,7 @@ fn an_approval_of_another_gate_is_refused() {
 
 #[test]
 fn a_rejection_that_an_authority_attests_to_opens_nothing() {
-    let reason = reason(Altered(|statement: &mut Statement| {
+    let reason = reason(Altered(|statement: &mut ApprovalStatement| {
         statement.decision = Decision::Reject;
     }));
     let rejected = matches!(&reason, ApprovalRefusal::Rejected { by, .. } if by == "a double");
@@ -100,7 +100,9 @@ fn a_rejection_that_an_authority_attests_to_opens_nothing() {
 #[test]
 fn an_approval_of_another_plan_is_refused() {
     let other = Digest::of(b"another plan");
-    let reason = reason(Altered(|statement: &mut Statement| statement.plan = other));
+    let reason = reason(Altered(|statement: &mut ApprovalStatement| {
+        statement.plan = other;
+    }));
     let another =
         matches!(reason, ApprovalRefusal::AnotherPlan { attested, .. } if attested == other);
     assert!(another, "{reason}");
@@ -113,7 +115,7 @@ fn an_approval_for_another_target_is_refused() {
         Target::new("0", "elsewhere", "nobody"),
         Target::new("0", "nowhere", "somebody"),
     ] {
-        let reason = reason(Altered(|statement: &mut Statement| {
+        let reason = reason(Altered(|statement: &mut ApprovalStatement| {
             statement.target = target.clone();
         }));
         let another = matches!(reason, ApprovalRefusal::AnotherTarget { .. });
@@ -124,7 +126,7 @@ fn an_approval_for_another_target_is_refused() {
 #[test]
 fn an_approval_that_is_over_when_it_is_asked_for_is_refused() {
     let expired = SystemTime::now() - Duration::from_secs(5);
-    let reason = reason(Altered(|statement: &mut Statement| {
+    let reason = reason(Altered(|statement: &mut ApprovalStatement| {
         statement.expires = expired;
     }));
     let over = matches!(reason, ApprovalRefusal::Expired { at } if at == expired);
@@ -135,7 +137,7 @@ fn an_approval_that_is_over_when_it_is_asked_for_is_refused() {
 fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
     let draft = Draft::of(&["a"]);
     let mut given = false;
-    let brief = Altered(|statement: &mut Statement| {
+    let brief = Altered(|statement: &mut ApprovalStatement| {
         statement.expires = SystemTime::now() + Duration::from_secs(1);
     });
     let answer = LiveRunner::new(PIPELINE)

@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use phasegate::testing::TripwireAdapter;
-use phasegate::{
-    ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, StatementError,
-};
+use phasegate::{ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, SqlError};
 use pipeline::Draft;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Config, NoTls};
@@ -87,13 +85,13 @@ fn too_few_parameters_are_an_error_and_not_a_panic() {
         let error = tx.execute(INSERT, &[]).unwrap_err();
         assert!(matches!(
             error,
-            StatementError::ParameterCount {
+            SqlError::ParameterCount {
                 expected: 1,
                 given: 0
             }
         ));
         let error = tx.execute(INSERT, &[&1_i32]).unwrap_err();
-        assert!(matches!(error, StatementError::Parameter(_)), "{error}");
+        assert!(matches!(error, SqlError::Parameter(_)), "{error}");
         Ok(tx.execute(INSERT, &[&"a"])?)
     });
     assert_eq!(answer.unwrap(), 1);
@@ -106,7 +104,7 @@ fn copy_is_not_sent() {
         let error = tx
             .execute("/* rows */ copy item FROM STDIN", &[])
             .unwrap_err();
-        assert!(matches!(error, StatementError::Copy), "{error}");
+        assert!(matches!(error, SqlError::Copy), "{error}");
         Ok(tx.execute(INSERT, &[&"a"])?)
     });
     assert_eq!(answer.unwrap(), 1);
@@ -245,7 +243,7 @@ fn a_session_that_ends_inside_a_savepoint_does_not_hide_the_row() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.savepoint(|tx| {
-            tx.each_row(
+            tx.for_each_row(
                 ["x", "y"],
                 |row| *row,
                 |tx, row| match *row {

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, TripwireAdapter};
 use phasegate::{
-    ApprovalRequest, Attestation, Authority, CommitEvidence, Denied, Ending, Error, Event, Failure,
-    Receipt, Refusal, Statement, Timeouts,
+    ApprovalRequest, ApprovalStatement, Attestation, Authority, CommitEvidence, Denied, Ending,
+    Error, Event, Failure, Receipt, Refusal, Timeouts,
 };
 use postgres::error::SqlState;
 
@@ -111,7 +111,7 @@ struct Brief(Duration);
 impl Authority for Brief {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         let given = ApprovesEverything.attest(request)?;
-        let statement = Statement {
+        let statement = ApprovalStatement {
             expires: SystemTime::now() + self.0,
             ..given.statement().clone()
         };

@@ -4,7 +4,7 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Receipt, StatementError};
+use phasegate::{Receipt, SqlError};
 use postgres::{Client, NoTls};
 use proptest::prelude::{Strategy, prop};
 use proptest::sample::select;
@@ -130,7 +130,7 @@ fn what_the_server_takes_for_transaction_control_is_not_sent_and_nothing_else_is
             // What the server refuses is taken back: the phase goes on.
             let _ = tx.savepoint(|tx| {
                 let answer = tx.execute(&sql, &[]);
-                refused = matches!(answer, Err(StatementError::TransactionControl { .. }));
+                refused = matches!(answer, Err(SqlError::TransactionControl { .. }));
                 Ok(answer?)
             });
             let mut count = count.borrow_mut();

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use phasegate::{AllowedSigners, Digest, Plan, Policy, RevokedKeys, SignedApprovals, Statement};
+use phasegate::{
+    AllowedSigners, ApprovalStatement, Digest, Plan, Policy, RevokedKeys, SignedApprovals,
+};
 
 /// Has `accepts` read every seed of `target`, which is named for whether it does.
 fn each_seed(target: &str, accepts: impl Fn(&[u8]) -> Result<(), String>) {
@@ -51,7 +53,9 @@ fn seeds_are_what_their_names_say() {
     each_seed("plan", |bytes| {
         said(Plan::from_saved(bytes, Digest::of(bytes)))
     });
-    each_seed("statement", |bytes| said(Statement::from_bytes(bytes)));
+    each_seed("statement", |bytes| {
+        said(ApprovalStatement::from_bytes(bytes))
+    });
     each_seed("policy", |bytes| said(Policy::from_json(bytes)));
     each_seed("allowed_signers", |bytes| {
         said(AllowedSigners::parse(text(bytes)))

@@ -23,8 +23,8 @@ use phasegate::testing::{
     TripwireSimulator,
 };
 use phasegate::{
-    ApprovalRefusal, DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Refusal,
-    RehearsalRunner, RollbackCause, Row, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
+    ApprovalRefusal, DryRunner, Effects, Execute, Failure, InputRow, PhaseSpec, PhaseTx, Prior,
+    Refusal, RehearsalRunner, RollbackCause, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
 };
 
 use markdown::Unit;
@@ -32,7 +32,8 @@ use phases::{PIPELINE, cut_and_enact};
 use register::Register;
 use simulator::Simulator;
 use town::{
-    AMENDMENT, CHARTER, PHASES, Town, document, live, plan, refusal, rollback, three_units, town,
+    AMENDMENT, CHARTER, PHASES, TestDatabase, document, live, plan, refusal, rollback, three_units,
+    town,
 };
 
 /// Can play both parts: live it is the register's adapter, and as a simulator it is a tripwire.
@@ -290,7 +291,7 @@ fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_l
             TripwireAdapter,
         );
         let refusal = refusal(answer);
-        assert_eq!(refusal.row().map(Row::ordinal), Some(3));
+        assert_eq!(refusal.row().map(InputRow::ordinal), Some(3));
         let expected = format!("three.md:9: the unit has no {what}");
         assert!(refusal.to_string().contains(&expected), "{refusal}");
     }
@@ -344,7 +345,7 @@ fn a_register_that_does_not_log_does_not_do_what_was_planned() {
 }
 
 /// Performs as the register does, and disables its trigger before it enacts.
-struct Silenced<'a>(&'a Town);
+struct Silenced<'a>(&'a TestDatabase);
 
 impl<S: PhaseSpec> Execute<S> for Silenced<'_>
 where
@@ -409,7 +410,7 @@ fn the_amendment_fails_at_unit_6_and_the_charter_stays_as_it_is() {
     let before = town.tables();
     let rollback = rollback(town.live(&document("amendment.md", AMENDMENT), &Calls::new()));
     assert_eq!(rollback.phase(), "cut_leg_a");
-    assert_eq!(rollback.row().map(Row::ordinal), Some(6));
+    assert_eq!(rollback.row().map(InputRow::ordinal), Some(6));
     assert_eq!(town.tables(), before);
 }
 

@@ -161,7 +161,7 @@ impl<F: FnMut()> Execute<CloseAccounts> for Bank<F> {
         tx: &mut PhaseTx<'_>,
     ) -> Result<u64, Failure> {
         let sql = "UPDATE bank.account SET closed = true WHERE number = $1";
-        let closed = tx.each_row(
+        let closed = tx.for_each_row(
             &spec.numbers,
             |number| *number,
             |tx, number| Ok(tx.execute(sql, &[number])?),

@@ -6,9 +6,9 @@ mod pipeline;
 use std::mem::size_of;
 
 use phasegate::{
-    AllowedSigners, And, Approval, Attempt, Attestation, DryRun, Evidence, KillSwitchOn, Live,
-    LiveRunner, Phase, PhaseCall, PhaseTx, Plan, Policy, Receipt, Rehearsal, RehearsalRunner,
-    RevokedKeys, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, SignedApprovals, Start, Statement,
+    AllowedSigners, And, Approval, ApprovalStatement, Attempt, Attestation, DryRun, Evidence,
+    KillSwitchOn, Live, LiveRunner, Phase, PhaseCall, PhaseTx, Plan, Policy, Receipt, Rehearsal,
+    RehearsalRunner, RevokedKeys, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, SignedApprovals, Start,
     Switch, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator};
@@ -66,7 +66,7 @@ assert_impl_all!(Ungated: Clone, Copy, Send, Sync);
 assert_impl_all!(Start: Clone, Copy, Send, Sync);
 
 // A statement and an attestation are data. The runner may go to another thread; its run may not.
-assert_impl_all!(Statement: Clone, Send, Sync);
+assert_impl_all!(ApprovalStatement: Clone, Send, Sync);
 assert_impl_all!(Attestation: Clone, Send, Sync);
 assert_not_impl_any!(Attestation: Default, Serialize, DeserializeOwned);
 // What was signed may be read from anywhere; what judges it may not be made without its checks.

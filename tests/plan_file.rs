@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use phasegate::{Digest, DryRunner, EffectsSource, FileRefused, Plan, PlanError, Refusal};
+use phasegate::{Digest, DryRunner, EffectsSource, Plan, PlanError, ReadFileError, Refusal};
 
 use pipeline::{Draft, Simulator, pipeline};
 use server::{Database, PIPELINE, all, database, nowhere, plan_for, refusal};
@@ -208,13 +208,13 @@ fn a_file_of_a_gigabyte_is_refused_unread() {
     file.set_len(1 << 30).unwrap();
     let refused = Plan::from_file(&path, plan.digest()).unwrap_err();
     assert!(
-        matches!(refused, PlanError::File(FileRefused::TooLarge { .. })),
+        matches!(refused, PlanError::File(ReadFileError::TooLarge { .. })),
         "{refused}"
     );
     // Nor is one that has no end.
     let refused = Plan::from_file("/dev/zero", plan.digest()).unwrap_err();
     assert!(
-        matches!(refused, PlanError::File(FileRefused::NotAFile { .. })),
+        matches!(refused, PlanError::File(ReadFileError::NotAFile { .. })),
         "{refused}"
     );
 }
@@ -226,7 +226,7 @@ fn a_file_that_is_missing_empty_or_changed_is_refused_by_its_own_error() {
     let plan = plan_for(&nowhere(), &draft());
     let refused = Plan::from_file(&path, plan.digest()).unwrap_err();
     assert!(
-        matches!(&refused, PlanError::File(FileRefused::NotRead { path: named, .. }) if *named == path),
+        matches!(&refused, PlanError::File(ReadFileError::NotRead { path: named, .. }) if *named == path),
         "{refused}"
     );
     fs::write(&path, "").unwrap();

@@ -66,7 +66,7 @@ fn rows_that_are_not_valid_are_refused_before_connecting() {
         .adapter(TripwireAdapter)
         .run(|run, on| drafting(run, on, &rows).map(Receipt::into_output));
     let refusal = refusal(answer);
-    assert_eq!(refusal.row().map(phasegate::Row::ordinal), Some(2));
+    assert_eq!(refusal.row().map(phasegate::InputRow::ordinal), Some(2));
     assert!(
         refusal
             .to_string()

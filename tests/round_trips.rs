@@ -78,7 +78,7 @@ fn calls_for_rows_take_one_round_trip_for_each_chunk() {
     let database = database();
     let calls = |item: &str, rows: i64| {
         asked(&database, &[item], |_, tx| {
-            tx.rows(0..rows).call(
+            tx.batch(0..rows).call(
                 "pg_catalog.int8abs",
                 |n, params| params.with(n),
                 |_, n: i64| Ok(n),
@@ -94,7 +94,7 @@ fn calls_for_rows_take_one_round_trip_for_each_chunk() {
     let many = calls("b", 1000) - few;
     assert!((2..=4).contains(&many), "{many}");
     let statements = asked(&database, &["c"], |_, tx| {
-        tx.rows(0..64_i64).execute(
+        tx.batch(0..64_i64).execute(
             "INSERT INTO item VALUES ($1::bigint::text, 'draft')",
             |n, params| params.with(n),
             |_, _| Ok(()),

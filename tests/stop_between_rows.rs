@@ -26,7 +26,7 @@ fn write(
     after: impl Fn(usize),
 ) -> Result<u64, Failure> {
     let insert = tx.prepare("INSERT INTO item VALUES ($1, 'draft')")?;
-    let done = tx.each_row(
+    let done = tx.for_each_row(
         &draft.rows,
         |row| *row,
         |tx, row| {

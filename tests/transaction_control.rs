@@ -3,7 +3,7 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Failure, PhaseTx, RollbackCause, StatementError};
+use phasegate::{Failure, PhaseTx, RollbackCause, SqlError};
 use postgres::error::SqlState;
 
 use pipeline::Draft;
@@ -53,7 +53,7 @@ fn transaction_control_is_refused_before_it_is_sent_and_the_phase_can_go_on() {
                 tx.prepare_typed(sql, &[]).map(drop),
             ];
             for answer in refused {
-                let refused = matches!(answer, Err(StatementError::TransactionControl { .. }));
+                let refused = matches!(answer, Err(SqlError::TransactionControl { .. }));
                 assert!(refused, "{sql}: {answer:?}");
             }
         }
@@ -213,11 +213,11 @@ fn a_savepoint_does_not_hide_a_failure_that_was_dropped_before_it() {
 fn rows_are_named_by_the_innermost_loop_and_a_row_of_the_callers_own_stays() {
     let database = database();
     let answer = phase(&database, |tx| {
-        tx.each_row(
+        tx.for_each_row(
             ["x", "y"],
             |row| (*row).to_owned(),
             |tx, outer| {
-                tx.each_row([1, 2, 3], ToString::to_string, |_, inner| {
+                tx.for_each_row([1, 2, 3], ToString::to_string, |_, inner| {
                     let broken = *outer == "y" && *inner == 3;
                     if broken {
                         Err(Failure::new("broken"))

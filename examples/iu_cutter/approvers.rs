@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, Gate, GateRule, NAMESPACE, Plan, Policy, Sg1, Sg2, SignedApprovals, Statement,
+    AllowedSigners, ApprovalStatement, Gate, GateRule, NAMESPACE, Plan, Policy, Sg1, Sg2,
+    SignedApprovals,
 };
 use tempfile::TempDir;
 
@@ -110,7 +111,7 @@ impl Approvers {
     }
 
     /// Has somebody sign a statement, and answers its file; the signature stands beside it.
-    pub fn signed_by(&self, person: &str, statement: &Statement) -> Outcome<PathBuf> {
+    pub fn signed_by(&self, person: &str, statement: &ApprovalStatement) -> Outcome<PathBuf> {
         let path = self
             .directory
             .path()
@@ -140,16 +141,16 @@ impl Approvers {
 }
 
 /// What an approver is asked to sign.
-pub fn approval<G: Gate>(plan: &Plan, comment: &str) -> Outcome<Statement> {
-    let statement = Statement::for_gate::<G>(plan)
+pub fn approval<G: Gate>(plan: &Plan, comment: &str) -> Outcome<ApprovalStatement> {
+    let statement = ApprovalStatement::for_gate::<G>(plan)
         .lasting(HOUR)
         .comment(comment);
     Ok(statement.build()?)
 }
 
 /// What somebody signs who wants it stopped.
-pub fn rejection<G: Gate>(plan: &Plan, comment: &str) -> Outcome<Statement> {
-    let statement = Statement::for_gate::<G>(plan)
+pub fn rejection<G: Gate>(plan: &Plan, comment: &str) -> Outcome<ApprovalStatement> {
+    let statement = ApprovalStatement::for_gate::<G>(plan)
         .rejecting()
         .lasting(HOUR)
         .comment(comment);

@@ -21,7 +21,7 @@ use crate::phases::{Document, Enacted, PIPELINE, cut_and_enact};
 use crate::register::Register;
 use crate::simulator::Simulator;
 use crate::terminal;
-use crate::town::Town;
+use crate::town::TestDatabase;
 
 /// The document that the register refuses, and the unit that it refuses, counted from 1.
 const AMENDMENT: &str = include_str!("amendment.md");
@@ -35,8 +35,10 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
     let interrupted = stop_button(&switch)?;
 
     terminal::part("phasegate: the IU cutter");
-    let mut town =
-        terminal::while_waiting("looking for a PostgreSQL, or starting one", Town::found)?;
+    let mut town = terminal::while_waiting(
+        "looking for a PostgreSQL, or starting one",
+        TestDatabase::found,
+    )?;
     let (server, database) = town.describe();
     terminal::fact("server", server);
     terminal::fact(
@@ -93,7 +95,12 @@ struct Shown {
 }
 
 impl Shown {
-    fn dry_run(&mut self, town: &Town, document: &Document, save: Option<&Path>) -> Outcome<Plan> {
+    fn dry_run(
+        &mut self,
+        town: &TestDatabase,
+        document: &Document,
+        save: Option<&Path>,
+    ) -> Outcome<Plan> {
         terminal::part("1. The dry run, and the plan that it leaves");
         let plan = dry_run(town, document)?;
         terminal::plan(&plan);
@@ -111,7 +118,12 @@ impl Shown {
         Ok(plan)
     }
 
-    fn refusals(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
+    fn refusals(
+        &mut self,
+        town: &mut TestDatabase,
+        document: &Document,
+        plan: &Plan,
+    ) -> Outcome<()> {
         terminal::part("4. What is refused, before anything is touched");
         let before = town.fingerprint()?;
         let calls = Calls::new();
@@ -158,7 +170,12 @@ impl Shown {
         self.stop_if_interrupted()
     }
 
-    fn live_run(&mut self, town: &mut Town, document: &Document, plan: &Plan) -> Outcome<()> {
+    fn live_run(
+        &mut self,
+        town: &mut TestDatabase,
+        document: &Document,
+        plan: &Plan,
+    ) -> Outcome<()> {
         terminal::part("5. The live run: switched on, approved, as planned");
         let calls = Calls::new();
         town.admit(plan)?;
@@ -186,7 +203,7 @@ impl Shown {
         self.stop_if_interrupted()
     }
 
-    fn rolled_back(&mut self, town: &mut Town) -> Outcome<()> {
+    fn rolled_back(&mut self, town: &mut TestDatabase) -> Outcome<()> {
         terminal::part("6. A second document, of which the server refuses one unit");
         let document = amendment()?;
         let plan = dry_run(town, &document)?;
@@ -198,7 +215,7 @@ impl Shown {
         match self.on_while(|switch| live(town, &document, &plan, switch, approvals, &calls))? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
-                let row = rollback.row().map(phasegate::Row::ordinal);
+                let row = rollback.row().map(phasegate::InputRow::ordinal);
                 let by_the_server = matches!(rollback.cause(), RollbackCause::Failed(_));
                 self.check(
                     row == Some(REFUSED_UNIT) && by_the_server,
@@ -272,7 +289,7 @@ impl Shown {
     }
 }
 
-fn dry_run(town: &Town, document: &Document) -> Result<Plan, Error> {
+fn dry_run(town: &TestDatabase, document: &Document) -> Result<Plan, Error> {
     let planned = DryRunner::new(PIPELINE)
         .target(town.target.clone())
         .author(SCRIBE)
@@ -282,7 +299,7 @@ fn dry_run(town: &Town, document: &Document) -> Result<Plan, Error> {
 }
 
 fn live(
-    town: &Town,
+    town: &TestDatabase,
     document: &Document,
     plan: &Plan,
     switch: &impl KillSwitch,

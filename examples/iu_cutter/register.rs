@@ -1,7 +1,7 @@
 //! Performs the five phases live, through the functions of the register.
 //!
 //! Every method is lent a transaction and returns: on `Ok` the engine commits, on `Err` it rolls
-//! back. Calls for rows, and `each_row`, name the row that failed.
+//! back. Calls for rows, and `for_each_row`, name the row that failed.
 
 use phasegate::{Execute, Failure, PhaseTx};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub struct Register;
 impl Execute<CutLegA> for Register {
     fn execute(&mut self, cut: &CutLegA, (): (), tx: &mut PhaseTx<'_>) -> Result<Digests, Failure> {
         let digests = tx
-            .rows(&cut.units)
+            .batch(&cut.units)
             .key(|unit| format!("{}, {}:{}", unit.address, cut.document, unit.line))
             .call(
                 "iu.fn_iu_create",
@@ -47,7 +47,7 @@ impl Execute<WriteVerify> for Register {
     ) -> Result<u64, Failure> {
         let read =
             tx.prepare("SELECT title, body FROM iu.unit WHERE document = $1 AND address = $2")?;
-        let verified = tx.each_row(
+        let verified = tx.for_each_row(
             written,
             |(address, _)| *address,
             |tx, (address, digest)| {
@@ -91,7 +91,7 @@ impl Execute<WriteVerify> for Register {
 
 impl Execute<CutLegB> for Register {
     fn execute(&mut self, cut: &CutLegB, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        let linked = tx.rows(&cut.links).key(|link| &link.address).call(
+        let linked = tx.batch(&cut.links).key(|link| &link.address).call(
             "iu.fn_iu_link",
             |unit, params| {
                 params.with(&json!({
@@ -130,7 +130,7 @@ impl Execute<LifecycleEnact> for Register {
             let missing = format!("the trigger unit_lifecycle is not active, only {triggers:?}");
             return Err(Failure::new(missing));
         }
-        let enacted = tx.rows(&enact.addresses).key(|address| *address).call(
+        let enacted = tx.batch(&enact.addresses).key(|address| *address).call(
             "iu.fn_iu_enact",
             |address, params| {
                 params.with(&json!({ "document": enact.document, "address": address }))

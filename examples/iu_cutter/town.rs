@@ -9,7 +9,7 @@ use crate::approvers::Approvers;
 use crate::install;
 
 /// A database with the register in it, and the role that runs phases there.
-pub struct Town {
+pub struct TestDatabase {
     database: ScratchDatabase,
     runner: ScratchRole,
     admin: Client,
@@ -21,7 +21,7 @@ pub struct Town {
     server: TestPostgres,
 }
 
-impl Town {
+impl TestDatabase {
     /// Finds or starts a server, creates the database, installs the wall and the register, and puts
     /// the register's tables under guard.
     pub fn found() -> Result<Self, Box<dyn std::error::Error>> {
@@ -35,7 +35,7 @@ impl Town {
             protect(&mut admin, table)?;
         }
         let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
-        Ok(Town {
+        Ok(TestDatabase {
             database,
             runner,
             admin,

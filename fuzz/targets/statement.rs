@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use phasegate::Statement;
+use phasegate::ApprovalStatement;
 use phasegate_fuzz::{A_LITTLE, assert_printable, bounded, json};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -10,7 +10,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    match bounded(bytes, 100, A_LITTLE, || Statement::from_bytes(bytes)) {
+    match bounded(bytes, 100, A_LITTLE, || ApprovalStatement::from_bytes(bytes)) {
         Ok(statement) => {
             assert_eq!(statement.bytes().expect("it was read"), bytes);
             assert!(statement.valid_from <= statement.expires);

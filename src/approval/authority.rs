@@ -1,4 +1,4 @@
-use super::{Evidence, Statement};
+use super::{ApprovalStatement, Evidence};
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::plan::Target;
@@ -53,7 +53,7 @@ impl<'a> ApprovalRequest<'a> {
 /// has not expired by the server's clock, and it is spent in the transaction of the phase that it allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
-    statement: Statement,
+    statement: ApprovalStatement,
     approver: String,
     evidence: Option<Evidence>,
 }
@@ -63,7 +63,7 @@ impl Attestation {
     ///
     /// Every authority comes down to a call of this function; to review who can approve, search
     /// for its name.
-    pub fn assert_verified(statement: Statement, approver: impl Into<String>) -> Self {
+    pub fn assert_verified(statement: ApprovalStatement, approver: impl Into<String>) -> Self {
         Attestation {
             statement,
             approver: approver.into(),
@@ -80,7 +80,7 @@ impl Attestation {
 
     /// What was approved.
     #[must_use]
-    pub fn statement(&self) -> &Statement {
+    pub fn statement(&self) -> &ApprovalStatement {
         &self.statement
     }
 
@@ -129,10 +129,10 @@ impl Denied {
 /// Open for implementation. The provided body refuses, so an empty `impl` approves nothing.
 ///
 /// ```
-/// use phasegate::{ApprovalRequest, Attestation, Authority, Denied, Statement};
+/// use phasegate::{ApprovalRequest, Attestation, Authority, Denied, ApprovalStatement};
 ///
 /// /// Approvals out of a change-management system that has verified who asked.
-/// struct Tickets { closed: Vec<(Statement, String)> }
+/// struct Tickets { closed: Vec<(ApprovalStatement, String)> }
 ///
 /// impl Authority for Tickets {
 ///     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {

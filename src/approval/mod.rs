@@ -19,9 +19,9 @@ pub use evidence::{Evidence, SignedStatement};
 pub use gate::{Gate, Sg1, Sg2};
 #[cfg(feature = "ssh")]
 pub use ssh::{
-    AllowedSigners, AllowedSignersError, GateRule, NAMESPACE, NotAStatement, Policy, PolicyBuilder,
-    PolicyError, RefusedFile, RevokedKeys, RevokedKeysError, SignedApprovals, SignerFlaw,
-    StatementBuilder, StatementRefused, UnfitKey,
+    AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
+    ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
+    RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
 };
-pub use statement::{Decision, Statement};
+pub use statement::{ApprovalStatement, Decision};
 pub use unsigned::UnsignedApprovals;

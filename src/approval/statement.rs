@@ -30,7 +30,7 @@ impl fmt::Display for Decision {
 /// A statement is data and proves nothing; [`Attestation::assert_verified`](super::Attestation) is
 /// where somebody says that it was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
+pub struct ApprovalStatement {
     /// Approved or rejected.
     pub decision: Decision,
     /// The gate's name.

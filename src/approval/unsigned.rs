@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Gate;
-use super::{ApprovalRequest, Attestation, Authority, Decision, Denied, Statement};
+use super::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied};
 use crate::plan::Plan;
 
 /// Approvals that were given inside this process, and that **nobody signed**.
@@ -44,7 +44,7 @@ impl UnsignedApprovals {
         lifetime: Duration,
     ) -> &mut Self {
         let now = SystemTime::now();
-        let statement = Statement {
+        let statement = ApprovalStatement {
             decision: Decision::Approve,
             valid_from: now,
             gate: G::NAME.to_owned(),

@@ -9,7 +9,7 @@ use crate::base::printable::Printable;
 /// A file was not read, or not written. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FileRefused {
+pub enum ReadFileError {
     /// The system says no.
     #[error("{}: not read, {source}", Printable(&.path.to_string_lossy()))]
     NotRead {
@@ -43,14 +43,14 @@ pub enum FileRefused {
 }
 
 /// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
-pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileRefused> {
-    let not_read = |source| FileRefused::NotRead {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReadFileError> {
+    let not_read = |source| ReadFileError::NotRead {
         path: path.to_owned(),
         source,
     };
     // Before it is opened: opening a pipe waits for whoever writes into it.
     if !fs::metadata(path).map_err(not_read)?.is_file() {
-        return Err(FileRefused::NotAFile {
+        return Err(ReadFileError::NotAFile {
             path: path.to_owned(),
         });
     }
@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileRefused> {
         .read_to_end(&mut content)
         .map_err(not_read)?;
     if content.len() > limit {
-        return Err(FileRefused::TooLarge {
+        return Err(ReadFileError::TooLarge {
             path: path.to_owned(),
             limit,
         });

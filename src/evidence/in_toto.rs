@@ -10,7 +10,7 @@ use crate::base::digest::Digest;
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str =
-    "https://docs.rs/phasegate/latest/phasegate/struct.RunStatement.html#run-v1";
+    "https://docs.rs/phasegate/latest/phasegate/struct.InTotoStatement.html#run-v1";
 
 /// What was run, as an [in-toto statement](https://in-toto.io/Statement/v1) about the plan.
 ///
@@ -22,7 +22,7 @@ const PREDICATE: &str =
 #[doc = include_str!("../../docs/run-v1.md")]
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RunStatement {
+pub struct InTotoStatement {
     #[serde(rename = "_type")]
     statement_type: &'static str,
     subject: [Subject; 1],
@@ -104,12 +104,12 @@ struct Signed {
 impl EvidenceBundle {
     /// What was run, by whom approved, when, with what effects, as an in-toto statement about the plan.
     #[must_use]
-    pub fn statement(&self) -> RunStatement {
-        RunStatement::of(self)
+    pub fn statement(&self) -> InTotoStatement {
+        InTotoStatement::of(self)
     }
 }
 
-impl RunStatement {
+impl InTotoStatement {
     pub(super) fn of(bundle: &EvidenceBundle) -> Self {
         let directories = bundle.directories();
         let directories: BTreeMap<&str, &str> = (directories.iter())
@@ -147,7 +147,7 @@ impl RunStatement {
             })
             .collect();
         let unspent = bundle.approvals.iter().filter(|a| a.spent.is_empty());
-        RunStatement {
+        InTotoStatement {
             statement_type: TYPE,
             subject: [Subject {
                 name: "plan.json",

@@ -9,4 +9,4 @@ mod page;
 pub use bundle::{EvidenceBundle, EvidenceError};
 pub use check::EvidenceFlaw;
 pub use files::BundleNotWritten;
-pub use in_toto::RunStatement;
+pub use in_toto::InTotoStatement;

@@ -50,7 +50,7 @@ impl SwitchUnreadable {
 /// Something that says whether live execution is allowed.
 ///
 /// The engine reads it when a live run begins, before every phase, between the rows of
-/// [`PhaseTx::each_row`](crate::PhaseTx::each_row), the chunks of [`PhaseTx::rows`](crate::PhaseTx::rows) and the mebibytes of
+/// [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row), the chunks of [`PhaseTx::batch`](crate::PhaseTx::batch) and the mebibytes of
 /// [`PhaseTx::copy_in`](crate::PhaseTx::copy_in), and again before every commit. A switch is not
 /// asked to remember: it should answer for this moment, and quickly.
 ///

@@ -6,7 +6,7 @@ use crate::base::printable::Printable;
 /// A session that has a phase or a commit in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Holder {
+pub struct BlockingSession {
     /// The server's process; none for a prepared transaction, which has no session.
     pub pid: Option<i32>,
     /// The role, where the server says it.
@@ -20,7 +20,7 @@ pub struct Holder {
     pub prepared: Option<String>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for BlockingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.pid, &self.prepared) {
             (Some(pid), _) => write!(f, "process {pid}")?,

@@ -8,15 +8,15 @@ use crate::base::printable::Printable;
 
 /// One row of a phase's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct InputRow {
     ordinal: u64,
     key: String,
 }
 
-impl Row {
+impl InputRow {
     pub(crate) fn new(ordinal: u64, key: impl Into<String>) -> Self {
         let key = key.into();
-        Row { ordinal, key }
+        InputRow { ordinal, key }
     }
 
     /// Its place in the input, counted from 1.
@@ -32,7 +32,7 @@ impl Row {
     }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for InputRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "row {}", self.ordinal)?;
         if !self.key.is_empty() {
@@ -46,7 +46,7 @@ impl fmt::Display for Row {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}{}", self.row.as_ref().map(|row| format!("{row}: ")).unwrap_or_default(), Printable(.reason))]
 pub struct Invalid {
-    row: Option<Row>,
+    row: Option<InputRow>,
     reason: String,
 }
 
@@ -61,13 +61,13 @@ impl Invalid {
     /// name for it (empty if there is none).
     #[must_use]
     pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
-        self.row = Some(Row::new(ordinal, key));
+        self.row = Some(InputRow::new(ordinal, key));
         self
     }
 
     /// The row that is to blame, if one is.
     #[must_use]
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<&InputRow> {
         self.row.as_ref()
     }
 }
@@ -81,7 +81,7 @@ impl Invalid {
 /// Its `Display` says what the server said, with the SQLSTATE and the constraint, but not the
 /// server's DETAIL, which quotes values of the row; [`detail`](Failure::detail) has that.
 pub struct Failure {
-    row: Option<Row>,
+    row: Option<InputRow>,
     source: BoxError,
 }
 
@@ -98,13 +98,13 @@ impl Failure {
     /// name for it (empty if there is none). A row that was named further in stays.
     #[must_use]
     pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
-        self.row.get_or_insert_with(|| Row::new(ordinal, key));
+        self.row.get_or_insert_with(|| InputRow::new(ordinal, key));
         self
     }
 
     /// The row that is to blame, if one is.
     #[must_use]
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<&InputRow> {
         self.row.as_ref()
     }
 

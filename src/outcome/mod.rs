@@ -23,12 +23,12 @@ use std::error::Error as StdError;
 use crate::base::printable::Listed;
 
 pub(crate) use attempted::Attempted;
-pub use blocking_session::Holder;
+pub use blocking_session::BlockingSession;
 pub use committed::{CommitEvidence, Committed, Durability};
 pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
 pub(crate) use failure::describe;
-pub use failure::{Failure, Invalid, Row};
+pub use failure::{Failure, InputRow, Invalid};
 pub use refusal::{ApprovalRefusal, Refusal};
 pub use rollback::{Rollback, RollbackCause};
 
@@ -58,7 +58,7 @@ pub enum Error {
 impl Error {
     /// The row that is to blame, if one is.
     #[must_use]
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<&InputRow> {
         match self {
             Error::Refused(refusal) => refusal.row(),
             Error::RolledBack(rollback) => rollback.row(),

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
-use super::blocking_session::Holder;
-use super::{BoxError, Failure, Invalid, Row};
+use super::blocking_session::BlockingSession;
+use super::{BoxError, Failure, InputRow, Invalid};
 use crate::approval::Denied;
 use crate::base::canonical::NotCanonical;
 use crate::base::digest::Digest;
@@ -311,7 +311,7 @@ pub enum Refusal {
         /// The phase.
         phase: String,
         /// Who performs it.
-        holder: Option<Box<Holder>>,
+        holder: Option<Box<BlockingSession>>,
     },
     /// The connector handed out a session that is older than the asking for it.
     #[error(
@@ -361,7 +361,7 @@ pub enum Refusal {
 impl Refusal {
     /// The row that is to blame, if one is.
     #[must_use]
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<&InputRow> {
         match self {
             Refusal::Invalid { source, .. } => source.row(),
             _ => None,

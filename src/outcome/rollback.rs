@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{EffectsDiffer, Failure, REHEARSAL, Row};
+use super::{EffectsDiffer, Failure, InputRow, REHEARSAL};
 use crate::base::canonical::NotCanonical;
 use crate::base::printable::Printable;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
@@ -115,7 +115,7 @@ impl Rollback {
 
     /// The row that is to blame, if one is.
     #[must_use]
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<&InputRow> {
         self.failure().and_then(Failure::row)
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Content, Plan, SCHEMA};
 use crate::base::digest::Digest;
-use crate::base::files::{self, FileRefused};
+use crate::base::files::{self, ReadFileError};
 use crate::base::printable::{Printable, first_unprintable};
 
 /// A saved plan that is larger than this is refused unread.
@@ -25,7 +25,7 @@ struct Version {
 pub enum PlanError {
     /// Its file was not read.
     #[error("the plan is refused: {0}")]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
     /// It is larger than any plan is.
     #[error("the plan is refused unread: it has more than {LARGEST} bytes, which no plan has")]
     TooLarge,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use ::postgres::Row;
 
 use crate::base::timestamp::Timestamp;
-use crate::outcome::Holder;
+use crate::outcome::BlockingSession;
 
 /// What was known of a plan when it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,5 +78,5 @@ pub enum Rejected {
     Drained,
     /// No check passes any more. These had passed before, of this plan or of others, and have not ended within the
     /// time that was given. Empty if the server could not be asked for them.
-    HeldUp(Vec<Holder>),
+    Pending(Vec<BlockingSession>),
 }

@@ -6,7 +6,7 @@ use ::postgres::{Client, Row};
 
 use super::connector::Connector;
 use crate::approval::{
-    ApprovalRequest, Attestation, Authority, Decision, Denied, Evidence, Statement,
+    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
 };
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
@@ -84,7 +84,7 @@ impl Authority for AdmittedApprovals {
             .transpose()
             .map_err(|error| unreadable(error.into()))?;
         let attestation = Attestation::assert_verified(
-            Statement {
+            ApprovalStatement {
                 decision: Decision::Approve,
                 gate: longest.gate,
                 plan: request.plan(),

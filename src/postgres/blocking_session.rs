@@ -1,10 +1,10 @@
 use ::postgres::{Client, Row};
 
 use crate::base::digest::Digest;
-use crate::outcome::Holder;
+use crate::outcome::BlockingSession;
 
 /// Returns the session that performs a phase of this plan, if the server says which.
-pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<Holder> {
+pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<BlockingSession> {
     let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
                  FROM phasegate.holder_of_run($1)";
     let row = client
@@ -14,8 +14,8 @@ pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<Holder> 
 }
 
 /// Reads a session from a row of the schema's functions.
-pub(super) fn read(row: &Row) -> Result<Holder, ::postgres::Error> {
-    Ok(Holder {
+pub(super) fn read(row: &Row) -> Result<BlockingSession, ::postgres::Error> {
+    Ok(BlockingSession {
         pid: row.try_get("pid")?,
         role: row.try_get("who")?,
         application_name: row.try_get("application_name")?,

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use ::postgres::{CopyInWriter, CopyOutReader};
 
-use super::statement::{StatementError, refuse_unless_copy};
+use super::statement::{SqlError, refuse_unless_copy};
 use super::tx::{PhaseTx, Traces};
 use crate::kill_switch::KillSwitch;
 use crate::outcome::Failure;
@@ -102,7 +102,7 @@ impl PhaseTx<'_> {
         let answer = read(&mut copy);
         match answer {
             // An error that was not looked at leaves a transaction that has failed.
-            Ok(_) if copy.failed => Err(StatementError::CopyBrokenOff.into()),
+            Ok(_) if copy.failed => Err(SqlError::CopyBrokenOff.into()),
             answer => answer,
         }
     }
@@ -110,14 +110,14 @@ impl PhaseTx<'_> {
 
 /// Where the statement copies the other way, the driver takes the answer to one statement for that to
 /// another from then on: such a session is given up, and what the phase did is rolled back.
-fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> StatementError {
+fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> SqlError {
     let is_servers = error.as_db_error().is_some();
     let noted = traces.note(error);
     if is_servers || traces.lost {
         return noted;
     }
     traces.lost = true;
-    StatementError::CopyOtherWay
+    SqlError::CopyOtherWay
 }
 
 /// What is written to it is copied into the database; see [`PhaseTx::copy_in`].

@@ -7,6 +7,7 @@
 mod admission;
 mod admitted_approvals;
 mod backend;
+mod batch;
 mod blocking_session;
 mod connector;
 mod copy;
@@ -18,7 +19,6 @@ mod params;
 mod read_only;
 mod rehearsing;
 mod resolving;
-mod rows;
 #[cfg(feature = "install")]
 mod schema;
 mod session;
@@ -28,6 +28,7 @@ mod tx;
 pub use admission::{PlanAdmission, Rejected};
 pub use admitted_approvals::AdmittedApprovals;
 pub(crate) use backend::{EndBackend, end_backend};
+pub use batch::{Discard, RowBatch, RowParams};
 pub(crate) use blocking_session::blocking_run;
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use copy::{CopyIn, CopyOut};
@@ -40,10 +41,9 @@ pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub(crate) use resolving::{Fate, resolve};
-pub use rows::{Ignored, RowCalls, RowParams};
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};
 pub(crate) use session::{CloseError, Closed, OpenError, OpenRequest, Opened, Session};
-pub use statement::{PreparedStatement, Sql, StatementError};
-pub use tx::{PhaseTx, Rows};
+pub use statement::{PreparedStatement, Sql, SqlError};
+pub use tx::{PhaseTx, RowStream};

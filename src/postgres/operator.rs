@@ -7,7 +7,7 @@ use ::postgres::{Client, IsolationLevel, Row};
 use super::admission::{PlanAdmission, Rejected};
 use super::blocking_session;
 use crate::approval::{Attestation, Evidence};
-use crate::outcome::{Holder, describe};
+use crate::outcome::{BlockingSession, describe};
 use crate::plan::Plan;
 
 /// More than anybody waits, and not too much for the server's clock.
@@ -41,7 +41,7 @@ pub enum SwitchedOff {
     Drained,
     /// No check of the switch passes any more. These had passed it before, and their commits have
     /// not ended within the time that was given. Empty if the server could not be asked for them.
-    HeldUp(Vec<Holder>),
+    Pending(Vec<BlockingSession>),
 }
 
 /// What the kill switch of a database says.
@@ -63,7 +63,7 @@ pub struct SwitchStatus {
     /// When.
     pub at: SystemTime,
     /// Phases that are open.
-    pub phases: Vec<Holder>,
+    pub phases: Vec<BlockingSession>,
     /// Whether it is known that nothing is being committed and nothing can be: the switch is off,
     /// and the lock that every commit shares was free. Otherwise it is not known.
     pub drained: bool,
@@ -143,7 +143,7 @@ impl Operator {
             return Ok(Rejected::Drained);
         }
         let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()");
-        Ok(Rejected::HeldUp(holders.unwrap_or_default()))
+        Ok(Rejected::Pending(holders.unwrap_or_default()))
     }
 
     fn admit(
@@ -227,7 +227,7 @@ impl Operator {
             return Ok(SwitchedOff::Drained);
         }
         let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()");
-        Ok(SwitchedOff::HeldUp(holders.unwrap_or_default()))
+        Ok(SwitchedOff::Pending(holders.unwrap_or_default()))
     }
 
     /// Ends the sessions whose commits hold [`switch_off`](Operator::switch_off) up, for example
@@ -250,7 +250,7 @@ impl Operator {
             return Ok(SwitchedOff::Drained);
         }
         let holders = self.holders("SELECT * FROM phasegate.commits_in_flight()")?;
-        Ok(SwitchedOff::HeldUp(holders))
+        Ok(SwitchedOff::Pending(holders))
     }
 
     /// What the switch says, without waiting for anybody.
@@ -319,7 +319,7 @@ impl Operator {
         )
     }
 
-    fn holders(&mut self, query: &str) -> Result<Vec<Holder>, OperatorError> {
+    fn holders(&mut self, query: &str) -> Result<Vec<BlockingSession>, OperatorError> {
         self.client
             .query(query, &[])
             .and_then(|rows| rows.iter().map(blocking_session::read).collect())

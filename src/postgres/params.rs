@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use ::postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use bytes::BytesMut;
 
-use super::statement::StatementError;
+use super::statement::SqlError;
 use crate::outcome::BoxError;
 
 /// A parameter that is already in the server's form.
@@ -22,9 +22,9 @@ pub(super) struct Encoded {
 pub(super) fn encode(
     params: &[&(dyn ToSql + Sync)],
     types: &[Type],
-) -> Result<Vec<Encoded>, StatementError> {
+) -> Result<Vec<Encoded>, SqlError> {
     if params.len() != types.len() {
-        return Err(StatementError::ParameterCount {
+        return Err(SqlError::ParameterCount {
             expected: types.len(),
             given: params.len(),
         });
@@ -34,7 +34,7 @@ pub(super) fn encode(
         .zip(types)
         .map(|(param, ty)| encode_one(*param, ty))
         .collect::<Result<_, _>>()
-        .map_err(StatementError::Parameter)
+        .map_err(SqlError::Parameter)
 }
 
 /// Encodes one parameter.

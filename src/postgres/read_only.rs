@@ -7,7 +7,7 @@ use ::postgres::{Row, RowIter, SimpleQueryMessage};
 use super::connector::{ConnectError, Connector};
 use super::params::{self, Encoded, by_reference};
 use super::session::Session;
-use super::statement::{StatementError, refuse_unsendable};
+use super::statement::{SqlError, refuse_unsendable};
 use crate::base::printable::{Listed, Printable};
 use crate::outcome::BoxError;
 use crate::plan::Target;
@@ -237,7 +237,7 @@ impl ReadOnlySession {
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StatementError> {
+    ) -> Result<Vec<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         Ok(self
             .session
@@ -254,7 +254,7 @@ impl ReadOnlySession {
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, StatementError> {
+    ) -> Result<Row, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         Ok(self
             .session
@@ -271,7 +271,7 @@ impl ReadOnlySession {
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, StatementError> {
+    ) -> Result<Option<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         Ok(self
             .session
@@ -288,7 +288,7 @@ impl ReadOnlySession {
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<ReadRows<'_>, StatementError> {
+    ) -> Result<ReadRows<'_>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         let rows = self.session.client().query_raw(&statement, params)?;
         Ok(ReadRows(rows))
@@ -298,13 +298,13 @@ impl ReadOnlySession {
         &mut self,
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(::postgres::Statement, Vec<Encoded>), StatementError> {
+    ) -> Result<(::postgres::Statement, Vec<Encoded>), SqlError> {
         if self.ended {
-            return Err(StatementError::Ended);
+            return Err(SqlError::Ended);
         }
         refuse_unsendable(sql).map_err(|refused| match refused {
-            StatementError::TransactionControl { word } => StatementError::ReadOnly { word },
-            StatementError::Copy => StatementError::ReadOnly {
+            SqlError::TransactionControl { word } => SqlError::ReadOnly { word },
+            SqlError::Copy => SqlError::ReadOnly {
                 word: "COPY".to_owned(),
             },
             other => other,
@@ -346,11 +346,11 @@ impl fmt::Debug for ReadOnlySession {
 pub struct ReadRows<'a>(RowIter<'a>);
 
 impl Iterator for ReadRows<'_> {
-    type Item = Result<Row, StatementError>;
+    type Item = Result<Row, SqlError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.0.next().transpose()?;
-        Some(row.map_err(StatementError::from))
+        Some(row.map_err(SqlError::from))
     }
 }
 

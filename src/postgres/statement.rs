@@ -30,7 +30,7 @@ impl std::fmt::Debug for PreparedStatement<'_> {
 /// A statement of a phase was not performed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StatementError {
+pub enum SqlError {
     /// It would have ended the transaction, or begun another; it was not sent.
     #[error(
         "`{word}` is the engine's to say and was not sent: {}",
@@ -103,7 +103,7 @@ pub enum StatementError {
     #[error("the function answered null for this row: take an `Option`")]
     NullAnswer,
     /// A function that is called for each row answers nothing, and something was to be taken.
-    #[error("the function answers nothing: take `Ignored`")]
+    #[error("the function answers nothing: take `Discard`")]
     AnswersNothing,
     /// What a function that is called for each row answered is of another type, or cannot be decoded.
     #[error("what the function answered was not taken: {0}")]
@@ -116,9 +116,9 @@ pub enum StatementError {
     Database(#[source] ::postgres::Error),
 }
 
-impl From<::postgres::Error> for StatementError {
+impl From<::postgres::Error> for SqlError {
     fn from(error: ::postgres::Error) -> Self {
-        StatementError::Database(error)
+        SqlError::Database(error)
     }
 }
 
@@ -192,25 +192,25 @@ const TRANSACTION_CONTROL: [&str; 9] = [
 /// The protocol that is used sends one statement per message, so the first word decides. `PREPARE`
 /// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to whoever wants it, and the
 /// other form has [`PhaseTx::prepare`](super::PhaseTx::prepare).
-pub(super) fn refuse_unsendable(sql: &str) -> Result<(), StatementError> {
+pub(super) fn refuse_unsendable(sql: &str) -> Result<(), SqlError> {
     let word = first_word(sql).to_ascii_uppercase();
     match word.as_str() {
-        "COPY" => Err(StatementError::Copy),
+        "COPY" => Err(SqlError::Copy),
         control if TRANSACTION_CONTROL.contains(&control) => {
-            Err(StatementError::TransactionControl { word })
+            Err(SqlError::TransactionControl { word })
         }
         _ => Ok(()),
     }
 }
 
 /// Refuses what is not `COPY`.
-pub(super) fn refuse_unless_copy(sql: &str) -> Result<(), StatementError> {
+pub(super) fn refuse_unless_copy(sql: &str) -> Result<(), SqlError> {
     match refuse_unsendable(sql) {
-        Err(StatementError::Copy) => Ok(()),
+        Err(SqlError::Copy) => Ok(()),
         Err(refused) => Err(refused),
         Ok(()) => {
             let word = first_word(sql).to_owned();
-            Err(StatementError::NotCopy { word })
+            Err(SqlError::NotCopy { word })
         }
     }
 }
@@ -286,7 +286,7 @@ mod tests {
         ] {
             let refused = refuse_unsendable(sql);
             assert!(
-                matches!(refused, Err(StatementError::TransactionControl { .. })),
+                matches!(refused, Err(SqlError::TransactionControl { .. })),
                 "{sql:?}"
             );
         }

@@ -9,12 +9,12 @@ use ::postgres::{Client, Row, RowIter};
 
 use super::params::{self, Encoded, by_reference};
 use super::statement::sealed::Form;
-use super::statement::{PreparedStatement, Sql, StatementError, refuse_unsendable};
+use super::statement::{PreparedStatement, Sql, SqlError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
-/// After how many rows [`PhaseTx::each_row`] reads the kill switch again.
+/// After how many rows [`PhaseTx::for_each_row`] reads the kill switch again.
 pub(super) const ROWS_BETWEEN_READINGS: u64 = 64;
 
 /// For how many answers room is made on the word of an iterator.
@@ -108,7 +108,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, StatementError> {
+    ) -> Result<u64, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         let answer = self.client.execute(&statement, &by_reference(&params));
         self.noted(answer)
@@ -123,7 +123,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StatementError> {
+    ) -> Result<Vec<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         let answer = self.client.query(&statement, &by_reference(&params));
         self.noted(answer)
@@ -138,7 +138,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, StatementError> {
+    ) -> Result<Row, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         let answer = self.client.query_one(&statement, &by_reference(&params));
         self.noted(answer)
@@ -153,7 +153,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, StatementError> {
+    ) -> Result<Option<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         let answer = self.client.query_opt(&statement, &by_reference(&params));
         self.noted(answer)
@@ -168,10 +168,10 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Rows<'_>, StatementError> {
+    ) -> Result<RowStream<'_>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
         match self.client.query_raw(&statement, params) {
-            Ok(rows) => Ok(Rows {
+            Ok(rows) => Ok(RowStream {
                 rows,
                 traces: &mut self.traces,
             }),
@@ -184,7 +184,7 @@ impl<'tx> PhaseTx<'tx> {
     /// # Errors
     ///
     /// As [`execute`](PhaseTx::execute).
-    pub fn prepare(&mut self, sql: &str) -> Result<PreparedStatement<'tx>, StatementError> {
+    pub fn prepare(&mut self, sql: &str) -> Result<PreparedStatement<'tx>, SqlError> {
         self.prepare_typed(sql, &[])
     }
 
@@ -197,7 +197,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &str,
         types: &[Type],
-    ) -> Result<PreparedStatement<'tx>, StatementError> {
+    ) -> Result<PreparedStatement<'tx>, SqlError> {
         Ok(PreparedStatement {
             driver: self.prepared(sql, types)?,
             transaction: PhantomData,
@@ -274,7 +274,7 @@ impl<'tx> PhaseTx<'tx> {
     /// # Errors
     ///
     /// The first failure of `f`, with the row; or that the kill switch stopped the phase.
-    pub fn each_row<R, K: ToString, T>(
+    pub fn for_each_row<R, K: ToString, T>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
         key: impl Fn(&R) -> K,
@@ -329,7 +329,7 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(::postgres::Statement, Vec<Encoded>), StatementError> {
+    ) -> Result<(::postgres::Statement, Vec<Encoded>), SqlError> {
         let statement = match sql.form() {
             Form::Text(sql) => self.prepared(sql, &[])?,
             Form::Prepared(statement) => statement.clone(),
@@ -342,21 +342,18 @@ impl<'tx> PhaseTx<'tx> {
         &mut self,
         sql: &str,
         types: &[Type],
-    ) -> Result<::postgres::Statement, StatementError> {
+    ) -> Result<::postgres::Statement, SqlError> {
         refuse_unsendable(sql)?;
         let answer = self.client.prepare_typed(sql, types);
         self.noted(answer)
     }
 
-    pub(super) fn control(&mut self, sql: &str) -> Result<(), StatementError> {
+    pub(super) fn control(&mut self, sql: &str) -> Result<(), SqlError> {
         let answer = self.client.execute_typed(sql, &[]);
         self.noted(answer).map(drop)
     }
 
-    pub(super) fn noted<T>(
-        &mut self,
-        answer: Result<T, ::postgres::Error>,
-    ) -> Result<T, StatementError> {
+    pub(super) fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, SqlError> {
         answer.map_err(|error| self.traces.note(error))
     }
 }
@@ -371,7 +368,7 @@ impl Traces {
         Err(Failure::new("the kill switch is not ON any more"))
     }
 
-    pub(super) fn note(&mut self, error: ::postgres::Error) -> StatementError {
+    pub(super) fn note(&mut self, error: ::postgres::Error) -> SqlError {
         let severity = error.as_db_error().map(DbError::parsed_severity);
         match severity {
             // The first says what was wrong; those after it, that something was.
@@ -391,13 +388,13 @@ impl Traces {
 }
 
 /// The rows of a query, as they arrive; see [`PhaseTx::query_raw`].
-pub struct Rows<'a> {
+pub struct RowStream<'a> {
     rows: RowIter<'a>,
     traces: &'a mut Traces,
 }
 
-impl Iterator for Rows<'_> {
-    type Item = Result<Row, StatementError>;
+impl Iterator for RowStream<'_> {
+    type Item = Result<Row, SqlError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.rows.next().transpose()?;
@@ -405,9 +402,9 @@ impl Iterator for Rows<'_> {
     }
 }
 
-impl fmt::Debug for Rows<'_> {
+impl fmt::Debug for RowStream<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Rows(..)")
+        f.write_str("RowStream(..)")
     }
 }
 

@@ -1,8 +1,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::{
-    ApprovalRequest, Attestation, Authority, Decision, Denied, Operator, OperatorError, Plan,
-    Statement,
+    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Operator,
+    OperatorError, Plan,
 };
 
 /// Never outside a test: an authority that says yes to everything, for ever.
@@ -42,7 +42,7 @@ impl Authority for ApprovesEverything {
 }
 
 fn yes(request: &ApprovalRequest<'_>) -> Attestation {
-    let statement = Statement {
+    let statement = ApprovalStatement {
         decision: Decision::Approve,
         valid_from: UNIX_EPOCH,
         gate: request.gate().to_owned(),

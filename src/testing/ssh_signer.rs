@@ -3,16 +3,16 @@ use std::fmt;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
 
-use crate::{NAMESPACE, NotAStatement, Statement};
+use crate::{ApprovalStatement, NAMESPACE, ParseApprovalError};
 
 /// Never outside a test: somebody whose key is in the memory of this process, and who signs as
 /// `ssh-keygen -Y sign` would, where that is not installed.
 ///
 /// ```
 /// use phasegate::testing::SshSigner;
-/// use phasegate::{AllowedSigners, Plan, Policy, SignedApprovals, Statement, StatementRefused};
+/// use phasegate::{AllowedSigners, Plan, Policy, SignedApprovals, ApprovalStatement, VerifyApprovalError};
 ///
-/// fn approve(plan: &Plan, policy: Policy, ada: &SshSigner, statement: &Statement)
+/// fn approve(plan: &Plan, policy: Policy, ada: &SshSigner, statement: &ApprovalStatement)
 ///     -> Result<SignedApprovals, Box<dyn std::error::Error>>
 /// {
 ///     let signers = AllowedSigners::parse(&ada.allowed_signers_line())?;
@@ -73,7 +73,10 @@ impl SshSigner {
     /// # Errors
     ///
     /// When the statement says something that none may say.
-    pub fn sign(&self, statement: &Statement) -> Result<(Vec<u8>, Vec<u8>), NotAStatement> {
+    pub fn sign(
+        &self,
+        statement: &ApprovalStatement,
+    ) -> Result<(Vec<u8>, Vec<u8>), ParseApprovalError> {
         let text = statement.bytes()?;
         let signature = self.sign_as(NAMESPACE, &text);
         Ok((text, signature))

@@ -11,7 +11,7 @@ use super::switch::{KillSwitchOn, Switch};
 /// the approval and the receipts of what comes before, all of this run.
 ///
 /// Whether the *present* still agrees is the engine's to check when it is performed, by
-/// [`Run::perform`] or [`Run::attempt`]. [`Run::phase`] says the same in one line.
+/// [`Run::perform`](crate::Run::perform) or [`Run::attempt`](crate::Run::attempt). [`Run::phase`](crate::Run::phase) says the same in one line.
 #[must_use = "a phase does nothing until a run performs it"]
 pub struct Phase<'r, 'run, S: PhaseSpec, M: Mode, A = Witness<'run, S, M>> {
     pub(in crate::typed) spec: S,

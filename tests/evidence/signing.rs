@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use phasegate::{
-    ApprovalRequest, Attestation, Authority, Decision, Denied, Digest, Evidence, Plan,
-    SignedStatement, Statement,
+    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Digest, Evidence,
+    Plan, SignedStatement,
 };
 use tempfile::TempDir;
 
@@ -125,7 +125,7 @@ impl People {
         let signed = by.iter().map(|name| {
             let comment =
                 format!("read by {name}, \"decision\":\"none\", [x], {{\"gate\": \"SG_9\"");
-            let each = Statement {
+            let each = ApprovalStatement {
                 expires: said.expires,
                 ..statement(plan, decision, gate, &comment)
             };
@@ -152,15 +152,20 @@ pub(crate) struct Rules {
 }
 
 /// The file that is signed.
-pub(crate) fn statement(plan: &Plan, decision: Decision, gate: &str, comment: &str) -> Statement {
-    let statement = Statement::for_gate_named(gate, plan).lasting(Duration::from_hours(1));
+pub(crate) fn statement(
+    plan: &Plan,
+    decision: Decision,
+    gate: &str,
+    comment: &str,
+) -> ApprovalStatement {
+    let statement = ApprovalStatement::for_gate_named(gate, plan).lasting(Duration::from_hours(1));
     let mut statement = statement.comment(comment).build().unwrap();
     statement.decision = decision;
     statement
 }
 
 /// As it is signed.
-pub(crate) fn text(statement: &Statement) -> String {
+pub(crate) fn text(statement: &ApprovalStatement) -> String {
     String::from_utf8(statement.bytes().unwrap()).unwrap()
 }
 

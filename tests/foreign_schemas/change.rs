@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use phasegate::{
-    Error, Execute, Failure, Ignored, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Switch,
+    Discard, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Switch,
     Ungated,
 };
 use serde::{Deserialize, Serialize};
@@ -108,10 +108,10 @@ fn perform(does: &Does, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
             Ok(tx.execute(statement.as_str(), &[])?)
         }
         Does::Rows { function, keys } => {
-            let done = tx.rows(keys).call(
+            let done = tx.batch(keys).call(
                 function,
                 |key, params| params.with(*key),
-                |_, _: Ignored| Ok(()),
+                |_, _: Discard| Ok(()),
             )?;
             Ok(done.len() as u64)
         }

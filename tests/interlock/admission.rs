@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use phasegate::{Attestation, Decision, PlanAdmission, Rejected, Statement};
+use phasegate::{ApprovalStatement, Attestation, Decision, PlanAdmission, Rejected};
 use postgres::Client;
 
 use crate::hand::{Attempt, DRAIN, INSERT, does, finish, nothing_committed, psql, refuses, tell};
@@ -27,7 +27,7 @@ fn finished(database: &Database, attempt: &Attempt) -> Client {
 
 fn rejection(database: &Database, attempt: &Attempt) -> Attestation {
     let now = SystemTime::now();
-    let statement = Statement {
+    let statement = ApprovalStatement {
         decision: Decision::Reject,
         gate: "SG_1".to_owned(),
         plan: attempt.plan.digest(),
@@ -84,7 +84,7 @@ fn the_operator_hears_which_commit_a_rejection_waits_for() {
             .admit_rejection(&rejection, patience)
             .unwrap()
     };
-    let Rejected::HeldUp(holders) = admit(Duration::from_millis(200)) else {
+    let Rejected::Pending(holders) = admit(Duration::from_millis(200)) else {
         panic!("it was drained");
     };
     assert_eq!(holders.len(), 1);

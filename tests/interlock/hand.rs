@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use phasegate::{Digest, Error, Failure, Plan, Rollback, StatementError};
+use phasegate::{Digest, Error, Failure, Plan, Rollback, SqlError};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
@@ -258,8 +258,8 @@ fn by_an_adapter(database: &Database, said: &[&str]) -> Vec<String> {
         for one in said {
             match tx.execute(*one, &[]) {
                 Ok(_) => {}
-                Err(StatementError::Database(error)) => refusals.push(code(&error)),
-                Err(StatementError::TransactionControl { .. }) => {
+                Err(SqlError::Database(error)) => refusals.push(code(&error)),
+                Err(SqlError::TransactionControl { .. }) => {
                     refusals.push("not sent".to_owned());
                 }
                 Err(error) => refusals.push(error.to_string()),

@@ -142,7 +142,7 @@ fn a_phase_by_hand_can_pass_its_check_early_but_then_the_switch_says_who_holds_i
     let mut session = checked_early(&database);
     let moment = Duration::from_millis(50);
     let off = database.operator().switch_off("a test", moment).unwrap();
-    let SwitchedOff::HeldUp(holders) = off else {
+    let SwitchedOff::Pending(holders) = off else {
         panic!("it is not drained while that is open");
     };
     let roles: Vec<_> = holders
@@ -194,7 +194,7 @@ fn a_phase_by_hand_can_be_prepared_but_then_the_switch_is_not_drained_and_names_
     does(&mut session, "PREPARE TRANSACTION 'by hand'");
     let moment = Duration::from_millis(50);
     let off = database.operator().switch_off("a test", moment).unwrap();
-    let SwitchedOff::HeldUp(holders) = off else {
+    let SwitchedOff::Pending(holders) = off else {
         panic!("it is not drained while that is prepared");
     };
     assert_eq!(holders[0].prepared.as_deref(), Some("by hand"));

@@ -35,7 +35,7 @@ fn a_check_that_passed_early_holds_off_up_until_its_commit() {
         .operator()
         .switch_off("stop", Duration::ZERO)
         .unwrap();
-    assert!(matches!(off, SwitchedOff::HeldUp(_)), "{off:?}");
+    assert!(matches!(off, SwitchedOff::Pending(_)), "{off:?}");
     hand.commit().unwrap();
     let status = database.operator().status().unwrap();
     assert!(status.drained);
@@ -103,7 +103,7 @@ fn a_stop_ends_phases_and_nobody_else() {
         .switch_off("stop", Duration::ZERO)
         .unwrap();
     // The superuser's lock is one of those that a commit holds.
-    assert!(matches!(off, SwitchedOff::HeldUp(_)), "{off:?}");
+    assert!(matches!(off, SwitchedOff::Pending(_)), "{off:?}");
     assert!(phase.commit().is_err());
     for innocent in [&mut namesake, &mut former, &mut auditor] {
         innocent.client.batch_execute("SELECT 1").unwrap();

@@ -64,7 +64,7 @@ fn alone() -> Database {
 fn pids(off: &SwitchedOff) -> Vec<i32> {
     match off {
         SwitchedOff::Drained => Vec::new(),
-        SwitchedOff::HeldUp(holders) => {
+        SwitchedOff::Pending(holders) => {
             let mut pids: Vec<i32> = holders.iter().filter_map(|holder| holder.pid).collect();
             pids.sort_unstable();
             pids
@@ -149,7 +149,7 @@ fn off_waits_no_longer_than_it_is_told_to_and_names_who_holds_it_up() {
             took >= patience && took < patience + Duration::from_secs(5),
             "{took:?}"
         );
-        let SwitchedOff::HeldUp(holders) = off else {
+        let SwitchedOff::Pending(holders) = off else {
             panic!("{off:?}")
         };
         assert_eq!(holders.len(), 1);
@@ -198,7 +198,7 @@ fn a_prepared_transaction_holds_off_up_and_is_named() {
     hand.begin(&task, "a");
     hand.close_with("PREPARE TRANSACTION 'by hand'").unwrap();
     let mut operator = database.operator();
-    let SwitchedOff::HeldUp(holders) = operator.switch_off("stop", SHORT).unwrap() else {
+    let SwitchedOff::Pending(holders) = operator.switch_off("stop", SHORT).unwrap() else {
         panic!("drained, and it can still be committed")
     };
     assert_eq!(holders[0].prepared.as_deref(), Some("by hand"));

@@ -52,16 +52,16 @@ fn a_phase_ends_soon_whatever_it_is_doing() {
         |tx| Ok(tx.execute("SELECT count(*) FROM generate_series(1, 10000000000)", &[])?),
         |tx| {
             let rows = 1_u64..;
-            let done = tx.each_row(rows, ToString::to_string, |tx, _| {
+            let done = tx.for_each_row(rows, ToString::to_string, |tx, _| {
                 Ok(tx.execute("SELECT pg_sleep(0.01)", &[])?)
             })?;
             Ok(done.len() as u64)
         },
         |tx| {
-            tx.rows(1_i64..).call(
+            tx.batch(1_i64..).call(
                 "pg_sleep",
                 |_, params| params.with(&0.01_f64),
-                |_, _: phasegate::Ignored| Ok(()),
+                |_, _: phasegate::Discard| Ok(()),
             )?;
             Ok(1)
         },

@@ -5,8 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Error, Failure, PhaseTx, Receipt, RollbackCause, StatementError, SwitchedOff, Timeouts,
-    WhichSwitch,
+    Error, Failure, PhaseTx, Receipt, RollbackCause, SqlError, SwitchedOff, Timeouts, WhichSwitch,
 };
 
 use crate::pipeline::Draft;
@@ -43,7 +42,7 @@ fn gone(database: &Database, pid: i32) -> bool {
     left == 0
 }
 
-fn pid(tx: &mut PhaseTx<'_>) -> Result<i32, StatementError> {
+fn pid(tx: &mut PhaseTx<'_>) -> Result<i32, SqlError> {
     Ok(tx.query_one("SELECT pg_backend_pid()", &[])?.get(0))
 }
 

@@ -164,7 +164,7 @@ pub struct Adapter;
 impl Execute<Draft> for Adapter {
     fn execute(&mut self, draft: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let insert = tx.prepare("INSERT INTO item VALUES ($1, 'draft')")?;
-        let done = tx.each_row(
+        let done = tx.for_each_row(
             &draft.rows,
             |row| *row,
             |tx, row| Ok(tx.execute(&insert, &[row])?),

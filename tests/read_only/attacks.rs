@@ -1,8 +1,6 @@
 //! After whatever the session accepts, the server refuses writes.
 
-use phasegate::{
-    ConnectError, Connection, Connector, ReadOnlyError, ReadOnlySession, StatementError,
-};
+use phasegate::{ConnectError, Connection, Connector, ReadOnlyError, ReadOnlySession, SqlError};
 use postgres::{Client, Config, NoTls};
 
 use crate::server::{Database, database};
@@ -215,7 +213,7 @@ fn a_session_that_is_lost_writes_nothing_and_says_so() {
     assert!(session.query(WRITE, &[]).is_err());
     assert!(matches!(session.refresh(), Err(ReadOnlyError::NotBegun(_))));
     let error = session.query(WRITE, &[]).unwrap_err();
-    assert!(matches!(error, StatementError::Ended), "{error}");
+    assert!(matches!(error, SqlError::Ended), "{error}");
     let kept: i64 = database.ask("SELECT count(*) FROM kept");
     assert_eq!(kept, 0);
 }

@@ -10,8 +10,7 @@ mod attacks;
 mod limits;
 
 use phasegate::{
-    DryRunner, Effects, Failure, PostgresConnector, ReadOnlySession, Receipt, Simulate,
-    StatementError,
+    DryRunner, Effects, Failure, PostgresConnector, ReadOnlySession, Receipt, Simulate, SqlError,
 };
 use pipeline::{Draft, TABLE};
 use server::{Database, PIPELINE, database, drafting};
@@ -36,11 +35,11 @@ pub(crate) fn powerful(database: &Database) -> ReadOnlySession {
 }
 
 /// The SQLSTATE of what the server said, `not sent`, or nothing.
-pub(crate) fn said<T>(answer: Result<T, StatementError>) -> String {
+pub(crate) fn said<T>(answer: Result<T, SqlError>) -> String {
     match answer {
         Ok(_) => String::new(),
-        Err(StatementError::ReadOnly { .. }) => "not sent".to_owned(),
-        Err(StatementError::Database(error)) => match error.as_db_error() {
+        Err(SqlError::ReadOnly { .. }) => "not sent".to_owned(),
+        Err(SqlError::Database(error)) => match error.as_db_error() {
             Some(said) => said.code().code().to_owned(),
             None => error.to_string(),
         },
@@ -92,10 +91,7 @@ fn queries_take_parameters_and_answer_rows_in_every_way() {
     drop(failing);
     session.refresh().unwrap();
     let few = session.query("SELECT $1::int", &[]).unwrap_err();
-    assert!(
-        matches!(few, StatementError::ParameterCount { .. }),
-        "{few}"
-    );
+    assert!(matches!(few, SqlError::ParameterCount { .. }), "{few}");
 }
 
 /// Predicts by what is there.

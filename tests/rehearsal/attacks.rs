@@ -1,6 +1,6 @@
 //! Nothing lets a rehearsal commit, whatever is said in its session.
 
-use phasegate::{Failure, PhaseTx, StatementError};
+use phasegate::{Failure, PhaseTx, SqlError};
 use postgres::Client;
 
 use crate::hand::{
@@ -300,7 +300,7 @@ fn an_adapter_that_says_everything_it_can_commits_nothing() {
             "SELECT phasegate.finish('')",
         ][number];
         let sent = tx.savepoint(|tx| match tx.execute(said, &[]) {
-            Err(StatementError::TransactionControl { .. }) => Err(Failure::new("not sent")),
+            Err(SqlError::TransactionControl { .. }) => Err(Failure::new("not sent")),
             other => Ok(other.map(drop)?),
         });
         assert!(sent.is_err(), "{said}");

@@ -22,7 +22,7 @@ const ORPHAN: &str = "INSERT INTO child VALUES (1)";
 /// constraint.
 fn failures(database: &Database, phases: &[&[&str]]) -> Vec<(usize, String, bool)> {
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
-        let done = tx.each_row(
+        let done = tx.for_each_row(
             phases[number].iter().copied(),
             |sql| *sql,
             |tx, sql| Ok(tx.execute(*sql, &[])?),

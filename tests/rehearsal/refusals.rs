@@ -34,7 +34,7 @@ fn an_input_that_is_not_valid_is_refused_before_connecting() {
         .run(|run, on| drafting(run, on, &Draft::of(&["a", ""])).map(Receipt::into_output));
     let refused = refusal(answer);
     assert_eq!(
-        refused.row().map(phasegate::Row::ordinal),
+        refused.row().map(phasegate::InputRow::ordinal),
         Some(2),
         "{refused}"
     );

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use phasegate::testing::ScriptedSwitch;
-use phasegate::{Error, Event, Failure, Ignored, PhaseTx, Receipt, RollbackCause};
+use phasegate::{Discard, Error, Event, Failure, PhaseTx, Receipt, RollbackCause};
 
 use postgres::types::Type;
 
@@ -24,7 +24,7 @@ fn lengths(
         read.set(read.get() + text.len() + 8);
         ahead.set(ahead.get().max(read.get() - done.get()));
     });
-    let answers = tx.rows(texts).call(
+    let answers = tx.batch(texts).call(
         "octet_length",
         |text, params| params.with(text),
         |text, length: i32| {
@@ -64,10 +64,10 @@ fn observers_see_how_many_rows_are_done_of_how_many() {
             drafting_plan(&database.target, &draft),
             does(|_, tx| {
                 let call = |tx: &mut PhaseTx<'_>, rows: &mut dyn Iterator<Item = i64>| {
-                    tx.rows(rows)
+                    tx.batch(rows)
                         .call("int8abs", |n, params| params.with(n), |_, n: i64| Ok(n))
                 };
-                tx.rows(0..5000_i64).call(
+                tx.batch(0..5000_i64).call(
                     "int8abs",
                     |n, params| params.with(n),
                     |_, n: i64| Ok(n),
@@ -117,7 +117,7 @@ fn rolled_back(f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>) {
 fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_alone() {
     let mut done = 0;
     rolled_back(&mut |tx| {
-        let rows = tx.rows(0..100_000_i64).call(
+        let rows = tx.batch(0..100_000_i64).call(
             "int8abs",
             |n, params| params.with(n),
             |_, _: i64| {
@@ -139,10 +139,10 @@ fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_a
                 infinite.to_vec()
             }))
         });
-        let rows = tx.rows(rows).call(
+        let rows = tx.batch(rows).call(
             "numeric_uplus",
             |n, params| params.with(n),
-            |_, Ignored| {
+            |_, Discard| {
                 mixed += 1;
                 Ok(())
             },
@@ -153,7 +153,7 @@ fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_a
     let mut alone = 0;
     rolled_back(&mut |tx| {
         let rows = (0..10_000_i64).map(|n| vec![n]);
-        let rows = tx.rows(rows).types(&[Type::INT8_ARRAY]).call(
+        let rows = tx.batch(rows).types(&[Type::INT8_ARRAY]).call(
             "cardinality",
             |n, params| params.with(n),
             |_, _: i32| {
@@ -183,7 +183,7 @@ fn a_function_that_is_slow_gets_smaller_chunks() {
                 }
             });
             let seen = taken_back(tx, |tx| {
-                tx.rows(rows).call(
+                tx.batch(rows).call(
                     "slow",
                     |n, params| params.with(n),
                     |_, n: i64| {
@@ -210,7 +210,7 @@ fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
         };
         let kept = taken_back(tx, |tx| {
             for shelf in 0..30_i64 {
-                tx.rows(0..10_i64).execute(
+                tx.batch(0..10_i64).execute(
                     "UPDATE book SET shelf = $2 WHERE id = $1",
                     |id, params| params.with(id).with(&shelf),
                     |_, changed| Ok(changed),
@@ -229,7 +229,7 @@ fn a_switch_that_is_turned_off_is_seen_in_time_when_the_callers_own_part_is_slow
     let (mut read, mut checked) = (0, 0);
     rolled_back(&mut |tx| {
         let rows = (0..2000_i64).inspect(|_| slowly());
-        tx.rows(rows).call(
+        tx.batch(rows).call(
             "int8abs",
             |n, params| params.with(n),
             |_, _: i64| {
@@ -240,7 +240,7 @@ fn a_switch_that_is_turned_off_is_seen_in_time_when_the_callers_own_part_is_slow
         Ok(0)
     });
     rolled_back(&mut |tx| {
-        tx.rows(0..2000_i64).call(
+        tx.batch(0..2000_i64).call(
             "int8abs",
             |n, params| params.with(n),
             |_, _: i64| {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read, Write};
 
 use phasegate::testing::ScriptedSwitch;
-use phasegate::{Error, Failure, PhaseTx, Receipt, RollbackCause, StatementError};
+use phasegate::{Error, Failure, PhaseTx, Receipt, RollbackCause, SqlError};
 
 use crate::laboratory::{in_a_phase, taken_back};
 use crate::pipeline::Draft;
@@ -136,7 +136,7 @@ fn only_copy_copies() {
             "{commit}"
         );
         let copy = tx.execute("COPY book FROM STDIN", &[]).unwrap_err();
-        assert!(matches!(copy, StatementError::Copy), "{copy}");
+        assert!(matches!(copy, SqlError::Copy), "{copy}");
         assert!(copy.to_string().contains("PhaseTx::copy_in"), "{copy}");
     });
 }

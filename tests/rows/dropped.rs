@@ -12,7 +12,7 @@ const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 /// Inserts `a`, which is what is planned, and fails at the second row by itself: no statement has failed.
 fn in_a_loop(tx: &mut PhaseTx<'_>, at_b: fn() -> Failure) -> Result<(), Failure> {
     let rows = ["a", "b"];
-    tx.each_row(
+    tx.for_each_row(
         rows,
         |row| *row,
         |tx, row| {
@@ -26,7 +26,7 @@ fn in_a_loop(tx: &mut PhaseTx<'_>, at_b: fn() -> Failure) -> Result<(), Failure>
 }
 
 fn in_calls(tx: &mut PhaseTx<'_>, at_b: fn() -> Failure) -> Result<(), Failure> {
-    let rows = tx.rows(["a", "b"]).key(|row| *row);
+    let rows = tx.batch(["a", "b"]).key(|row| *row);
     rows.execute(
         "INSERT INTO item SELECT $1, 'draft' WHERE $1 = 'a'",
         |row, params| params.with(row),
@@ -86,7 +86,7 @@ fn a_panic_that_is_caught_commits_no_row_before_it() {
 fn a_failure_that_a_row_drops_is_not_forgotten_when_the_rows_around_it_are_done() {
     let database = database();
     swallowed(&database, "row 2 (b): not b", |tx| {
-        let outer = tx.each_row(
+        let outer = tx.for_each_row(
             ["once"],
             |row| *row,
             |tx, _| {

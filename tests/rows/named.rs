@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Error, Failure, Ignored, PhaseTx, RollbackCause, StatementError};
+use phasegate::{Discard, Error, Failure, PhaseTx, RollbackCause, SqlError};
 use postgres::types::Type;
 
 use crate::laboratory::{Blame, Raw, in_a_phase, taken_back};
@@ -28,7 +28,7 @@ REVOKE EXECUTE ON FUNCTION forbidden FROM PUBLIC;
 ";
 
 fn call(tx: &mut PhaseTx<'_>, function: &str, numbers: &[i64]) -> Result<Vec<i64>, Failure> {
-    tx.rows(numbers).key(|n| format!("number {n}")).call(
+    tx.batch(numbers).key(|n| format!("number {n}")).call(
         function,
         |n, params| params.with(n),
         |_, answer| Ok(answer),
@@ -76,11 +76,11 @@ fn functions_are_called_by_any_name_with_any_arguments() {
         let answers = call(tx, "\"The Register\".\"say \"\"no\"\"\"", &[1, 2, 3]);
         assert_eq!(answers.unwrap(), [-1, -2, -3]);
         let none = tx
-            .rows([(); 3])
+            .batch([(); 3])
             .call("one", |(), params| params, |(), n: i64| Ok(n));
         assert_eq!(none.unwrap(), [1, 1, 1]);
         for (ty, expected) in [(Type::INT8, "bigint 42"), (Type::INT4, "integer 42")] {
-            let twice = tx.rows([21; 3]).types(std::slice::from_ref(&ty)).call(
+            let twice = tx.batch([21; 3]).types(std::slice::from_ref(&ty)).call(
                 "twice",
                 |n, params| {
                     if ty == Type::INT8 {
@@ -93,18 +93,20 @@ fn functions_are_called_by_any_name_with_any_arguments() {
             );
             assert_eq!(twice.unwrap(), [expected; 3]);
         }
-        let nothing =
-            tx.rows([1_i64, 2, 3])
-                .call("nothing", |n, params| params.with(n), |n, Ignored| Ok(*n));
+        let nothing = tx.batch([1_i64, 2, 3]).call(
+            "nothing",
+            |n, params| params.with(n),
+            |n, Discard| Ok(*n),
+        );
         assert_eq!(nothing.unwrap(), [1, 2, 3]);
         // Arrays of arrays are none: these go one by one.
-        let least = tx.rows([vec![3_i64, 2], vec![5], vec![]]).call(
+        let least = tx.batch([vec![3_i64, 2], vec![5], vec![]]).call(
             "least_of",
             |numbers, params| params.with(numbers),
             |_, least: Option<i64>| Ok(least),
         );
         assert_eq!(least.unwrap(), [Some(2), Some(5), None]);
-        let nobody = tx.rows([] as [i64; 0]).call(
+        let nobody = tx.batch([] as [i64; 0]).call(
             "no_such_function",
             |n, params| params.with(n),
             |_, n: i64| Ok(n),
@@ -123,7 +125,7 @@ fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
                 failure.says
             };
             let null = says(blame(tx, |tx| {
-                tx.rows(numbers)
+                tx.batch(numbers)
                     .call("no_number", |n, params| params.with(n), |_, n: i64| Ok(n))
             }));
             assert!(
@@ -131,12 +133,12 @@ fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
                 "{null}"
             );
             let void = says(blame(tx, |tx| {
-                tx.rows(numbers)
+                tx.batch(numbers)
                     .call("nothing", |n, params| params.with(n), |_, n: i64| Ok(n))
             }));
-            assert!(void.ends_with("answers nothing: take `Ignored`"), "{void}");
+            assert!(void.ends_with("answers nothing: take `Discard`"), "{void}");
             let text = says(blame(tx, |tx| {
-                tx.rows(numbers).types(&[Type::INT8]).call(
+                tx.batch(numbers).types(&[Type::INT8]).call(
                     "twice",
                     |n, params| params.with(n),
                     |_, n: i64| Ok(n),
@@ -171,7 +173,7 @@ fn what_is_wrong_with_the_call_itself_is_said() {
         );
         numbers[400] = 2;
         let fewer = blame(tx, |tx| {
-            tx.rows(&numbers).call(
+            tx.batch(&numbers).call(
                 "shelve",
                 |n, params| {
                     if **n == 2 {
@@ -189,12 +191,12 @@ fn what_is_wrong_with_the_call_itself_is_said() {
             "{fewer:?}"
         );
         let commit = tx
-            .rows([1])
+            .batch([1])
             .execute("COMMIT", |_, params| params, |_, _| Ok(()))
             .unwrap_err();
-        let source = commit.source().downcast_ref::<StatementError>();
+        let source = commit.source().downcast_ref::<SqlError>();
         assert!(
-            matches!(source, Some(StatementError::TransactionControl { .. })),
+            matches!(source, Some(SqlError::TransactionControl { .. })),
             "{commit}"
         );
     });
@@ -205,7 +207,7 @@ fn a_row_that_its_parameters_refuse_fails_after_those_before_it() {
     in_a_phase(FUNCTIONS, |tx| {
         let refusing = |tx: &mut PhaseTx<'_>, rows: Vec<Result<i64, String>>| {
             blame(tx, |tx| {
-                tx.rows(rows).call(
+                tx.batch(rows).call(
                     "shelve",
                     |row, params| match row {
                         Ok(id) => params.with(&"insert").with(id).with(&"good"),
@@ -232,7 +234,7 @@ fn a_row_that_its_parameters_refuse_fails_after_those_before_it() {
 
 /// Rows after the one that failed may have been performed: a loop would not have come to them.
 fn refuse_b(tx: &mut PhaseTx<'_>) -> Result<Vec<()>, Failure> {
-    tx.rows(["a", "b", "c", "d", "e", "f", "g", "h", "i"])
+    tx.batch(["a", "b", "c", "d", "e", "f", "g", "h", "i"])
         .key(|name| *name)
         .execute(
             "INSERT INTO item VALUES ($1, 'draft')",
@@ -289,7 +291,7 @@ fn a_check_that_panics_and_is_caught_rolls_the_phase_back() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            tx.rows(["a", "b"]).call(
+            tx.batch(["a", "b"]).call(
                 "upper",
                 |name, params| params.with(name),
                 |_, _: String| -> Result<(), Failure> { panic!("no") },
@@ -316,7 +318,7 @@ fn a_deferred_constraint_names_no_row_and_says_when_it_was_checked() {
         database.runner.name()
     ));
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
-        tx.rows(0..20_i64).execute(
+        tx.batch(0..20_i64).execute(
             "INSERT INTO book VALUES ($1)",
             |n, params| params.with(n),
             |_, _| Ok(()),
@@ -346,7 +348,7 @@ fn the_types_of_a_function_need_not_be_the_runners_to_name() {
                 .map(|colour| Raw(Some(colour.as_bytes().to_vec())))
                 .collect();
             taken_back(tx, |tx| {
-                tx.rows(&colours).call(
+                tx.batch(&colours).call(
                     "paint",
                     |colour, params| params.with(*colour),
                     |_, said: String| Ok(said),

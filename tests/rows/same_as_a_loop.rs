@@ -58,7 +58,7 @@ fn check(deed: &Deed, answer: Option<Value>) -> Result<Value, Failure> {
 fn by_a_loop(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
     taken_back(tx, |tx| {
         let shelve = tx.prepare("SELECT shelve($1, $2, $3)")?;
-        tx.each_row(
+        tx.for_each_row(
             deeds,
             |deed| deed.id,
             |tx, deed| {
@@ -71,7 +71,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
 
 fn by_calls(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
     taken_back(tx, |tx| {
-        tx.rows(deeds).key(|deed| deed.id).call(
+        tx.batch(deeds).key(|deed| deed.id).call(
             "shelve",
             |deed, params| params.with(&deed.what).with(&deed.id).with(&deed.title),
             |deed, answer| check(deed, answer),

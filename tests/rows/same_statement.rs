@@ -36,7 +36,7 @@ fn check((id, _): &(i64, String), changed: u64) -> Result<u64, Failure> {
 fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Vec<u64>> {
     taken_back(tx, |tx| {
         let one = tx.prepare(sql)?;
-        tx.each_row(
+        tx.for_each_row(
             rows,
             |(id, _)| *id,
             |tx, row| check(row, tx.execute(&one, &[&row.0, &row.1])?),
@@ -46,7 +46,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Ve
 
 fn by_calls(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Vec<u64>> {
     taken_back(tx, |tx| {
-        tx.rows(rows).key(|(id, _)| *id).execute(
+        tx.batch(rows).key(|(id, _)| *id).execute(
             sql,
             |(id, title), params| params.with(id).with(title),
             |row, changed| check(row, changed),
@@ -107,7 +107,7 @@ fn a_role_that_may_only_insert_inserts() {
     in_a_phase("CREATE TABLE drop_box (n bigint);", |tx| {
         taken_back(tx, |tx| {
             let rows = 0..20_i64;
-            tx.rows(rows).execute(
+            tx.batch(rows).execute(
                 "INSERT INTO drop_box VALUES ($1)",
                 |n, params| params.with(n),
                 |_, changed| {
@@ -130,7 +130,7 @@ fn a_statement_has_as_many_parameters_as_in_a_loop() {
         for count in [99, 100, 120] {
             let values: Vec<_> = (1..=count).map(|n| format!("${n}")).collect();
             let seen = taken_back(tx, |tx| {
-                tx.rows(0..10).execute(
+                tx.batch(0..10).execute(
                     &format!("INSERT INTO wide VALUES ({})", values.join(", ")),
                     |_, params| (0..count).fold(params, |params, _| params.with(&"it's")),
                     |_, changed| Ok(changed),
@@ -152,7 +152,7 @@ fn a_role_that_the_phase_has_taken_on_may_do_what_it_may_in_a_loop() {
     ));
     let changed = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute(&format!("SET LOCAL ROLE {clerk}"), &[])?;
-        let changed = tx.rows(0..20_i64).execute(
+        let changed = tx.batch(0..20_i64).execute(
             "INSERT INTO item VALUES ($1::bigint::text)",
             |n, params| params.with(n),
             |_, changed| Ok(changed),

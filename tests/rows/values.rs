@@ -141,7 +141,7 @@ fn value() -> impl Strategy<Value = Raw> {
 fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
     taken_back(tx, |tx| {
         let one = tx.prepare(sql)?;
-        tx.each_row(
+        tx.for_each_row(
             values,
             |_| "",
             |tx, value| Ok(tx.query_one(&one, &[value])?.try_get(0)?),
@@ -151,7 +151,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, values: &[Raw]) -> Seen<Vec<Option
 
 fn by_calls(tx: &mut PhaseTx<'_>, function: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
     taken_back(tx, |tx| {
-        tx.rows(values).call(
+        tx.batch(values).call(
             function,
             |value, params| params.with(*value),
             |_, answer| Ok(answer),
@@ -262,7 +262,7 @@ fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
                 kept(tx)
             });
             let seen = taken_back(tx, |tx| {
-                tx.rows(&values).execute(
+                tx.batch(&values).execute(
                     &insert,
                     |value, params| params.with(*value),
                     |_, changed| {
@@ -305,14 +305,14 @@ fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
                 let expected = taken_back(tx, |tx| {
                     let one = tx.prepare(&sql)?;
                     types = one.params().to_vec();
-                    tx.each_row(
+                    tx.for_each_row(
                         &rows,
                         |_| "",
                         |tx, row| Ok(tx.query_one(&one, &[&row.0, &row.1])?.try_get(0)?),
                     )
                 });
                 let seen = taken_back(tx, |tx| {
-                    tx.rows(&rows).types(&types).call(
+                    tx.batch(&rows).types(&types).call(
                         &function,
                         |row, params| params.with(&row.0).with(&row.1),
                         |_, answer: String| Ok(answer),
@@ -334,12 +334,12 @@ fn a_value_of_what_a_domain_is_made_of_is_taken_for_one_row_and_for_many() {
         for many in [1, 2, 20] {
             let rows = vec![(7, "short".to_owned()); many];
             let seen = taken_back(tx, |tx| {
-                tx.rows(&rows).execute(
+                tx.batch(&rows).execute(
                     "INSERT INTO numbered VALUES ($1::small, $2)",
                     |(one, _), params| params.with(one).with(one),
                     |_, changed| Ok(changed),
                 )?;
-                tx.rows(&rows).call(
+                tx.batch(&rows).call(
                     "pasted",
                     |(one, other), params| params.with(one).with(other),
                     |_, answer: String| Ok(answer),

@@ -2,8 +2,8 @@
 
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter};
 use phasegate::{
-    AdmittedApprovals, ApprovalRefusal, Connector, Error, Journal, LiveRunner, Plan,
-    PostgresConnector, ReadyRunner, Receipt, Refusal, Sg2, Statement, Ungated, UnsignedApprovals,
+    AdmittedApprovals, ApprovalRefusal, ApprovalStatement, Connector, Error, Journal, LiveRunner,
+    Plan, PostgresConnector, ReadyRunner, Receipt, Refusal, Sg2, Ungated, UnsignedApprovals,
 };
 use postgres::NoTls;
 
@@ -164,7 +164,7 @@ fn a_rejection_that_was_admitted_denies_with_its_reason() {
     let ada = SshSigner::new("ada");
     admit(&database, &plan, &all_sign(&plan, &[&ada]));
     let mut approvals = phasegate::SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
-    let no = Statement::for_gate_named("SG_1", &plan)
+    let no = ApprovalStatement::for_gate_named("SG_1", &plan)
         .rejecting()
         .lasting(HOUR);
     let (text, signature) = ada.sign(&no.comment("too late").build().unwrap()).unwrap();

@@ -2,8 +2,8 @@
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    Attestation, Digest, Evidence, GateRule, Journal, NAMESPACE, Plan, Policy, Receipt,
-    RevokedKeys, Sg1, Sg2, SignedApprovals, SignedStatement, Statement,
+    ApprovalStatement, Attestation, Digest, Evidence, GateRule, Journal, NAMESPACE, Plan, Policy,
+    Receipt, RevokedKeys, Sg1, Sg2, SignedApprovals, SignedStatement,
 };
 
 use crate::keygen::Keys;
@@ -85,7 +85,12 @@ fn approved(database: &Database) -> (Plan, Attestation) {
 }
 
 /// What the server says to an approval with this evidence.
-fn said(database: &Database, statement: Statement, who: &str, evidence: Evidence) -> String {
+fn said(
+    database: &Database,
+    statement: ApprovalStatement,
+    who: &str,
+    evidence: Evidence,
+) -> String {
     let attestation = Attestation::assert_verified(statement, who).with_evidence(evidence);
     let answer = database.operator().admit_approval(&attestation);
     answer.unwrap_err().to_string()
@@ -186,7 +191,7 @@ fn gates_that_need_different_people_are_not_admitted_for_the_same_whichever_come
             let mut approvals =
                 SignedApprovals::new(&plan, policy.clone(), signers(&[&ada, &grace]));
             for (gate, who) in [("SG_1", one), ("SG_2", other)] {
-                let statement = Statement::for_gate_named(gate, &plan).lasting(HOUR);
+                let statement = ApprovalStatement::for_gate_named(gate, &plan).lasting(HOUR);
                 let (text, signature) = who.sign(&statement.build().unwrap()).unwrap();
                 approvals.add(&text, &signature).unwrap();
             }

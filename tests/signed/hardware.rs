@@ -2,7 +2,7 @@
 
 use base64ct::{Base64, Encoding as _};
 use p256::ecdsa::signature::Signer as _;
-use phasegate::{NAMESPACE, StatementRefused};
+use phasegate::{NAMESPACE, VerifyApprovalError};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::interop::approvals_by;
@@ -127,7 +127,7 @@ fn what_a_hardware_key_signs_by_itself_does_not_count() {
             let signature = token.signs(&message, flags);
             let refused = approvals_by(&plan, &token.public()).add(&message, &signature);
             assert!(
-                matches!(refused, Err(StatementRefused::NotTouched { .. })),
+                matches!(refused, Err(VerifyApprovalError::NotTouched { .. })),
                 "{refused:?}"
             );
         }

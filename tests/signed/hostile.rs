@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, AllowedSignersError, FileRefused, NotAStatement, Policy, PolicyError,
-    RevokedKeys, RevokedKeysError, SignedApprovals, Statement, StatementRefused,
+    AllowedSigners, AllowedSignersError, ApprovalStatement, ParseApprovalError, Policy,
+    PolicyError, ReadFileError, RevokedKeys, RevokedKeysError, SignedApprovals,
+    VerifyApprovalError,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -16,15 +17,15 @@ use tempfile::TempDir;
 use crate::{anyone, plan, signers, statement};
 
 /// What each reader says of a file; of a statement, also as one whose signature it is.
-fn said(path: &PathBuf) -> [Result<(), FileRefused>; 6] {
+fn said(path: &PathBuf) -> [Result<(), ReadFileError>; 6] {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let statement_error = |error| match error {
-        NotAStatement::File(refused) => Err(refused),
+        ParseApprovalError::File(refused) => Err(refused),
         other => panic!("{other}"),
     };
     let signed_error = |error| match error {
-        StatementRefused::File(refused) => Err(refused),
+        VerifyApprovalError::File(refused) => Err(refused),
         other => panic!("{other}"),
     };
     let beside = path.with_extension("json");
@@ -34,7 +35,7 @@ fn said(path: &PathBuf) -> [Result<(), FileRefused>; 6] {
     let signature = approvals.add_file(&beside).map_or_else(signed_error, Ok);
     std::fs::rename(&sig, path).unwrap();
     [
-        Statement::read(path).map_or_else(statement_error, |_| Ok(())),
+        ApprovalStatement::read(path).map_or_else(statement_error, |_| Ok(())),
         approvals.add_file(path).map_or_else(signed_error, Ok),
         signature,
         AllowedSigners::read(path).map_or_else(
@@ -73,7 +74,7 @@ fn a_file_of_a_gigabyte_is_refused_and_not_read() {
     let before = read_by_this_thread();
     for answer in said(&path) {
         assert!(
-            matches!(answer, Err(FileRefused::TooLarge { .. })),
+            matches!(answer, Err(ReadFileError::TooLarge { .. })),
             "{answer:?}"
         );
     }
@@ -104,7 +105,7 @@ fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
     for path in [pipe, inside] {
         for answer in said(&path) {
             assert!(
-                matches!(answer, Err(FileRefused::NotAFile { .. })),
+                matches!(answer, Err(ReadFileError::NotAFile { .. })),
                 "{answer:?}"
             );
         }
@@ -118,24 +119,27 @@ fn an_empty_file_is_refused_by_its_own_error() {
     File::create(&path).unwrap();
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
-    assert!(matches!(Statement::read(&path), Err(NotAStatement::Empty)));
+    assert!(matches!(
+        ApprovalStatement::read(&path),
+        Err(ParseApprovalError::Empty)
+    ));
     File::create(directory.path().join("empty.json.sig")).unwrap();
     let answer = approvals.add_file(&path);
     assert!(matches!(
         answer,
-        Err(StatementRefused::Statement(NotAStatement::Empty))
+        Err(VerifyApprovalError::Statement(ParseApprovalError::Empty))
     ));
     std::fs::write(&path, statement(&plan).bytes().unwrap()).unwrap();
     let answer = approvals.add_file(&path);
     assert!(
-        matches!(answer, Err(StatementRefused::NoSignature)),
+        matches!(answer, Err(VerifyApprovalError::NoSignature)),
         "{answer:?}"
     );
     std::fs::remove_file(directory.path().join("empty.json.sig")).unwrap();
     let answer = approvals.add_file(&path);
     assert!(matches!(
         answer,
-        Err(StatementRefused::File(FileRefused::NotRead { .. }))
+        Err(VerifyApprovalError::File(ReadFileError::NotRead { .. }))
     ));
 }
 
@@ -149,7 +153,7 @@ fn depth_and_huge_numbers_are_refused() {
         "{\"schema\":",
     ] {
         let deep = text.repeat(60_000 / text.len());
-        assert!(Statement::from_bytes(deep.as_bytes()).is_err());
+        assert!(ApprovalStatement::from_bytes(deep.as_bytes()).is_err());
         assert!(Policy::from_json(deep.as_bytes()).is_err());
     }
     let number = "9".repeat(60_000);
@@ -158,7 +162,7 @@ fn depth_and_huge_numbers_are_refused() {
         number,
         "1e999999999".to_owned(),
     ] {
-        assert!(Statement::from_bytes(text.as_bytes()).is_err());
+        assert!(ApprovalStatement::from_bytes(text.as_bytes()).is_err());
         assert!(Policy::from_json(text.as_bytes()).is_err());
     }
 }
@@ -176,7 +180,7 @@ fn a_pattern_of_many_stars_takes_no_time() {
     let answer = approvals.add(&text, &signature);
     assert!(matches!(
         answer,
-        Err(StatementRefused::NamespaceNotAllowed { .. })
+        Err(VerifyApprovalError::NamespaceNotAllowed { .. })
     ));
     assert!(
         start.elapsed() < Duration::from_secs(10),
@@ -195,7 +199,7 @@ fn more_statements_than_anybody_makes_are_refused() {
         answer = approvals.add(&text, &signature);
     }
     assert!(
-        matches!(answer, Err(StatementRefused::TooMany(1000))),
+        matches!(answer, Err(VerifyApprovalError::TooMany(1000))),
         "{answer:?}"
     );
 }
@@ -245,7 +249,7 @@ fn whatever_is_read_nobody_panics_and_nothing_is_approved() {
     };
     proptest!(config, |(bytes in samples())| {
         let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
-        if let Ok(statement) = Statement::from_bytes(&bytes) {
+        if let Ok(statement) = ApprovalStatement::from_bytes(&bytes) {
             prop_assert_eq!(statement.bytes().unwrap(), &bytes[..], "another text says the same");
         }
         let _ = Policy::from_json(&bytes);
@@ -289,7 +293,11 @@ fn no_refusal_prints_a_control_character_of_what_it_refuses() {
         for at in 0..=whole.len() {
             for escape in ["\u{1b}[2J", "\\u001b[2J", "\u{9b}2J\n"] {
                 let bytes = [&whole[..at], escape.as_bytes(), &whole[at..]].concat();
-                look(Statement::from_bytes(&bytes).err().map(|e| e.to_string()));
+                look(
+                    ApprovalStatement::from_bytes(&bytes)
+                        .err()
+                        .map(|e| e.to_string()),
+                );
                 look(Policy::from_json(&bytes).err().map(|e| e.to_string()));
                 look(
                     phasegate::Plan::from_saved(&bytes, phasegate::Digest::of(&bytes))

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, GateRule, NAMESPACE, Plan, Policy, RevokedKeys, Sg1, SignedApprovals,
-    StatementRefused, UnfitKey,
+    AllowedSigners, GateRule, NAMESPACE, Plan, Policy, RevokedKeys, Sg1, SignedApprovals, UnfitKey,
+    VerifyApprovalError,
 };
 
 use crate::keygen::{Key, Keys};
@@ -55,7 +55,7 @@ fn what_ssh_keygen_signs_with_any_kind_of_key_counts_and_nothing_else_does_with_
         counts(&plan, &key, &text, &signature);
         let refused = approvals_by(&plan, &key.public).add(&other, &signature);
         assert!(
-            matches!(refused, Err(StatementRefused::DoesNotFit { .. })),
+            matches!(refused, Err(VerifyApprovalError::DoesNotFit { .. })),
             "{kind:?}: {refused:?}"
         );
         // Of each byte of the signature, one bit; of long ones, which are slow, of every eighth byte.
@@ -192,7 +192,7 @@ fn a_key_that_is_revoked_is_refused_by_both() {
     let list = format!("{list}{}\n", key.public);
     let (theirs, ours) = both(&list);
     assert!(!theirs);
-    let revoked = matches!(&ours, Err(StatementRefused::Revoked { who, .. }) if who == "ada");
+    let revoked = matches!(&ours, Err(VerifyApprovalError::Revoked { who, .. }) if who == "ada");
     assert!(revoked, "{ours:?}");
 }
 
@@ -217,7 +217,7 @@ fn a_signature_of_a_certificate_is_refused_by_its_name() {
     let refused = approvals_by(&plan, &key.public).add(&text, &signature);
     let named = matches!(
         &refused,
-        Err(StatementRefused::Key(UnfitKey::Certificate { algorithm }))
+        Err(VerifyApprovalError::Key(UnfitKey::Certificate { algorithm }))
             if algorithm == "ssh-ed25519-cert-v01@openssh.com"
     );
     assert!(named, "{refused:?}");
@@ -239,7 +239,7 @@ fn keys_that_are_too_short_too_long_or_too_old_are_refused_by_their_names() {
                     line: 1,
                     flaw: phasegate::SignerFlaw::Key(flaw),
                 }),
-                Err(StatementRefused::Key(same)),
+                Err(VerifyApprovalError::Key(same)),
             ) if flaw == same => flaw,
             other => panic!("{other:?}"),
         }

@@ -24,8 +24,8 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, GateRule, Plan, PlannedPhase, Policy, Sg1, Sg2, SignedApprovals, Statement,
-    StatementRefused,
+    AllowedSigners, ApprovalStatement, GateRule, Plan, PlannedPhase, Policy, Sg1, Sg2,
+    SignedApprovals, VerifyApprovalError,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -52,15 +52,15 @@ fn signers(people: &[&SshSigner]) -> AllowedSigners {
 }
 
 /// An approval of `SG_1` that lasts for an hour.
-fn statement(plan: &Plan) -> Statement {
-    let statement = Statement::for_gate::<Sg1>(plan)
+fn statement(plan: &Plan) -> ApprovalStatement {
+    let statement = ApprovalStatement::for_gate::<Sg1>(plan)
         .lasting(HOUR)
         .comment("read it");
     statement.build().unwrap()
 }
 
 /// What is said to a statement that `ada` has signed, who may approve.
-fn said(statement: &Statement) -> Result<(), StatementRefused> {
+fn said(statement: &ApprovalStatement) -> Result<(), VerifyApprovalError> {
     let ada = SshSigner::new("ada");
     let mut approvals = SignedApprovals::new(&plan(), anyone(&[&ada]), signers(&[&ada]));
     let (text, signature) = ada.sign(statement).unwrap();
@@ -87,7 +87,7 @@ fn all_sign(plan: &Plan, people: &[&SshSigner]) -> SignedApprovals {
     gates.dedup();
     for gate in gates {
         for one in people {
-            let statement = Statement::for_gate_named(gate, plan).lasting(HOUR);
+            let statement = ApprovalStatement::for_gate_named(gate, plan).lasting(HOUR);
             let statement = statement.comment("read it").build().unwrap();
             let (text, signature) = one.sign(&statement).unwrap();
             approvals.add(&text, &signature).unwrap();

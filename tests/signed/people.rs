@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter, TripwireConnector};
 use phasegate::{
-    AllowedSigners, ApprovalRefusal, DryRunner, GateRule, LiveRunner, NAMESPACE, Plan, Policy,
-    Refusal, Sg1, Sg2, SignedApprovals, Statement, StatementRefused,
+    AllowedSigners, ApprovalRefusal, ApprovalStatement, DryRunner, GateRule, LiveRunner, NAMESPACE,
+    Plan, Policy, Refusal, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
 };
 
 use crate::keygen::Keys;
@@ -27,7 +27,7 @@ fn three() -> [SshSigner; 3] {
     ["ada", "grace", "mary"].map(SshSigner::new)
 }
 
-fn sign(approvals: &mut SignedApprovals, who: &SshSigner, statement: &Statement) {
+fn sign(approvals: &mut SignedApprovals, who: &SshSigner, statement: &ApprovalStatement) {
     let (text, signature) = who.sign(statement).unwrap();
     approvals.add(&text, &signature).unwrap();
 }
@@ -57,7 +57,7 @@ fn the_attestation_of_several_is_one_that_ends_with_the_first_and_is_the_same_wh
     let people = [&ada, &grace, &mary];
     let signers = signers(&people);
     let lasting = |hours| {
-        let statement = Statement::for_gate::<Sg1>(&plan).lasting(HOUR * hours);
+        let statement = ApprovalStatement::for_gate::<Sg1>(&plan).lasting(HOUR * hours);
         statement.comment("fine").build().unwrap()
     };
     let given = [
@@ -159,7 +159,7 @@ fn whoever_signs_a_gate_does_not_count_for_one_that_needs_other_people() {
     let (plan, [ada, grace, mary]) = (plan(), three());
     let signers = signers(&[&ada, &grace, &mary]);
     let second = |plan: &Plan| {
-        Statement::for_gate::<Sg2>(plan)
+        ApprovalStatement::for_gate::<Sg2>(plan)
             .lasting(HOUR)
             .build()
             .unwrap()
@@ -202,7 +202,7 @@ fn a_plan_that_does_not_say_who_made_it_is_approved_by_nobody_unless_the_policy_
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     let refused = approvals.add(&text, &signature).unwrap_err();
     assert!(
-        matches!(refused, StatementRefused::NoAuthor { .. }),
+        matches!(refused, VerifyApprovalError::NoAuthor { .. }),
         "{refused}"
     );
 }
@@ -310,7 +310,7 @@ fn a_directory_gives_what_counts_and_names_what_does_not() {
         panic!("{refused:?}");
     };
     assert_eq!(refused.path(), keys.path("mary.json"));
-    assert!(matches!(refused.why(), StatementRefused::DoesNotFit { who } if who == "mary"));
+    assert!(matches!(refused.why(), VerifyApprovalError::DoesNotFit { who } if who == "mary"));
     let denied = approvals.attestation("SG_1").unwrap_err().to_string();
     assert!(denied.contains("has 1 of the 2"), "{denied}");
     assert!(approvals.add_directory(keys.path("none")).is_err());
@@ -358,7 +358,7 @@ fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
         let plan = plan_by(author, editor);
         let refused = add(&plan, rule(), &ada).unwrap_err();
         assert!(
-            matches!(&refused, StatementRefused::Author { who, .. } if who == "ada"),
+            matches!(&refused, VerifyApprovalError::Author { who, .. } if who == "ada"),
             "{refused}"
         );
         assert_eq!(add(&plan, rule(), &grace).is_ok(), editor != Some("grace"));
@@ -383,7 +383,7 @@ fn a_plan_by_somebody_whom_the_signers_do_not_name_is_approved_by_nobody_who_mig
         let refused = approvals.add(&text, &signature).unwrap_err();
         let unknown = editor.unwrap_or(author);
         assert!(
-            matches!(&refused, StatementRefused::UnknownAuthor { author, .. } if author == unknown),
+            matches!(&refused, VerifyApprovalError::UnknownAuthor { author, .. } if author == unknown),
             "{refused}"
         );
     }
@@ -406,7 +406,7 @@ fn who_made_a_plan_may_reject_it() {
     let plan = plan_by("ada", None);
     let mut approvals =
         SignedApprovals::new(&plan, policy(GateRule::of(["ada"])), signers(&[&ada]));
-    let no = Statement::for_gate::<Sg1>(&plan)
+    let no = ApprovalStatement::for_gate::<Sg1>(&plan)
         .rejecting()
         .lasting(HOUR)
         .build()

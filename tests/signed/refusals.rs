@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, Digest, GateRule, NAMESPACE, Policy, RevokedKeys, Sg1, SignedApprovals,
-    Statement, StatementRefused, Target,
+    AllowedSigners, ApprovalStatement, Digest, GateRule, NAMESPACE, Policy, RevokedKeys, Sg1,
+    SignedApprovals, Target, VerifyApprovalError,
 };
 
 use crate::{HOUR, anyone, in_seconds, plan, said, signers, statement};
 
 /// That `answer` is this refusal, and that it says so.
 #[track_caller]
-fn refused(answer: &Result<(), StatementRefused>, is: fn(&StatementRefused) -> bool, says: &str) {
+fn refused(
+    answer: &Result<(), VerifyApprovalError>,
+    is: fn(&VerifyApprovalError) -> bool,
+    says: &str,
+) {
     match answer {
         Err(refusal) if is(refusal) => {
             let said = refusal.to_string();
@@ -33,7 +37,7 @@ fn a_statement_about_another_plan_is_refused() {
     other.plan = Digest::of(b"another");
     refused(
         &said(&other),
-        |why| matches!(why, StatementRefused::AnotherPlan { who, .. } if who == "ada"),
+        |why| matches!(why, VerifyApprovalError::AnotherPlan { who, .. } if who == "ada"),
         "ada has signed plan",
     );
 }
@@ -49,7 +53,7 @@ fn a_statement_about_another_target_is_refused() {
         other.target = target;
         refused(
             &said(&other),
-            |why| matches!(why, StatementRefused::AnotherTarget { .. }),
+            |why| matches!(why, VerifyApprovalError::AnotherTarget { .. }),
             "ada has signed a plan for",
         );
     }
@@ -61,10 +65,10 @@ fn a_statement_about_a_gate_that_the_plan_does_not_have_is_refused() {
     other.gate = "SG_9".to_owned();
     refused(
         &said(&other),
-        |why| matches!(why, StatementRefused::AnotherGate { gate, .. } if gate == "SG_9"),
+        |why| matches!(why, VerifyApprovalError::AnotherGate { gate, .. } if gate == "SG_9"),
         "no phase of the plan is behind it",
     );
-    let built = Statement::for_gate_named("SG_9", &plan())
+    let built = ApprovalStatement::for_gate_named("SG_9", &plan())
         .lasting(HOUR)
         .build();
     assert!(built.unwrap_err().to_string().contains("SG_9"));
@@ -77,7 +81,7 @@ fn a_statement_that_is_over_is_refused() {
     over.expires = in_seconds(-2);
     refused(
         &said(&over),
-        |why| matches!(why, StatementRefused::Expired { .. }),
+        |why| matches!(why, VerifyApprovalError::Expired { .. }),
         "expired",
     );
 }
@@ -88,7 +92,7 @@ fn a_statement_that_is_not_valid_yet_is_refused_but_for_a_clock_that_is_a_little
     early.valid_from = in_seconds(600);
     refused(
         &said(&early),
-        |why| matches!(why, StatementRefused::NotYetValid { in_time, .. } if in_time.as_secs() > 500),
+        |why| matches!(why, VerifyApprovalError::NotYetValid { in_time, .. } if in_time.as_secs() > 500),
         "set the clocks right",
     );
     early.valid_from = in_seconds(200);
@@ -99,7 +103,7 @@ fn a_statement_that_is_not_valid_yet_is_refused_but_for_a_clock_that_is_a_little
 fn a_statement_that_is_good_for_longer_than_the_policy_allows_is_refused() {
     let day = Duration::from_hours(24);
     let lasting = |life| {
-        Statement::for_gate::<Sg1>(&plan())
+        ApprovalStatement::for_gate::<Sg1>(&plan())
             .lasting(life)
             .build()
             .unwrap()
@@ -107,7 +111,7 @@ fn a_statement_that_is_good_for_longer_than_the_policy_allows_is_refused() {
     said(&lasting(day)).unwrap();
     refused(
         &said(&lasting(day + Duration::from_secs(1))),
-        |why| matches!(why, StatementRefused::LivesTooLong { .. }),
+        |why| matches!(why, VerifyApprovalError::LivesTooLong { .. }),
         "allows 24 h",
     );
     // Nor one that is nearly over by now.
@@ -115,7 +119,7 @@ fn a_statement_that_is_good_for_longer_than_the_policy_allows_is_refused() {
     old.valid_from = in_seconds(-24 * 3600);
     refused(
         &said(&old),
-        |why| matches!(why, StatementRefused::LivesTooLong { .. }),
+        |why| matches!(why, VerifyApprovalError::LivesTooLong { .. }),
         "expires earlier",
     );
 }
@@ -129,7 +133,7 @@ fn a_signature_for_another_namespace_is_refused() {
         let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
         refused(
             &approvals.add(&text, &signature),
-            |why| matches!(why, StatementRefused::AnotherNamespace { .. }),
+            |why| matches!(why, VerifyApprovalError::AnotherNamespace { .. }),
             "-n phasegate",
         );
     }
@@ -147,7 +151,7 @@ fn a_key_that_the_allowed_signers_let_sign_other_things_only_is_refused() {
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::NamespaceNotAllowed { allowed, .. } if allowed == "git,file"),
+        |why| matches!(why, VerifyApprovalError::NamespaceNotAllowed { allowed, .. } if allowed == "git,file"),
         "put `phasegate` into",
     );
 }
@@ -160,7 +164,7 @@ fn a_key_that_nobody_has_is_refused_and_named() {
     let (text, signature) = stranger.sign(&statement(&plan)).unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::UnknownKey { fingerprint } if fingerprint.starts_with("SHA256:")),
+        |why| matches!(why, VerifyApprovalError::UnknownKey { fingerprint } if fingerprint.starts_with("SHA256:")),
         "which is nobody's",
     );
 }
@@ -175,7 +179,7 @@ fn a_key_that_is_revoked_is_refused() {
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::Revoked { who, .. } if who == "ada"),
+        |why| matches!(why, VerifyApprovalError::Revoked { who, .. } if who == "ada"),
         "is revoked",
     );
     let (text, signature) = grace.sign(&statement(&plan)).unwrap();
@@ -193,12 +197,12 @@ fn a_key_is_valid_from_its_first_moment_to_its_last() {
     };
     refused(
         &said("valid-before=\"20200101Z\""),
-        |why| matches!(why, StatementRefused::KeyExpired { .. }),
+        |why| matches!(why, VerifyApprovalError::KeyExpired { .. }),
         "not valid any more",
     );
     refused(
         &said("valid-after=\"21000101Z\""),
-        |why| matches!(why, StatementRefused::KeyNotYetValid { .. }),
+        |why| matches!(why, VerifyApprovalError::KeyNotYetValid { .. }),
         "not valid yet",
     );
     // One line of several is enough.
@@ -219,7 +223,7 @@ fn somebody_who_is_not_among_the_approvers_is_refused() {
     let (text, signature) = eve.sign(&statement(&plan)).unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::NotEntitled { who, .. } if who == "eve"),
+        |why| matches!(why, VerifyApprovalError::NotEntitled { who, .. } if who == "eve"),
         "not among the approvers of gate `SG_1`: ada",
     );
 }
@@ -233,7 +237,7 @@ fn a_gate_without_a_policy_is_refused() {
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::NoPolicy { gate } if gate == "SG_1"),
+        |why| matches!(why, VerifyApprovalError::NoPolicy { gate } if gate == "SG_1"),
         "has no policy",
     );
     let denied = approvals.attestation("SG_1").unwrap_err().to_string();
@@ -248,7 +252,7 @@ fn the_signature_of_one_statement_is_not_that_of_another() {
     let text = statement(&plan).bytes().unwrap();
     refused(
         &approvals.add(&text, &signature),
-        |why| matches!(why, StatementRefused::DoesNotFit { who } if who == "ada"),
+        |why| matches!(why, VerifyApprovalError::DoesNotFit { who } if who == "ada"),
         "does not fit",
     );
 }
@@ -303,7 +307,7 @@ fn a_signature_is_taken_in_the_one_form_that_ssh_keygen_gives_it() {
     let armored = String::from_utf8(signature).unwrap();
     refused(
         &approvals.add(&text, b""),
-        |why| matches!(why, StatementRefused::NoSignature),
+        |why| matches!(why, VerifyApprovalError::NoSignature),
         "ssh-keygen -Y sign",
     );
     for other in [
@@ -318,13 +322,13 @@ fn a_signature_is_taken_in_the_one_form_that_ssh_keygen_gives_it() {
     ] {
         refused(
             &approvals.add(&text, other.as_bytes()),
-            |why| matches!(why, StatementRefused::NotASignature),
+            |why| matches!(why, VerifyApprovalError::NotASignature),
             "unchanged",
         );
     }
     refused(
         &approvals.add(&text, &vec![b'a'; 16 * 1024 + 1]),
-        |why| matches!(why, StatementRefused::SignatureTooLarge { .. }),
+        |why| matches!(why, VerifyApprovalError::SignatureTooLarge { .. }),
         "unread",
     );
 }
@@ -339,7 +343,7 @@ fn a_signature_over_the_raw_text_is_not_one_of_a_statement() {
         assert!(approvals.add(&text, &signature).is_err());
         let answer = approvals.add(other, &signature);
         assert!(
-            matches!(answer, Err(StatementRefused::Statement(_))),
+            matches!(answer, Err(VerifyApprovalError::Statement(_))),
             "{answer:?}"
         );
     }

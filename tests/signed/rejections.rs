@@ -4,16 +4,18 @@ use std::cell::RefCell;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    ApprovalRefusal, Attestation, Error, GateRule, Plan, Policy, Receipt, Refusal, RollbackCause,
-    Sg1, Sg2, SignedApprovals, Statement, StatementRefused,
+    ApprovalRefusal, ApprovalStatement, Attestation, Error, GateRule, Plan, Policy, Receipt,
+    Refusal, RollbackCause, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
 };
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{Database, all, database, does, drafting, drafting_plan, refusal};
 use crate::{HOUR, anyone, in_seconds, plan, signers, statement};
 
-fn rejection(plan: &Plan) -> Statement {
-    let rejection = Statement::for_gate::<Sg1>(plan).rejecting().lasting(HOUR);
+fn rejection(plan: &Plan) -> ApprovalStatement {
+    let rejection = ApprovalStatement::for_gate::<Sg1>(plan)
+        .rejecting()
+        .lasting(HOUR);
     rejection
         .comment("these are the wrong ids")
         .build()
@@ -70,7 +72,7 @@ fn a_rejection_by_somebody_who_approves_nothing_of_the_plan_does_not_count() {
     let (text, signature) = eve.sign(&rejection(&plan)).unwrap();
     let refused = approvals.add(&text, &signature).unwrap_err();
     assert!(
-        matches!(refused, StatementRefused::NotEntitled { .. }),
+        matches!(refused, VerifyApprovalError::NotEntitled { .. }),
         "{refused}"
     );
     let forged = ada.sign(&rejection(&plan)).unwrap().0;
@@ -91,7 +93,7 @@ fn a_rejection_lasts_and_no_clock_keeps_it_from_counting() {
         let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
         let (text, signature) = ada.sign(&statement(&plan)).unwrap();
         approvals.add(&text, &signature).unwrap();
-        let no = Statement::for_gate::<Sg1>(&plan).rejecting();
+        let no = ApprovalStatement::for_gate::<Sg1>(&plan).rejecting();
         let no = no.not_before(in_seconds(from)).until(in_seconds(until));
         let (text, signature) = ada.sign(&no.build().unwrap()).unwrap();
         approvals.add(&text, &signature).unwrap();

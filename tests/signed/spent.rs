@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, Error, Failure, Journal,
-    Receipt, Refusal, Sg1, SignedApprovals, Statement,
+    ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied, Error,
+    Failure, Journal, Receipt, Refusal, Sg1, SignedApprovals,
 };
 
 use crate::pipeline::Draft;
@@ -88,7 +88,7 @@ fn of_runners_that_race_one_spends_it() {
     let plan = drafting_plan(&database.target, &draft);
     let ada = SshSigner::new("ada");
     let (signers, policy) = (signers(&[&ada]), anyone(&[&ada]));
-    let statement = Statement::for_gate::<Sg1>(&plan)
+    let statement = ApprovalStatement::for_gate::<Sg1>(&plan)
         .lasting(HOUR)
         .build()
         .unwrap();
@@ -153,7 +153,7 @@ fn the_clock_of_the_server_says_when_it_is_over_whatever_the_clock_of_the_runner
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
     let ada = SshSigner::new("ada");
-    let brief = Statement::for_gate::<Sg1>(&plan).lasting(Duration::from_secs(2));
+    let brief = ApprovalStatement::for_gate::<Sg1>(&plan).lasting(Duration::from_secs(2));
     let brief = brief.build().unwrap();
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let (text, signature) = ada.sign(&brief).unwrap();
@@ -186,7 +186,7 @@ fn the_clock_of_the_server_says_when_it_is_over_whatever_the_clock_of_the_runner
 /// Attests to whatever its closure says.
 struct Says<F>(F);
 
-impl<F: FnMut(&ApprovalRequest<'_>) -> Statement> Authority for Says<F> {
+impl<F: FnMut(&ApprovalRequest<'_>) -> ApprovalStatement> Authority for Says<F> {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         Ok(Attestation::assert_verified((self.0)(request), "ada"))
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use phasegate::{Decision, Digest, NotAStatement, Sg1, Statement};
+use phasegate::{ApprovalStatement, Decision, Digest, ParseApprovalError, Sg1};
 
 use crate::{HOUR, in_seconds, plan, statement};
 
 /// The file with `from` replaced by `to`, as it is read.
-fn altered(from: &str, to: &str) -> NotAStatement {
+fn altered(from: &str, to: &str) -> ParseApprovalError {
     let text = String::from_utf8(statement(&plan()).bytes().unwrap()).unwrap();
     assert!(text.contains(from), "{from} in {text}");
-    Statement::from_bytes(text.replacen(from, to, 1).as_bytes()).unwrap_err()
+    ApprovalStatement::from_bytes(text.replacen(from, to, 1).as_bytes()).unwrap_err()
 }
 
 #[test]
@@ -35,12 +35,15 @@ fn it_is_canonical_json_that_jq_and_people_can_read() {
             plan.digest()
         )
     );
-    assert_eq!(Statement::from_bytes(text.as_bytes()).unwrap(), statement);
+    assert_eq!(
+        ApprovalStatement::from_bytes(text.as_bytes()).unwrap(),
+        statement
+    );
 }
 
 #[test]
 fn it_comes_back_from_its_own_bytes_also_as_a_rejection() {
-    let rejection = Statement::for_gate::<Sg1>(&plan())
+    let rejection = ApprovalStatement::for_gate::<Sg1>(&plan())
         .rejecting()
         .not_before(in_seconds(-5))
         .until(in_seconds(10))
@@ -48,7 +51,7 @@ fn it_comes_back_from_its_own_bytes_also_as_a_rejection() {
         .unwrap();
     assert_eq!(rejection.decision, Decision::Reject);
     for statement in [rejection, statement(&plan())] {
-        let back = Statement::from_bytes(&statement.bytes().unwrap()).unwrap();
+        let back = ApprovalStatement::from_bytes(&statement.bytes().unwrap()).unwrap();
         assert_eq!(back, statement);
     }
 }
@@ -62,21 +65,22 @@ fn each_is_another_one() {
 fn each_flaw_has_its_own_refusal() {
     let error = altered("statement/1", "statement/2");
     assert!(
-        matches!(&error, NotAStatement::UnknownSchema { found } if found == "phasegate/statement/2"),
+        matches!(&error, ParseApprovalError::UnknownSchema { found } if found == "phasegate/statement/2"),
         "{error}"
     );
     let error = altered("\"gate\"", "\"also\":1,\"gate\"");
     assert!(
-        matches!(&error, NotAStatement::UnknownMember { member } if member == "also"),
+        matches!(&error, ParseApprovalError::UnknownMember { member } if member == "also"),
         "{error}"
     );
     for twice in ["gate", "plan", "decision", "schema", "target"] {
         let text = String::from_utf8(statement(&plan()).bytes().unwrap()).unwrap();
         let value = serde_json::from_str::<serde_json::Value>(&text).unwrap();
         let again = format!("{{\"{twice}\":{},", value[twice]);
-        let error = Statement::from_bytes(text.replacen('{', &again, 1).as_bytes()).unwrap_err();
+        let error =
+            ApprovalStatement::from_bytes(text.replacen('{', &again, 1).as_bytes()).unwrap_err();
         assert!(
-            matches!(&error, NotAStatement::Twice { member } if member == twice),
+            matches!(&error, ParseApprovalError::Twice { member } if member == twice),
             "{error}"
         );
     }
@@ -94,7 +98,7 @@ fn each_flaw_has_its_own_refusal() {
     {
         let error = altered(from, to);
         assert!(
-            matches!(error, NotAStatement::NotCanonical),
+            matches!(error, ParseApprovalError::NotCanonical),
             "{to}: {error}"
         );
     }
@@ -110,18 +114,21 @@ fn each_flaw_has_its_own_refusal() {
     ] {
         let error = altered(from, to);
         assert!(
-            matches!(error, NotAStatement::Malformed(_)),
+            matches!(error, ParseApprovalError::Malformed(_)),
             "{to}: {error}"
         );
     }
-    let error = Statement::from_bytes(b"").unwrap_err();
-    assert!(matches!(error, NotAStatement::Empty), "{error}");
-    let error = Statement::from_bytes(&vec![b' '; 64 * 1024 + 1]).unwrap_err();
-    assert!(matches!(error, NotAStatement::TooLarge { .. }), "{error}");
+    let error = ApprovalStatement::from_bytes(b"").unwrap_err();
+    assert!(matches!(error, ParseApprovalError::Empty), "{error}");
+    let error = ApprovalStatement::from_bytes(&vec![b' '; 64 * 1024 + 1]).unwrap_err();
+    assert!(
+        matches!(error, ParseApprovalError::TooLarge { .. }),
+        "{error}"
+    );
     let mut text = statement(&plan()).bytes().unwrap();
     text.push(b'\n');
-    let error = Statement::from_bytes(&text).unwrap_err();
-    assert!(matches!(error, NotAStatement::NotCanonical), "{error}");
+    let error = ApprovalStatement::from_bytes(&text).unwrap_err();
+    assert!(matches!(error, ParseApprovalError::NotCanonical), "{error}");
 }
 
 #[test]
@@ -141,7 +148,10 @@ fn a_moment_is_written_in_one_way() {
             let error = altered(written, &other);
             let _ = member;
             assert!(
-                matches!(error, NotAStatement::Moment { .. } | NotAStatement::NoLife),
+                matches!(
+                    error,
+                    ParseApprovalError::Moment { .. } | ParseApprovalError::NoLife
+                ),
                 "{other}: {error}"
             );
         }
@@ -157,7 +167,7 @@ fn nothing_in_it_moves_the_cursor_of_who_reads_it_or_hides() {
         "fi\u{200b}ne",
         "\u{9b}1m",
     ] {
-        let built = Statement::for_gate::<Sg1>(&plan())
+        let built = ApprovalStatement::for_gate::<Sg1>(&plan())
             .lasting(HOUR)
             .comment(comment)
             .build();
@@ -165,7 +175,7 @@ fn nothing_in_it_moves_the_cursor_of_who_reads_it_or_hides() {
         assert!(
             matches!(
                 error,
-                NotAStatement::NotPlain {
+                ParseApprovalError::NotPlain {
                     member: "comment",
                     ..
                 }
@@ -181,29 +191,32 @@ fn nothing_in_it_moves_the_cursor_of_who_reads_it_or_hides() {
     for to in ["read \\u001b[2J it", "read \u{202e} it"] {
         let error = altered("read it", to);
         assert!(
-            matches!(error, NotAStatement::NotPlain { .. }),
+            matches!(error, ParseApprovalError::NotPlain { .. }),
             "{to}: {error}"
         );
     }
     for gate in ["SG_1\\n", "", "SG\u{2066}_1"] {
         let error = altered("SG_1", gate);
         assert!(
-            matches!(error, NotAStatement::NotPlain { member: "gate", .. }),
+            matches!(error, ParseApprovalError::NotPlain { member: "gate", .. }),
             "{error}"
         );
     }
     let long = "a".repeat(2001);
-    let built = Statement::for_gate::<Sg1>(&plan())
+    let built = ApprovalStatement::for_gate::<Sg1>(&plan())
         .lasting(HOUR)
         .comment(long)
         .build();
-    assert!(matches!(built.unwrap_err(), NotAStatement::NotPlain { .. }));
+    assert!(matches!(
+        built.unwrap_err(),
+        ParseApprovalError::NotPlain { .. }
+    ));
 }
 
 #[test]
 fn one_that_nobody_gave_a_lifetime_or_too_long_a_one_is_not_made() {
     let plan = plan();
-    let statement = || Statement::for_gate::<Sg1>(&plan);
+    let statement = || ApprovalStatement::for_gate::<Sg1>(&plan);
     for built in [
         statement().build(),
         statement().lasting(Duration::ZERO).build(),
@@ -212,12 +225,12 @@ fn one_that_nobody_gave_a_lifetime_or_too_long_a_one_is_not_made() {
         statement().until(in_seconds(-1)).build(),
     ] {
         let error = built.unwrap_err();
-        assert!(matches!(error, NotAStatement::NoLife), "{error}");
+        assert!(matches!(error, ParseApprovalError::NoLife), "{error}");
     }
     let centuries = Duration::from_secs(400_000_000_000);
     let error = statement().lasting(centuries).build().unwrap_err();
     assert!(
-        matches!(error, NotAStatement::Moment { member: "expires" }),
+        matches!(error, ParseApprovalError::Moment { member: "expires" }),
         "{error}"
     );
     let mut unfit = statement().lasting(HOUR).build().unwrap();

@@ -28,14 +28,14 @@ pub const CHARTER: &str = include_str!("../../examples/iu_cutter/charter.md");
 pub const AMENDMENT: &str = include_str!("../../examples/iu_cutter/amendment.md");
 
 /// A database with the register in it.
-pub struct Town {
+pub struct TestDatabase {
     scratch: ScratchDatabase,
     runner: ScratchRole,
     operator: Mutex<Operator>,
     pub target: Target,
 }
 
-pub fn town() -> Town {
+pub fn town() -> TestDatabase {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
     let scratch = server.create_database().expect("a database");
@@ -48,7 +48,7 @@ pub fn town() -> Town {
     }
     let mut client = runner.config().connect(NoTls).expect("the runner");
     let target = Target::identify(&mut client).expect("the target");
-    Town {
+    TestDatabase {
         scratch,
         runner,
         operator,
@@ -56,7 +56,7 @@ pub fn town() -> Town {
     }
 }
 
-impl Town {
+impl TestDatabase {
     pub fn admin(&self) -> Client {
         self.scratch.admin().connect(NoTls).expect("the installer")
     }

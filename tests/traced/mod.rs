@@ -72,7 +72,7 @@ impl Execute<Traced> for Traces {
             Answers::Breaking => &["a", "b"],
             _ => &["a"],
         };
-        tx.each_row(
+        tx.for_each_row(
             rows,
             |row| (*row).to_string(),
             |tx, row| Ok(tx.execute("INSERT INTO item VALUES ($1, 'draft')", &[row])?),

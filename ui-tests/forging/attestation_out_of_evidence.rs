@@ -1,8 +1,8 @@
 //! Evidence is data: it attests to nothing until somebody says that it was verified.
 
-use phasegate::{Attestation, Evidence, Statement};
+use phasegate::{Attestation, Evidence, ApprovalStatement};
 
-fn forged(statement: Statement, evidence: Evidence) -> Attestation {
+fn forged(statement: ApprovalStatement, evidence: Evidence) -> Attestation {
     Attestation {
         statement,
         approver: "ada".to_owned(),

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, Switch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Statement, Target, Ungated};
+use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, Switch, Phase, Plan, Receipt, Run, Sg1Approved, Start, ApprovalStatement, Target, Ungated};
 use pipeline::{Adapter, Draft, Simulator, pipeline};
 
 fn token_by_literal<'a, 'run>(lent: &'a KillSwitchOn<'run>) -> &'a KillSwitchOn<'run> {
@@ -61,11 +61,11 @@ fn by_deserializing(saved: &[u8], approved: Digest) {
     let _: Option<Plan> = Plan::from_saved(saved, approved).ok();
 }
 
-fn by_the_mint(statement: Statement) -> Attestation {
+fn by_the_mint(statement: ApprovalStatement) -> Attestation {
     Attestation::assert_verified(statement, "ada")
 }
 
-fn attestation_out_of_evidence(statement: Statement, evidence: Evidence) -> Attestation {
+fn attestation_out_of_evidence(statement: ApprovalStatement, evidence: Evidence) -> Attestation {
     Attestation::assert_verified(statement, "ada").with_evidence(evidence)
 }
 

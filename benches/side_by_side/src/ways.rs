@@ -47,7 +47,7 @@ impl Way {
             Way::Pipelined => "`tokio-postgres`, pipelined, window 256",
             Way::SetBased => "set-based SQL by hand, chunks of 1,000",
             Way::InServer => "wholly inside the server: the limit",
-            Way::GuardedLoop => "`each_row`, a loop in a guarded phase",
+            Way::GuardedLoop => "`for_each_row`, a loop in a guarded phase",
             Way::GuardedByHand => "set-based SQL by hand, in a guarded phase",
             Way::Phasegate => "**phasegate, row calls**, guarded",
         }
@@ -78,7 +78,7 @@ impl Way {
             Way::InServer => Box::new(in_server::perform),
             Way::GuardedLoop => Box::new(How::Loop),
             Way::GuardedByHand => Box::new(How::ByHand),
-            Way::Phasegate => Box::new(How::RowCalls),
+            Way::Phasegate => Box::new(How::RowBatch),
         })
     }
 }

@@ -54,7 +54,7 @@ pub mod bare {
 
 /// With the tokens of a live run, which have to be had.
 pub mod guarded {
-    use phasegate::{And, Approved, KillSwitchOn, Sg1, Sg1Approved, Sg2, Sg2Approved, Start};
+    use phasegate::{And, Approval, KillSwitchOn, Live, Sg1, Sg1Approved, Sg2, Sg2Approved, Start};
 
     use super::Rows;
 

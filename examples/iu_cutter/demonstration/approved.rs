@@ -6,7 +6,7 @@ use std::path::Path;
 use phasegate::testing::Calls;
 use phasegate::{
     Error, Execute, Failure, PhaseSpec, PhaseTx, Plan, PostgresConnector, Prior, RehearsalRunner,
-    RollbackCause, Sg1, Sg2, SignedApprovals, StatementRefused,
+    RollbackCause, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
 };
 
 use super::{Outcome, Shown, amendment, dry_run, runner};
@@ -14,13 +14,13 @@ use crate::approvers::{CLERK, COUNCIL, SCRIBE, approval, rejection};
 use crate::phases::{Document, LifecycleEnact, PIPELINE, cut_and_enact};
 use crate::register::Register;
 use crate::terminal;
-use crate::town::Town;
+use crate::town::TestDatabase;
 
 impl Shown {
     /// The real adapter, in a transaction that is always rolled back.
     pub(super) fn rehearsed(
         &mut self,
-        town: &mut Town,
+        town: &mut TestDatabase,
         document: &Document,
         plan: &Plan,
     ) -> Outcome<()> {
@@ -73,7 +73,7 @@ impl Shown {
     }
 
     /// The approvals that a reader would try first to get through without.
-    pub(super) fn signed(&mut self, town: &Town, plan: &Plan) -> Outcome<()> {
+    pub(super) fn signed(&mut self, town: &TestDatabase, plan: &Plan) -> Outcome<()> {
         terminal::part("3. The approvals: statements, each signed with its signer's own SSH key");
         let approvers = &town.approvers;
         terminal::fact("signed by", approvers.tool());
@@ -85,7 +85,7 @@ impl Shown {
         let own = approval::<Sg1>(plan, "my own work, and it is good")?;
         let own = approvers.signed_by(SCRIBE, &own)?;
         self.not_counted(approvers.nobody(plan), &own, |why| {
-            matches!(why, StatementRefused::Author { .. })
+            matches!(why, VerifyApprovalError::Author { .. })
         });
 
         println!("  The clerk's statement with one byte of it changed:");
@@ -97,20 +97,20 @@ impl Shown {
             changed.with_extension("json.sig"),
         )?;
         self.not_counted(approvers.nobody(plan), &changed, |why| {
-            matches!(why, StatementRefused::DoesNotFit { .. })
+            matches!(why, VerifyApprovalError::DoesNotFit { .. })
         });
 
         println!("  The clerk's approval, for the plan of another document:");
         let other = dry_run(town, &amendment()?)?;
         self.not_counted(approvers.nobody(&other), &clerks, |why| {
-            matches!(why, StatementRefused::AnotherPlan { .. })
+            matches!(why, VerifyApprovalError::AnotherPlan { .. })
         });
 
         println!("  The council, at the gate that is the clerk's:");
         let meddling = approval::<Sg1>(plan, "let us be quick")?;
         let meddling = approvers.signed_by(COUNCIL, &meddling)?;
         self.not_counted(approvers.nobody(plan), &meddling, |why| {
-            matches!(why, StatementRefused::NotEntitled { .. })
+            matches!(why, VerifyApprovalError::NotEntitled { .. })
         });
 
         println!("  The clerk alone, at both gates:");
@@ -145,7 +145,7 @@ impl Shown {
         &mut self,
         mut approvals: SignedApprovals,
         statement: &Path,
-        as_expected: impl Fn(&StatementRefused) -> bool,
+        as_expected: impl Fn(&VerifyApprovalError) -> bool,
     ) {
         match approvals.add_file(statement) {
             Err(why) if as_expected(&why) => {
@@ -161,7 +161,7 @@ impl Shown {
     }
 
     /// The right plan, the right approvals, and a register that does something else.
-    pub(super) fn effects_differ(&mut self, town: &mut Town) -> Outcome<()> {
+    pub(super) fn effects_differ(&mut self, town: &mut TestDatabase) -> Outcome<()> {
         terminal::part("7. A register that does not do what was approved");
         let document = Document {
             name: "the charter, repealed".to_owned(),

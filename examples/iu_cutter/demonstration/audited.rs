@@ -6,11 +6,11 @@ use phasegate::{EvidenceBundle, Plan};
 
 use super::{Outcome, Shown};
 use crate::terminal;
-use crate::town::Town;
+use crate::town::TestDatabase;
 
 impl Shown {
     /// Everything that the database has on one run, in a directory that needs no tool of ours.
-    pub(super) fn audited(&mut self, town: &mut Town, plan: &Plan) -> Outcome<()> {
+    pub(super) fn audited(&mut self, town: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
         terminal::part("10. The evidence, for somebody who was not there");
         let bundle = EvidenceBundle::collect(town.admin(), plan.digest())?;
         bundle.verify()?;

@@ -15,11 +15,11 @@ use crate::lossy::Lossy;
 use crate::phases::{Document, cut_and_enact};
 use crate::register::Register;
 use crate::terminal;
-use crate::town::Town;
+use crate::town::TestDatabase;
 
 impl Shown {
     /// The same role, the same function, and no phase.
-    pub(super) fn by_hand(&mut self, town: &Town, document: &Document) -> Outcome<()> {
+    pub(super) fn by_hand(&mut self, town: &TestDatabase, document: &Document) -> Outcome<()> {
         let unit = document.units.first().ok_or("the document has no unit")?;
         let unit = serde_json::json!({
             "document": document.name,
@@ -43,7 +43,11 @@ impl Shown {
         Ok(())
     }
 
-    pub(super) fn switched_off(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
+    pub(super) fn switched_off(
+        &mut self,
+        town: &mut TestDatabase,
+        document: &Document,
+    ) -> Outcome<()> {
         terminal::part("8. The kill switch of the database, turned off while a phase is performed");
         let document = named(document, "a second reading");
         let plan = dry_run(town, &document)?;
@@ -100,7 +104,7 @@ impl Shown {
         self.stop_if_interrupted()
     }
 
-    pub(super) fn resolved(&mut self, town: &mut Town, document: &Document) -> Outcome<()> {
+    pub(super) fn resolved(&mut self, town: &mut TestDatabase, document: &Document) -> Outcome<()> {
         terminal::part("9. A connection that is lost in the middle of a commit");
         let document = named(document, "a third reading");
         let plan = dry_run(town, &document)?;
@@ -159,7 +163,7 @@ impl Shown {
     }
 
     /// What an auditor does: recompute the chain, and read.
-    fn verified(&mut self, town: &mut Town, plan: &Plan) -> Outcome<()> {
+    fn verified(&mut self, town: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
         let entries = Journal::read(town.admin(), plan.digest())?.verify()?;
         for entry in &entries {
             let effects: Vec<_> = entry

@@ -6,9 +6,9 @@ use ssh_key::public::KeyData;
 
 use super::key::{self, UnfitKey};
 use super::moment::{self, NoMoment};
-use super::plain::{self, NotPlain};
-use super::{NAMESPACE, StatementRefused};
-use crate::base::files::{self, FileRefused};
+use super::printable::{self, NotPlain};
+use super::{NAMESPACE, VerifyApprovalError};
+use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 
 /// A larger file is refused unread.
@@ -57,7 +57,7 @@ pub(super) struct Line {
 pub enum AllowedSignersError {
     /// It was not read.
     #[error("the allowed signers are refused: {0}")]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
     /// It is larger than any such file is.
     #[error("the allowed signers are refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
@@ -191,7 +191,7 @@ impl AllowedSigners {
         &self,
         key: &KeyData,
         now: SystemTime,
-    ) -> Result<&Line, StatementRefused> {
+    ) -> Result<&Line, VerifyApprovalError> {
         let mut refused = None;
         for line in self.lines.iter().filter(|line| line.key == *key) {
             match line.refuse(now) {
@@ -199,7 +199,7 @@ impl AllowedSigners {
                 Err(why) => refused = refused.or(Some(why)),
             }
         }
-        Err(refused.unwrap_or_else(|| StatementRefused::UnknownKey {
+        Err(refused.unwrap_or_else(|| VerifyApprovalError::UnknownKey {
             fingerprint: key::fingerprint(key),
         }))
     }
@@ -246,7 +246,7 @@ impl Line {
             if name.contains(['*', '?', '!']) {
                 return Err(SignerFlaw::Pattern(name.clone()));
             }
-            plain::name(name).map_err(SignerFlaw::Name)?;
+            printable::name(name).map_err(SignerFlaw::Name)?;
         }
         let (mut algorithm, mut rest) = word(rest);
         let mut options = Options::default();
@@ -269,21 +269,21 @@ impl Line {
         })
     }
 
-    fn refuse(&self, now: SystemTime) -> Result<(), StatementRefused> {
+    fn refuse(&self, now: SystemTime) -> Result<(), VerifyApprovalError> {
         let who = || self.principals[0].clone();
         if let Some(patterns) = &self.namespaces
             && !matches_list(NAMESPACE, patterns)
         {
-            return Err(StatementRefused::NamespaceNotAllowed {
+            return Err(VerifyApprovalError::NamespaceNotAllowed {
                 who: who(),
                 allowed: patterns.clone(),
             });
         }
         match (self.valid_after, self.valid_before) {
             (Some(from), _) if now < from => {
-                Err(StatementRefused::KeyNotYetValid { who: who(), from })
+                Err(VerifyApprovalError::KeyNotYetValid { who: who(), from })
             }
-            (_, Some(at)) if now > at => Err(StatementRefused::KeyExpired { who: who(), at }),
+            (_, Some(at)) if now > at => Err(VerifyApprovalError::KeyExpired { who: who(), at }),
             _ => Ok(()),
         }
     }

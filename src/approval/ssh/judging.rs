@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::StatementRefused;
+use super::VerifyApprovalError;
 use super::allowed_signers::Person;
 use super::key;
 use super::policy::GateRule;
 use super::signature::Signature;
 use super::signed::SignedApprovals;
 use super::verified_statement::{SignedText, VerifiedStatement};
-use crate::approval::{Decision, SignedStatement, Statement};
+use crate::approval::{ApprovalStatement, Decision, SignedStatement};
 
 /// How far the clocks of signers may be ahead of ours.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);
@@ -20,8 +20,8 @@ impl SignedApprovals {
         &self,
         given: &SignedText,
         now: SystemTime,
-    ) -> Result<VerifiedStatement, StatementRefused> {
-        let statement = Statement::from_bytes(&given.statement)?;
+    ) -> Result<VerifiedStatement, VerifyApprovalError> {
+        let statement = ApprovalStatement::from_bytes(&given.statement)?;
         let signature = Signature::parse(&given.signature)?;
         let line = self.signers.line_of(signature.key(), now)?;
         let person = line.person;
@@ -31,7 +31,7 @@ impl SignedApprovals {
             .as_ref()
             .is_some_and(|revoked| revoked.has(signature.key()))
         {
-            return Err(StatementRefused::Revoked {
+            return Err(VerifyApprovalError::Revoked {
                 who,
                 fingerprint: key::fingerprint(signature.key()),
             });
@@ -59,24 +59,28 @@ impl SignedApprovals {
         known.or(names.first()).cloned().unwrap_or_default()
     }
 
-    fn refuse_others(&self, statement: &Statement, who: &str) -> Result<(), StatementRefused> {
+    fn refuse_others(
+        &self,
+        statement: &ApprovalStatement,
+        who: &str,
+    ) -> Result<(), VerifyApprovalError> {
         let who = || who.to_owned();
         if statement.plan != self.plan.digest {
-            return Err(StatementRefused::AnotherPlan {
+            return Err(VerifyApprovalError::AnotherPlan {
                 who: who(),
                 stated: statement.plan,
                 plan: self.plan.digest,
             });
         }
         if statement.target != self.plan.target {
-            return Err(StatementRefused::AnotherTarget {
+            return Err(VerifyApprovalError::AnotherTarget {
                 who: who(),
                 stated: Box::new(statement.target.clone()),
                 planned: Box::new(self.plan.target.clone()),
             });
         }
         if !self.plan.gates.contains(&statement.gate) {
-            return Err(StatementRefused::AnotherGate {
+            return Err(VerifyApprovalError::AnotherGate {
                 who: who(),
                 gate: statement.gate.clone(),
             });
@@ -86,17 +90,17 @@ impl SignedApprovals {
 
     fn refuse_approval(
         &self,
-        statement: &Statement,
+        statement: &ApprovalStatement,
         person: Person,
         who: &str,
         now: SystemTime,
-    ) -> Result<(), StatementRefused> {
+    ) -> Result<(), VerifyApprovalError> {
         let (who, gate) = (|| who.to_owned(), || statement.gate.clone());
         let Some(rule) = self.policy.gate(&statement.gate) else {
-            return Err(StatementRefused::NoPolicy { gate: gate() });
+            return Err(VerifyApprovalError::NoPolicy { gate: gate() });
         };
         if !self.entitles(rule, person) {
-            return Err(StatementRefused::NotEntitled {
+            return Err(VerifyApprovalError::NotEntitled {
                 who: who(),
                 gate: gate(),
                 approvers: rule.approvers().to_vec(),
@@ -104,7 +108,7 @@ impl SignedApprovals {
         }
         let early = statement.valid_from.duration_since(now).unwrap_or_default();
         if early > CLOCKS_DIFFER_BY {
-            return Err(StatementRefused::NotYetValid {
+            return Err(VerifyApprovalError::NotYetValid {
                 who: who(),
                 in_time: early,
             });
@@ -112,7 +116,7 @@ impl SignedApprovals {
         let life = statement.expires.duration_since(statement.valid_from);
         let life = life.unwrap_or_default();
         if life > rule.life() {
-            return Err(StatementRefused::LivesTooLong {
+            return Err(VerifyApprovalError::LivesTooLong {
                 who: who(),
                 gate: gate(),
                 life,
@@ -123,7 +127,7 @@ impl SignedApprovals {
             return Ok(());
         }
         if !self.plan.has_author {
-            return Err(StatementRefused::NoAuthor {
+            return Err(VerifyApprovalError::NoAuthor {
                 who: who(),
                 gate: gate(),
             });
@@ -131,7 +135,7 @@ impl SignedApprovals {
         for author in &self.plan.authors {
             match self.signers.person(author) {
                 Some(author) if author == person => {
-                    return Err(StatementRefused::Author {
+                    return Err(VerifyApprovalError::Author {
                         who: who(),
                         gate: gate(),
                     });
@@ -139,7 +143,7 @@ impl SignedApprovals {
                 Some(_) => {}
                 // Whoever it is, it might be this one by another name.
                 None => {
-                    return Err(StatementRefused::UnknownAuthor {
+                    return Err(VerifyApprovalError::UnknownAuthor {
                         who: who(),
                         gate: gate(),
                         author: author.clone(),
@@ -153,10 +157,10 @@ impl SignedApprovals {
     /// Whoever may approve any gate of the plan may reject it, and that lasts.
     fn refuse_rejection(
         &self,
-        statement: &Statement,
+        statement: &ApprovalStatement,
         person: Person,
         who: &str,
-    ) -> Result<(), StatementRefused> {
+    ) -> Result<(), VerifyApprovalError> {
         let rules = self
             .plan
             .gates
@@ -169,7 +173,7 @@ impl SignedApprovals {
             }
             approvers.extend(rule.approvers().iter().cloned());
         }
-        Err(StatementRefused::NotEntitled {
+        Err(VerifyApprovalError::NotEntitled {
             who: who.to_owned(),
             gate: statement.gate.clone(),
             approvers,

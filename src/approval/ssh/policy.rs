@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::plain::{self, NotPlain};
+use super::printable::{self, NotPlain};
 use crate::approval::Gate;
 use crate::base::canonical;
-use crate::base::files::{self, FileRefused};
+use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 
 const SCHEMA: &str = "phasegate/policy/1";
@@ -71,7 +71,7 @@ pub struct GateRule {
 pub enum PolicyError {
     /// Its file was not read.
     #[error("the policy is refused: {0}")]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
     /// It is larger than any policy is.
     #[error("the policy is refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
@@ -347,7 +347,7 @@ fn refuse_contradictions(name: &str, rule: &GateRule) -> Result<(), PolicyError>
         .map(|approver| &**approver)
         .chain([name])
     {
-        plain::name(text).map_err(|flaw| PolicyError::Name { gate: gate(), flaw })?;
+        printable::name(text).map_err(|flaw| PolicyError::Name { gate: gate(), flaw })?;
     }
     if rule.approvers.is_empty() {
         return Err(PolicyError::NoApprovers { gate: gate() });

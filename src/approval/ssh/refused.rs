@@ -1,21 +1,21 @@
 use std::time::{Duration, SystemTime};
 
-use super::{NotAStatement, UnfitKey};
+use super::{ParseApprovalError, UnfitKey};
 use crate::base::digest::Digest;
-use crate::base::files::FileRefused;
+use crate::base::files::ReadFileError;
 use crate::base::printable::{Listed, Printable};
 use crate::plan::Target;
 
 /// A signed statement does not count. One variant for each reason, which says who, what, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StatementRefused {
+pub enum VerifyApprovalError {
     /// It is not a statement.
     #[error(transparent)]
-    Statement(#[from] NotAStatement),
+    Statement(#[from] ParseApprovalError),
     /// A file was not read.
     #[error(transparent)]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
     /// It is not signed.
     #[error(
         "the signature is empty; sign the statement: `ssh-keygen -Y sign -n phasegate -f KEY FILE`"

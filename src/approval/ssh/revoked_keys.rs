@@ -4,7 +4,7 @@ use std::path::Path;
 use ssh_key::public::KeyData;
 
 use super::key::{self, UnfitKey};
-use crate::base::files::{self, FileRefused};
+use crate::base::files::{self, ReadFileError};
 
 /// A larger file is refused unread.
 const LARGEST: usize = 1024 * 1024;
@@ -26,7 +26,7 @@ pub struct RevokedKeys {
 pub enum RevokedKeysError {
     /// It was not read.
     #[error("the revoked keys are refused: {0}")]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
     /// It is larger than any such file is.
     #[error("the revoked keys are refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {

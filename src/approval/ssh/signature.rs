@@ -4,7 +4,7 @@ use base64ct::{Base64, Encoding as _};
 use ssh_key::public::KeyData;
 use ssh_key::{PublicKey, SshSig};
 
-use super::{NAMESPACE, StatementRefused, key};
+use super::{NAMESPACE, VerifyApprovalError, key};
 
 /// A signature that is larger than this is refused unread.
 pub(super) const LARGEST: usize = 16 * 1024;
@@ -26,14 +26,14 @@ pub(super) struct Signature {
 
 impl Signature {
     /// Reads what `ssh-keygen -Y sign` wrote, and nothing else.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, StatementRefused> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, VerifyApprovalError> {
         if bytes.is_empty() {
-            return Err(StatementRefused::NoSignature);
+            return Err(VerifyApprovalError::NoSignature);
         }
         if bytes.len() > LARGEST {
-            return Err(StatementRefused::SignatureTooLarge { size: bytes.len() });
+            return Err(VerifyApprovalError::SignatureTooLarge { size: bytes.len() });
         }
-        let malformed = || StatementRefused::NotASignature;
+        let malformed = || VerifyApprovalError::NotASignature;
         let text = str::from_utf8(bytes).map_err(|_| malformed())?;
         let blob = without_armor(text).ok_or_else(malformed)?;
         let head = head(&blob).ok_or_else(malformed)?;
@@ -41,11 +41,11 @@ impl Signature {
         if head.version != SshSig::VERSION {
             return Err(malformed());
         }
-        key::refuse_algorithm(head.algorithm).map_err(StatementRefused::Key)?;
+        key::refuse_algorithm(head.algorithm).map_err(VerifyApprovalError::Key)?;
         let signature = SshSig::from_pem(text).map_err(|_| malformed())?;
-        key::refuse_unfit(signature.public_key()).map_err(StatementRefused::Key)?;
+        key::refuse_unfit(signature.public_key()).map_err(VerifyApprovalError::Key)?;
         if signature.namespace() != NAMESPACE {
-            return Err(StatementRefused::AnotherNamespace {
+            return Err(VerifyApprovalError::AnotherNamespace {
                 found: signature.namespace().to_owned(),
             });
         }
@@ -66,17 +66,17 @@ impl Signature {
     }
 
     /// Whether that key has signed `message`, as a statement.
-    pub(super) fn verify(&self, message: &[u8], who: &str) -> Result<(), StatementRefused> {
+    pub(super) fn verify(&self, message: &[u8], who: &str) -> Result<(), VerifyApprovalError> {
         let key = PublicKey::from(self.key().clone());
         key.verify(NAMESPACE, message, &self.signature)
-            .map_err(|_| StatementRefused::DoesNotFit {
+            .map_err(|_| VerifyApprovalError::DoesNotFit {
                 who: who.to_owned(),
             })?;
         let hardware = key.key_data().is_sk_ed25519() || key.key_data().is_sk_ecdsa_p256();
         let bytes = self.signature.signature_bytes();
         let flags = bytes.len().checked_sub(TRAILER).map(|at| bytes[at]);
         if hardware && flags.is_none_or(|flags| flags & TOUCHED == 0) {
-            return Err(StatementRefused::NotTouched {
+            return Err(VerifyApprovalError::NotTouched {
                 who: who.to_owned(),
             });
         }

@@ -6,10 +6,10 @@ use super::allowed_signers::AllowedSigners;
 use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
 use super::verified_statement::{SignedText, VerifiedStatement};
-use super::{StatementRefused, signature, statement_file};
+use super::{VerifyApprovalError, signature, statement_file};
 use crate::approval::{ApprovalRequest, Attestation, Authority, Denied};
 use crate::base::digest::Digest;
-use crate::base::files::{self, FileRefused};
+use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 use crate::plan::{Plan, PlannedPhase, Target};
 
@@ -68,13 +68,13 @@ pub(super) struct Facts {
 /// A statement in a directory that does not count.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {why}", Printable(&.path.to_string_lossy()))]
-pub struct RefusedFile {
+pub struct RejectedApprovalFile {
     path: PathBuf,
     #[source]
-    why: StatementRefused,
+    why: VerifyApprovalError,
 }
 
-impl RefusedFile {
+impl RejectedApprovalFile {
     /// The statement's file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -83,7 +83,7 @@ impl RefusedFile {
 
     /// Why it does not count.
     #[must_use]
-    pub fn why(&self) -> &StatementRefused {
+    pub fn why(&self) -> &VerifyApprovalError {
         &self.why
     }
 }
@@ -135,9 +135,9 @@ impl SignedApprovals {
     /// # Errors
     ///
     /// Why they do not count; nothing was added.
-    pub fn add(&mut self, statement: &[u8], signature: &[u8]) -> Result<(), StatementRefused> {
+    pub fn add(&mut self, statement: &[u8], signature: &[u8]) -> Result<(), VerifyApprovalError> {
         if self.given.len() >= MOST {
-            return Err(StatementRefused::TooMany(MOST));
+            return Err(VerifyApprovalError::TooMany(MOST));
         }
         let now = (self.clock)();
         let given = SignedText {
@@ -147,7 +147,7 @@ impl SignedApprovals {
         let judged = self.judge(&given, now)?;
         if judged.over && !judged.rejects() {
             let since = now.duration_since(judged.statement.expires);
-            return Err(StatementRefused::Expired {
+            return Err(VerifyApprovalError::Expired {
                 who: judged.signed.approver,
                 since: since.unwrap_or_default(),
             });
@@ -166,7 +166,7 @@ impl SignedApprovals {
     /// # Errors
     ///
     /// As [`add`](SignedApprovals::add), or when a file is not there, or too large.
-    pub fn add_file(&mut self, statement: impl AsRef<Path>) -> Result<(), StatementRefused> {
+    pub fn add_file(&mut self, statement: impl AsRef<Path>) -> Result<(), VerifyApprovalError> {
         let statement = statement.as_ref();
         let text = files::read(statement, statement_file::LARGEST)?;
         let signature = files::read(&signature_of(statement), signature::LARGEST)?;
@@ -182,9 +182,9 @@ impl SignedApprovals {
     pub fn add_directory(
         &mut self,
         directory: impl AsRef<Path>,
-    ) -> Result<Vec<RefusedFile>, FileRefused> {
+    ) -> Result<Vec<RejectedApprovalFile>, ReadFileError> {
         let directory = directory.as_ref();
-        let not_read = |source| FileRefused::NotRead {
+        let not_read = |source| ReadFileError::NotRead {
             path: directory.to_owned(),
             source,
         };
@@ -199,7 +199,7 @@ impl SignedApprovals {
         let mut refused = Vec::new();
         for path in statements {
             if let Err(why) = self.add_file(&path) {
-                refused.push(RefusedFile { path, why });
+                refused.push(RejectedApprovalFile { path, why });
             }
         }
         Ok(refused)

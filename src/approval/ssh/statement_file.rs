@@ -7,12 +7,12 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::moment;
-use super::plain::{self, NotPlain};
+use super::printable::{self, NotPlain};
 use crate::approval::Gate;
-use crate::approval::{Decision, Statement};
+use crate::approval::{ApprovalStatement, Decision};
 use crate::base::canonical;
 use crate::base::digest::Digest;
-use crate::base::files::{self, FileRefused};
+use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 use crate::plan::{Plan, Target};
 
@@ -39,7 +39,7 @@ const MEMBERS: [&str; 9] = [
 /// A text is not a statement, or a statement cannot be made. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotAStatement {
+pub enum ParseApprovalError {
     /// There is nothing in it.
     #[error("the statement is refused: it is empty")]
     Empty,
@@ -100,7 +100,7 @@ pub enum NotAStatement {
     },
     /// Its file was not read, or not written.
     #[error("the statement is refused: {0}")]
-    File(#[from] FileRefused),
+    File(#[from] ReadFileError),
 }
 
 /// The file, in the order of its members.
@@ -118,14 +118,14 @@ struct File {
     valid_from: String,
 }
 
-/// A [`Statement`] that is being made.
+/// A [`ApprovalStatement`] that is being made.
 #[derive(Debug, Clone)]
-pub struct StatementBuilder {
-    statement: Statement,
+pub struct ApprovalStatementBuilder {
+    statement: ApprovalStatement,
     known: bool,
 }
 
-impl StatementBuilder {
+impl ApprovalStatementBuilder {
     /// It rejects the plan, for every gate. Whoever does not call this approves.
     #[must_use]
     pub fn rejecting(mut self) -> Self {
@@ -167,9 +167,9 @@ impl StatementBuilder {
     /// # Errors
     ///
     /// When the plan does not have the gate, no expiry was given, or a text is not fit to be shown.
-    pub fn build(self) -> Result<Statement, NotAStatement> {
+    pub fn build(self) -> Result<ApprovalStatement, ParseApprovalError> {
         if !self.known {
-            return Err(NotAStatement::NoSuchGate {
+            return Err(ParseApprovalError::NoSuchGate {
                 gate: self.statement.gate,
             });
         }
@@ -178,33 +178,33 @@ impl StatementBuilder {
     }
 }
 
-impl Statement {
+impl ApprovalStatement {
     /// Begins a statement about gate `G` of `plan`: an approval, if nothing else is said.
     ///
     /// ```
-    /// use phasegate::{NotAStatement, Plan, Sg1, Statement};
+    /// use phasegate::{ParseApprovalError, Plan, Sg1, ApprovalStatement};
     /// use std::time::Duration;
     ///
-    /// fn to_be_signed(plan: &Plan) -> Result<Statement, NotAStatement> {
-    ///     Statement::for_gate::<Sg1>(plan)
+    /// fn to_be_signed(plan: &Plan) -> Result<ApprovalStatement, ParseApprovalError> {
+    ///     ApprovalStatement::for_gate::<Sg1>(plan)
     ///         .lasting(Duration::from_secs(3600))
     ///         .comment("read all of it")
     ///         .build()
     /// }
     /// ```
     #[must_use]
-    pub fn for_gate<G: Gate>(plan: &Plan) -> StatementBuilder {
-        Statement::for_gate_named(G::NAME, plan)
+    pub fn for_gate<G: Gate>(plan: &Plan) -> ApprovalStatementBuilder {
+        ApprovalStatement::for_gate_named(G::NAME, plan)
     }
 
-    /// As [`for_gate`](Statement::for_gate), for a gate whose name is not known before.
+    /// As [`for_gate`](ApprovalStatement::for_gate), for a gate whose name is not known before.
     #[must_use]
-    pub fn for_gate_named(gate: &str, plan: &Plan) -> StatementBuilder {
+    pub fn for_gate_named(gate: &str, plan: &Plan) -> ApprovalStatementBuilder {
         let now = moment::whole_seconds(SystemTime::now());
         let mut phases = plan.phases().iter();
-        StatementBuilder {
+        ApprovalStatementBuilder {
             known: phases.any(|phase| phase.gates().iter().any(|known| known == gate)),
-            statement: Statement {
+            statement: ApprovalStatement {
                 decision: Decision::Approve,
                 gate: gate.to_owned(),
                 plan: plan.digest(),
@@ -222,10 +222,11 @@ impl Statement {
     /// # Errors
     ///
     /// When it says something that no statement may say.
-    pub fn bytes(&self) -> Result<Vec<u8>, NotAStatement> {
+    pub fn bytes(&self) -> Result<Vec<u8>, ParseApprovalError> {
         self.refuse_unfit()?;
-        let written =
-            |member, moment| moment::to_rfc3339(moment).ok_or(NotAStatement::Moment { member });
+        let written = |member, moment| {
+            moment::to_rfc3339(moment).ok_or(ParseApprovalError::Moment { member })
+        };
         let bytes = canonical::encode(&File {
             comment: self.comment.clone(),
             decision: self.decision,
@@ -237,27 +238,29 @@ impl Statement {
             target: self.target.clone(),
             valid_from: written("valid_from", self.valid_from)?,
         });
-        bytes.map_err(|_| NotAStatement::NotCanonical)
+        bytes.map_err(|_| ParseApprovalError::NotCanonical)
     }
 
-    /// Reads what [`bytes`](Statement::bytes) wrote, and nothing else. It proves nothing yet.
+    /// Reads what [`bytes`](ApprovalStatement::bytes) wrote, and nothing else. It proves nothing yet.
     ///
     /// # Errors
     ///
-    /// [`NotAStatement`] says what is wrong with it.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotAStatement> {
+    /// [`ParseApprovalError`] says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseApprovalError> {
         if bytes.is_empty() {
-            return Err(NotAStatement::Empty);
+            return Err(ParseApprovalError::Empty);
         }
         if bytes.len() > LARGEST {
-            return Err(NotAStatement::TooLarge { size: bytes.len() });
+            return Err(ParseApprovalError::TooLarge { size: bytes.len() });
         }
-        let members: Members = serde_json::from_slice(bytes).map_err(NotAStatement::Malformed)?;
+        let members: Members =
+            serde_json::from_slice(bytes).map_err(ParseApprovalError::Malformed)?;
         members.refuse_others()?;
-        let file: File = serde_json::from_slice(bytes).map_err(NotAStatement::Malformed)?;
-        let read =
-            |member, text: &str| moment::from_rfc3339(text).ok_or(NotAStatement::Moment { member });
-        let statement = Statement {
+        let file: File = serde_json::from_slice(bytes).map_err(ParseApprovalError::Malformed)?;
+        let read = |member, text: &str| {
+            moment::from_rfc3339(text).ok_or(ParseApprovalError::Moment { member })
+        };
+        let statement = ApprovalStatement {
             decision: file.decision,
             gate: file.gate,
             plan: file.plan,
@@ -268,7 +271,7 @@ impl Statement {
             comment: file.comment,
         };
         if statement.bytes()? != bytes {
-            return Err(NotAStatement::NotCanonical);
+            return Err(ParseApprovalError::NotCanonical);
         }
         Ok(statement)
     }
@@ -277,9 +280,9 @@ impl Statement {
     ///
     /// # Errors
     ///
-    /// [`NotAStatement`] says what is wrong with it.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, NotAStatement> {
-        Statement::from_bytes(&files::read(path.as_ref(), LARGEST)?)
+    /// [`ParseApprovalError`] says what is wrong with it.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ParseApprovalError> {
+        ApprovalStatement::from_bytes(&files::read(path.as_ref(), LARGEST)?)
     }
 
     /// Writes its file, which was not there before. `ssh-keygen -Y sign -n phasegate -f KEY FILE`
@@ -288,28 +291,28 @@ impl Statement {
     /// # Errors
     ///
     /// When there is such a file already, or the system says no.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), NotAStatement> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ParseApprovalError> {
         let path = path.as_ref();
         let bytes = self.bytes()?;
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         file.and_then(|mut file| file.write_all(&bytes))
-            .map_err(|source| FileRefused::NotWritten {
+            .map_err(|source| ReadFileError::NotWritten {
                 path: path.to_owned(),
                 source,
             })?;
         Ok(())
     }
 
-    fn refuse_unfit(&self) -> Result<(), NotAStatement> {
-        let unfit = |member| move |flaw| NotAStatement::NotPlain { member, flaw };
-        plain::name(&self.gate).map_err(unfit("gate"))?;
-        plain::name(&self.nonce).map_err(unfit("nonce"))?;
-        plain::name(self.target.database()).map_err(unfit("database"))?;
-        plain::name(self.target.role()).map_err(unfit("role"))?;
-        plain::name(self.target.system_identifier()).map_err(unfit("system identifier"))?;
-        plain::of_at_most(LONGEST_COMMENT, &self.comment).map_err(unfit("comment"))?;
+    fn refuse_unfit(&self) -> Result<(), ParseApprovalError> {
+        let unfit = |member| move |flaw| ParseApprovalError::NotPlain { member, flaw };
+        printable::name(&self.gate).map_err(unfit("gate"))?;
+        printable::name(&self.nonce).map_err(unfit("nonce"))?;
+        printable::name(self.target.database()).map_err(unfit("database"))?;
+        printable::name(self.target.role()).map_err(unfit("role"))?;
+        printable::name(self.target.system_identifier()).map_err(unfit("system identifier"))?;
+        printable::of_at_most(LONGEST_COMMENT, &self.comment).map_err(unfit("comment"))?;
         if moment::whole_seconds(self.expires) <= self.valid_from {
-            return Err(NotAStatement::NoLife);
+            return Err(ParseApprovalError::NoLife);
         }
         Ok(())
     }
@@ -323,17 +326,17 @@ struct Members {
 }
 
 impl Members {
-    fn refuse_others(self) -> Result<(), NotAStatement> {
+    fn refuse_others(self) -> Result<(), ParseApprovalError> {
         if let Some(found) = self.schema.filter(|schema| schema != SCHEMA) {
-            return Err(NotAStatement::UnknownSchema { found });
+            return Err(ParseApprovalError::UnknownSchema { found });
         }
         let mut seen = Vec::new();
         for member in self.names {
             if !MEMBERS.contains(&&*member) {
-                return Err(NotAStatement::UnknownMember { member });
+                return Err(ParseApprovalError::UnknownMember { member });
             }
             if seen.contains(&member) {
-                return Err(NotAStatement::Twice { member });
+                return Err(ParseApprovalError::Twice { member });
             }
             seen.push(member);
         }

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::allowed_signers::Person;
-use crate::approval::{Decision, SignedStatement, Statement};
+use crate::approval::{ApprovalStatement, Decision, SignedStatement};
 
 /// A statement and its signature, as they came.
 pub(super) struct SignedText {
@@ -11,7 +11,7 @@ pub(super) struct SignedText {
 
 /// A statement that was verified at some moment.
 pub(super) struct VerifiedStatement {
-    pub(super) statement: Statement,
+    pub(super) statement: ApprovalStatement,
     pub(super) person: Person,
     pub(super) signed: SignedStatement,
     pub(super) over: bool,

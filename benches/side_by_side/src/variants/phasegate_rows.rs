@@ -79,7 +79,7 @@ impl Simulate<Enact> for Predicts {
 /// How the adapter performs its rows.
 #[derive(Clone, Copy)]
 pub enum How {
-    RowCalls,
+    RowBatch,
     Loop,
     ByHand,
 }
@@ -95,7 +95,7 @@ impl Register<'_> {
             return Err(Failure::new("these are not the rows of the plan"));
         }
         match self.how {
-            How::RowCalls => self.row_calls(rows.n, call, tx),
+            How::RowBatch => self.row_calls(rows.n, call, tx),
             How::Loop => self.one_by_one(rows.n, call, tx),
             How::ByHand => self.by_hand(rows.n, call, tx),
         }
@@ -120,7 +120,7 @@ impl Register<'_> {
 
     fn one_by_one(&self, n: u64, call: Call, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let statement = tx.prepare(&format!("SELECT {}($1)", call.function()))?;
-        let done = tx.each_row(
+        let done = tx.for_each_row(
             self.charter.inputs(call, n),
             |input| input.address().to_owned(),
             |tx, input| {
@@ -134,7 +134,7 @@ impl Register<'_> {
 
     fn row_calls(&self, n: u64, call: Call, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
         let done: Vec<()> = tx
-            .rows(self.charter.inputs(call, n))
+            .batch(self.charter.inputs(call, n))
             .key(|input| input.address().to_owned())
             .call(
                 call.function(),

@@ -4,12 +4,12 @@ use ::postgres::types::{ToSql, Type};
 
 use crate::outcome::Failure;
 use crate::postgres::params::{Encoded, encode_one};
-use crate::postgres::statement::StatementError;
+use crate::postgres::statement::SqlError;
 
 /// The parameters of one row, in the order of the statement's or the function's own.
 ///
-/// Lent to the closure that [`RowCalls::call`](super::RowCalls::call) and
-/// [`RowCalls::execute`](super::RowCalls::execute) are given, which adds each and gives it back.
+/// Lent to the closure that [`RowBatch::call`](super::RowBatch::call) and
+/// [`RowBatch::execute`](super::RowBatch::execute) are given, which adds each and gives it back.
 #[must_use = "the closure gives it back, or the row has no parameters"]
 pub struct RowParams<'p> {
     pub(super) sink: Sink<'p>,
@@ -38,7 +38,7 @@ impl RowParams<'_> {
             match encode_one(value, ty) {
                 Ok(value) => encoded.push(value),
                 Err(source) => {
-                    self.refused = Some(StatementError::Parameter(source).into());
+                    self.refused = Some(SqlError::Parameter(source).into());
                 }
             }
         }

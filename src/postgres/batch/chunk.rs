@@ -10,7 +10,7 @@ use super::progress::{CHUNK_TIME, Progress};
 use crate::observer::Event;
 use crate::outcome::Failure;
 use crate::postgres::params::{Encoded, by_reference};
-use crate::postgres::statement::{StatementError, first_word};
+use crate::postgres::statement::{SqlError, first_word};
 use crate::postgres::tx::PhaseTx;
 
 /// After how many answers observers are told.
@@ -51,17 +51,17 @@ impl Answer<'_> {
 }
 
 /// Why the answer, which is of this type, is not what was to be taken.
-fn not_taken(error: ::postgres::Error, ty: &Type) -> StatementError {
+fn not_taken(error: ::postgres::Error, ty: &Type) -> SqlError {
     match error.into_source() {
-        _ if *ty == Type::VOID => StatementError::AnswersNothing,
-        Some(source) if source.is::<WasNull>() => StatementError::NullAnswer,
-        Some(source) => StatementError::Answer(source),
-        None => StatementError::Answer("it cannot be read".into()),
+        _ if *ty == Type::VOID => SqlError::AnswersNothing,
+        Some(source) if source.is::<WasNull>() => SqlError::NullAnswer,
+        Some(source) => SqlError::Answer(source),
+        None => SqlError::Answer("it cannot be read".into()),
     }
 }
 
 /// The same statement for one row after the other, together or alone.
-pub(super) struct Wave {
+pub(super) struct ChunkSender {
     one: ::postgres::Statement,
     /// What the values are encoded as.
     types: Vec<Type>,
@@ -77,14 +77,14 @@ struct Many {
     columns: Vec<Column>,
 }
 
-impl Wave {
+impl ChunkSender {
     pub(super) fn of_function(
         tx: &mut PhaseTx<'_>,
         function: &str,
         given: usize,
         types: &[Type],
         many: bool,
-    ) -> Result<Self, StatementError> {
+    ) -> Result<Self, SqlError> {
         let placeholders: Vec<_> = (1..=given).map(|n| format!("${n}")).collect();
         let sql = format!("SELECT {function}({})", placeholders.join(", "));
         let one = tx.prepared(&sql, types)?;
@@ -98,7 +98,7 @@ impl Wave {
             })
             .flatten();
         let types = one.params().iter().map(encoded_as).collect();
-        Ok(Wave {
+        Ok(ChunkSender {
             types,
             one,
             has_value: true,
@@ -111,7 +111,7 @@ impl Wave {
         sql: &str,
         types: &[Type],
         many: bool,
-    ) -> Result<Self, StatementError> {
+    ) -> Result<Self, SqlError> {
         let one = tx.prepared(sql, types)?;
         let word = first_word(sql).to_ascii_uppercase();
         let many = if many
@@ -137,7 +137,7 @@ impl Wave {
             None
         };
         let types = one.params().iter().map(encoded_as).collect();
-        Ok(Wave {
+        Ok(ChunkSender {
             types,
             one,
             has_value: false,
@@ -173,7 +173,7 @@ impl Wave {
     }
 
     /// Has the session forget what was prepared in it.
-    pub(super) fn end(self, tx: &mut PhaseTx<'_>) -> Result<(), StatementError> {
+    pub(super) fn end(self, tx: &mut PhaseTx<'_>) -> Result<(), SqlError> {
         match self.many.and_then(|many| many.prepared) {
             Some(prepared) => tx.control(&format!("DEALLOCATE {prepared}")),
             None => Ok(()),
@@ -192,7 +192,7 @@ impl Wave {
             let rows = tx.client.query(&self.one, &params);
             match &*tx.noted(rows)? {
                 [row] => take(Answer::Value(row, 0)),
-                rows => Err(StatementError::NotOneAnswer {
+                rows => Err(SqlError::NotOneAnswer {
                     answers: rows.len(),
                 }
                 .into()),
@@ -261,7 +261,7 @@ impl Wave {
                     });
                 }
             };
-            let not_one = |answers| Failure::from(StatementError::NotOneAnswer { answers });
+            let not_one = |answers| Failure::from(SqlError::NotOneAnswer { answers });
             match (answer, left.next()) {
                 (Some(answer), row) => {
                     let ordinal = u64::try_from(answer.try_get::<_, i64>(0)?)? + base;
@@ -342,7 +342,7 @@ fn prepare_counting(
     name: &str,
     sql: &str,
     types: &[Type],
-) -> Result<bool, StatementError> {
+) -> Result<bool, SqlError> {
     let types: Vec<_> = types.iter().map(quoted).collect();
     // The text was one statement to the server already.
     let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
@@ -364,7 +364,7 @@ fn prepare_counting(
 
 /// Whether these types can be named in SQL. To use them as they are in a function's own definition one
 /// need not be allowed that.
-fn may_name(tx: &mut PhaseTx<'_>, types: &[Type]) -> Result<bool, StatementError> {
+fn may_name(tx: &mut PhaseTx<'_>, types: &[Type]) -> Result<bool, SqlError> {
     let schemas = types.iter().map(Type::schema);
     let schemas: Vec<_> = schemas.filter(|schema| *schema != "pg_catalog").collect();
     if schemas.is_empty() {
@@ -378,7 +378,7 @@ fn is_true(
     tx: &mut PhaseTx<'_>,
     sql: &str,
     params: &[(&(dyn ToSql + Sync), Type)],
-) -> Result<bool, StatementError> {
+) -> Result<bool, SqlError> {
     let rows = tx.client.query_typed(sql, params);
     match &*tx.noted(rows)? {
         [row] => Ok(row.try_get(0)?),

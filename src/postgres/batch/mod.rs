@@ -5,10 +5,10 @@
 //! costs nothing to know. Values that the server could refuse before it calls anything do not travel so:
 //! see [`column`].
 
+mod chunk;
 mod column;
 mod params;
 mod progress;
-mod wave;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use ::postgres::types::{FromSql, FromSqlOwned, Type};
 
+use chunk::{Answer, ChunkSender};
 pub use params::RowParams;
 use params::Sink;
-use wave::{Answer, Wave};
 
 use self::progress::{CHUNK_TIME, Progress};
-use super::statement::{StatementError, refuse_unsendable};
+use super::statement::{SqlError, refuse_unsendable};
 use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::outcome::{BoxError, Failure};
 use crate::postgres::params::Encoded;
@@ -45,9 +45,9 @@ const LEAST_FOR_A_STATEMENT: usize = 8;
 /// The caller's own name for a row.
 type Key<'t, R> = Box<dyn Fn(&R) -> String + 't>;
 
-/// One call for each of some rows; made by [`PhaseTx::rows`].
+/// One call for each of some rows; made by [`PhaseTx::batch`].
 #[must_use = "nothing is performed before `call` or `execute`"]
-pub struct RowCalls<'t, 'tx, I: Iterator> {
+pub struct RowBatch<'t, 'tx, I: Iterator> {
     tx: &'t mut PhaseTx<'tx>,
     rows: I,
     key: Option<Key<'t, I::Item>>,
@@ -58,7 +58,7 @@ impl<'tx> PhaseTx<'tx> {
     /// Calls a function of the server, or performs a statement, for each of `rows`: a loop to its
     /// author, sent in a few messages for all of them.
     ///
-    /// [`call`](RowCalls::call) and [`execute`](RowCalls::execute) answer what a loop would, in order, and
+    /// [`call`](RowBatch::call) and [`execute`](RowBatch::execute) answer what a loop would, in order, and
     /// fail at the row at which it would: the first, whose failure names it. What the phase did
     /// is then rolled back, also if the adapter drops the failure, since rows after that one may have
     /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
@@ -78,7 +78,7 @@ impl<'tx> PhaseTx<'tx> {
     /// # struct Unit { address: String, title: String }
     ///
     /// fn create(tx: &mut PhaseTx<'_>, units: &[Unit]) -> Result<Vec<i64>, Failure> {
-    ///     tx.rows(units).key(|unit| &unit.address).call(
+    ///     tx.batch(units).key(|unit| &unit.address).call(
     ///         "register.create_unit",
     ///         |unit, params| params.with(&unit.address).with(&unit.title),
     ///         |_, id: i64| if id > 0 { Ok(id) } else { Err(Failure::new("it has no number")) },
@@ -90,15 +90,15 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// ```compile_fail
     /// fn twice(tx: &mut phasegate::PhaseTx<'_>) -> Result<Vec<u64>, phasegate::Failure> {
-    ///     tx.rows([1_i64, 2]).execute(
+    ///     tx.batch([1_i64, 2]).execute(
     ///         "DELETE FROM item WHERE id = $1",
     ///         |id, params| params.with(id),
     ///         |_, _| Ok(tx.execute("DELETE FROM item", &[])?), // the transaction is busy with the rows
     ///     )
     /// }
     /// ```
-    pub fn rows<I: IntoIterator>(&mut self, rows: I) -> RowCalls<'_, 'tx, I::IntoIter> {
-        RowCalls {
+    pub fn batch<I: IntoIterator>(&mut self, rows: I) -> RowBatch<'_, 'tx, I::IntoIter> {
+        RowBatch {
             tx: self,
             rows: rows.into_iter(),
             key: None,
@@ -107,10 +107,10 @@ impl<'tx> PhaseTx<'tx> {
     }
 }
 
-impl<'t, I: Iterator> RowCalls<'t, '_, I> {
+impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// The caller's own name for a row, which a failure names it by beside its place.
     pub fn key<K: ToString>(self, key: impl for<'r> Fn(&'r I::Item) -> K + 't) -> Self {
-        RowCalls {
+        RowBatch {
             key: Some(Box::new(move |row| key(row).to_string())),
             ..self
         }
@@ -119,7 +119,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// The types of the parameters, where the server cannot tell them: for a function of which there
     /// are several, or that takes any type.
     pub fn types(self, types: &'t [Type]) -> Self {
-        RowCalls { types, ..self }
+        RowBatch { types, ..self }
     }
 
     /// Calls `function`, named as in SQL, for each row, with its `params`; `check` is given the row and
@@ -127,7 +127,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     ///
     /// ```no_run
     /// # fn create(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
-    /// let ids: Vec<i64> = tx.rows(["a", "b"]).call(
+    /// let ids: Vec<i64> = tx.batch(["a", "b"]).call(
     ///     "register.create_unit",
     ///     |name, params| params.with(name),
     ///     |_, id| Ok(id),
@@ -136,12 +136,12 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// Of a function that answers nothing, or nothing that matters, take [`Ignored`]:
+    /// Of a function that answers nothing, or nothing that matters, take [`Discard`]:
     ///
     /// ```no_run
-    /// # use phasegate::Ignored;
+    /// # use phasegate::Discard;
     /// # fn touch(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
-    /// tx.rows(1_i64..=1000).call("register.touch", |id, params| params.with(id), |_, Ignored| Ok(()))?;
+    /// tx.batch(1_i64..=1000).call("register.touch", |id, params| params.with(id), |_, Discard| Ok(()))?;
     /// # Ok(())
     /// # }
     /// ```
@@ -161,13 +161,13 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
         mut check: impl FnMut(&I::Item, T) -> Result<U, Failure>,
     ) -> Result<Vec<U>, Failure> {
         if !is_a_name(function) {
-            return Err(StatementError::NotAFunction {
+            return Err(SqlError::NotAFunction {
                 name: function.to_owned(),
             }
             .into());
         }
         let begin = |tx: &mut PhaseTx<'_>, given: usize, types: &[Type], many| {
-            Wave::of_function(tx, function, given, types, many)
+            ChunkSender::of_function(tx, function, given, types, many)
         };
         self.perform(2, begin, params, |row, answer| check(row, answer.value()?))
     }
@@ -178,7 +178,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     /// ```no_run
     /// # use phasegate::Failure;
     /// # fn rename(tx: &mut phasegate::PhaseTx<'_>, names: &[(i64, String)]) -> Result<(), Failure> {
-    /// tx.rows(names).key(|(id, _)| *id).execute(
+    /// tx.batch(names).key(|(id, _)| *id).execute(
     ///     "UPDATE item SET name = $2 WHERE id = $1",
     ///     |(id, name), params| params.with(id).with(name),
     ///     |_, changed| if changed == 1 { Ok(()) } else { Err(Failure::new("there is no such item")) },
@@ -199,7 +199,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     ///
     /// # Errors
     ///
-    /// As [`call`](RowCalls::call); and when the statement is transaction control.
+    /// As [`call`](RowBatch::call); and when the statement is transaction control.
     pub fn execute<U>(
         self,
         statement: &str,
@@ -208,7 +208,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     ) -> Result<Vec<U>, Failure> {
         refuse_unsendable(statement)?;
         let begin = |tx: &mut PhaseTx<'_>, _, types: &[Type], many| {
-            Wave::of_statement(tx, statement, types, many)
+            ChunkSender::of_statement(tx, statement, types, many)
         };
         self.perform(LEAST_FOR_A_STATEMENT, begin, params, |row, answer| {
             check(row, answer.changed()?)
@@ -219,11 +219,11 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
     fn perform<U>(
         self,
         many: usize,
-        begin: impl FnOnce(&mut PhaseTx<'_>, usize, &[Type], bool) -> Result<Wave, StatementError>,
+        begin: impl FnOnce(&mut PhaseTx<'_>, usize, &[Type], bool) -> Result<ChunkSender, SqlError>,
         params: impl for<'p> Fn(&I::Item, RowParams<'p>) -> RowParams<'p>,
         mut take: impl FnMut(&I::Item, Answer<'_>) -> Result<U, Failure>,
     ) -> Result<Vec<U>, Failure> {
-        let RowCalls {
+        let RowBatch {
             tx,
             mut rows,
             key,
@@ -258,7 +258,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
             if let Some(failure) = refused {
                 return Err(failure);
             }
-            let mut wave = begin(tx, counted.given, types, is_many)?;
+            let mut sender = begin(tx, counted.given, types, is_many)?;
             let mut rows = ahead.into_iter().chain(rows);
             let mut limit = FIRST_CHUNK;
             let mut switch_is_due = false;
@@ -268,13 +268,13 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 let alone = gather(
                     &mut rows,
                     &params,
-                    &mut wave,
+                    &mut sender,
                     limit,
                     &mut chunk,
                     &mut encoded,
                 );
                 if chunk.is_empty() && alone.is_none() {
-                    return Ok(wave.end(tx)?);
+                    return Ok(sender.end(tx)?);
                 }
                 if switch_is_due {
                     tx.stop_unless_on()?;
@@ -284,7 +284,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                 let mut answered = 0;
                 let is_chunk = !chunk.is_empty();
                 if is_chunk {
-                    answered = wave.perform(tx, &chunk, &mut done, &named, |row, answer| {
+                    answered = sender.perform(tx, &chunk, &mut done, &named, |row, answer| {
                         take(row, answer).map(|answer| answers.push(answer))
                     })?;
                     chunk.clear();
@@ -293,7 +293,7 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
                     let place = done.done + 1;
                     let answer = match refused {
                         Some(failure) => Err(failure),
-                        None => wave.perform_one(tx, &encoded, |answer| take(&row, answer)),
+                        None => sender.perform_one(tx, &encoded, |answer| take(&row, answer)),
                     };
                     answers.push(answer.map_err(|failure| named(failure, place, &row))?);
                     done.one(tx);
@@ -321,21 +321,21 @@ impl<'t, I: Iterator> RowCalls<'t, '_, I> {
 fn gather<R>(
     rows: &mut impl Iterator<Item = R>,
     params: &impl for<'p> Fn(&R, RowParams<'p>) -> RowParams<'p>,
-    wave: &mut Wave,
+    sender: &mut ChunkSender,
     limit: usize,
     chunk: &mut Vec<R>,
     encoded: &mut Vec<Encoded>,
 ) -> Option<(R, Option<Failure>)> {
     let began = Instant::now();
     while chunk.len() < limit
-        && wave.bytes() < MOST_BYTES
+        && sender.bytes() < MOST_BYTES
         && (chunk.is_empty() || began.elapsed() < CHUNK_TIME)
     {
         let row = rows.next()?;
-        if let Err(failure) = encode(&row, params, wave.types(), encoded) {
+        if let Err(failure) = encode(&row, params, sender.types(), encoded) {
             return Some((row, Some(failure)));
         }
-        if !wave.take(encoded) {
+        if !sender.take(encoded) {
             return Some((row, None));
         }
         chunk.push(row);
@@ -360,7 +360,7 @@ fn encode<R>(
     );
     match params.refused {
         Some(failure) => Err(failure),
-        None if params.given != types.len() => Err(StatementError::ParameterCount {
+        None if params.given != types.len() => Err(SqlError::ParameterCount {
             expected: types.len(),
             given: params.given,
         }
@@ -403,15 +403,15 @@ fn is_a_name(text: &str) -> bool {
 
 /// Whatever a function answered, `void` and null included, which nobody reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ignored;
+pub struct Discard;
 
-impl FromSql<'_> for Ignored {
+impl FromSql<'_> for Discard {
     fn from_sql(_: &Type, _: &[u8]) -> Result<Self, BoxError> {
-        Ok(Ignored)
+        Ok(Discard)
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, BoxError> {
-        Ok(Ignored)
+        Ok(Discard)
     }
 
     fn accepts(_: &Type) -> bool {
@@ -419,9 +419,9 @@ impl FromSql<'_> for Ignored {
     }
 }
 
-impl<I: Iterator> fmt::Debug for RowCalls<'_, '_, I> {
+impl<I: Iterator> fmt::Debug for RowBatch<'_, '_, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowCalls({:?})", self.tx)
+        write!(f, "RowBatch({:?})", self.tx)
     }
 }
 
