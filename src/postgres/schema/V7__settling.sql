@@ -1,7 +1,7 @@
 -- Settles the fate of an attempt whose commit was not answered, by claiming its nonce. It is for the role that the plan
 -- names, and for operators. Its session, if it lives, is
 -- ended; then either its row is there, and it was committed; or the nonce is ours, and it never can be.
-CREATE FUNCTION phasegate.settle(p_plan bytea, the_nonce uuid, opened_at timestamptz, of_pid integer, of_backend_start timestamptz, patience interval)
+CREATE FUNCTION phasegate.resolve(p_plan bytea, the_nonce uuid, opened_at timestamptz, of_pid integer, of_backend_start timestamptz, patience interval)
 RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found_state text;
@@ -79,5 +79,5 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION phasegate.settle TO phasegate_runner, phasegate_operator;
+GRANT EXECUTE ON FUNCTION phasegate.resolve TO phasegate_runner, phasegate_operator;
 GRANT EXECUTE ON FUNCTION phasegate.forget_attempts TO phasegate_operator;
