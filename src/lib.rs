@@ -106,7 +106,7 @@
 //! process: safe Rust can forge any witness by a compiler bug (rust-lang/rust#25860). Neither the
 //! types nor the engine see an adapter or a simulator that starts a run of its own inside, or one
 //! that writes through another connection; the database's guard sees the latter, on the tables that it
-//! stands on. What the wall in the database leaves open is listed in the README. The crate's tests
+//! stands on. What the database does not enforce is listed in `docs/limits.md`. The crate's tests
 //! show each of the holes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -174,12 +174,23 @@ pub use typed::{
     UnresolvedPhase, Witness, adapter_fn, simulator_fn,
 };
 
-/// The README's example, compiled and run.
+/// The examples of the pages, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    macro_rules! pages {
+        ($($name:ident $page:literal),+ $(,)?) => {$(
+            #[doc = include_str!($page)]
+            struct $name;
+        )+};
+    }
 
-/// The example of the page on async programs, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/async.md")]
-struct AsyncPage;
+    pages!(
+        Readme "../README.md",
+        Approvals "../docs/approvals.md",
+        Async "../docs/async.md",
+        Batches "../docs/batches.md",
+        LargePipelines "../docs/large-pipelines.md",
+        Rehearsal "../docs/rehearsal.md",
+        Setup "../docs/setup.md",
+    );
+}
