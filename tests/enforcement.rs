@@ -66,8 +66,8 @@ fn a_live_run_with_the_switch_off_is_refused_and_nobody_else_is_asked() {
     );
     assert!(
         refusal
-            .to_string()
-            .contains("ON means that execution is allowed"),
+            .hint()
+            .is_some_and(|hint| hint.contains("ON means that execution is allowed")),
         "{refusal}"
     );
     assert_eq!(switch.readings(), 1);

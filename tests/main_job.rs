@@ -88,7 +88,8 @@ fn it_shows_that_everything_holds() {
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
     for part in [
         "58 units",
-        "the kill switch in this process is OFF (to turn it on:",
+        "the kill switch in this process is OFF",
+        "hint: ON means that execution is allowed",
         "what the server counted is what the simulator predicted",
         "scribe@town.example has made the plan or edited it last, and somebody else approves gate",
         "the signature does not fit",

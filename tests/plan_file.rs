@@ -137,7 +137,12 @@ fn a_plan_that_is_over_is_neither_admitted_nor_performed() {
         (phase.as_str(), Some(*valid_until)),
         ("draft", plan.valid_until())
     );
-    assert!(refusal.to_string().contains("Make a new plan"), "{refusal}");
+    assert!(
+        refusal
+            .hint()
+            .is_some_and(|hint| hint.contains("Make a new plan")),
+        "{refusal}"
+    );
     assert_eq!(database.items(), []);
 }
 

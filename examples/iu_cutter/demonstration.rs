@@ -194,6 +194,7 @@ impl Shown {
             }
             Err(error) => {
                 terminal::said(&error);
+                terminal::hint(error.hint());
                 self.stop_if_interrupted()?;
                 self.check(false, "the document is in force");
             }
@@ -215,6 +216,7 @@ impl Shown {
         match self.on_while(|switch| live(town, &document, &plan, switch, approvals, &calls))? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
+                terminal::hint(rollback.hint());
                 let row = rollback.row().map(phasegate::InputRow::ordinal);
                 let by_the_server = matches!(rollback.cause(), RollbackCause::Failed(_));
                 self.check(
@@ -224,6 +226,7 @@ impl Shown {
             }
             Err(error) => {
                 terminal::said(&error);
+                terminal::hint(error.hint());
                 self.check(false, "the server refused one unit");
             }
             Ok(_) => self.check(false, "the server refused one unit"),
@@ -271,9 +274,11 @@ impl Shown {
             Err(Error::Refused(refusal)) if as_expected(&refusal) => {
                 terminal::held("refused, as it must be:");
                 terminal::said(&refusal);
+                terminal::hint(refusal.hint());
             }
             Err(error) => {
                 terminal::said(&error);
+                terminal::hint(error.hint());
                 self.check(false, "refused for the expected reason");
             }
             Ok(_) => self.check(false, "refused"),

@@ -44,6 +44,14 @@ pub fn said(error: &dyn std::fmt::Display) {
     }
 }
 
+/// What to do about it, on a line of its own.
+pub fn hint(hint: impl Into<Option<String>>) {
+    let lines = hint.into().map(|hint| wrapped(&hint, width(10)));
+    if let Some(lines) = lines {
+        println!("    hint: {}", style(lines.join("\n          ")).dim());
+    }
+}
+
 /// What somebody said, line for line.
 pub fn quoted(text: &dyn std::fmt::Display) {
     for line in text.to_string().lines() {

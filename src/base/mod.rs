@@ -6,4 +6,5 @@ pub(crate) mod files;
 pub(crate) mod hex;
 pub(crate) mod printable;
 pub(crate) mod secret;
+pub(crate) mod sqlstate;
 pub(crate) mod timestamp;

@@ -4,6 +4,7 @@ use super::job::NotPerformed;
 use super::live::LiveEngine;
 use super::watch::Watch;
 use crate::base::secret::Secret;
+use crate::base::sqlstate;
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
@@ -99,10 +100,14 @@ pub(super) fn perform_and_close(
         let code = said.map(|said| said.code().code().to_owned());
         let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
         match code.as_deref() {
-            Some("ZG001") if by_the_seal => RollbackCause::EndedFromWithin(Failure::new(error)),
-            Some("ZG002" | "ZG004") => RollbackCause::SwitchOff(SwitchOff::of_the_database()),
-            Some("ZG003") => RollbackCause::LeaseOver,
-            Some("ZG014") => {
+            Some(sqlstate::NOT_SEALED) if by_the_seal => {
+                RollbackCause::EndedFromWithin(Failure::new(error))
+            }
+            Some(sqlstate::SWITCH_OFF | sqlstate::LEASE_ELSEWHERE) => {
+                RollbackCause::SwitchOff(SwitchOff::of_the_database())
+            }
+            Some(sqlstate::LEASE_OVER) => RollbackCause::LeaseOver,
+            Some(sqlstate::EFFECTS_DIFFER) => {
                 match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {
                     Some(differ) => RollbackCause::EffectsDiffer(differ),
                     None => RollbackCause::CommitRefused(Failure::new(error)),

@@ -12,6 +12,7 @@ use super::live::LiveEngine;
 use super::timeouts::{Timeouts, milliseconds};
 use super::verified_approval::VerifiedApproval;
 use crate::base::digest::Digest;
+use crate::base::sqlstate;
 use crate::observer::Step;
 use crate::outcome::{ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal};
 use crate::plan::Plan;
@@ -165,7 +166,7 @@ impl LiveEngine<'_> {
             let source = error.into();
             return Refusal::NotOpened { phase, source };
         };
-        if code == "25001" || (code == "ZG016" && detail == "in_transaction") {
+        if code == "25001" || (code == sqlstate::SESSION_UNFIT && detail == "in_transaction") {
             return Refusal::SessionInTransaction { phase };
         }
         if let Some(acting) = found.acting_role {
@@ -200,41 +201,41 @@ impl LiveEngine<'_> {
                 let holder = blocking_run(session.client(), plan.digest()).map(Box::new);
                 Refusal::Held { phase, holder }
             }
-            ("ZG002", _) => Refusal::SwitchOff {
+            (sqlstate::SWITCH_OFF, _) => Refusal::SwitchOff {
                 phase: Some(phase),
                 switch: Box::new(read_off(session.client())),
             },
-            ("ZG003", _) => Refusal::LeaseOver { phase },
-            ("ZG004", _) => Refusal::LeaseElsewhere {
+            (sqlstate::LEASE_OVER, _) => Refusal::LeaseOver { phase },
+            (sqlstate::LEASE_ELSEWHERE, _) => Refusal::LeaseElsewhere {
                 phase,
                 said: Failure::new(error),
             },
-            ("ZG010", Some(plan)) => Refusal::NotAdmitted {
+            (sqlstate::NOT_ADMITTED, Some(plan)) => Refusal::NotAdmitted {
                 phase,
                 plan: plan.digest(),
                 found: Box::new(found.target),
             },
-            ("ZG013", _) => Refusal::Approval {
+            (sqlstate::NOT_APPROVED, _) => Refusal::Approval {
                 phase: Some(phase),
                 gate: detail,
                 reason: ApprovalRefusal::NotAdmitted,
             },
-            ("ZG023", Some(plan)) => Refusal::PlanExpired {
+            (sqlstate::PLAN_EXPIRED, Some(plan)) => Refusal::PlanExpired {
                 phase,
                 valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
-            ("ZG024", _) => {
+            (sqlstate::REJECTED, _) => {
                 let (by, comment) = serde_json::from_str(&detail).unwrap_or_default();
                 Refusal::Rejected { phase, by, comment }
             }
-            ("ZG017", _) => Refusal::AnotherProtocol {
+            (sqlstate::ANOTHER_PROTOCOL, _) => Refusal::AnotherProtocol {
                 phase,
                 said: Failure::new(error),
             },
-            ("ZG018", _) => Refusal::PrivilegedRole {
+            (sqlstate::PRIVILEGED_ROLE, _) => Refusal::PrivilegedRole {
                 phase,
                 role: found.target.role().to_owned(),
-                powers: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),
+                privileges: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),
             },
             _ => Refusal::NotOpened {
                 phase,

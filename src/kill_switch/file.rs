@@ -153,10 +153,12 @@ mod tests {
         let path = dir.path().join("switch");
         let switch = FileSwitch::new(&path);
         let named = format!("the kill switch file {} is OFF", path.display());
+        let off = switch.describe_off();
         assert_eq!(
-            switch.describe_off().to_string(),
-            format!("{named} (why: there is no such file; to turn it on: write ON into it)")
+            off.to_string(),
+            format!("{named} (why: there is no such file)")
         );
+        assert_eq!(off.command(), Some("write ON into it"));
         fs::write(&path, "OFF").unwrap();
         let text = switch.describe_off().to_string();
         assert!(text.starts_with(&format!("{named} (since: 20")), "{text}");

@@ -31,7 +31,7 @@ pub enum WhichSwitch {
 ///
 /// assert_eq!(
 ///     ChangeWindow.describe_off().to_string(),
-///     "the change window is OFF (why: closed on weekends; to turn it on: open one in the calendar)"
+///     "the change window is OFF (why: closed on weekends)"
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +118,12 @@ impl SwitchOff {
         self.by.as_deref()
     }
 
+    /// Returns the command, or the deed, that turns it on, if it is known.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.turned_on_by.as_deref()
+    }
+
     /// Returns since when it is OFF, if it is known.
     #[must_use]
     pub fn moment(&self) -> Option<SystemTime> {
@@ -135,7 +141,6 @@ impl fmt::Display for SwitchOff {
             ),
             ("by", self.by.clone()),
             ("why", self.why.clone()),
-            ("to turn it on", self.turned_on_by.clone()),
         ];
         let mut opening = " (";
         for (label, text) in known {

@@ -119,13 +119,9 @@ impl fmt::Display for InDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "phase `{}` is IN DOUBT: the commit was sent and no usable answer came ({}). \
-             Do not repeat it by hand. `InDoubt::resolve` finds out for good, and so does running the same plan again: \
-             on {}, phasegate.journal has nonce {} if it was committed, and never will if not",
+            "phase `{}` is IN DOUBT: the commit was sent and no usable answer came ({})",
             self.phase,
             super::describe(&*self.source),
-            self.attempt.target,
-            self.attempt.nonce,
         )
     }
 }

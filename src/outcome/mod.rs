@@ -11,10 +11,12 @@
 
 mod attempted;
 mod blocking_session;
+mod code;
 mod committed;
 mod doubt;
 mod effects;
 mod failure;
+mod hint;
 mod refusal;
 mod rollback;
 

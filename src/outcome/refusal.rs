@@ -14,7 +14,7 @@ use crate::plan::Target;
 #[non_exhaustive]
 pub enum Refusal {
     /// The kill switch is OFF, which is its default.
-    #[error("{}: refused, {switch}. ON means that execution is allowed", place(.phase.as_deref()))]
+    #[error("{}: refused, {switch}", place(.phase.as_deref()))]
     SwitchOff {
         /// The phase that was about to begin; none if the run was.
         phase: Option<String>,
@@ -56,7 +56,7 @@ pub enum Refusal {
         /// What is wrong, and with which row.
         source: Invalid,
     },
-    /// The phase's input cannot be hashed and read back, so nobody could approve it.
+    /// The phase's input cannot be hashed and read back, so it cannot be approved.
     #[error("phase `{phase}`: refused, its input is not fit to be planned: {source}")]
     NotCanonical {
         /// The phase.
@@ -65,9 +65,7 @@ pub enum Refusal {
         source: NotCanonical,
     },
     /// The phase's name depends on something that is not in its bytes.
-    #[error(
-        "phase `{phase}`: refused, read back from its own bytes it is called `{decoded}`; `PhaseSpec::instance` may use only what is serialized"
-    )]
+    #[error("phase `{phase}`: refused, read back from its own bytes it is called `{decoded}`")]
     NameNotPlanned {
         /// The phase, as it was presented.
         phase: String,
@@ -75,10 +73,7 @@ pub enum Refusal {
         decoded: String,
     },
     /// A run already has a phase of this name.
-    #[error(
-        "phase `{phase}`: refused, this run already has a phase of that name. \
-         Give phases of one type different answers to `PhaseSpec::instance`"
-    )]
+    #[error("phase `{phase}`: refused, this run already has a phase of that name")]
     DuplicatePhase {
         /// The phase.
         phase: String,
@@ -96,7 +91,7 @@ pub enum Refusal {
     },
     /// The plan is older than it says that it may be.
     #[error(
-        "phase `{phase}`: refused, the plan was valid until {} ago. Make a new plan with a dry run, and have that approved",
+        "phase `{phase}`: refused, the plan was valid until {} ago",
         ago(*.valid_until)
     )]
     PlanExpired {
@@ -115,7 +110,7 @@ pub enum Refusal {
     },
     /// The plan has another phase at this place, or none.
     #[error(
-        "phase `{phase}`: refused, it is not what was planned: {}. Nothing runs that was not approved; make a new plan with a dry run",
+        "phase `{phase}`: refused, it is not what was planned: {}",
         match .planned { Some(planned) => format!("the plan's next phase is `{planned}`"), None => "the plan has no further phase".to_owned() }
     )]
     NotNextInPlan {
@@ -125,7 +120,7 @@ pub enum Refusal {
         planned: Option<String>,
     },
     /// The plan was made when this phase had other gates.
-    #[error("phase `{phase}`: refused, it was planned behind {}, and is now behind {}. Make a new plan with a dry run", names(.planned, "no gate"), names(.presented, "no gate"))]
+    #[error("phase `{phase}`: refused, it was planned behind {}, and is now behind {}", names(.planned, "no gate"), names(.presented, "no gate"))]
     GateChanged {
         /// The phase.
         phase: String,
@@ -135,7 +130,7 @@ pub enum Refusal {
         presented: Vec<String>,
     },
     /// The plan was made when this phase came after others.
-    #[error("phase `{phase}`: refused, it was planned after {}, and now comes after {}. Make a new plan with a dry run", names(.planned, "nothing"), names(.presented, "nothing"))]
+    #[error("phase `{phase}`: refused, it was planned after {}, and now comes after {}", names(.planned, "nothing"), names(.presented, "nothing"))]
     OrderChanged {
         /// The phase.
         phase: String,
@@ -146,8 +141,7 @@ pub enum Refusal {
     },
     /// The phase's input is not the one that was approved.
     #[error(
-        "phase `{phase}`: refused, its input is not what was approved: planned {planned}, presented {presented}. \
-         Make a new plan with a dry run, and have that approved"
+        "phase `{phase}`: refused, its input is not what was approved: planned {planned}, presented {presented}"
     )]
     InputChanged {
         /// The phase.
@@ -158,9 +152,7 @@ pub enum Refusal {
         presented: Digest,
     },
     /// An earlier phase of this run is in doubt.
-    #[error(
-        "phase `{phase}`: refused, whether `{in_doubt}` was committed is not known. Resolve that first"
-    )]
+    #[error("phase `{phase}`: refused, whether `{in_doubt}` was committed is not known")]
     Unresolved {
         /// The phase that was to be performed.
         phase: String,
@@ -190,7 +182,7 @@ pub enum Refusal {
     },
     /// The connector handed out a session that is in a transaction already.
     #[error(
-        "phase `{phase}`: refused, the session that the connector handed out is in a transaction already, whose work would be committed with the phase. Hand out a new session"
+        "phase `{phase}`: refused, the session that the connector handed out is in a transaction already"
     )]
     SessionInTransaction {
         /// The phase.
@@ -198,7 +190,7 @@ pub enum Refusal {
     },
     /// The connector handed out a session that acts as another role than it logged in as.
     #[error(
-        "phase `{phase}`: refused, the session logged in as `{}` and acts as `{}`. Log in as the role that the plan names",
+        "phase `{phase}`: refused, the session logged in as `{}` and acts as `{}`",
         Printable(.role),
         Printable(.acting)
     )]
@@ -211,15 +203,13 @@ pub enum Refusal {
         acting: String,
     },
     /// The server is a standby, which cannot commit.
-    #[error("phase `{phase}`: refused, the server is a standby. Connect to the primary")]
+    #[error("phase `{phase}`: refused, the server is a standby")]
     Standby {
         /// The phase.
         phase: String,
     },
     /// The schema `phasegate` is not in the database.
-    #[error(
-        "phase `{phase}`: refused, the schema `phasegate` is not installed in {found}. Install it once, by a role that may create roles and schemas: `phasegate::install(&mut client)`"
-    )]
+    #[error("phase `{phase}`: refused, the schema `phasegate` is not installed in {found}")]
     NotInstalled {
         /// The phase.
         phase: String,
@@ -236,7 +226,7 @@ pub enum Refusal {
     },
     /// The role may not perform phases.
     #[error(
-        "phase `{phase}`: refused, role `{role}` may not perform phases here. Let it: `GRANT phasegate_runner TO {role}`",
+        "phase `{phase}`: refused, role `{role}` may not perform phases here",
         role = Printable(.role)
     )]
     NotARunner {
@@ -245,24 +235,22 @@ pub enum Refusal {
         /// The role.
         role: String,
     },
-    /// The role could get round the interlock, so that its promises would be empty.
+    /// The role has privileges that bypass the interlock.
     #[error(
-        "phase `{phase}`: refused, role `{}` could get round the interlock: {}. Or say that you know: `dangerously_allow_privileged_role` of the runner",
+        "phase `{phase}`: refused, role `{}` has privileges that bypass the interlock: {}",
         Printable(.role),
-        Listed::new(.powers, "; ")
+        Listed::new(.privileges, "; ")
     )]
     PrivilegedRole {
         /// The phase.
         phase: String,
         /// The role.
         role: String,
-        /// Each with the command that mends it.
-        powers: Vec<String>,
+        /// Each with the command that removes it.
+        privileges: Vec<String>,
     },
-    /// Nobody has admitted the plan to the database.
-    #[error(
-        "phase `{phase}`: refused, plan {plan} is not admitted in {found}. An operator admits it: `Operator::admit_plan`"
-    )]
+    /// The plan is not admitted to the database.
+    #[error("phase `{phase}`: refused, plan {plan} is not admitted in {found}")]
     NotAdmitted {
         /// The phase.
         phase: String,
@@ -273,7 +261,7 @@ pub enum Refusal {
     },
     /// Somebody who is entitled to has rejected the plan, and an operator has admitted that.
     #[error(
-        "phase `{phase}`: refused, {} has rejected the plan: {}. Make another plan with a dry run, and have that approved",
+        "phase `{phase}`: refused, {} has rejected the plan: {}",
         Printable(.by),
         Printable(.comment)
     )]
@@ -286,9 +274,7 @@ pub enum Refusal {
         comment: String,
     },
     /// The lease of the database's kill switch is over.
-    #[error(
-        "phase `{phase}`: refused, the lease of the kill switch is over. An operator turns it on again: `Operator::switch_on`"
-    )]
+    #[error("phase `{phase}`: refused, the lease of the kill switch is over")]
     LeaseOver {
         /// The phase.
         phase: String,
@@ -304,7 +290,7 @@ pub enum Refusal {
     /// Another run is performing a phase of the same plan, and did not end it in the time that
     /// [`Timeouts::lock`](crate::Timeouts::lock) gives it.
     #[error(
-        "phase `{phase}`: refused, the plan is being performed by {}. Wait for it, or end it",
+        "phase `{phase}`: refused, the plan is being performed by {}",
         .holder.as_ref().map_or_else(|| "a session that has ended meanwhile".to_owned(), ToString::to_string)
     )]
     Held {
@@ -315,7 +301,7 @@ pub enum Refusal {
     },
     /// The connector handed out a session that is older than the asking for it.
     #[error(
-        "phase `{phase}`: refused, the session that the connector handed out had been in use for {age:.1} s: a pool stands between, in the program or before the server. What other clients left in it would reach the phase. Connect to the server itself; or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`)"
+        "phase `{phase}`: refused, the session that the connector handed out had been in use for {age:.1} s: a pool stands between"
     )]
     SessionNotNew {
         /// The phase.
@@ -336,7 +322,7 @@ pub enum Refusal {
     /// The rehearsal has lost its session, and with it what its phases had written: what comes after
     /// them cannot be rehearsed any more.
     #[error(
-        "phase `{phase}`: refused, the rehearsal is over: its session ended {}, and with it what the phases before had written{}. Rehearse again",
+        "phase `{phase}`: refused, the rehearsal is over: its session ended {}, and with it what the phases before had written{}",
         .lost_in.as_ref().map_or_else(|| "between two phases".to_owned(), |lost| format!("in phase `{lost}`")),
         .source.as_ref().map(|source| format!(" ({})", super::describe(&**source))).unwrap_or_default()
     )]
@@ -419,7 +405,7 @@ pub enum ApprovalRefusal {
     Denied(#[source] Denied),
     /// Somebody who is entitled to has rejected the plan, for every gate.
     #[error(
-        "{} has rejected the plan: {}. Make another plan with a dry run, and have that approved",
+        "{} has rejected the plan: {}",
         Printable(.by),
         Printable(.comment)
     )]
@@ -436,9 +422,7 @@ pub enum ApprovalRefusal {
     #[error("no approval of it was given")]
     Missing,
     /// The authority was asked about another phase.
-    #[error(
-        "the approval was asked for when phase `{asked}` was next; ask for it when the phases before this one are performed"
-    )]
+    #[error("the approval was asked for when phase `{asked}` was next")]
     AnotherPhase {
         /// The phase that the authority was asked about.
         asked: String,
@@ -467,9 +451,7 @@ pub enum ApprovalRefusal {
     },
     /// The database has no approval that fits: none was admitted under its nonce, or it is over by
     /// the server's clock.
-    #[error(
-        "the database has not admitted this approval, or it has expired there. An operator admits it: `Operator::admit_approval`"
-    )]
+    #[error("the database has not admitted this approval, or it has expired there")]
     NotAdmitted,
     /// The approval is over.
     #[error("the approval expired {} ago", ago(*.at))]

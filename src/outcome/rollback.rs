@@ -145,8 +145,7 @@ impl fmt::Display for Rollback {
                 match statement {
                     Some(statement) => write!(f, ": {statement}"),
                     None => Ok(()),
-                }?;
-                f.write_str(" (catch such a failure inside `PhaseTx::savepoint`)")
+                }
             }
             RollbackCause::SavepointLeftOpen => {
                 f.write_str("answered Ok although a panic had left one of its savepoints open")
@@ -160,14 +159,7 @@ impl fmt::Display for Rollback {
                 } else {
                     "was"
                 };
-                write!(f, "{would} refused by the server at the commit: {failure}")?;
-                // A constraint, where no statement is to blame any more.
-                match failure.sqlstate() {
-                    Some(code) if code.code().starts_with("23") => {
-                        f.write_str("; a deferred constraint, which no one row is blamed for")
-                    }
-                    _ => Ok(()),
-                }
+                write!(f, "{would} refused by the server at the commit: {failure}")
             }
             RollbackCause::EffectsDiffer(differ) => {
                 return write!(
@@ -177,10 +169,7 @@ impl fmt::Display for Rollback {
                 );
             }
             RollbackCause::EndedFromWithin(failure) => {
-                write!(
-                    f,
-                    "had its transaction ended from within: {failure}. Of what it did after that, something may remain on tables that are not under guard"
-                )
+                write!(f, "had its transaction ended from within: {failure}")
             }
             RollbackCause::NotCommitted { source } => {
                 write!(

@@ -37,7 +37,7 @@ pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<St
     let text = refused.to_string();
     let Refusal::PrivilegedRole {
         role,
-        powers: found,
+        privileges: found,
         ..
     } = refused
     else {

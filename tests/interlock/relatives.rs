@@ -34,7 +34,7 @@ fn run(database: &Database) -> Result<u64, Error> {
 #[track_caller]
 fn refused_for(database: &Database) -> Vec<(String, String)> {
     let refused = refusal(run(database));
-    let Refusal::PrivilegedRole { powers, .. } = refused else {
+    let Refusal::PrivilegedRole { privileges, .. } = refused else {
         panic!("{refused}");
     };
     let named = |power: &String| {
@@ -43,7 +43,7 @@ fn refused_for(database: &Database) -> Vec<(String, String)> {
         let table = table.strip_suffix(", which has no guard, and has one above or below it");
         (table.unwrap().to_owned(), mend.to_owned())
     };
-    powers.iter().map(named).collect()
+    privileges.iter().map(named).collect()
 }
 
 fn pair(table: &str, protect: &str) -> (String, String) {

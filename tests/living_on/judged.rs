@@ -185,9 +185,9 @@ where
         Err(Error::Refused(Refusal::AnotherTarget { .. })) => {
             "refused: another database".to_owned()
         }
-        Err(Error::Refused(Refusal::PrivilegedRole { powers, .. })) => {
+        Err(Error::Refused(Refusal::PrivilegedRole { privileges, .. })) => {
             let power = |power: &String| power.split(';').next().unwrap_or(power).to_owned();
-            let powers: Vec<_> = powers.iter().map(power).collect();
+            let powers: Vec<_> = privileges.iter().map(power).collect();
             format!("refused: {}", powers.join("; "))
         }
         Err(error) => format!("refused: {error}"),

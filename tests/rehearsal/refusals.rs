@@ -112,10 +112,13 @@ fn a_role_that_could_get_round_the_interlock_is_refused_unless_one_knows() {
     let database = database();
     database.sql(&format!("ALTER ROLE {} CREATEROLE", database.runner.name()));
     let refused = refused_after(&database, "");
-    let Refusal::PrivilegedRole { powers, .. } = &refused else {
+    let Refusal::PrivilegedRole { privileges, .. } = &refused else {
         panic!("{refused}")
     };
-    assert!(powers[0].starts_with("it can create roles"), "{powers:?}");
+    assert!(
+        privileges[0].starts_with("it can create roles"),
+        "{privileges:?}"
+    );
     let adapter = crate::server::does(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&"a"])?));
     let rehearsed = rehearsal(&database, adapter)
         .dangerously_allow_privileged_role()

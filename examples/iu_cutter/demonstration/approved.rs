@@ -36,6 +36,7 @@ impl Shown {
             Ok(rehearsed) => rehearsed,
             Err(error) => {
                 terminal::said(&error);
+                terminal::hint(error.hint());
                 self.check(false, "the rehearsal comes to its end");
                 return self.stop_if_interrupted();
             }

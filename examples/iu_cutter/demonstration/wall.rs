@@ -86,6 +86,7 @@ impl Shown {
         match answer? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
+                terminal::hint(rollback.hint());
                 let off = matches!(rollback.cause(), RollbackCause::SwitchOff(_));
                 let what = format!(
                     "a phase that would have slept for an hour ended after {} ms",
@@ -129,6 +130,7 @@ impl Shown {
             return Ok(());
         };
         terminal::said(&doubt);
+        terminal::hint(Some(doubt.hint()));
         let connector = || PostgresConnector::no_tls(town.runner());
         let patience = Duration::from_secs(10);
         let resolved = doubt.resolve(connector(), patience)?;
@@ -153,6 +155,7 @@ impl Shown {
             }
             Err(error) => {
                 terminal::said(&error);
+                terminal::hint(error.hint());
                 self.stop_if_interrupted()?;
                 self.check(false, "the plan is performed to its end");
             }

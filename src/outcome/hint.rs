@@ -1,0 +1,193 @@
+//! What to do about each way to end: full sentences, on a line of their own, as PostgreSQL does with HINT.
+
+use super::{ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, Rollback, RollbackCause};
+use crate::base::printable::Printable;
+
+const NEW_PLAN: &str = "Make a new plan with a dry run or a rehearsal, and have that approved.";
+
+impl Error {
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    ///
+    /// Programs print it on a line of its own:
+    ///
+    /// ```
+    /// # use phasegate::*;
+    /// fn report(error: &Error) {
+    ///     eprintln!("error [{}]: {error}", error.code());
+    ///     if let Some(hint) = error.hint() {
+    ///         eprintln!("hint: {hint}");
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Refused(refusal) => refusal.hint(),
+            Error::RolledBack(rollback) => rollback.hint(),
+            Error::InDoubt(doubt) => Some(doubt.hint()),
+            Error::Incomplete(incomplete) => Some(incomplete.hint()),
+        }
+    }
+}
+
+impl Refusal {
+    /// Returns what to do about it; see [`Error::hint`].
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Refusal::SwitchOff { switch, .. } => match switch.command() {
+                Some(command) => format!(
+                    "ON means that execution is allowed. To turn it on: {}.",
+                    Printable(command)
+                ),
+                None => "ON means that execution is allowed.".to_owned(),
+            },
+            Refusal::SwitchUnreadable { .. } => {
+                "A kill switch that cannot be read counts as OFF.".to_owned()
+            }
+            Refusal::Approval { reason, .. } => return reason.hint(),
+            Refusal::NameNotPlanned { .. } => {
+                "`PhaseSpec::instance` may use only what is serialized.".to_owned()
+            }
+            Refusal::DuplicatePhase { .. } => {
+                "Give phases of one type different values of `PhaseSpec::instance`.".to_owned()
+            }
+            Refusal::PlanExpired { .. }
+            | Refusal::NotNextInPlan { .. }
+            | Refusal::GateChanged { .. }
+            | Refusal::OrderChanged { .. }
+            | Refusal::InputChanged { .. }
+            | Refusal::Rejected { .. } => NEW_PLAN.to_owned(),
+            Refusal::AnotherPipeline { .. } => {
+                "Give the run the plan of this pipeline, or run the pipeline of this plan.".to_owned()
+            }
+            Refusal::Unresolved { .. } => {
+                "Resolve that first: `Run::resolve`, or run the same plan again.".to_owned()
+            }
+            Refusal::AnotherTarget { planned, .. } => format!(
+                "Connect to the database of the plan, as role `{}`; or make a plan for this one.",
+                Printable(planned.role())
+            ),
+            Refusal::SessionInTransaction { .. } => {
+                "The connector has to return a new session. What that transaction did would be committed with the phase.".to_owned()
+            }
+            Refusal::ActingRole { .. } => "Log in as the role that the plan names.".to_owned(),
+            Refusal::Standby { .. } => "Connect to the primary.".to_owned(),
+            Refusal::NotInstalled { .. } => {
+                "Install it once, as a role that may create roles and schemas: `phasegate::install(&mut client)`.".to_owned()
+            }
+            Refusal::AnotherProtocol { .. } => {
+                "Call `phasegate::install` of this release as the owner of the schema.".to_owned()
+            }
+            Refusal::NotARunner { role, .. } => format!(
+                "Let it: GRANT phasegate_runner TO {}.",
+                Printable(role)
+            ),
+            Refusal::PrivilegedRole { .. } => {
+                "Each is named with the command that removes it. Where the role has to keep them, call `dangerously_allow_privileged_role` of the runner.".to_owned()
+            }
+            Refusal::NotAdmitted { .. } => {
+                "An operator admits it: `Operator::admit_plan`.".to_owned()
+            }
+            Refusal::LeaseOver { .. } | Refusal::LeaseElsewhere { .. } => {
+                "An operator turns it on again: `Operator::switch_on`.".to_owned()
+            }
+            Refusal::Held { .. } => "Wait for it, or end its session.".to_owned(),
+            Refusal::SessionNotNew { .. } => {
+                "What other clients left in the session would reach the phase. Connect to the server itself, or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`).".to_owned()
+            }
+            Refusal::RehearsalOver { .. } => "Rehearse again.".to_owned(),
+            Refusal::Stopped { .. }
+            | Refusal::Invalid { .. }
+            | Refusal::NotCanonical { .. }
+            | Refusal::EmptyPlan
+            | Refusal::PlanFlawed { .. }
+            | Refusal::NotConnected { .. }
+            | Refusal::OutputUnreadable { .. }
+            | Refusal::NotOpened { .. } => return None,
+        })
+    }
+}
+
+impl ApprovalRefusal {
+    /// Returns what to do about it; see [`Error::hint`].
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            ApprovalRefusal::Rejected { .. } => NEW_PLAN.to_owned(),
+            ApprovalRefusal::AnotherPhase { .. } => {
+                "Ask for it when the phases before this one are performed.".to_owned()
+            }
+            ApprovalRefusal::NotAdmitted => {
+                "An operator admits it: `Operator::admit_approval`.".to_owned()
+            }
+            ApprovalRefusal::Expired { .. } => "Have the plan approved again.".to_owned(),
+            ApprovalRefusal::Missing => {
+                "Call `run.approval` for each gate of the phase.".to_owned()
+            }
+            ApprovalRefusal::Denied(_)
+            | ApprovalRefusal::NotNeeded
+            | ApprovalRefusal::AnotherGate { .. }
+            | ApprovalRefusal::AnotherPlan { .. }
+            | ApprovalRefusal::AnotherTarget { .. } => return None,
+        })
+    }
+}
+
+impl Rollback {
+    /// Returns what to do about it; see [`Error::hint`].
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self.cause() {
+            RollbackCause::SwitchOff(_) | RollbackCause::LeaseOver => {
+                "Once an operator has turned it on again, run the same plan again: it goes on where it stopped."
+            }
+            RollbackCause::TimeOver => {
+                "Give the phase more time with `PhaseSpec::timeouts`, or less work."
+            }
+            RollbackCause::Swallowed { .. } => {
+                "Return the failure, or catch it inside `PhaseTx::savepoint`."
+            }
+            RollbackCause::SavepointLeftOpen => "Do not catch a panic inside a savepoint.",
+            RollbackCause::ConnectionLost | RollbackCause::NotCommitted { .. } => {
+                "Run the same plan again: it goes on where it stopped."
+            }
+            RollbackCause::EffectsDiffer(_) => {
+                "Rehearse it: the effects that a rehearsal measures are those that a plan needs."
+            }
+            RollbackCause::EndedFromWithin(_) => {
+                "An adapter must not end its transaction. Of what it did after that, something may remain on tables that are not guarded."
+            }
+            RollbackCause::CommitRefused(failure)
+                if failure
+                    .sqlstate()
+                    .is_some_and(|code| code.code().starts_with("23")) =>
+            {
+                "It is a deferred constraint, for which no single row is to blame."
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl InDoubt {
+    /// Returns what to do about it; see [`Error::hint`].
+    #[must_use]
+    pub fn hint(&self) -> String {
+        format!(
+            "Do not repeat it by hand. Run the same plan again, or call `InDoubt::resolve`: on {}, phasegate.journal has nonce {} if it was committed, and never will if not.",
+            self.target(),
+            self.nonce()
+        )
+    }
+}
+
+impl Incomplete {
+    /// Returns what to do about it; see [`Error::hint`].
+    #[must_use]
+    pub fn hint(&self) -> String {
+        "What was performed is committed. Run the same plan again: it goes on where it stopped."
+            .to_owned()
+    }
+}
