@@ -54,7 +54,7 @@ pub struct Holder {
 impl Holder {
     /// Who is performing a phase of this plan, if the server says it.
     pub(crate) fn of_run(client: &mut Client, plan: Digest) -> Option<Self> {
-        let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
+        let query = "SELECT pid, role, application_name, since, NULL::pg_catalog.text AS prepared \
                      FROM phasegate.holder_of_run($1)";
         let row = client
             .query_opt(query, &[&plan.as_bytes().as_slice()])
@@ -65,7 +65,7 @@ impl Holder {
     fn read(row: &Row) -> Result<Self, ::postgres::Error> {
         Ok(Holder {
             pid: row.try_get("pid")?,
-            role: row.try_get("who")?,
+            role: row.try_get("role")?,
             application_name: row.try_get("application_name")?,
             since: row.try_get("since")?,
             prepared: row.try_get("prepared")?,
@@ -340,8 +340,8 @@ impl Operator {
                 refusal: row.try_get("refusal")?,
                 epoch: row.try_get("epoch")?,
                 until: row.try_get("until")?,
-                who: row.try_get("who")?,
-                why: row.try_get("why")?,
+                who: row.try_get("actor")?,
+                why: row.try_get("reason")?,
                 at: row.try_get("at")?,
                 phases: Vec::new(),
                 drained: false,
@@ -349,7 +349,7 @@ impl Operator {
         };
         self.client
             .query_one(
-                "SELECT is_on, refusal, epoch, who, why, at, \
+                "SELECT is_on, refusal, epoch, actor, reason, at, \
                         CASE WHEN pg_catalog.isfinite(until) THEN until END AS until \
                  FROM phasegate.switch_status()",
                 &[],

@@ -137,7 +137,7 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, Foreign> {
     ];
     // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
     let rows = session.client().query_typed(
-        "SELECT phasegate.settle($1, $2::pg_catalog.text::pg_catalog.uuid, \
+        "SELECT phasegate.resolve($1, $2::pg_catalog.text::pg_catalog.uuid, \
                 $3::pg_catalog.text::pg_catalog.timestamptz, $4::pg_catalog.int4, \
                 $5::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $6))",
         &params,

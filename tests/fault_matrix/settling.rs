@@ -196,7 +196,7 @@ fn a_fatal_answer_to_the_close_says_nothing_of_its_commit() {
 /// Settles by the server's function itself, as if the attempt had been opened `opened`.
 fn settle_sql(client: &mut Client, doubt: &InDoubt, opened: &str) -> Result<String, String> {
     let sql = format!(
-        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', {opened}, {}, '{}', interval '1 second')",
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', {opened}, {}, '{}', interval '1 second')",
         doubt.plan(),
         doubt.nonce(),
         doubt.backend_pid(),

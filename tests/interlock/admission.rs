@@ -133,7 +133,7 @@ fn a_nonce_of_another_plan_is_not_settled_under_ones_own() {
     let _ = database.operator().admit_plan(&other).unwrap();
     does(&mut finished(&database, &attempt), "COMMIT");
     let settle = format!(
-        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
         other.digest(),
         attempt.nonce
     );

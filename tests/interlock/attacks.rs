@@ -316,7 +316,7 @@ fn settling_ends_no_session_but_one_of_the_caller_and_disturbs_no_open_phase() {
     let plan = attempt.plan.digest();
     let settle = |nonce: &str, pid: &str| {
         format!(
-            "SELECT phasegate.settle(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), {pid}, '50 ms')"
+            "SELECT phasegate.resolve(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), {pid}, '50 ms')"
         )
     };
     does(&mut rogue, &settle(&attempt.again().nonce, &pid));
@@ -347,7 +347,7 @@ fn an_operator_that_settles_ends_sessions_of_runners_in_this_database_and_no_oth
         does(
             &mut session,
             &format!(
-                "SELECT phasegate.settle('', '{number:032x}', clock_timestamp(), {pid}, '10 s')"
+                "SELECT phasegate.resolve('', '{number:032x}', clock_timestamp(), {pid}, '10 s')"
             ),
         );
         assert_eq!(victim.execute("SELECT 1", &[]).is_ok(), lives, "{number}");

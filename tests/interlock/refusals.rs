@@ -294,7 +294,7 @@ fn an_opening_message_that_is_replayed_opens_nothing() {
     // Of one whose fate was settled.
     let settled = Attempt::of(&plan, 2);
     let settle = format!(
-        "SELECT phasegate.settle(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
         plan.digest(),
         settled.nonce
     );
@@ -310,7 +310,7 @@ fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
     let mut session = psql(&database);
     let settle = |nonce: &str, opened_at: &str| {
         format!(
-            "SELECT phasegate.settle(decode('{}', 'hex'), '{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')",
+            "SELECT phasegate.resolve(decode('{}', 'hex'), '{nonce}', {opened_at}, 0, clock_timestamp(), '1 s')",
             attempt.plan.digest()
         )
     };
@@ -469,7 +469,7 @@ fn a_plan_for_a_role_that_cannot_perform_it_is_not_admitted() {
             role.name(),
             format!("GRANT phasegate_runner TO {}", role.name()),
         ),
-        ("nobody_is_called_so", "which there is not".to_owned()),
+        ("nobody_is_called_so", "does not exist".to_owned()),
     ] {
         let here = &database.target;
         let target = Target::new(here.system_identifier(), here.database(), name);
@@ -489,7 +489,7 @@ fn another_runner_settles_nothing_of_a_plan_that_is_not_its_own() {
     let attempt = Attempt::admitted(&database);
     let plan = format!("decode('{}', 'hex')", attempt.plan.digest());
     let settle = format!(
-        "SELECT phasegate.settle({plan}, gen_random_uuid(), clock_timestamp(), 0, clock_timestamp(), '1 s')"
+        "SELECT phasegate.resolve({plan}, gen_random_uuid(), clock_timestamp(), 0, clock_timestamp(), '1 s')"
     );
     let other = database.role("other");
     database.sql(&format!("GRANT phasegate_runner TO {}", other.name()));

@@ -123,7 +123,7 @@ fn a_phase_settles_and_hands_back_while_the_switch_is_off() {
     hand.open_at("READ COMMITTED", &task).unwrap();
     let _ = database.operator().switch_off("stop", LONG).unwrap();
     hand.client.batch_execute("ROLLBACK").unwrap();
-    let settle = "SELECT phasegate.settle($1, gen_random_uuid(), now(), 0, now(), '1 second')";
+    let settle = "SELECT phasegate.resolve($1, gen_random_uuid(), now(), 0, now(), '1 second')";
     let settled: String = hand.client.query_one(settle, &[&task.plan]).unwrap().get(0);
     assert!(settled.contains("rolled back"), "{settled}");
 }

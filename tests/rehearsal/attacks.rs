@@ -241,7 +241,7 @@ fn settling_the_nonce_of_a_rehearsal_does_not_let_it_commit() {
         );
         let nonce: String = row.unwrap().get(0);
         let settle = format!(
-            "SELECT phasegate.settle(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), 0, now(), '50 ms')"
+            "SELECT phasegate.resolve(decode('{plan}', 'hex'), '{nonce}', clock_timestamp(), 0, now(), '50 ms')"
         );
         if from_within {
             does(&mut session, "SAVEPOINT s");
