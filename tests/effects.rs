@@ -537,7 +537,7 @@ fn the_runner_can_neither_count_by_hand_nor_change_what_was_counted() {
         ("SELECT phasegate.effects()", "42501"),
         ("SELECT phasegate.seen_effects()", "42501"),
         (
-            "SELECT phasegate.refuse_unplanned_effects('', 1, '{}')",
+            "SELECT phasegate.ensure_planned_effects('', 1, '{}')",
             "42501",
         ),
         (

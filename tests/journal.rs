@@ -108,7 +108,7 @@ printf %s "$head"
 fn its_chain_is_recomputed_by_sha256sum_and_a_shell() {
     let (database, plan) = performed();
     let rows = database.admin().query(
-        "SELECT body, encode(hash, 'hex') FROM phasegate.journal ORDER BY place",
+        "SELECT body, encode(hash, 'hex') FROM phasegate.journal ORDER BY position",
         &[],
     );
     let directory = tempfile::tempdir().unwrap();
@@ -133,7 +133,7 @@ fn its_chain_is_recomputed_by_sha256sum_and_a_shell() {
 fn a_row_that_was_changed_is_named() {
     for place in 1..=4 {
         let (found, said) = tampered(&format!(
-            "UPDATE phasegate.journal SET body = replace(body, '\"role\": \"', '\"role\": \"not_') WHERE place = {place}"
+            "UPDATE phasegate.journal SET body = replace(body, '\"role\": \"', '\"role\": \"not_') WHERE position = {place}"
         ));
         assert_eq!(found, place, "{said}");
     }
@@ -143,21 +143,21 @@ fn a_row_that_was_changed_is_named() {
 fn a_row_that_was_removed_is_named_also_at_the_end() {
     for place in 1..=4 {
         let (found, said) = tampered(&format!(
-            "DELETE FROM phasegate.journal WHERE place = {place}"
+            "DELETE FROM phasegate.journal WHERE position = {place}"
         ));
         assert_eq!(found, place, "{said}");
         assert!(said.contains("is missing"), "{said}");
     }
-    let (found, _) = tampered("DELETE FROM phasegate.journal WHERE place >= 3");
+    let (found, _) = tampered("DELETE FROM phasegate.journal WHERE position >= 3");
     assert_eq!(found, 3);
 }
 
 #[test]
 fn rows_that_changed_places_are_named() {
     let (found, said) = tampered(
-        "UPDATE phasegate.journal SET place = 30 WHERE place = 2; \
-         UPDATE phasegate.journal SET place = 2 WHERE place = 3; \
-         UPDATE phasegate.journal SET place = 3 WHERE place = 30",
+        "UPDATE phasegate.journal SET position = 30 WHERE position = 2; \
+         UPDATE phasegate.journal SET position = 2 WHERE position = 3; \
+         UPDATE phasegate.journal SET position = 3 WHERE position = 30",
     );
     assert_eq!(found, 2, "{said}");
 }
@@ -165,8 +165,8 @@ fn rows_that_changed_places_are_named() {
 #[test]
 fn a_row_that_was_added_is_named() {
     let (found, said) = tampered(
-        "UPDATE phasegate.journal SET place = place; \
-         INSERT INTO phasegate.journal SELECT plan, 5, gen_random_uuid(), body, hash FROM phasegate.journal WHERE place = 4",
+        "UPDATE phasegate.journal SET position = position; \
+         INSERT INTO phasegate.journal SELECT plan, 5, gen_random_uuid(), body, hash FROM phasegate.journal WHERE position = 4",
     );
     assert_eq!(found, 5, "{said}");
 }
@@ -177,7 +177,7 @@ fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
     let (found, said) = tampered(
         "UPDATE phasegate.journal AS j SET body = replace(j.body, 'publish', 'polish'), \
            hash = phasegate.next_head(p.hash, replace(j.body, 'publish', 'polish')) \
-         FROM phasegate.journal AS p WHERE j.place = 4 AND p.plan = j.plan AND p.place = 3",
+         FROM phasegate.journal AS p WHERE j.position = 4 AND p.plan = j.plan AND p.position = 3",
     );
     assert_eq!(found, 4, "{said}");
     assert!(said.contains("keeps the chain's head"), "{said}");

@@ -308,7 +308,8 @@ fn the_administrator_of_rds_needs_nothing_else() {
 
     // A runner that is also one of the administrators is told to be no longer, and not to take anything from them.
     service.sql("administrator", "GRANT rds_superuser TO closer");
-    let powers = "SELECT string_agg(DISTINCT mend, '; ') FROM phasegate.powers_of('closer')";
+    let powers =
+        "SELECT string_agg(DISTINCT remedy, '; ') FROM phasegate.bypass_privileges('closer')";
     let remedy: String = service.ask(powers);
     assert!(
         remedy.starts_with("REVOKE rds_superuser FROM closer") && !remedy.contains(';'),
@@ -317,7 +318,8 @@ fn the_administrator_of_rds_needs_nothing_else() {
     service.sql("administrator", &remedy);
     assert!(service.ask::<Option<String>>(powers).is_none());
     // And the administrator, to use another role.
-    let powers = "SELECT string_agg(what, '; ') FROM phasegate.powers_of('administrator')";
+    let powers =
+        "SELECT string_agg(privilege, '; ') FROM phasegate.bypass_privileges('administrator')";
     assert_eq!(
         service.ask::<String>(powers),
         "it is an administrator, and another role has to be the runner"

@@ -135,10 +135,10 @@ impl EvidenceBundle {
             &mut tx,
             "SELECT a.nonce, a.gate, a.approver, a.comment, a.evidence::pg_catalog.text, a.admitted_by, \
                pg_catalog.to_char(pg_catalog.timezone('UTC', a.admitted_at), 'YYYYMMDDHH24MISS\"Z\"'), \
-               ARRAY(SELECT s.place FROM phasegate.approval_spent AS s \
-                     WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce ORDER BY s.place) AS spent \
+               ARRAY(SELECT s.position FROM phasegate.approval_spent AS s \
+                     WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce ORDER BY s.position) AS spent \
              FROM phasegate.approval AS a WHERE a.plan OPERATOR(pg_catalog.=) $1 \
-             ORDER BY (SELECT pg_catalog.min(s.place) FROM phasegate.approval_spent AS s \
+             ORDER BY (SELECT pg_catalog.min(s.position) FROM phasegate.approval_spent AS s \
                        WHERE s.nonce OPERATOR(pg_catalog.=) a.nonce) NULLS LAST, a.admitted_at, a.nonce",
             plan,
         )?;

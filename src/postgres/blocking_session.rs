@@ -5,7 +5,7 @@ use crate::outcome::BlockingSession;
 
 /// Returns the session that performs a phase of this plan, if the server says which.
 pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<BlockingSession> {
-    let query = "SELECT pid, who, application_name, since, NULL::pg_catalog.text AS prepared \
+    let query = "SELECT pid, role, application_name, since, NULL::pg_catalog.text AS prepared \
                  FROM phasegate.holder_of_run($1)";
     let row = client
         .query_opt(query, &[&plan.as_bytes().as_slice()])
@@ -17,7 +17,7 @@ pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<Blocking
 pub(super) fn read(row: &Row) -> Result<BlockingSession, ::postgres::Error> {
     Ok(BlockingSession {
         pid: row.try_get("pid")?,
-        role: row.try_get("who")?,
+        role: row.try_get("role")?,
         application_name: row.try_get("application_name")?,
         since: row.try_get("since")?,
         prepared: row.try_get("prepared")?,

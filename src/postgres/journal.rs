@@ -205,7 +205,8 @@ impl Journal {
             .ok_or(JournalError::NoSuchPlan(plan))?;
         let rows = tx
             .query(
-                "SELECT place, body, hash FROM phasegate.journal WHERE plan OPERATOR(pg_catalog.=) $1 ORDER BY place",
+                "SELECT position, body, hash FROM phasegate.journal \
+                 WHERE plan OPERATOR(pg_catalog.=) $1 ORDER BY position",
                 &[&key],
             )
             .map_err(foreign)?;

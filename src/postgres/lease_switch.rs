@@ -76,13 +76,13 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
 pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
     let off = SwitchOff::of_the_database();
     // While an operator is at it, OFF counts before its row says so.
-    let sql = "SELECT who, why, at FROM phasegate.switch_status() \
+    let sql = "SELECT actor, reason, at FROM phasegate.switch_status() \
                WHERE until OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz";
     let Ok(Some(row)) = client.query_opt(sql, &[]) else {
         return off;
     };
     let text = |column| row.try_get::<_, String>(column);
-    match (text("who"), text("why"), row.try_get("at")) {
+    match (text("actor"), text("reason"), row.try_get("at")) {
         (Ok(by), Ok(why), Ok(at)) => off.by(by).because(why).since(at),
         _ => off,
     }

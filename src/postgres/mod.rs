@@ -1,5 +1,5 @@
 //! Everything that talks to PostgreSQL: the connector, the session of one phase, its transaction,
-//! and the wall in the database, whose own part is the SQL in `schema/`.
+//! and the enforcement in the database, whose own part is the SQL in `sql/`.
 //!
 //! Each phase has a session of its own, which is closed when the phase has ended, however it ended:
 //! no setting, lock, cursor or temporary object of one phase can reach the next.

@@ -279,8 +279,8 @@ impl Operator {
                 refusal: row.try_get("refusal")?,
                 epoch: row.try_get("epoch")?,
                 until: row.try_get("until")?,
-                who: row.try_get("who")?,
-                why: row.try_get("why")?,
+                who: row.try_get("actor")?,
+                why: row.try_get("reason")?,
                 at: row.try_get("at")?,
                 phases: Vec::new(),
                 drained: false,
@@ -288,7 +288,7 @@ impl Operator {
         };
         self.client
             .query_one(
-                "SELECT is_on, refusal, epoch, who, why, at, \
+                "SELECT is_on, refusal, epoch, actor, reason, at, \
                         CASE WHEN pg_catalog.isfinite(until) THEN until END AS until \
                  FROM phasegate.switch_status()",
                 &[],

@@ -12,8 +12,8 @@ use super::signing::Rules;
 fn judged_again(gate: usize, by: &[&str], rule: GateRule) -> String {
     let signed = Signed::planned();
     signed.database.sql(
-        "CREATE OR REPLACE FUNCTION phasegate.refuse_other_evidence(evidence jsonb, decision text, plan bytea, gate text, \
-           approver text, expires timestamptz) RETURNS void LANGUAGE sql AS 'SELECT'",
+        "CREATE OR REPLACE FUNCTION phasegate.ensure_evidence(p_evidence jsonb, p_decision text, p_plan bytea, \
+           p_gate text, p_approver text, p_expires timestamptz) RETURNS void LANGUAGE sql AS 'SELECT'",
     );
     let other = GateRule::of(["ada@example.org", "bob"]).author_may_approve();
     let policy = match gate {

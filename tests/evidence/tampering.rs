@@ -307,8 +307,8 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
 fn admitted(meddle: impl Fn(&Signed, &mut Attestation)) -> String {
     let signed = Signed::planned();
     signed.database.sql(
-        "CREATE OR REPLACE FUNCTION phasegate.refuse_other_evidence(evidence jsonb, decision text, plan bytea, gate text, \
-           approver text, expires timestamptz) RETURNS void LANGUAGE sql AS 'SELECT'",
+        "CREATE OR REPLACE FUNCTION phasegate.ensure_evidence(p_evidence jsonb, p_decision text, p_plan bytea, \
+           p_gate text, p_approver text, p_expires timestamptz) RETURNS void LANGUAGE sql AS 'SELECT'",
     );
     let run = signed.perform(|approvals| meddle(&signed, &mut approvals[0]));
     run.expect("a live run");
@@ -453,10 +453,10 @@ fn what_does_not_fit_in_the_database_itself_is_found_before_it_is_written() {
         ));
         signed.collect().verify().expect_err(sql)
     };
-    let flaw = tamper("DELETE FROM phasegate.approval_spent WHERE place = 3");
+    let flaw = tamper("DELETE FROM phasegate.approval_spent WHERE position = 3");
     assert!(matches!(flaw, EvidenceFlaw::Row { place: 3, .. }), "{flaw}");
     signed.database.sql(
-        "INSERT INTO phasegate.approval_spent (nonce, place) SELECT nonce, 3 FROM phasegate.approval WHERE gate = 'SG_2'",
+        "INSERT INTO phasegate.approval_spent (nonce, position) SELECT nonce, 3 FROM phasegate.approval WHERE gate = 'SG_2'",
     );
     signed.collect().verify().expect("it fits again");
     let flaw = tamper(
@@ -468,12 +468,12 @@ fn what_does_not_fit_in_the_database_itself_is_found_before_it_is_written() {
                        UPDATE phasegate.approval SET evidence = NULL WHERE gate = 'SG_1'",
     );
     assert!(matches!(flaw, EvidenceFlaw::Row { place: 1, .. }), "{flaw}");
-    let flaw = tamper("DELETE FROM phasegate.journal WHERE place = 4");
+    let flaw = tamper("DELETE FROM phasegate.journal WHERE position = 4");
     assert!(matches!(flaw, EvidenceFlaw::Chain(_)), "{flaw}");
     let flaw = tamper(
-        "UPDATE phasegate.run AS r SET committed = 3, head = j.hash FROM phasegate.journal AS j WHERE j.place = 3; \
+        "UPDATE phasegate.run AS r SET committed = 3, head = j.hash FROM phasegate.journal AS j WHERE j.position = 3; \
                        UPDATE phasegate.approval AS a SET evidence = b.evidence FROM \
-                         (SELECT (j.body::jsonb -> 'approvals' -> 0 -> 'evidence') AS evidence FROM phasegate.journal AS j WHERE place = 1) AS b \
+                         (SELECT (j.body::jsonb -> 'approvals' -> 0 -> 'evidence') AS evidence FROM phasegate.journal AS j WHERE position = 1) AS b \
                        WHERE a.gate = 'SG_1'",
     );
     assert!(

@@ -39,11 +39,11 @@ pub(crate) fn committed(client: &mut Client, case: &Case) -> usize {
         let row = client
             .query_one(
                 "SELECT (SELECT count(*) FROM item WHERE name = ANY ($1)), \
-                        (SELECT count(*) FROM phasegate.journal WHERE plan = $2 AND place = $3), \
-                        (SELECT count(*) FROM phasegate.attempt WHERE plan = $2 AND place = $3 AND state = 'finished'), \
-                        (SELECT count(*) FROM phasegate.attempt WHERE plan = $2 AND place = $3), \
+                        (SELECT count(*) FROM phasegate.journal WHERE plan = $2 AND position = $3), \
+                        (SELECT count(*) FROM phasegate.attempt WHERE plan = $2 AND position = $3 AND state = 'finished'), \
+                        (SELECT count(*) FROM phasegate.attempt WHERE plan = $2 AND position = $3), \
                         (SELECT count(*) FROM phasegate.approval_spent JOIN phasegate.approval USING (nonce) \
-                          WHERE plan = $2 AND place = $3)",
+                          WHERE plan = $2 AND position = $3)",
                 &[rows, &key, &place],
             )
             .unwrap();

@@ -99,7 +99,7 @@ fn unprotect_is_no_loss_and_is_for_the_owner_alone() {
 
 fn powers(database: &Database) -> String {
     database.ask(&format!(
-        "SELECT coalesce(string_agg(what, '; '), '') FROM phasegate.powers_of('{}')",
+        "SELECT coalesce(string_agg(privilege, '; '), '') FROM phasegate.bypass_privileges('{}')",
         database.runner.name()
     ))
 }

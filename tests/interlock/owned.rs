@@ -79,7 +79,7 @@ fn a_table_that_the_runner_alone_writes_is_its_own_affair() {
         database.runner.name()
     ));
     let powers: i64 = database.ask(&format!(
-        "SELECT count(*) FROM phasegate.powers_of('{}')",
+        "SELECT count(*) FROM phasegate.bypass_privileges('{}')",
         database.runner.name()
     ));
     assert_eq!(powers, 0);

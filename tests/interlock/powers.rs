@@ -48,7 +48,7 @@ pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<St
     let mut whats = Vec::new();
     for power in &found {
         assert!(text.contains(power), "{text}");
-        let (what, mend) = power.split_once("; mend it with: ").unwrap();
+        let (what, mend) = power.split_once("; remedy: ").unwrap();
         whats.push(what.to_owned());
         mends.push(mend.replace("another_role", "phasegate_auditor"));
     }
@@ -275,15 +275,15 @@ fn a_role_that_could_replace_the_guard_is_refused() {
     for (who, what) in [
         (
             "RUNNER",
-            "it may replace the guard of public.item by a trigger of its own",
+            "it may replace the guard of public.item by another trigger",
         ),
         (
             "PUBLIC",
-            "it may replace the guard of public.item by a trigger of its own",
+            "it may replace the guard of public.item by another trigger",
         ),
         (
             "GROUP",
-            "as GROUP, it may replace the guard of public.item by a trigger of its own",
+            "as GROUP, it may replace the guard of public.item by another trigger",
         ),
     ] {
         refused_until_mended(&database(), &format!("GRANT ALL ON item TO {who}"), &[what]);
@@ -424,7 +424,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
     refused_until_mended(&crate::server::database(), one, &[&what]);
 }
 
-/// What gives the runner a power, by itself or with others of these.
+/// What gives the runner a privilege that bypasses the interlock, by itself or with others of these.
 const GIVES: [&str; 61] = [
     "ALTER ROLE RUNNER SUPERUSER",
     "ALTER ROLE RUNNER CREATEROLE",
@@ -496,7 +496,7 @@ const GIVES: [&str; 61] = [
 ];
 
 #[test]
-fn whoever_has_a_power_is_found_by_the_quick_question_too() {
+fn the_quick_check_finds_every_role_that_the_exact_one_finds() {
     let database = database();
     let (group, other) = (database.role("group"), database.role("other"));
     let here: String = database.ask("SELECT current_database()::text");
@@ -507,8 +507,8 @@ fn whoever_has_a_power_is_found_by_the_quick_question_too() {
             .replace("HERE", &here)
     };
     let ask = named(
-        "SELECT phasegate.may_have_powers('RUNNER'), coalesce(string_agg(what, '; '), '') \
-         FROM phasegate.powers_of('RUNNER')",
+        "SELECT phasegate.may_bypass('RUNNER'), coalesce(string_agg(privilege, '; '), '') \
+         FROM phasegate.bypass_privileges('RUNNER')",
     );
     // Each by itself, and then by chance.
     let mut state = 7_usize;

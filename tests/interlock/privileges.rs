@@ -43,16 +43,19 @@ fn callable(by: &str) -> String {
 
 #[test]
 fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
-    let public = "count_rows counts_exactly forget_protection guard guarded_tables is_whole protect record_protection unprotect with_children";
+    let public = "count_rows counts_exactly create_triggers ensure_guardable_relatives ensure_own_table \
+        forget_protection guard guarded_tables is_counting is_whole protect record_protection unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
     let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
     assert_eq!(
         callable(runner),
-        "approvals_of commits_in_flight count_rows counts_exactly drain_rehearsal finish forget_protection guard guarded_tables \
-         holder_of_run is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
-         powers_of progress_of protect record_protection rehearse seal resolve switch_status switched_off_since unprotect with_children"
+        "approvals_of bypass_privileges commits_in_flight count_rows counts_exactly create_triggers drain_rehearsal \
+         ensure_guardable_relatives ensure_own_table finish forget_protection guard guarded_tables holder_of_run \
+         is_counting is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
+         progress_of protect record_protection rehearse resolve seal switch_status switched_off_since unprotect \
+         with_children"
     );
     // None of those that are PUBLIC's runs as the owner, but what only a table can call, and the record of guards.
     let definer = format!("{everybody} AND p.prosecdef");
@@ -65,16 +68,19 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
 
 /// `perform_row` performs the caller's own statement, as the caller, and leaves to the caller what its
 /// names mean; `count_rows` reads a transition table, whose name no schema qualifies; the names in
-/// `may_act_as` were looked up when it was created.
+/// `may_act_as`, `is_counting` and `is_whole`, which are inlined, were resolved when they were created.
 #[test]
-fn every_function_but_three_pins_its_search_path_to_the_catalog() {
+fn every_function_but_five_pins_its_search_path_to_the_catalog() {
     let pins = |path: &str| format!("'search_path={path}' = ANY (coalesce(p.proconfig, '{{}}'))");
     let loose = format!("NOT {}", pins("pg_catalog, pg_temp"));
-    assert_eq!(callable(&loose), "count_rows may_act_as perform_row");
+    assert_eq!(
+        callable(&loose),
+        "count_rows is_counting is_whole may_act_as perform_row"
+    );
     let pinned = format!("{loose} AND {}", pins("pg_catalog, phasegate, pg_temp"));
     assert_eq!(callable(&pinned), "count_rows");
     let bound = format!("{loose} AND p.prosqlbody IS NOT NULL AND NOT p.prosecdef");
-    assert_eq!(callable(&bound), "may_act_as");
+    assert_eq!(callable(&bound), "is_counting is_whole may_act_as");
 }
 
 #[test]
@@ -153,7 +159,7 @@ fn the_runner_may_not_touch_the_tables_and_the_sequence_of_the_schema() {
         "SELECT phasegate.lease()",
         "SELECT phasegate.effects()",
         "SELECT phasegate.interlock()",
-        "SELECT phasegate.refuse_unless_on(1, 'infinity', '')",
+        "SELECT phasegate.ensure_lease_holds(1, 'infinity', '')",
     ] {
         refuses(&mut psql(&database), statement, "42501");
         // Nor inside a phase.

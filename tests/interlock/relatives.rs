@@ -38,7 +38,7 @@ fn refused_for(database: &Database) -> Vec<(String, String)> {
         panic!("{refused}");
     };
     let named = |power: &String| {
-        let (what, mend) = power.split_once("; mend it with: ").unwrap();
+        let (what, mend) = power.split_once("; remedy: ").unwrap();
         let table = what.strip_prefix("it may write ").unwrap();
         let table = table.strip_suffix(", which has no guard, and has one above or below it");
         (table.unwrap().to_owned(), mend.to_owned())
@@ -156,7 +156,8 @@ fn the_children_of_a_table_are_guarded_with_it() {
     ));
     does(&mut psql(&database), "INSERT INTO late VALUES ('x')");
     let found: String = database.ask(&format!(
-        "SELECT mend FROM phasegate.powers_of('{}') WHERE what LIKE '%public.late%' AND mend LIKE '%public.item%'",
+        "SELECT remedy FROM phasegate.bypass_privileges('{}') \
+         WHERE privilege LIKE '%public.late%' AND remedy LIKE '%public.item%'",
         database.runner.name()
     ));
     assert_eq!(found, "SELECT phasegate.protect('public.item')");

@@ -83,7 +83,7 @@ fn a_lease_is_extended_while_it_is_on_and_never_shortened() {
     let mut operator = database.operator();
     operator.switch_on("an hour", HOUR).unwrap();
     for (why, lasts, says) in [
-        ("", HOUR * 2, "say why"),
+        ("", HOUR * 2, "the reason is missing"),
         ("why", Duration::from_hours(25), "at most one day"),
         ("why", Duration::ZERO, "longer than nothing"),
         ("why", HOUR / 2, "turn the switch off"),

@@ -163,7 +163,7 @@ fn a_lease_does_not_hold_in_a_copy_in_another_cluster() {
 fn a_row_that_is_written_by_hand_is_off() {
     for by_hand in [
         "UPDATE phasegate.kill_switch SET until = until + interval '1 hour'",
-        "UPDATE phasegate.kill_switch SET why = 'by hand'",
+        "UPDATE phasegate.kill_switch SET reason = 'by hand'",
         "UPDATE phasegate.kill_switch SET is_on = true, epoch = epoch + 1, until = 'infinity'",
         "UPDATE phasegate.kill_switch SET is_on = false",
         "DELETE FROM phasegate.kill_switch",
@@ -247,7 +247,7 @@ fn the_history_says_who_why_and_when() {
         .operator()
         .switch_off("it went wrong", HOUR)
         .unwrap();
-    let query = "SELECT who, why, at, is_on, epoch FROM phasegate.switch_history ORDER BY epoch DESC LIMIT 2";
+    let query = "SELECT actor, reason, at, is_on, epoch FROM phasegate.switch_history ORDER BY epoch DESC LIMIT 2";
     let rows = database.admin().query(query, &[]).unwrap();
     let why = ["it went wrong", "the cutover"];
     for (row, why) in rows.iter().zip(why) {

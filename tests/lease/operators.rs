@@ -50,7 +50,7 @@ fn operators_at_once_leave_what_the_last_of_the_history_says_and_no_call_undoes_
         ));
         let calls = to_and_fro(&database);
         let mut client = database.admin();
-        let query = "SELECT why, is_on, at FROM phasegate.switch_history WHERE why ~ '^[0-9]' ORDER BY epoch";
+        let query = "SELECT reason, is_on, at FROM phasegate.switch_history WHERE reason ~ '^[0-9]' ORDER BY epoch";
         let history = client.query(query, &[]).unwrap();
         assert_eq!(history.len(), calls.len());
         // Of two calls of which one was over before the other began, the first has the earlier epoch.

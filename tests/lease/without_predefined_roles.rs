@@ -26,7 +26,7 @@ fn off_is_off_although_no_session_can_be_ended() {
     let _ = off.unwrap();
     let status = database.operator().status().unwrap();
     assert!(!status.on && status.why == "stop", "{status:?}");
-    let history = "SELECT why FROM phasegate.switch_history ORDER BY epoch DESC LIMIT 1";
+    let history = "SELECT reason FROM phasegate.switch_history ORDER BY epoch DESC LIMIT 1";
     assert_eq!(database.ask::<String>(history), "stop");
     // The session is still there, and commits nothing.
     assert!(hand.close_with("COMMIT").is_err());

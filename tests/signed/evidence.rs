@@ -125,7 +125,10 @@ fn evidence_that_says_something_else_than_what_is_admitted_is_refused() {
     fewer.statements.truncate(1);
     let one = fewer.statements[0].approver.clone();
     let refused = said(&database, statement.clone(), &one, fewer.clone());
-    assert!(refused.contains("these are not all"), "{refused}");
+    assert!(
+        refused.contains("needs more approvals by its policy"),
+        "{refused}"
+    );
     let refused = said(&database, statement.clone(), who, fewer.clone());
     assert!(
         refused.contains("have signed, and it is to be admitted for"),
@@ -138,14 +141,20 @@ fn evidence_that_says_something_else_than_what_is_admitted_is_refused() {
         &format!("{one}, {one}"),
         fewer,
     );
-    assert!(refused.contains("these are not all"), "{refused}");
+    assert!(
+        refused.contains("needs more approvals by its policy"),
+        "{refused}"
+    );
     let mut nobody = evidence.clone();
     nobody.statements = Vec::<SignedStatement>::new();
     said(&database, statement.clone(), "", nobody);
     let mut other = evidence.clone();
     other.policy = other.policy.replace("SG_1", "SG_9");
     let refused = said(&database, statement.clone(), who, other);
-    assert!(refused.contains("these are not all"), "{refused}");
+    assert!(
+        refused.contains("needs more approvals by its policy"),
+        "{refused}"
+    );
     let mut late = statement.clone();
     late.expires += HOUR;
     let refused = said(&database, late, who, evidence.clone());

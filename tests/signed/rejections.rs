@@ -232,7 +232,10 @@ fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
     let _ = database.operator().admit_plan(&plan).unwrap();
     let no = rejected(&plan);
     let refused = said(&database, |operator| operator.admit_approval(&no));
-    assert!(refused.contains("it is no approval"), "{refused}");
+    assert!(
+        refused.contains("the decision is not an approval"),
+        "{refused}"
+    );
     let ada = SshSigner::new("ada");
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
@@ -243,7 +246,10 @@ fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
             .admit_rejection(&yes, std::time::Duration::from_secs(2))
             .map(drop)
     });
-    assert!(refused.contains("it is no rejection"), "{refused}");
+    assert!(
+        refused.contains("the decision is not a rejection"),
+        "{refused}"
+    );
     // Nor by saying one thing and having had another signed.
     let mut statement = no.statement().clone();
     statement.decision = phasegate::Decision::Approve;

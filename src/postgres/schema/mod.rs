@@ -1,36 +1,16 @@
-//! Installing the schema `phasegate`, and upgrading it.
+//! Installs the schema `phasegate`: the SQL in `sql/`, its versions, and the repair of what is missing.
 
 use ::postgres::{Client, Transaction};
-use refinery_core::error::Kind;
-use refinery_core::traits::sync::{Query, Transaction as Migrated};
-use refinery_core::{Migrate, Migration, Runner, Target};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::base::printable::{Listed, Printable};
 
 mod repair;
+mod versions;
 
-const ROLES: &str = include_str!("roles.sql");
+use versions::VERSIONS;
 
-/// In order. One that was released is never changed: the next release adds another.
-const MIGRATIONS: [(&str, &str); 9] = [
-    ("V1__kill_switch", include_str!("V1__kill_switch.sql")),
-    (
-        "V2__plans_and_approvals",
-        include_str!("V2__plans_and_approvals.sql"),
-    ),
-    (
-        "V3__runs_and_journal",
-        include_str!("V3__runs_and_journal.sql"),
-    ),
-    ("V4__phase", include_str!("V4__phase.sql")),
-    ("V5__effects", include_str!("V5__effects.sql")),
-    ("V6__guard", include_str!("V6__guard.sql")),
-    ("V7__settling", include_str!("V7__settling.sql")),
-    ("V8__rehearsal", include_str!("V8__rehearsal.sql")),
-    ("V9__rows", include_str!("V9__rows.sql")),
-];
+/// Run at every install, before the versions.
+const ROLES: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/roles.sql"));
 
 /// The oldest server whose roles and parameters have everything that the interlock asks about.
 const OLDEST_SERVER: i32 = 150_000;
@@ -41,7 +21,7 @@ const OLDEST_SERVER: i32 = 150_000;
 pub struct Installed {
     /// The versions of the schema that were applied now, in order; none if it was up to date.
     pub applied: Vec<String>,
-    /// The functions that were missing or otherwise than this release has them, and were put back.
+    /// The functions and views that were missing or altered, and were restored.
     pub repaired: Vec<String>,
     /// What the role that installed could not grant, each with what is lost and what helps; empty if nothing is.
     pub lacking: Vec<String>,
@@ -103,9 +83,9 @@ pub enum InstallError {
     /// The role that installs lacks a privilege; the message says which, and who can give it.
     #[error("not installed: {}", crate::outcome::describe(.0))]
     Privilege(#[source] ::postgres::Error),
-    /// A migration was refused.
-    #[error("not installed: {0}")]
-    Migration(#[source] Box<refinery_core::Error>),
+    /// The server refused the SQL of a version; the message names an event trigger that did.
+    #[error("not installed: {}", describe_with_context(.0))]
+    Migration(#[source] ::postgres::Error),
     /// The server refused a statement, or the connection was lost.
     #[error("not installed: {}", crate::outcome::describe(.0))]
     Database(#[source] ::postgres::Error),
@@ -129,7 +109,7 @@ impl From<::postgres::Error> for InstallError {
 
 /// Installs the schema `phasegate`, with its roles, or upgrades it to that of this release.
 ///
-/// One transaction; a second call changes nothing, but puts back functions that were dropped or altered; of two at
+/// One transaction; a second call changes nothing, but restores functions and views that were dropped or altered; of two at
 /// once, one waits for the other. A schema, or roles, of these names that another role has made are refused. It takes
 /// no superuser: a role that may create roles and schemas will do, and an error says what is missing and who can give
 /// it. Two such administrators may take turns; from PostgreSQL 16 on the second needs `GRANT phasegate_owner TO second
@@ -152,12 +132,12 @@ impl From<::postgres::Error> for InstallError {
 ///
 /// [`InstallError`]; nothing was changed.
 pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
-    install_up_to(client, Target::Latest)
+    install_versions(client, &VERSIONS)
 }
 
-fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, InstallError> {
+fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed, InstallError> {
     let mut tx = client.transaction()?;
-    refuse_unfit(&mut tx)?;
+    ensure_fit(&mut tx)?;
     // One install at a time, and whatever the session's settings are, these are what the SQL means.
     tx.batch_execute(
         "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL standard_conforming_strings = on; \
@@ -166,23 +146,8 @@ fn install_up_to(client: &mut Client, target: Target) -> Result<Installed, Insta
     )?;
     let was_member = acts_as_owner(&mut tx)?;
     tx.batch_execute(ROLES)?;
-    let mut runner = Runner::new(&migrations()?)
-        .set_grouped(true)
-        .set_target(target);
-    runner.set_migration_table_name("phasegate.migration");
-    refuse_unmigrated(&mut tx)?;
-    let report = runner
-        .run(&mut InOneTransaction(&mut tx))
-        .map_err(explain)?;
-    let applied = report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let repaired = match target {
-        Target::Latest => repair::repair(&mut tx)?,
-        _ => Vec::new(),
-    };
+    let applied = versions::apply(&mut tx, versions)?;
+    let repaired = repair::repair(&mut tx, versions)?;
     tx.batch_execute("RESET ROLE")?;
     if !was_member {
         // A member of the owner's role could change the schema, and where that role is granted a runner's, would be
@@ -234,45 +199,7 @@ fn lacking(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
     Ok(lacking)
 }
 
-/// A schema in which something is, and no migration says what.
-fn refuse_unmigrated(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
-    let row = tx.query_one(
-        "SELECT pg_catalog.array_agg(p.oid::pg_catalog.regprocedure::text) \
-         FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
-         WHERE n.nspname = 'phasegate' AND pg_catalog.to_regclass('phasegate.migration') IS NULL",
-        &[],
-    )?;
-    match row.try_get::<_, Option<Vec<String>>>(0)? {
-        Some(found) => Err(InstallError::Foreign { found }),
-        None => refuse_without_history(tx),
-    }
-}
-
-/// The definitions of a schema without its rows, which say what was applied.
-fn refuse_without_history(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
-    let row = tx.query_one(
-        "SELECT pg_catalog.to_regclass('phasegate.migration') IS NOT NULL \
-            AND pg_catalog.to_regclass('phasegate.kill_switch') IS NOT NULL",
-        &[],
-    )?;
-    if !row.try_get::<_, bool>(0)? {
-        return Ok(());
-    }
-    let row = tx.query_one("SELECT EXISTS (SELECT FROM phasegate.migration)", &[])?;
-    if row.try_get(0)? {
-        return Ok(());
-    }
-    Err(InstallError::Incomplete {
-        missing: vec!["its rows, as after a dump of definitions alone".to_owned()],
-    })
-}
-
-fn migrations() -> Result<Vec<Migration>, InstallError> {
-    let unapplied = |(name, sql): &(&str, &str)| Migration::unapplied(name, sql).map_err(explain);
-    MIGRATIONS.iter().map(unapplied).collect()
-}
-
-fn refuse_unfit(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
+fn ensure_fit(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
     let row = tx.query_one(
         "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
                 pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_encoding')",
@@ -289,77 +216,15 @@ fn refuse_unfit(tx: &mut Transaction<'_>) -> Result<(), InstallError> {
     }
 }
 
-fn explain(error: refinery_core::Error) -> InstallError {
-    match error.kind() {
-        Kind::MissingVersion(found) => InstallError::Newer {
-            found: found.to_string(),
-        },
-        Kind::DivergentVersion(found, _) => InstallError::Divergent {
-            found: found.to_string(),
-        },
-        _ => InstallError::Migration(Box::new(error)),
-    }
-}
-
-/// The library would begin and commit transactions of its own.
-struct InOneTransaction<'a, 'tx>(&'a mut Transaction<'tx>);
-
-impl Migrated for InOneTransaction<'_, '_> {
-    type Error = Unmigrated;
-
-    fn execute<'a, T: Iterator<Item = &'a str>>(
-        &mut self,
-        queries: T,
-    ) -> Result<usize, Unmigrated> {
-        let mut done = 0;
-        for query in queries {
-            self.0.batch_execute(query)?;
-            done += 1;
-        }
-        Ok(done)
-    }
-}
-
-impl Query<Vec<Migration>> for InOneTransaction<'_, '_> {
-    fn query(&mut self, query: &str) -> Result<Vec<Migration>, Unmigrated> {
-        let mut applied = Vec::new();
-        for row in self.0.query(query, &[])? {
-            let unreadable =
-                || Unmigrated("phasegate.migration has a row that cannot be read".to_owned());
-            let at = OffsetDateTime::parse(row.try_get(2)?, &Rfc3339).map_err(|_| unreadable())?;
-            let checksum = row
-                .try_get::<_, &str>(3)?
-                .parse()
-                .map_err(|_| unreadable())?;
-            applied.push(Migration::applied(
-                row.try_get(0)?,
-                row.try_get(1)?,
-                at,
-                checksum,
-            ));
-        }
-        Ok(applied)
-    }
-}
-
-impl Migrate for InOneTransaction<'_, '_> {}
-
-/// What the server said to a migration, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unmigrated(String);
-
-impl From<::postgres::Error> for Unmigrated {
-    fn from(error: ::postgres::Error) -> Self {
-        let said = crate::outcome::describe(&error);
-        // An event trigger, which its function names.
-        let context = error
-            .as_db_error()
-            .and_then(::postgres::error::DbError::where_);
-        match context.and_then(|context| context.lines().next()) {
-            Some(by) => Unmigrated(format!("{said}; raised by {}", Printable(by))),
-            None => Unmigrated(said),
-        }
+/// The server's message, with the function that raised it: that of an event trigger.
+fn describe_with_context(error: &::postgres::Error) -> String {
+    let message = crate::outcome::describe(error);
+    let context = error
+        .as_db_error()
+        .and_then(::postgres::error::DbError::where_);
+    match context.and_then(|context| context.lines().next()) {
+        Some(line) => format!("{message}; raised by {}", Printable(line)),
+        None => message,
     }
 }
 

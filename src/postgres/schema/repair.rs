@@ -1,13 +1,13 @@
-//! What an installed schema lacks, or has otherwise than the migrations made it: functions, grants and the state of
-//! triggers are put back; anything else is named.
+//! Restores the functions, views, grants and trigger states of an installed schema, and returns an error for anything
+//! else that is missing.
 
 use std::collections::BTreeMap;
 
 use ::postgres::Transaction;
 
-use super::{InstallError, MIGRATIONS};
+use super::InstallError;
 
-/// The statements of a migration. Ours end with a semicolon at the end of a line, outside of a body.
+/// Splits SQL of this crate into statements. `sql/README.md` has the conventions that it relies on.
 pub(super) fn statements(sql: &str) -> Vec<String> {
     let mut statements = Vec::new();
     let mut statement = String::new();
@@ -29,21 +29,24 @@ pub(super) fn statements(sql: &str) -> Vec<String> {
     statements
 }
 
-/// Performs again what makes functions and grants; returns the names of those that were not so before.
-pub(super) fn repair(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
-    let all: Vec<String> = MIGRATIONS
-        .iter()
-        .flat_map(|(_, sql)| statements(sql))
-        .collect();
+/// Executes the statements again that create functions and views, and grant; returns the names of what has changed.
+pub(super) fn repair(
+    tx: &mut Transaction<'_>,
+    versions: &[&str],
+) -> Result<Vec<String>, InstallError> {
+    let all: Vec<String> = versions.iter().flat_map(|sql| statements(sql)).collect();
     name_missing(tx, &all)?;
-    let before = functions(tx)?;
+    let before = restorable(tx)?;
     for statement in &all {
-        if let Some(function) = statement.strip_prefix("CREATE FUNCTION") {
-            tx.batch_execute(&format!("CREATE OR REPLACE FUNCTION{function}"))
+        let create = statement
+            .strip_prefix("CREATE ")
+            .filter(|rest| rest.starts_with("FUNCTION ") || rest.starts_with("VIEW "));
+        if let Some(rest) = create {
+            tx.batch_execute(&format!("CREATE OR REPLACE {rest}"))
                 .map_err(InstallError::database)?;
         }
     }
-    name_foreign(&all, &functions(tx)?)?;
+    name_foreign(&all, &restorable(tx)?)?;
     // A restore without grants leaves EXECUTE to PUBLIC, as for any new function.
     tx.batch_execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA phasegate FROM PUBLIC")
         .map_err(InstallError::database)?;
@@ -55,32 +58,37 @@ pub(super) fn repair(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallErr
                 .map_err(InstallError::database)?;
         }
     }
-    let after = functions(tx)?;
+    let after = restorable(tx)?;
     let repaired = after
         .iter()
         .filter(|(name, now)| before.get(*name) != Some(now));
     Ok(repaired.map(|(name, _)| name.clone()).collect())
 }
 
-/// Each function of the schema, with its definition and its grants.
-fn functions(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, String>, InstallError> {
+/// Each function and view of the schema, with its definition and its privileges.
+fn restorable(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, String>, InstallError> {
     let sql = "SELECT p.oid::pg_catalog.regprocedure::text, \
-                      pg_catalog.pg_get_functiondef(p.oid) || coalesce((SELECT pg_catalog.string_agg(a::text, ' ' ORDER BY a::text) \
-                                                                        FROM pg_catalog.unnest(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a), '') \
+                      pg_catalog.pg_get_functiondef(p.oid) || coalesce(( \
+                          SELECT pg_catalog.string_agg(a::text, ' ' ORDER BY a::text) \
+                          FROM pg_catalog.unnest(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a), '') \
                FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
-               WHERE n.nspname = 'phasegate'";
+               WHERE n.nspname = 'phasegate' \
+               UNION ALL \
+               SELECT c.oid::pg_catalog.regclass::text, pg_catalog.pg_get_viewdef(c.oid) \
+               FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+               WHERE n.nspname = 'phasegate' AND c.relkind = 'v'";
     let rows = tx.query(sql, &[]).map_err(InstallError::database)?;
-    let mut functions = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for row in rows {
-        functions.insert(
+        found.insert(
             row.try_get(0).map_err(InstallError::database)?,
             row.try_get(1).map_err(InstallError::database)?,
         );
     }
-    Ok(functions)
+    Ok(found)
 }
 
-/// Refuses a schema without a table, a sequence or a trigger of the release's: what was in them is not to be made up.
+/// Returns an error if a table, a sequence or a trigger is missing: their contents cannot be restored.
 fn name_missing(tx: &mut Transaction<'_>, all: &[String]) -> Result<(), InstallError> {
     let mut missing = Vec::new();
     for statement in all {
@@ -126,7 +134,7 @@ fn name_missing(tx: &mut Transaction<'_>, all: &[String]) -> Result<(), InstallE
     }
 }
 
-/// Refuses a schema with a function that the release has not: it would be trusted as ours.
+/// Returns an error if the schema has a function that this release does not have: callers would trust it.
 fn name_foreign(all: &[String], found: &BTreeMap<String, String>) -> Result<(), InstallError> {
     let mut ours: BTreeMap<&str, usize> = BTreeMap::new();
     for statement in all {
@@ -137,7 +145,7 @@ fn name_foreign(all: &[String], found: &BTreeMap<String, String>) -> Result<(), 
         }
     }
     let mut foreign = Vec::new();
-    for name in found.keys() {
+    for name in found.keys().filter(|name| name.contains('(')) {
         let left = name.split('(').next().and_then(|name| ours.get_mut(name));
         match left {
             Some(left) if *left > 0 => *left -= 1,

@@ -1,0 +1,41 @@
+-- All privileges of the schema, last: a runner has functions only, and no privilege on any table.
+-- What is not named here is for the schema's owner.
+
+-- A trigger is created by the owner of its table, who must be allowed to name the functions.
+GRANT USAGE ON SCHEMA phasegate TO PUBLIC;
+GRANT USAGE ON SCHEMA phasegate TO phasegate_operator, phasegate_runner, phasegate_auditor;
+GRANT EXECUTE ON FUNCTION
+    phasegate.guard, phasegate.count_rows, phasegate.protect, phasegate.unprotect,
+    phasegate.ensure_own_table, phasegate.ensure_guardable_relatives, phasegate.create_triggers,
+    phasegate.with_children, phasegate.guarded_tables, phasegate.is_whole,
+    phasegate.is_counting, phasegate.counts_exactly, phasegate.record_protection,
+    phasegate.forget_protection
+    TO PUBLIC;
+
+-- The functions of a phase and a rehearsal.
+GRANT EXECUTE ON FUNCTION
+    phasegate.open, phasegate.seal, phasegate.finish, phasegate.perform_row,
+    phasegate.open_rehearsal, phasegate.rehearse, phasegate.drain_rehearsal,
+    phasegate.measure_rehearsal, phasegate.switched_off_since
+    TO phasegate_runner;
+GRANT EXECUTE ON FUNCTION phasegate.resolve TO phasegate_runner, phasegate_operator;
+
+-- The functions of operators only; phasegate.operator_functions() has the same list.
+GRANT EXECUTE ON FUNCTION
+    phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain,
+    phasegate.wait_for_commits, phasegate.end_commits_in_flight, phasegate.admit_plan,
+    phasegate.admit_approval, phasegate.admit_rejection, phasegate.forget_attempts
+    TO phasegate_operator;
+
+-- What all three may ask; plans are read by their own runner only.
+GRANT EXECUTE ON FUNCTION
+    phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight,
+    phasegate.approvals_of, phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of,
+    phasegate.bypass_privileges
+    TO phasegate_runner, phasegate_operator, phasegate_auditor;
+
+GRANT SELECT ON
+    phasegate.kill_switch, phasegate.switch_history, phasegate.plan, phasegate.planned_phase,
+    phasegate.planned_effect, phasegate.approval, phasegate.approval_spent, phasegate.rejection,
+    phasegate.run, phasegate.attempt, phasegate.journal, phasegate.retention
+    TO phasegate_auditor, phasegate_operator;
