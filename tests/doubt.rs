@@ -153,7 +153,7 @@ fn a_fatal_answer_to_the_commit_is_in_doubt_since_it_may_have_been_committed() {
 fn the_message_says_what_not_to_do_and_what_to_ask() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Cut);
-    let said = doubt.to_string();
+    let said = format!("{doubt}; {}", doubt.hint());
     for part in [
         "phase `draft` is IN DOUBT",
         "Do not repeat it",

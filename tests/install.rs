@@ -520,12 +520,8 @@ fn without_the_schema_a_live_run_is_refused_and_the_one_call_is_named() {
     database.sql("DROP SCHEMA phasegate CASCADE");
     let refused = refusal(ready.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output)));
     assert!(matches!(refused, Refusal::NotInstalled { .. }), "{refused}");
-    assert!(
-        refused
-            .to_string()
-            .contains("`phasegate::install(&mut client)`"),
-        "{refused}"
-    );
+    let hint = refused.hint().unwrap();
+    assert!(hint.contains("`phasegate::install(&mut client)`"), "{hint}");
 }
 
 #[test]
@@ -537,8 +533,8 @@ fn a_role_that_may_not_perform_phases_is_told_what_to_grant() {
     let runner = database.runner.name();
     database.sql(&format!("REVOKE phasegate_runner FROM {runner}"));
     let refused = refusal(ready.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output)));
-    let mend = format!("GRANT phasegate_runner TO {runner}");
+    let grant = format!("GRANT phasegate_runner TO {runner}");
     assert!(matches!(&refused, Refusal::NotARunner { .. }), "{refused}");
-    assert!(refused.to_string().contains(&mend), "{refused}");
-    database.sql(&mend);
+    assert!(refused.hint().unwrap().contains(&grant), "{refused}");
+    database.sql(&grant);
 }

@@ -35,8 +35,8 @@ fn a_missing_role_has_no_members_and_holds_up_no_write() {
     for call in [
         "phasegate.may_read('')",
         "pg_catalog.count(*) FROM phasegate.journal_of('')",
-        "pg_catalog.count(*) FROM phasegate.powers_of('postgres')",
-        "phasegate.may_have_powers('postgres')",
+        "pg_catalog.count(*) FROM phasegate.bypass_privileges('postgres')",
+        "phasegate.may_bypass('postgres')",
     ] {
         database.sql(&format!("SELECT {call}"));
     }

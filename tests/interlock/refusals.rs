@@ -469,7 +469,7 @@ fn a_plan_for_a_role_that_cannot_perform_it_is_not_admitted() {
             role.name(),
             format!("GRANT phasegate_runner TO {}", role.name()),
         ),
-        ("nobody_is_called_so", "which there is not".to_owned()),
+        ("nobody_is_called_so", "does not exist".to_owned()),
     ] {
         let here = &database.target;
         let target = Target::new(here.system_identifier(), here.database(), name);

@@ -369,10 +369,8 @@ fn a_switch_that_cannot_be_read_is_not_on() {
     let described = button.on_while(|| (&button, &switch).describe_off());
     assert_eq!(described.which(), WhichSwitch::OfTheDatabase);
     assert_eq!(described.reason(), Some("off"));
-    assert!(
-        described.to_string().contains("phasegate.switch_on("),
-        "{described}"
-    );
+    let command = described.command().unwrap();
+    assert!(command.contains("phasegate.switch_on("), "{command}");
     database.operator().switch_on("on", HOUR).unwrap();
     assert_eq!(switch.read().unwrap(), SwitchState::On);
 

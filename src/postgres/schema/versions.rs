@@ -2,7 +2,7 @@
 
 use ::postgres::Transaction;
 
-use super::InstallError;
+use super::error::InstallError;
 use crate::base::digest::Digest;
 
 macro_rules! sql {
