@@ -11,7 +11,7 @@ mod ways;
 mod work;
 
 #[allow(dead_code, unreachable_pub)] // as the example has it
-#[path = "../../../examples/iu_cutter/install.rs"]
+#[path = "../../../crates/iu-cutter/src/install.rs"]
 mod install;
 
 use std::collections::BTreeMap;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub type Outcome<T> = Result<T, Box<dyn StdError>>;
 
 /// What the register calls the document.
-pub const DOCUMENT: &str = "examples/iu_cutter/charter.md";
+pub const DOCUMENT: &str = "crates/iu-cutter/charter.md";
 
-const CHARTER: &str = include_str!("../../../examples/iu_cutter/charter.md");
+const CHARTER: &str = include_str!("../../../crates/iu-cutter/charter.md");
 
 /// How many units a chapter has, the chapter itself among them.
 const CHAPTER: u64 = 10;

@@ -24,8 +24,8 @@ pub const PHASES: [&str; 5] = [
     "lifecycle_enact",
     "enact_verify",
 ];
-pub const CHARTER: &str = include_str!("../../examples/iu_cutter/charter.md");
-pub const AMENDMENT: &str = include_str!("../../examples/iu_cutter/amendment.md");
+pub const CHARTER: &str = include_str!("../../charter.md");
+pub const AMENDMENT: &str = include_str!("../../amendment.md");
 
 /// A database with the register in it.
 pub struct TestDatabase {

@@ -1,7 +1,7 @@
 //! The five phases of the IU cutter, as the example has them, on a real register.
 #![allow(dead_code, unreachable_pub)]
 
-#[path = "../examples/iu_cutter"]
+#[path = "../src"]
 mod example {
     pub mod document;
     pub mod install;

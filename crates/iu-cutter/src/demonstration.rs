@@ -24,7 +24,7 @@ use crate::terminal;
 use crate::town::TestDatabase;
 
 /// The document that the register refuses, and the unit that it refuses, counted from 1.
-const AMENDMENT: &str = include_str!("amendment.md");
+const AMENDMENT: &str = include_str!("../amendment.md");
 const REFUSED_UNIT: u64 = 6;
 
 type Outcome<T> = Result<T, Box<dyn StdError>>;
@@ -335,7 +335,7 @@ fn runner<'a, K: KillSwitch, A: Authority, C: Connector>(
 }
 
 fn amendment() -> Result<Document, markdown::CutError> {
-    let name = "examples/iu_cutter/amendment.md".to_owned();
+    let name = "crates/iu-cutter/amendment.md".to_owned();
     let units = markdown::cut(&name, AMENDMENT, false)?.units;
     Ok(Document { name, units })
 }

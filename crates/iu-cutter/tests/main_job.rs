@@ -99,7 +99,7 @@ fn it_shows_that_everything_holds() {
         "its input is not what was approved",
         "enact_verify     committed",
         "in force: 58 units; the log is complete",
-        "failed at row 6 (1.2.3, examples/iu_cutter/amendment.md:23)",
+        "failed at row 6 (1.2.3, crates/iu-cutter/amendment.md:23)",
         "Chamber of",
         "rolled back, and row 6 is named",
         "the database refuses it",

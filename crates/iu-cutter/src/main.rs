@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 /// The document that ships.
-const CHARTER: &str = "examples/iu_cutter/charter.md";
+const CHARTER: &str = "crates/iu-cutter/charter.md";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 fn read(arguments: &Arguments) -> Result<(phases::Document, String), Box<dyn std::error::Error>> {
     let (name, text) = match &arguments.document {
         Some(path) => document::read_document(path)?,
-        None => (CHARTER.to_owned(), include_str!("charter.md").to_owned()),
+        None => (CHARTER.to_owned(), include_str!("../charter.md").to_owned()),
     };
     let cut = markdown::cut(&name, &text, arguments.skip_empty)?;
     let mut left_out = String::new();
