@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .adapter(adapter_fn(forget))
         .run(pipeline)?
         .plan;
-    println!("{plan}\n");
+    println!("{plan}");
 
     // The policy is usually a file, `policy.json`, and the keys are in `allowed_signers`.
     let policy = Policy::builder()
@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         match approvals.attestation("PRIVACY") {
             Ok(_) => println!("  PRIVACY is approved"),
-            Err(denied) => println!("  not approved: {denied}"),
+            Err(denied) => println!("  {denied}"),
         }
     }
 

@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
     let dry = DryRunner::new("closing").target(target);
     let plan = dry.simulator(simulator).run(pipeline)?.plan;
-    println!("{plan}\n");
+    println!("{plan}");
 
     // An operator admits the plan; the role that performs phases cannot.
     println!("{}", operator.admit_plan(&plan)?);

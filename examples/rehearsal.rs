@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The plan of a rehearsal has the measured effects, and is approved and run as any other.
     let plan = rehearsal.plan;
-    println!("{plan}\n");
+    println!("{plan}");
     let _ = operator.admit_plan(&plan)?;
     let ran = LiveRunner::new("stock")
         .plan(plan)

@@ -154,7 +154,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .simulator(Simulator)
         .run(pipeline)?
         .plan;
-    println!("{plan}\n");
+    println!("{plan}");
     println!("{}", operator.admit_plan(&plan)?);
 
     println!("\nSG_1 is approved, SG_2 is not:");
