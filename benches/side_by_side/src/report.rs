@@ -17,8 +17,8 @@ const LOCK: &str = include_str!("../Cargo.lock");
 pub fn page(results: &Results, server: &str, took: Duration) -> String {
     let mut page = format!(
         "# Side by side: results\n\n\
-         Written by `benches/run`; what is measured, and how, is in [README.md](README.md). Every single measurement: \
-         [raw.csv](side_by_side/results/raw.csv).\n\n\
+         Written by `benches/run`; what is measured, and how, is in [README.md](README.md). Every single measurement is \
+         in `side_by_side/results/raw.csv` after a run; the repository does not keep it.\n\n\
          {}\n\n{}\n",
         made(server, took),
         goals(results)
