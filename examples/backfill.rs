@@ -61,7 +61,7 @@ impl Execute<FillNumbers> for Adapter {
         tx: &mut PhaseTx<'_>,
     ) -> Result<u64, Failure> {
         let updates = tx
-            .rows(&spec.customers)
+            .batch(&spec.customers)
             .key(|customer| format!("customer {}", customer.id)) // names the row in a failure
             .execute(
                 "UPDATE customer SET e164 = $2 WHERE id = $1",
@@ -143,8 +143,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     println!("  {error}");
     let row = error.downcast_ref::<Error>().and_then(Error::row);
-    assert_eq!(row.map(phasegate::Row::ordinal), Some(7_123));
-    assert_eq!(row.map(phasegate::Row::key), Some("customer 7123"));
+    assert_eq!(row.map(phasegate::InputRow::ordinal), Some(7_123));
+    assert_eq!(row.map(phasegate::InputRow::key), Some("customer 7123"));
     assert_eq!(filled(&mut admin)?, 0, "nothing is left of the others");
 
     println!("\nWith that row corrected, which is another input and so another plan:");

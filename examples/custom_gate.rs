@@ -9,8 +9,8 @@ use std::time::Duration;
 use phasegate::prelude::*;
 use phasegate::testing::{SshSigner, TestPostgres};
 use phasegate::{
-    AdmittedApprovals, AllowedSigners, GateRule, LeaseSwitch, Policy, PostgresConnector,
-    SignedApprovals, Statement, adapter_fn,
+    AdmittedApprovals, AllowedSigners, ApprovalStatement, GateRule, LeaseSwitch, Policy,
+    PostgresConnector, SignedApprovals, adapter_fn,
 };
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut approvals = SignedApprovals::new(&plan, policy, AllowedSigners::parse(&lines)?);
     for person in &people {
         // In a shell: ssh-keygen -Y sign -n phasegate -f ~/.ssh/id_ed25519 approvals/PRIVACY.json
-        let statement = Statement::for_gate::<Privacy>(&plan).lasting(HOUR);
+        let statement = ApprovalStatement::for_gate::<Privacy>(&plan).lasting(HOUR);
         let (text, signature) = person.sign(&statement.comment("read the plan").build()?)?;
         match approvals.add(&text, &signature) {
             Ok(()) => println!("{} signed", person.name()),

@@ -79,7 +79,7 @@ impl Execute<DraftPrices> for Adapter {
         tx: &mut PhaseTx<'_>,
     ) -> Result<u64, Failure> {
         let insert = tx.prepare("INSERT INTO price (article, cents) VALUES ($1, $2)")?;
-        let drafted = tx.each_row(
+        let drafted = tx.for_each_row(
             &draft.prices,
             |(article, _)| article.clone(), // a failure names the row by it
             |tx, (article, cents)| Ok(tx.execute(&insert, &[article, cents])?),
