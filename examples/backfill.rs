@@ -134,7 +134,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             phone: format!("+49{:09}", id * 7),
         })
         .collect();
-    customers[7_122].phone = "unknown".to_owned();
+    "unknown".clone_into(&mut customers[7_122].phone);
 
     println!("One of 10,000 rows breaks the constraint:");
     let error = match backfill(&customers, &runner.config(), &mut operator) {
@@ -148,7 +148,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(filled(&mut admin)?, 0, "nothing is left of the others");
 
     println!("\nWith that row corrected, which is another input and so another plan:");
-    customers[7_122].phone = "+49301234567".to_owned();
+    "+49301234567".clone_into(&mut customers[7_122].phone);
     let ran = backfill(&customers, &runner.config(), &mut operator)?;
     println!("  {ran}; customers filled: {}", ran.value);
     assert_eq!(filled(&mut admin)?, 10_000);
