@@ -77,7 +77,7 @@
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Resolution`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
 //! | many rows | [`PhaseTx::batch`], [`RowBatch`], [`RowParams`], [`Discard`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
-//! | the wall in the database | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
+//! | the database enforcement | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
 //! | for the auditor | [`Journal`], [`EvidenceBundle`], [`InTotoStatement`] |
 //! | doubles, with the feature `testing` | `testing` |
 //!
@@ -97,7 +97,7 @@
 //! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
 //! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run (the output may: `into_output`). Every run has a lifetime of its own that nothing else can be given |
 //! | lifetime may not live long enough, in `.key(\|row\| &row.name)` | the rows are given by value, and a key cannot borrow from one: `tx.batch(&rows)`, or `row.name.clone()` |
-//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | say what the function answers: `\|row, id: i64\|`; and `\|row, Discard\|` where nothing is answered, or nothing that matters |
+//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | say what the function returns: `\|row, id: i64\|`; and `\|row, Discard\|` where it returns nothing, or nothing that matters |
 //! | no method named `commit` on `PhaseTx` | what the adapter returns ends the transaction: `Ok` commits, `Err` rolls back |
 //!
 //! # What this does not protect from

@@ -80,7 +80,7 @@ pub enum Step {
     /// approvals hold.
     AsPlanned,
     /// There is a session, and it leads to the database of the plan, by a role that may perform
-    /// phases and cannot get round the interlock.
+    /// phases and cannot bypass the interlock.
     Connected,
     /// The transaction is open, and the phase in it: admitted, in order, approved, switched on.
     Opened,
@@ -100,7 +100,7 @@ pub enum Ending {
     Performed,
     /// It had been committed before, by an earlier run of the same plan or by another one.
     AlreadyCommitted,
-    /// A check said no, and nothing was touched.
+    /// A check failed, and nothing was touched.
     Refused,
     /// It failed, and nothing of it remains.
     RolledBack,

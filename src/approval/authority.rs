@@ -59,7 +59,7 @@ pub struct Attestation {
 }
 
 impl Attestation {
-    /// Asserts that `approver` made `statement`, and that whoever calls this has verified it.
+    /// Asserts that `approver` made `statement`, and that the caller has verified it.
     ///
     /// Every authority comes down to a call of this function; to review who can approve, search
     /// for its name.
@@ -90,7 +90,7 @@ impl Attestation {
         &self.approver
     }
 
-    /// What was signed, and by what rules it was judged; nothing if nobody signed anything.
+    /// What was signed, and by what rules it was judged; `None` if nothing was signed.
     #[must_use]
     pub fn evidence(&self) -> Option<&Evidence> {
         self.evidence.as_ref()
@@ -114,7 +114,7 @@ impl Denied {
         }
     }
 
-    /// Somebody who is entitled to has rejected the plan.
+    /// A person who is entitled to has rejected the plan.
     pub fn rejected(by: impl Into<String>, comment: impl Into<String>) -> Self {
         let (by, comment) = (by.into(), comment.into());
         Denied {

@@ -18,7 +18,7 @@ pub struct Evidence {
     pub statements: Vec<SignedStatement>,
 }
 
-/// A statement, and the signature of whoever made it.
+/// A statement, and its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::plan::Target;
 
-/// What somebody says to a plan.
+/// What an approver says to a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// It may be performed.
     Approve,
-    /// It may not, whoever else has approved it.
+    /// It may not, even if others have approved it.
     Reject,
 }
 
@@ -25,10 +25,10 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What somebody approves: one gate of one plan on one database, until some time. Or rejects.
+/// What is approved: one gate of one plan on one database, until some time. Or rejects.
 ///
 /// A statement is data and proves nothing; [`Attestation::assert_verified`](super::Attestation) is
-/// where somebody says that it was verified.
+/// where a caller says that it was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalStatement {
     /// Approved or rejected.

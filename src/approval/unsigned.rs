@@ -4,7 +4,7 @@ use super::Gate;
 use super::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied};
 use crate::plan::Plan;
 
-/// Approvals that were given inside this process, and that **nobody signed**.
+/// Approvals that were given inside this process, and that are **not signed**.
 ///
 /// The operator of the database [admits](crate::Operator::admit_approval) each of them before it can
 /// be spent. It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
@@ -35,7 +35,7 @@ impl UnsignedApprovals {
     /// Adds an approval of gate `G` for `plan`, by `approver`, that lasts for `lifetime`.
     ///
     /// It holds for every phase of the plan that is behind that gate, each of which asks for it
-    /// anew. A lifetime that no clock can show approves nothing.
+    /// again. A lifetime that no clock can show approves nothing.
     pub fn approve<G: Gate>(
         &mut self,
         plan: &Plan,

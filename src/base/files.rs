@@ -1,4 +1,4 @@
-//! Files that anybody may have written, of which no more is read than they may have.
+//! Files of an unknown writer, of which no more is read than they may have.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use crate::base::printable::Printable;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadFileError {
-    /// The system says no.
+    /// The operating system refused it.
     #[error("{}: not read, {source}", Printable(&.path.to_string_lossy()))]
     NotRead {
         /// Which.
@@ -18,7 +18,7 @@ pub enum ReadFileError {
         /// What the system says.
         source: io::Error,
     },
-    /// The system says no.
+    /// The operating system refused it.
     #[error("{}: not written, {source}", Printable(&.path.to_string_lossy()))]
     NotWritten {
         /// Which.

@@ -1,4 +1,4 @@
-//! What nobody can guess: the secret that seals a phase, and the nonce of an attempt.
+//! What cannot be guessed: the secret that seals a phase, and the nonce of an attempt.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::hex::hex;
 
 /// Knowing it seals the phase that was opened with its [`lock`](Secret::lock). The server hears of
-/// it in the closing message, and nobody earlier.
+/// it in the closing message, and not earlier.
 pub(crate) struct Secret([u8; 32]);
 
 impl Secret {

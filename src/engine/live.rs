@@ -36,7 +36,7 @@ impl Default for LiveOptions {
     }
 }
 
-/// What a live run holds: the plan and how far it got, and the collaborators, which it asks anew
+/// What a live run holds: the plan and how far it got, and the collaborators, which it asks again
 /// for every phase.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
 pub struct LiveEngine<'run> {

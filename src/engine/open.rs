@@ -1,4 +1,4 @@
-//! Opening a live phase: the connection, the opening message, and which check said no.
+//! Opening a live phase: the connection, the opening message, and which check failed.
 
 use std::rc::Rc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -136,7 +136,7 @@ impl LiveEngine<'_> {
         })
     }
 
-    /// Which check of the server said no. What it says is asked for anew where the refusal itself
+    /// Which check of the server failed. What it says is asked for again where the refusal itself
     /// does not say it. A rehearsal has no plan, and is not refused for one.
     pub(super) fn not_opened(
         plan: Option<&Plan>,

@@ -68,7 +68,7 @@ impl Timeouts {
         self
     }
 
-    /// For how long to try to resolve a commit that was not answered, before it is handed on as
+    /// For how long to try to resolve a commit that was not answered, before it is returned as
     /// [`InDoubt`](crate::InDoubt). Zero hands it on at once.
     #[must_use]
     pub const fn resolve(mut self, resolve: Duration) -> Self {

@@ -87,7 +87,7 @@ pub enum EvidenceError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The server said no, or what it answered makes no sense.
+    /// The server refused it, or its answer makes no sense.
     #[error("the evidence cannot be collected: {}", describe(&**.0))]
     Database(#[source] BoxError),
 }
@@ -113,7 +113,7 @@ impl EvidenceBundle {
     ///
     /// # Errors
     ///
-    /// When the plan was never admitted here, or the server says no. Whether what was collected fits
+    /// Returns an error if the plan was never admitted here, or the server refuses it. Whether what was collected fits
     /// together, [`verify`](EvidenceBundle::verify) says.
     pub fn collect(client: &mut Client, plan: Digest) -> Result<Self, EvidenceError> {
         let mut tx = client

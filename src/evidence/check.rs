@@ -47,7 +47,7 @@ pub enum EvidenceFlaw {
 impl EvidenceBundle {
     /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
     /// approval that a row has spent the gate, what was admitted, and what was signed. With the feature `ssh`,
-    /// every signature is verified and every policy applied anew, as when it was admitted: who may
+    /// every signature is verified and every policy applied again, as when it was admitted: who may
     /// approve, how many people, not the author, for how long, other people than at other gates.
     ///
     /// # Errors

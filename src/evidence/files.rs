@@ -15,7 +15,7 @@ pub enum BundleNotWritten {
     /// There is something at that path already, and it is kept.
     #[error("the evidence is not written: {} is there already, and is not an empty directory", Printable(&.0.to_string_lossy()))]
     NotEmpty(PathBuf),
-    /// The system said no.
+    /// The operating system refused it.
     #[error("the evidence is not written: {}: {source}", Printable(&path.to_string_lossy()))]
     Io {
         /// What could not be written.
@@ -46,7 +46,7 @@ impl EvidenceBundle {
     ///
     /// # Errors
     ///
-    /// When something is there already, or the system says no. Nothing is left behind then.
+    /// Returns an error if something is there already, or the operating system refuses it. Nothing is left behind then.
     pub fn write_to(&self, directory: &Path) -> Result<(), BundleNotWritten> {
         refuse_unless_empty(directory)?;
         let beside = sibling(directory)?;

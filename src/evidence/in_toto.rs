@@ -79,7 +79,7 @@ struct Committed {
     approvals: Vec<Spoken>,
 }
 
-/// What somebody said to a gate.
+/// What an approver said to a gate.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Spoken {
@@ -89,7 +89,7 @@ struct Spoken {
     nonce: String,
     admitted_by: String,
     admitted_at: String,
-    /// Empty if nobody signed.
+    /// Empty if nothing was signed.
     signed: Vec<Signed>,
 }
 

@@ -1,4 +1,4 @@
-//! The evidence of one run, for somebody who was not there and trusts nobody who was.
+//! The evidence of one run, for a reader who was not there and trusts none of those who were.
 
 mod bundle;
 mod check;

@@ -157,7 +157,7 @@ fn shell_word(name: &str, stem: &str) -> String {
     }
 }
 
-/// Text of anybody's as a span of code that ends where it seems to.
+/// Text of an unknown writer as a span of code that ends where it seems to.
 fn shown(text: &str) -> String {
     let mut shown = String::from("`");
     for c in text.chars().take(200) {

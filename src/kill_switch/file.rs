@@ -17,7 +17,7 @@ const LONGEST: u64 = 16;
 /// | holds anything else, is a directory, cannot be opened | unreadable, which counts as OFF |
 /// | may be written by everyone (Unix) | unreadable, which counts as OFF |
 ///
-/// `rm FILE` is the stop button. The file is read anew each time.
+/// `rm FILE` is the stop button. The file is read again each time.
 ///
 /// ```
 /// use phasegate::{FileSwitch, KillSwitch, SwitchState};

@@ -11,7 +11,7 @@ const ONE_SCOPE: u64 = 2;
 ///
 /// There is no guard to hold, and so none to forget: [`on_while`](InProcessSwitch::on_while) turns
 /// it off again however the closure ends, also by a panic or an early return. Clones are handles
-/// of one switch; give one to whoever may press the button.
+/// of one switch; give one to the thread that may turn it off.
 ///
 /// ```
 /// use phasegate::{InProcessSwitch, KillSwitch, SwitchState};

@@ -54,7 +54,7 @@ impl SwitchUnreadable {
 /// [`PhaseTx::copy_in`](crate::PhaseTx::copy_in), and again before every commit. A switch is not
 /// asked to remember: it should answer for this moment, and quickly.
 ///
-/// Open for implementation. The provided body answers OFF, so an empty `impl` allows nothing.
+/// Open for implementation. The provided body returns OFF, so an empty `impl` allows nothing.
 /// Several switches compose as a tuple of two to eight or as a slice: all must be ON. An empty slice is OFF, and so is `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kill switch",
@@ -66,7 +66,7 @@ pub trait KillSwitch {
     ///
     /// # Errors
     ///
-    /// When it cannot be read; the engine then behaves as if it were OFF.
+    /// Returns an error if it cannot be read; the engine then behaves as if it were OFF.
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         Ok(SwitchState::Off)
     }

@@ -11,7 +11,7 @@ use crate::plan::Target;
 ///
 /// The close was sent, no usable answer came, and within the time that was given for it the matter
 /// could not be resolved. The run refuses further phases, and its result is this value whatever the
-/// pipeline answers. Resolve it: in the run with [`Run::resolve`](crate::Run::resolve), after it with
+/// pipeline returns. Resolve it: in the run with [`Run::resolve`](crate::Run::resolve), after it with
 /// [`resolve`](InDoubt::resolve), or by running the same plan again, which performs what was not
 /// committed and nothing else.
 #[derive(Debug, Clone)]

@@ -114,7 +114,7 @@ impl Failure {
         &*self.source
     }
 
-    /// The SQLSTATE, if it was the server that said no.
+    /// The SQLSTATE, if the server refused it.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&SqlState> {
         self.database().map(DbError::code)

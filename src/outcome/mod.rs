@@ -43,7 +43,7 @@ pub(crate) const LIVE: &str = "live";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A check said no. Nothing was touched by the phase, or the run, that it names.
+    /// A check failed. Nothing was touched by the phase, or the run, that it names.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// A phase failed and left nothing behind.
@@ -52,7 +52,7 @@ pub enum Error {
     /// Whether a phase was committed is not known.
     #[error(transparent)]
     InDoubt(#[from] InDoubt),
-    /// The pipeline answered `Ok` before every planned phase was performed.
+    /// The pipeline returned `Ok` before every planned phase was performed.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
 }
@@ -146,5 +146,5 @@ impl From<InDoubt> for PhaseError {
     }
 }
 
-/// An error of somebody else's, kept as it came.
+/// An error of another crate, kept as it came.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;

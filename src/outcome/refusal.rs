@@ -9,7 +9,7 @@ use crate::base::printable::{Listed, Printable};
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::plan::Target;
 
-/// A check said no, before anything was touched. One variant for each reason.
+/// A check failed, before anything was touched. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -259,7 +259,7 @@ pub enum Refusal {
         /// The database that the connector led to.
         found: Box<Target>,
     },
-    /// Somebody who is entitled to has rejected the plan, and an operator has admitted that.
+    /// A person who is entitled to has rejected the plan, and an operator has admitted that.
     #[error(
         "phase `{phase}`: refused, {} has rejected the plan: {}",
         Printable(.by),
@@ -403,7 +403,7 @@ pub enum ApprovalRefusal {
     /// The authority did not attest to an approval.
     #[error("{0}")]
     Denied(#[source] Denied),
-    /// Somebody who is entitled to has rejected the plan, for every gate.
+    /// A person who is entitled to has rejected the plan, for every gate.
     #[error(
         "{} has rejected the plan: {}",
         Printable(.by),

@@ -40,15 +40,15 @@ pub enum RollbackCause {
     TimeOver,
     /// The kill switch could not be read again before the commit.
     SwitchUnreadable(SwitchUnreadable),
-    /// A statement or a row had failed, and the adapter answered `Ok` all the same.
+    /// A statement or a row had failed, and the adapter returned `Ok` all the same.
     Swallowed {
         /// What the server had said to that statement, if the engine saw it.
         statement: Option<String>,
     },
-    /// A panic inside a savepoint was caught by the adapter, which answered `Ok`: what was done in
+    /// A panic inside a savepoint was caught by the adapter, which returned `Ok`: what was done in
     /// the savepoint was never taken back.
     SavepointLeftOpen,
-    /// The connection was lost while the phase was being performed, and the adapter answered `Ok`
+    /// The connection was lost while the phase was being performed, and the adapter returned `Ok`
     /// all the same.
     ConnectionLost,
     /// The server refused the close: a deferred constraint, the interlock, or the commit itself.
@@ -60,7 +60,7 @@ pub enum RollbackCause {
     /// being committed. What the adapter did *after* that was no part of the phase; on tables under
     /// guard it was refused.
     EndedFromWithin(Failure),
-    /// The close was not answered. Resolution since: it was rolled back, and can never be committed.
+    /// The close was not answered. Resolved since: it was rolled back, and can never be committed.
     NotCommitted {
         /// What came instead of an answer.
         source: Failure,
@@ -100,7 +100,7 @@ impl Rollback {
         &self.cause
     }
 
-    /// The failure, if somebody reported one: the adapter, the simulator, or the server at the
+    /// The failure, if one was reported: the adapter, the simulator, or the server at the
     /// close.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {

@@ -80,7 +80,7 @@ struct Content {
 /// [`bytes`](Plan::bytes) is the file to save: canonical JSON (RFC 8785), for `jq`. `sha256sum` of
 /// that file is the [`digest`](Plan::digest), which everything else refers to. `Display` writes it
 /// for people: every phase with its gate, its summary, and the rows that it inserts, updates and
-/// deletes. The same pipeline with the same input leaves the same bytes, whoever runs it dry.
+/// deletes. The same pipeline with the same input leaves the same bytes in every dry run.
 ///
 /// It is no template. Nothing is filled in when it is performed: what is executed is what was hashed.
 ///

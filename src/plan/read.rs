@@ -1,4 +1,4 @@
-//! Reading a plan back, from bytes that anybody may have written.
+//! Reading a plan back, from bytes of an unknown writer.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -67,7 +67,7 @@ pub enum PlanError {
 impl Plan {
     /// A plan that was saved, if its digest is the approved one.
     ///
-    /// `approved` must come from whoever approved, by another way than the file itself: computing
+    /// `approved` must come from the approvers, by another way than the file itself: computing
     /// it from the bytes just read approves whatever they say.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ impl From<::postgres::Error> for ConnectError {
 
 /// A session that a [`Connector`] hands out, and what it overhears of the server's warnings.
 ///
-/// `Client` becomes one by `into()`; then nobody hears the warnings, and a commit that did not reach
+/// `Client` becomes one by `into()`; then the warnings are lost, and a commit that did not reach
 /// its synchronous standby looks like one that did.
 pub struct Connection {
     client: Client,
@@ -106,7 +106,7 @@ impl Warnings {
         }
     }
 
-    /// Forgets what it has heard, and answers it.
+    /// Returns the warnings so far, and forgets them.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -131,7 +131,7 @@ pub trait Connector: Send {
     ///
     /// # Errors
     ///
-    /// When there is none to be had; the phase is then refused.
+    /// Returns an error if there is none to be had; the phase is then refused.
     fn connect(&mut self) -> Result<Connection, ConnectError> {
         Err(ConnectError::new("this connector leads nowhere"))
     }

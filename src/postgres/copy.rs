@@ -15,7 +15,7 @@ const BYTES_BETWEEN_READINGS: usize = 4 << 20;
 
 impl PhaseTx<'_> {
     /// Performs `COPY .. FROM STDIN` with what `write` writes, in the format that the statement says, and
-    /// answers how many rows were copied.
+    /// returns how many rows were copied.
     ///
     /// The kill switch is read again after every 4 MiB. A failure says at which line it was, as the server
     /// says it in English; what the phase did is rolled back, as after any statement that failed.

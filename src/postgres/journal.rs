@@ -22,7 +22,7 @@ pub struct SpentApproval {
     pub expires: String,
     /// What the approver said.
     pub comment: String,
-    /// What was signed; nothing if nobody signed anything.
+    /// What was signed; `None` if nothing was.
     pub evidence: Option<Evidence>,
 }
 
@@ -114,12 +114,12 @@ pub enum JournalError {
     /// The plan was never admitted in this database.
     #[error("the journal cannot be read: plan {0} was never admitted in this database")]
     NoSuchPlan(Digest),
-    /// The server said no, or what it answered makes no sense.
+    /// The server refused it, or its answer makes no sense.
     #[error("the journal cannot be read: {}", crate::outcome::describe(&**.0))]
     Database(#[source] BoxError),
 }
 
-/// The journal does not fit together: somebody has changed it.
+/// The journal does not fit together: it was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenChain {
     place: u32,
@@ -180,7 +180,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When the plan is unknown, or the server says no.
+    /// Returns an error if the plan is unknown, or the server refuses it.
     pub fn read(client: &mut Client, plan: Digest) -> Result<Self, JournalError> {
         // One snapshot: a phase that is committed meanwhile is in both or in neither.
         let tx = client
@@ -231,7 +231,7 @@ impl Journal {
     }
 
     /// The hash of the last row, as it is kept outside the journal. Written down elsewhere, it shows
-    /// whether rows were cut off, or the whole was made anew.
+    /// whether rows were cut off, or the whole was made again.
     #[must_use]
     pub fn head(&self) -> Digest {
         self.head
@@ -248,7 +248,7 @@ impl Journal {
         Digest::of(format!("phasegate/journal/1 {plan}").as_bytes())
     }
 
-    /// Recomputes the chain, and answers what it says, in order.
+    /// Recomputes the chain, and returns its entries, in order.
     ///
     /// # Errors
     ///

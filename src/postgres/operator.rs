@@ -10,16 +10,16 @@ use crate::approval::{Attestation, Evidence};
 use crate::outcome::{BlockingSession, describe};
 use crate::plan::Plan;
 
-/// More than anybody waits, and not too much for the server's clock.
+/// Longer than a caller waits, and not too long for the server's clock.
 const FOR_EVER: Duration = Duration::from_hours(24 * 24);
 
-/// A session of somebody who is a member of `phasegate_operator`: admits plans and approvals, turns
+/// A session of a member of `phasegate_operator`: admits plans and approvals, turns
 /// the kill switch on and off. The role that performs phases is not one, and cannot do any of it.
 pub struct Operator {
     client: Client,
 }
 
-/// The server said no to an operator.
+/// The server refused what an operator asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("the server did not {what}: {}", describe(.source))]
 pub struct OperatorError {
@@ -98,15 +98,15 @@ impl Operator {
     }
 
     /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind
-    /// its gate. Whoever calls this has verified it. Admitting it again changes nothing.
+    /// its gate. The caller has verified it. Admitting it again changes nothing.
     ///
     /// The server verifies no signature; but it reads what was signed, and refuses evidence that says
     /// something else than what is admitted, and fewer people than the policy in it demands.
     ///
     /// # Errors
     ///
-    /// When no admitted plan has that gate, when it has expired, when its nonce is that of another
-    /// approval, when it is a rejection, or the server says no.
+    /// Returns an error if no admitted plan has that gate, when it has expired, when its nonce is that of another
+    /// approval, when it is a rejection, or the server refuses it.
     pub fn admit_approval(&mut self, approval: &Attestation) -> Result<(), OperatorError> {
         self.admit(
             "admit the approval",
@@ -116,7 +116,7 @@ impl Operator {
     }
 
     /// Admits a rejection: no phase of its plan is opened any more, and none that is open commits,
-    /// whatever was approved. There is no way back. Whoever calls this has verified it.
+    /// also when its gates were approved. There is no way back. The caller has verified it.
     ///
     /// Waits at most `patience` for commits whose checks had passed before, and names those that have not ended.
     ///
@@ -207,11 +207,11 @@ impl Operator {
     /// Turns the kill switch off, ends the phases that are open, and waits at most `patience` for
     /// the commits that had been let through. It never waits for a phase.
     ///
-    /// Once it has answered [`SwitchedOff::Drained`], no later commit passes.
+    /// Once it has returned [`SwitchedOff::Drained`], no later commit passes.
     ///
     /// # Errors
     ///
-    /// When the server says no. After an error of the connection, the switch may be off or not.
+    /// Returns an error if the server refuses it. After an error of the connection, the switch may be off or not.
     pub fn switch_off(
         &mut self,
         why: &str,
@@ -236,7 +236,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// When the server says no.
+    /// Returns an error if the server refuses it.
     pub fn end_commits_in_flight(
         &mut self,
         patience: Duration,
@@ -253,11 +253,11 @@ impl Operator {
         Ok(SwitchedOff::Pending(holders))
     }
 
-    /// What the switch says, without waiting for anybody.
+    /// What the switch says, without waiting for a lock.
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub fn status(&mut self) -> Result<SwitchStatus, OperatorError> {
         let before = self.read_status()?.epoch;
         let drained = self.drain(Duration::ZERO)?;
@@ -302,7 +302,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// When the server says no.
+    /// Returns an error if the server refuses it.
     pub fn forget_attempts(&mut self, older_than: Duration) -> Result<i64, OperatorError> {
         self.ask(
             "forget old attempts",

@@ -49,7 +49,7 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// sends one statement, by the extended protocol, as [`PhaseTx`](crate::PhaseTx) does.
 ///
 /// A statement that fails ends the looking: the server refuses every other one until
-/// [`refresh`](ReadOnlySession::refresh) begins anew, at another moment.
+/// [`refresh`](ReadOnlySession::refresh) begins again, at another moment.
 ///
 /// The simulator owns it, beside whatever else it has:
 ///
@@ -120,7 +120,7 @@ pub struct ReadOnlySession {
     session: Session,
     target: Target,
     could_write: Vec<String>,
-    /// It has ended, and could not begin anew: what is sent now would be a transaction of its own.
+    /// It has ended, and could not begin again: what is sent now would be a transaction of its own.
     ended: bool,
 }
 
@@ -158,7 +158,7 @@ impl ReadOnlySession {
     ///
     /// # Errors
     ///
-    /// When there is no connection, or the server does not begin a read-only transaction.
+    /// Returns an error if there is no connection, or the server does not begin a read-only transaction.
     pub fn open(connector: &mut dyn Connector) -> Result<Self, ReadOnlyError> {
         let mut session = Session::connect(connector)?;
         let not_begun = |error: ::postgres::Error| ReadOnlyError::NotBegun(error.into());
@@ -212,12 +212,12 @@ impl ReadOnlySession {
         &self.could_write
     }
 
-    /// Begins anew: what is seen from here on is of this moment. The way to go on after a statement
+    /// Begins again: what is seen from here on is of this moment. The way to go on after a statement
     /// that failed.
     ///
     /// # Errors
     ///
-    /// When the server does not begin a read-only transaction. The session then answers nothing more.
+    /// Returns an error if the server does not begin a read-only transaction. The session then answers nothing more.
     pub fn refresh(&mut self) -> Result<(), ReadOnlyError> {
         self.ended = true;
         let rolled_back = self.session.client().simple_query("ROLLBACK");
@@ -227,11 +227,11 @@ impl ReadOnlySession {
         Ok(())
     }
 
-    /// Performs a query, and answers all its rows.
+    /// Performs a query, and returns all its rows.
     ///
     /// # Errors
     ///
-    /// When the server says no, which it does to every write (SQLSTATE 25006); or the statement is
+    /// Returns an error if the server refuses it, which it does to every write (SQLSTATE 25006); or the statement is
     /// transaction control or `COPY`, which are not sent.
     pub fn query(
         &mut self,
@@ -245,7 +245,7 @@ impl ReadOnlySession {
             .query(&statement, &by_reference(&params))?)
     }
 
-    /// Performs a query that answers exactly one row.
+    /// Performs a query, and returns its only row.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl ReadOnlySession {
             .query_one(&statement, &by_reference(&params))?)
     }
 
-    /// Performs a query that answers one row or none.
+    /// Performs a query, and returns its row, if it has one.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl ReadOnlySession {
             .query_opt(&statement, &by_reference(&params))?)
     }
 
-    /// Performs a query, and answers its rows one by one as they arrive.
+    /// Performs a query, and returns its rows one by one as they arrive.
     ///
     /// # Errors
     ///
@@ -315,7 +315,7 @@ impl ReadOnlySession {
     }
 }
 
-/// Begins the transaction, and answers where it is, once the server has said that it is what it should
+/// Begins the transaction, and returns where it is, once the server has said that it is what it should
 /// be.
 fn begin(session: &mut Session) -> Result<Target, ReadOnlyError> {
     session.open = true;

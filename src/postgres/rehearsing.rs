@@ -15,7 +15,7 @@ use crate::plan::{RowCounts, Target};
 #[derive(Serialize)]
 pub(crate) struct RehearsalRequest {
     pub(crate) application_name: String,
-    /// Whether a role that could get round the interlock is refused.
+    /// Whether a role that has privileges that bypass the interlock is refused.
     pub(crate) refuse_powers: bool,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct RehearsedRequest {
     pub(crate) idle_timeout: u64,
 }
 
-/// What the server answers to the opening message.
+/// The server's answer to the opening message.
 #[derive(Deserialize)]
 struct Opened {
     system_identifier: String,

@@ -40,7 +40,7 @@ impl InDoubt {
     ///
     /// # Errors
     ///
-    /// When no server answers, or not the one in question; the doubt stays, and can be resolved later.
+    /// Returns an error if no server answers, or not the one in question; the doubt stays, and can be resolved later.
     pub fn resolve(
         &self,
         mut connector: impl Connector,
@@ -77,7 +77,7 @@ pub(crate) fn resolve(
 }
 
 /// The server answers when the claim is committed, and a commit may wait for a synchronous standby
-/// that is not there, which no timeout of the server bounds. So somebody else waits for it; what is
+/// that is not there, which no timeout of the server bounds. So another thread waits for it; what is
 /// claimed meanwhile is found by the next who resolves.
 fn try_to_resolve(
     connector: &mut dyn Connector,

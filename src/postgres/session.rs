@@ -51,7 +51,7 @@ pub(crate) struct OpenRequest<'a> {
     /// The nonces of the approvals, in the order of the gates.
     pub(crate) approvals: Vec<&'a str>,
     pub(crate) application_name: String,
-    /// Whether a role that could get round the interlock is refused.
+    /// Whether a role that has privileges that bypass the interlock is refused.
     pub(crate) refuse_powers: bool,
     /// All in milliseconds.
     pub(crate) lock_timeout: u64,
@@ -60,7 +60,7 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) phase_timeout: u64,
 }
 
-/// What the server answers to the opening message.
+/// The server's answer to the opening message.
 #[derive(Debug, Deserialize)]
 #[allow(clippy::struct_field_names)] // `opened_at` is the journal's word
 pub(crate) struct Opened {
@@ -90,7 +90,7 @@ impl Opened {
 
 /// Why a phase was not opened.
 pub(crate) enum OpenError {
-    /// The server said no, and opened nothing.
+    /// The server refused it, and opened nothing.
     Refused(::postgres::Error),
     /// There was no usable answer. What may be open cannot commit: it is not sealed.
     NoAnswer(BoxError),
@@ -109,7 +109,7 @@ pub(crate) struct Identity {
     pub(crate) acting_role: Option<String>,
 }
 
-/// What the close answered.
+/// The server's answer to the close.
 pub(crate) struct Closed {
     /// The hash of the journal's row.
     pub(crate) hash: Digest,
@@ -345,7 +345,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// When the server does not answer.
+    /// Returns an error if the server does not answer.
     pub fn identify(client: &mut Client) -> Result<Self, ConnectError> {
         let identity = identify(client).map_err(ConnectError::from_foreign)?;
         Ok(identity.target)

@@ -62,7 +62,7 @@ pub enum SqlError {
         /// The statement's first word.
         word: String,
     },
-    /// The [`ReadOnlySession`](crate::ReadOnlySession) has ended, and could not begin anew.
+    /// The [`ReadOnlySession`](crate::ReadOnlySession) has ended, and could not begin again.
     #[error("it was not sent: the read-only session could not begin anew. Open another")]
     Ended,
     /// The statement takes another number of parameters.
@@ -78,7 +78,7 @@ pub enum SqlError {
         "`PhaseTx::copy_in` takes `COPY .. FROM STDIN`, `PhaseTx::copy_out` takes `COPY .. TO STDOUT`, and this one copies another way: the session is given up, and the phase is rolled back"
     )]
     CopyOtherWay,
-    /// The server broke a copy off, and whoever read it did not say so.
+    /// The server broke a copy off, and its reader did not return that error.
     #[error("the server broke the copy off, and the error was dropped")]
     CopyBrokenOff,
     /// What was to be called for rows is not the name of a function; it was not sent.
@@ -95,7 +95,7 @@ pub enum SqlError {
         "the function answered {answers} values for this row, and not one: is it one that returns a set?"
     )]
     NotOneAnswer {
-        /// How many it answered, as far as anybody looked.
+        /// How many it answered, as far as they were read.
         answers: usize,
     },
     /// A function that is called for each row answered null for this one, and what was to be taken has
@@ -111,7 +111,7 @@ pub enum SqlError {
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
     Parameter(#[source] BoxError),
-    /// The server said no, or there is no connection any more.
+    /// The server refused it, or there is no connection any more.
     #[error("{}", crate::outcome::describe(.0))]
     Database(#[source] ::postgres::Error),
 }
@@ -190,7 +190,7 @@ const TRANSACTION_CONTROL: [&str; 9] = [
 /// statement of the phase would commit by itself.
 ///
 /// The protocol that is used sends one statement per message, so the first word decides. `PREPARE`
-/// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to whoever wants it, and the
+/// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to any session, and the
 /// other form has [`PhaseTx::prepare`](super::PhaseTx::prepare).
 pub(super) fn refuse_unsendable(sql: &str) -> Result<(), SqlError> {
     let word = first_word(sql).to_ascii_uppercase();

@@ -47,7 +47,7 @@ pub struct PhaseTx<'tx> {
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
 }
 
-/// What a transaction remembers for the engine, whatever the adapter answers.
+/// What a transaction remembers for the engine, whatever the adapter returns.
 #[derive(Default)]
 pub(crate) struct Traces {
     /// What the server said to the last statement that failed and was not undone by a savepoint.
@@ -99,11 +99,11 @@ impl<'tx> PhaseTx<'tx> {
         self.traces
     }
 
-    /// Performs a statement, and answers how many rows it changed.
+    /// Performs a statement, and returns how many rows it changed.
     ///
     /// # Errors
     ///
-    /// When the server says no, or the statement is transaction control.
+    /// Returns an error if the server refuses it, or the statement is transaction control.
     pub fn execute<Q: Sql + ?Sized>(
         &mut self,
         sql: &Q,
@@ -114,7 +114,7 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
-    /// Performs a query, and answers all its rows.
+    /// Performs a query, and returns all its rows.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
-    /// Performs a query that answers exactly one row.
+    /// Performs a query, and returns its only row.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
-    /// Performs a query that answers one row or none.
+    /// Performs a query, and returns its row, if it has one.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
-    /// Performs a query, and answers its rows one by one as they arrive.
+    /// Performs a query, and returns its rows one by one as they arrive.
     ///
     /// # Errors
     ///
@@ -260,7 +260,7 @@ impl<'tx> PhaseTx<'tx> {
         released
     }
 
-    /// Performs `f` for each of `rows`, and collects what it answers.
+    /// Performs `f` for each of `rows`, and collects what it returns.
     ///
     /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
     /// `key`, which is the caller's own name for it. Observers of the run see each row done.

@@ -17,7 +17,7 @@ impl ApprovesEverything {
     ///
     /// # Errors
     ///
-    /// When the server says no.
+    /// Returns an error if the server refuses it.
     pub fn admit(operator: &mut Operator, plan: &Plan) -> Result<(), OperatorError> {
         let _ = operator.admit_plan(plan)?;
         for phase in plan.phases() {

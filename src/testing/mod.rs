@@ -2,11 +2,11 @@
 //!
 //! | double | what it is for |
 //! |---|---|
-//! | [`TripwireSimulator`], [`TripwireAdapter`], [`TripwireConnector`], [`TripwireAuthority`] | stand where nobody may come, and panic if somebody does |
+//! | [`TripwireSimulator`], [`TripwireAdapter`], [`TripwireConnector`], [`TripwireAuthority`] | panic if they are called |
 //! | [`Recorder`] | stands before a collaborator and writes down every call, in one [`Calls`] for all of them |
 //! | [`ScriptedSwitch`] | a kill switch that answers from a list |
 //! | [`ApprovesEverything`] | an authority that says yes |
-//! | `SshSigner`, with the feature `ssh` | somebody who signs as `ssh-keygen` would |
+//! | `SshSigner`, with the feature `ssh` | signs as `ssh-keygen` would |
 //!
 //! They are for tests: where any crate of a program turns the feature `testing` on,
 //! [`ApprovesEverything`] is within reach of all of it.

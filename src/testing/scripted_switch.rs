@@ -12,7 +12,7 @@ pub struct ScriptedSwitch {
 }
 
 impl ScriptedSwitch {
-    /// Answers `answers`, in order.
+    /// Returns a switch that reads as `answers`, in order.
     pub fn new(answers: impl IntoIterator<Item = Option<SwitchState>>) -> Self {
         ScriptedSwitch {
             answers: answers.into_iter().collect(),

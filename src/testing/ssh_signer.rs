@@ -5,7 +5,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey};
 
 use crate::{ApprovalStatement, NAMESPACE, ParseApprovalError};
 
-/// Never outside a test: somebody whose key is in the memory of this process, and who signs as
+/// Never outside a test: a signer whose key is in the memory of this process, and who signs as
 /// `ssh-keygen -Y sign` would, where that is not installed.
 ///
 /// ```
@@ -28,7 +28,7 @@ pub struct SshSigner {
 }
 
 impl SshSigner {
-    /// Somebody with a new ed25519 key.
+    /// Returns a signer with a new ed25519 key.
     ///
     /// # Panics
     ///
@@ -72,7 +72,7 @@ impl SshSigner {
     ///
     /// # Errors
     ///
-    /// When the statement says something that none may say.
+    /// Returns an error if the statement says something that none may say.
     pub fn sign(
         &self,
         statement: &ApprovalStatement,

@@ -141,7 +141,7 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
 /// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Rehearsal`] and
 /// [`Live`].
 ///
-/// Never implemented by hand: it is the bound that a pipeline written once puts on whoever performs
+/// Never implemented by hand: it is the bound that a pipeline written once puts on what performs
 /// it.
 ///
 /// ```

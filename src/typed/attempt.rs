@@ -37,7 +37,7 @@ use crate::outcome::{Error, InDoubt, Refusal, Rollback};
 pub enum Attempt<'r, 'run, S: PhaseSpec, M: Mode> {
     /// It was performed; live, it is committed.
     Performed(Receipt<'run, S, M>),
-    /// A check said no; nothing was touched.
+    /// A check failed; nothing was touched.
     Refused {
         /// The phase, as it was.
         phase: Phase<'r, 'run, S, M>,
@@ -86,7 +86,7 @@ impl<S: PhaseSpec, M: Mode> fmt::Debug for UnresolvedPhase<'_, '_, S, M> {
 }
 
 impl<'run, S: PhaseSpec, M: Mode> Attempt<'_, 'run, S, M> {
-    /// The receipt, or the error, as [`Run::perform`](crate::Run::perform) answers it.
+    /// The receipt, or the error, as [`Run::perform`](crate::Run::perform) returns it.
     ///
     /// # Errors
     ///

@@ -97,8 +97,8 @@ impl<T, W> DryRunner<T, W> {
     }
 
     /// Who makes the plan, by the name that policies and allowed signers have for them, letter for
-    /// letter. It stands in the plan; whoever made it does not approve it, unless the policy of a gate
-    /// says so, and by a name that is nobody's it is approved by no one. The last call holds, as in the two that follow:
+    /// letter. It stands in the plan; its author does not approve it, unless the policy of a gate
+    /// says so, and a plan whose author is unknown has no eligible approver. The last call holds, as in the two that follow:
     /// the plan shows what it holds.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.settings.heading.author = Some(author.into());

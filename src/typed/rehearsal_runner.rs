@@ -22,14 +22,14 @@ use crate::postgres::Connector;
 /// wrote. Each phase is in a savepoint: one that fails names its row and leaves nothing, and the
 /// pipeline may go on. At the end of a phase the deferred constraints are checked, as the close of a
 /// live phase would. When the run ends, however it ends, all of it is rolled back; and in the
-/// database the interlock refuses the commit of a rehearsal, whoever asks for it and in whatever
-/// words, while the guard lets it write as it lets a phase.
+/// database the interlock refuses the commit of a rehearsal, whatever statement asks for
+/// it, while the guard lets it write as it lets a phase.
 ///
 /// It needs neither plan nor approval nor kill switch, since nothing of it remains. The role is the
 /// one that will perform the phases live; the database has the schema `phasegate`. An operator who
 /// turns the database's switch OFF ends the rehearsals in progress too.
 ///
-/// That nobody need approve it means that a runner may hold up others at any time, which its privileges on the
+/// Since it needs no approval, a runner may block others at any time, which its privileges on the
 /// tables allow it anyway. Where that is not wanted: `REVOKE EXECUTE ON FUNCTION
 /// phasegate.open_rehearsal FROM phasegate_runner`.
 ///
@@ -62,7 +62,7 @@ use crate::postgres::Connector;
 /// ```compile_fail
 /// # use phasegate::*;
 /// # fn example(config: postgres::Config) {
-/// // No adapter: there is nobody to rehearse.
+/// // No adapter: nothing performs the phases.
 /// let _ = RehearsalRunner::new("cut")
 ///     .connector(PostgresConnector::no_tls(config))
 ///     .run(|_, _| Ok(()));

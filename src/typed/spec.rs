@@ -15,7 +15,7 @@ use crate::outcome::Invalid;
 /// as its default, in a dry run as in a live one.
 ///
 /// Never build a spec from a receipt's output: what the simulator predicted and what the server
-/// answered may differ, and the input would not be the one that was approved. What is known only
+/// returned may differ, and the input would not be the one that was approved. What is known only
 /// when it is performed reaches a phase as its [`Prior`](crate::Prior).
 ///
 /// ```

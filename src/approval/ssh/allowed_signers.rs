@@ -18,7 +18,7 @@ const LARGEST: usize = 1024 * 1024;
 ///
 /// Each line names a person and a key: `ada@example.org namespaces="phasegate" ssh-ed25519 AAAA..`.
 /// Several names before one key, and several lines with one name in common, are one person, who
-/// counts once; so is whoever has a key in common.
+/// counts once; so are principals that have a key in common.
 ///
 /// | in the file | here |
 /// |---|---|
@@ -38,7 +38,7 @@ pub struct AllowedSigners {
     people: HashMap<String, Person>,
 }
 
-/// Somebody, whatever they are called.
+/// A person, under any name.
 pub(super) type Person = usize;
 
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub enum AllowedSignersError {
     /// It is not text.
     #[error("the allowed signers are refused: the file is not UTF-8")]
     NotText,
-    /// It allows nobody.
+    /// It allows no signer.
     #[error(
         "the allowed signers are refused: the file names nobody. A line of it: `ada@example.org namespaces=\"phasegate\" ssh-ed25519 AAAA..`"
     )]
@@ -168,7 +168,7 @@ impl AllowedSigners {
     ///
     /// # Errors
     ///
-    /// When the system says no, or as [`parse`](AllowedSigners::parse).
+    /// Returns an error if the operating system refuses it, or as [`parse`](AllowedSigners::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, AllowedSignersError> {
         let bytes = files::read(path.as_ref(), LARGEST)?;
         let text = String::from_utf8(bytes).map_err(|_| AllowedSignersError::NotText)?;
@@ -181,7 +181,7 @@ impl AllowedSigners {
         &self.text
     }
 
-    /// Who is called so, if anybody is.
+    /// Returns the person of this name, if there is one.
     pub(super) fn person(&self, name: &str) -> Option<Person> {
         self.people.get(name).copied()
     }

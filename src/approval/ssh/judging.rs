@@ -154,7 +154,7 @@ impl SignedApprovals {
         Ok(())
     }
 
-    /// Whoever may approve any gate of the plan may reject it, and that lasts.
+    /// An approver of any gate of the plan may reject it, and that lasts.
     fn refuse_rejection(
         &self,
         statement: &ApprovalStatement,

@@ -5,7 +5,7 @@ use ssh_key::{HashAlg, PublicKey};
 
 use crate::base::printable::Printable;
 
-/// A shorter RSA key is within reach of whoever can pay for it.
+/// A shorter RSA key is within reach of an attacker who can pay for it.
 const SHORTEST_RSA: usize = 2048;
 
 /// What the library verifies with.

@@ -90,7 +90,7 @@ pub enum PolicyError {
     /// It has no gate.
     #[error("the policy is refused: it has no gate, and so nothing could be approved")]
     NoGate,
-    /// A gate has nobody who may approve it.
+    /// A gate has no approver.
     #[error("the policy is refused: gate `{gate}` has no approvers", gate = Printable(.gate))]
     NoApprovers {
         /// The gate.
@@ -105,7 +105,7 @@ pub enum PolicyError {
         /// The approver.
         approver: String,
     },
-    /// A gate would be approved by nobody.
+    /// A gate would need no approval.
     #[error(
         "the policy is refused: gate `{gate}` needs 0 approvals; a phase without a gate says `Ungated`", gate = Printable(.gate))]
     NeedsNobody {
@@ -182,7 +182,7 @@ impl GateRule {
         self
     }
 
-    /// Whoever signs gate `G` does not count here.
+    /// Those who sign gate `G` do not count here.
     #[must_use]
     pub fn other_people_than<G: Gate>(mut self) -> Self {
         self.other_people_than.push(G::NAME.to_owned());
@@ -244,7 +244,7 @@ impl PolicyBuilder {
     ///
     /// # Errors
     ///
-    /// When it contradicts itself.
+    /// Returns an error if it contradicts itself.
     pub fn build(self) -> Result<Policy, PolicyError> {
         Policy::of(self.gates)
     }
@@ -299,7 +299,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// When the system says no, or as [`from_json`](Policy::from_json).
+    /// Returns an error if the operating system refuses it, or as [`from_json`](Policy::from_json).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         Policy::from_json(&files::read(path.as_ref(), LARGEST)?)
     }

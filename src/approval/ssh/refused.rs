@@ -160,7 +160,7 @@ pub enum VerifyApprovalError {
         /// The gate.
         gate: String,
     },
-    /// Whoever signed may not.
+    /// The signer may not approve or reject it.
     #[error("{who} has signed, and is not among the approvers of gate `{gate}`: {}", Listed::new(.approvers, ", "), gate = Printable(.gate), who = Printable(.who))]
     NotEntitled {
         /// Who has signed.
@@ -170,7 +170,7 @@ pub enum VerifyApprovalError {
         /// Who may.
         approvers: Vec<String>,
     },
-    /// Whoever made the plan does not approve it.
+    /// The author of the plan does not approve it.
     #[error("{who} has made the plan or edited it last, and somebody else approves gate `{gate}`", gate = Printable(.gate), who = Printable(.who))]
     Author {
         /// Who has signed.
@@ -187,7 +187,7 @@ pub enum VerifyApprovalError {
         /// The gate.
         gate: String,
     },
-    /// The plan says who made it by a name that is nobody's.
+    /// The plan names an author who is unknown.
     #[error(
         "{who} has signed gate `{gate}`, which whoever made the plan may not approve; that is `{author}`, a name that the allowed signers do not have, and so it might be {who}. Write people the same way in the plan, in the policy and in the allowed signers", gate = Printable(.gate), who = Printable(.who), author = Printable(.author))]
     UnknownAuthor {
@@ -198,7 +198,7 @@ pub enum VerifyApprovalError {
         /// The author, or the last editor, as the plan has it.
         author: String,
     },
-    /// There are more statements than anybody makes.
+    /// There are more statements than a plan has.
     #[error("there are more than {0} statements")]
     TooMany(usize),
 }

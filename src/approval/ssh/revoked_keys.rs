@@ -98,7 +98,7 @@ impl RevokedKeys {
     ///
     /// # Errors
     ///
-    /// When the system says no, or as [`parse`](RevokedKeys::parse).
+    /// Returns an error if the operating system refuses it, or as [`parse`](RevokedKeys::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, RevokedKeysError> {
         let bytes = files::read(path.as_ref(), LARGEST)?;
         if bytes.starts_with(b"SSHKRL\n") {

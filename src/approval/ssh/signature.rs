@@ -15,7 +15,7 @@ const END: &str = "-----END SSH SIGNATURE-----";
 /// What a hardware key adds to its signature: a byte of flags, and a counter.
 const TRAILER: usize = 5;
 
-/// The flag that says that somebody has touched it.
+/// The flag that says that it was touched.
 const TOUCHED: u8 = 0x01;
 
 /// A signature that says of itself that it is one of a statement. Whether it fits is not known yet.

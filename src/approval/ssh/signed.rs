@@ -13,17 +13,17 @@ use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 use crate::plan::{Plan, PlannedPhase, Target};
 
-/// More than anybody makes of one plan.
+/// More than a plan has.
 const MOST: usize = 1000;
 
-/// Approvals of one plan, each signed with the SSH key of whoever gave it, and judged by a policy.
+/// Approvals of one plan, each signed with the SSH key of its approver, and judged by a policy.
 ///
 /// Give it the statements and their signatures, as `ssh-keygen -Y sign` leaves them; it says of each
 /// why it does not count, if it does not. A gate is approved when as many different people as the
 /// policy says have signed; a rejection by any approver of any of the plan's gates stops all of them.
-/// Everything is judged anew each time it is asked, by the clock at that moment.
+/// Everything is judged again each time it is asked, by the clock at that moment.
 ///
-/// Whoever admits approvals to the database judges with it:
+/// An operator judges with it what to admit to the database:
 ///
 /// ```
 /// use phasegate::{AllowedSigners, Operator, Plan, Policy, SignedApprovals};
@@ -45,7 +45,7 @@ const MOST: usize = 1000;
 /// }
 /// ```
 ///
-/// Whoever performs the plan needs none of the files: [`AdmittedApprovals`](crate::AdmittedApprovals).
+/// The program that performs the plan needs none of the files: [`AdmittedApprovals`](crate::AdmittedApprovals).
 pub struct SignedApprovals {
     pub(super) plan: Facts,
     pub(super) policy: Policy,
@@ -178,7 +178,7 @@ impl SignedApprovals {
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read.
+    /// Returns an error if the directory cannot be read.
     pub fn add_directory(
         &mut self,
         directory: impl AsRef<Path>,
@@ -210,7 +210,7 @@ impl SignedApprovals {
     ///
     /// # Errors
     ///
-    /// When somebody has rejected the plan.
+    /// Returns an error if the plan was rejected.
     pub fn attestations(&self) -> Result<Vec<Attestation>, Denied> {
         let now = (self.clock)();
         let judged = self.judged(now);

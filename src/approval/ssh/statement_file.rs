@@ -89,7 +89,7 @@ pub enum ParseApprovalError {
         /// The member.
         member: &'static str,
     },
-    /// It is over before it begins, or nobody has said when it is over.
+    /// It is over before it begins, or it does not say when it is over.
     #[error("the statement is refused: it expires before it begins; give it a lifetime")]
     NoLife,
     /// No phase of the plan is behind this gate.
@@ -126,7 +126,7 @@ pub struct ApprovalStatementBuilder {
 }
 
 impl ApprovalStatementBuilder {
-    /// It rejects the plan, for every gate. Whoever does not call this approves.
+    /// It rejects the plan, for every gate. A statement approves if this is not called.
     #[must_use]
     pub fn rejecting(mut self) -> Self {
         self.statement.decision = Decision::Reject;
@@ -148,7 +148,7 @@ impl ApprovalStatementBuilder {
         self
     }
 
-    /// It means nothing before this moment. Whoever does not call this means now.
+    /// It means nothing before this moment. That is now if this is not called.
     #[must_use]
     pub fn not_before(mut self, valid_from: SystemTime) -> Self {
         self.statement.valid_from = moment::whole_seconds(valid_from);
@@ -166,7 +166,7 @@ impl ApprovalStatementBuilder {
     ///
     /// # Errors
     ///
-    /// When the plan does not have the gate, no expiry was given, or a text is not fit to be shown.
+    /// Returns an error if the plan does not have the gate, no expiry was given, or a text is not fit to be shown.
     pub fn build(self) -> Result<ApprovalStatement, ParseApprovalError> {
         if !self.known {
             return Err(ParseApprovalError::NoSuchGate {
@@ -221,7 +221,7 @@ impl ApprovalStatement {
     ///
     /// # Errors
     ///
-    /// When it says something that no statement may say.
+    /// Returns an error if it says something that no statement may say.
     pub fn bytes(&self) -> Result<Vec<u8>, ParseApprovalError> {
         self.refuse_unfit()?;
         let written = |member, moment| {
@@ -290,7 +290,7 @@ impl ApprovalStatement {
     ///
     /// # Errors
     ///
-    /// When there is such a file already, or the system says no.
+    /// Returns an error if there is such a file already, or the operating system refuses it.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ParseApprovalError> {
         let path = path.as_ref();
         let bytes = self.bytes()?;

@@ -203,8 +203,8 @@ impl ChunkSender {
         }
     }
 
-    /// Performs the chunk that was taken, and answers how many bytes the server did. `take` sees the
-    /// answer of each row, and the first failure, whoever's it is, names its row.
+    /// Performs the chunk that was taken, and returns how many bytes the server sent. `take` sees the
+    /// answer of each row, and the first failure names its row.
     pub(super) fn perform<R>(
         &mut self,
         tx: &mut PhaseTx<'_>,

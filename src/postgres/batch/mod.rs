@@ -64,7 +64,7 @@ impl<'tx> PhaseTx<'tx> {
     /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
     ///
     /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time,
-    /// and none is kept; what `check` answers is, so that where nothing is to be kept it answers `()`. Observers of
+    /// and none is kept; what `check` returns is, so that where nothing is to be kept it returns `()`. Observers of
     /// the run see how many are done, of how many if the iterator is exact, and the kill
     /// switch is read between chunks, which take some 200 ms and are of 64 rows at first, and within one where answers
     /// come in, or are checked, for longer.
@@ -123,7 +123,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     }
 
     /// Calls `function`, named as in SQL, for each row, with its `params`; `check` is given the row and
-    /// what the function answered, and says what becomes of it.
+    /// what the function returned, and says what becomes of it.
     ///
     /// ```no_run
     /// # fn create(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
@@ -136,7 +136,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// Of a function that answers nothing, or nothing that matters, take [`Discard`]:
+    /// Of a function that returns nothing, or nothing that matters, take [`Discard`]:
     ///
     /// ```no_run
     /// # use phasegate::Discard;
@@ -152,7 +152,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// # Errors
     ///
     /// The first failure, with its row: of the function, of `params`, of `check`, or an answer that is
-    /// none (null where `T` has no null; not one answer, where the function answers a set). Or that
+    /// none (null where `T` has no null; not one answer, where the function returns a set). Or that
     /// the kill switch stopped the phase.
     pub fn call<T: FromSqlOwned, U>(
         self,
@@ -401,7 +401,7 @@ fn is_a_name(text: &str) -> bool {
     }
 }
 
-/// Whatever a function answered, `void` and null included, which nobody reads.
+/// Whatever a function answered, `void` and null included, which is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discard;
 

@@ -21,7 +21,7 @@ pub(super) enum Account {
 }
 
 impl Account {
-    /// Finds the account for us, whoever we are.
+    /// Finds the account that the server runs as.
     pub(super) fn choose() -> Result<Self, ServerError> {
         // What only `unsafe` code can ask the system itself.
         let reason = match id(&["-u"]) {

@@ -1,4 +1,4 @@
-//! Names and passwords that nobody else has.
+//! Names and passwords that are used once.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -13,7 +13,7 @@ use crate::Operator;
 /// How long a drop may take: it runs in destructors, too.
 const REMOVAL: Duration = Duration::from_secs(15);
 
-/// An empty database that nobody else uses; it and its roles are dropped with it, whoever is still
+/// An empty database of its own; it and its roles are dropped with it, whatever session is still
 /// connected.
 ///
 /// UTF-8, collation `C`, from `template0`. PUBLIC may connect and nothing else: neither TEMP nor
@@ -125,7 +125,7 @@ impl ScratchDatabase {
         Ok(role)
     }
 
-    /// Installs the schema `phasegate`, turns its kill switch on for a day, and answers the session of
+    /// Installs the schema `phasegate`, turns its kill switch on for a day, and returns the session of
     /// an operator. The roles of that schema stay in a shared server.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The parts that show the wall in the database: the guard, the kill switch, a commit that is resolved.
+//! The parts that show the database enforcement: the guard, the kill switch, a commit that is resolved.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
