@@ -1,10 +1,10 @@
 //! Dangerous data changes on a live PostgreSQL, gated by types.
 //!
 //! > A live phase that is not switched on, approved, planned and in order **does not compile**.
-//! > A live phase that fails **leaves nothing behind**, and says which row it was.
+//! > A live phase that fails **leaves nothing behind**, and names the row that failed.
 //! > And the **database itself refuses a commit** that is not sealed, planned, in order, approved and
 //! > switched on, or that did something else than was planned, and refuses any other write of the
-//! > runner's role to the tables under guard.
+//! > runner role to guarded tables.
 //!
 //! What the compiler sees is that nothing live is performed without asking for the switch, the plan
 //! and the approval, nor before the phases that it comes after. Whether the switch *is* ON, the
@@ -77,7 +77,7 @@
 //! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Resolution`], [`Incomplete`], [`Failure`] |
 //! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
 //! | many rows | [`PhaseTx::batch`], [`RowBatch`], [`RowParams`], [`Discard`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
-//! | the database enforcement | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
+//! | what the database enforces | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
 //! | for the auditor | [`Journal`], [`EvidenceBundle`], [`InTotoStatement`] |
 //! | doubles, with the feature `testing` | `testing` |
 //!
@@ -85,8 +85,7 @@
 //!
 //! | the compiler says | it means |
 //! |---|---|
-//! | expected `Approval<'_, Sg1, Live>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
-//! | expected `<M as Mode>::Approval<'run, G>`, found `..` | the same, in a pipeline that is generic over the mode |
+//! | expected `Approval<'_, Sg1, M>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
 //! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one, nor does something of a rehearsal |
 //! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
@@ -102,7 +101,7 @@
 //!
 //! # What this does not protect from
 //!
-//! The types stop accidents and make intent greppable. They do not stop hostile code in the same
+//! The types prevent accidents and make intent greppable. They do not stop hostile code in the same
 //! process: safe Rust can forge any witness by a compiler bug (rust-lang/rust#25860). Neither the
 //! types nor the engine see an adapter or a simulator that starts a run of its own inside, or one
 //! that writes through another connection; the database's guard sees the latter, on the tables that it
