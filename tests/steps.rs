@@ -194,7 +194,7 @@ fn another_target_stops_before_a_phase_is_opened() {
 fn a_schema_that_opens_a_phase_and_says_that_it_is_elsewhere_stops_there() {
     let (database, plan) = ready();
     database.sql(
-        "CREATE OR REPLACE FUNCTION phasegate.open(request_bytes bytea) RETURNS text LANGUAGE sql AS $$ \
+        "CREATE OR REPLACE FUNCTION phasegate.open(p_request bytea) RETURNS text LANGUAGE sql AS $$ \
            SELECT jsonb_build_object('system_identifier', '7', 'database', 'elsewhere', 'role', 'runner', \
              'timeline', '1', 'backend_pid', 1, 'backend_start', '', 'session_age', 0, 'opened_at', '')::text $$",
     );
@@ -245,7 +245,7 @@ fn a_lease_that_is_off_stops_before_the_adapter_is_entered() {
     assert_eq!(switch.which(), WhichSwitch::OfTheDatabase);
     assert_eq!(switch.reason(), Some("a test"));
     assert!(switch.actor().is_some() && switch.moment().is_some());
-    let text = refusal.to_string();
+    let text = format!("{refusal}; {}", refusal.hint().unwrap());
     for said in [
         "is OFF (since: 20",
         "by: ",
