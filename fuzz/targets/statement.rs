@@ -10,7 +10,9 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    match bounded(bytes, 100, A_LITTLE, || ApprovalStatement::from_bytes(bytes)) {
+    match bounded(bytes, 100, A_LITTLE, || {
+        ApprovalStatement::from_bytes(bytes)
+    }) {
         Ok(statement) => {
             assert_eq!(statement.bytes().expect("it was read"), bytes);
             assert!(statement.valid_from <= statement.expires);
