@@ -139,7 +139,7 @@ fn by_hand(plan: &Plan) -> String {
     let request = serde_json::json!({
         "protocol": 1, "plan": digest, "place": 1, "phase": phase.name(), "input": phase.input(),
         "nonce": digest[..32], "lock": Digest::of(b"secret"), "approvals": [nonce],
-        "application_name": "by hand", "refuse_powers": true, "lock_timeout": 10_000,
+        "application_name": "by hand", "refuse_privileged_role": true, "lock_timeout": 10_000,
         "statement_timeout": 60_000, "idle_timeout": 60_000, "phase_timeout": 60_000,
     });
     format!(

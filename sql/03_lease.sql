@@ -64,7 +64,7 @@ DECLARE
     v_switch phasegate.kill_switch;
 BEGIN
     SELECT * INTO v_switch FROM phasegate.kill_switch;
-    RAISE EXCEPTION 'phasegate: the kill switch is OFF' USING
+    RAISE EXCEPTION 'the kill switch is OFF' USING
         ERRCODE = 'ZG002',
         DETAIL = CASE WHEN v_switch.is_on THEN 'An operator is turning it off.'
                       ELSE format('Turned off at %s by %s: %s',
@@ -86,7 +86,7 @@ BEGIN
     SELECT k.is_on AND k.epoch = pg_sequence_last_value('phasegate.epoch'::regclass) INTO v_is_on
     FROM phasegate.kill_switch AS k;
     IF v_is_on THEN
-        RAISE EXCEPTION 'phasegate: the kill switch has been turned off and on again since the '
+        RAISE EXCEPTION 'the kill switch has been turned off and on again since the '
                         'phase began'
             USING ERRCODE = 'ZG004', HINT = 'Perform the phase again.';
     END IF;
@@ -102,14 +102,14 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM phasegate.ensure_current_epoch(p_epoch);
     IF p_timeline IS DISTINCT FROM phasegate.timeline() THEN
-        RAISE EXCEPTION 'phasegate: the server has been promoted since the kill switch was '
+        RAISE EXCEPTION 'the server has been promoted since the kill switch was '
                         'turned on'
             USING ERRCODE = 'ZG004',
                   HINT = 'A lease does not outlive its timeline: an operator turns the switch on '
                          'again.';
     END IF;
     IF p_until IS NULL OR p_until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: the lease of the kill switch is over'
+        RAISE EXCEPTION 'the lease of the kill switch is over'
             USING ERRCODE = 'ZG003', DETAIL = format('It ended at %s.', p_until),
                   HINT = 'An operator turns the switch on for longer.';
     END IF;
@@ -123,7 +123,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_lease.system_identifier
        IS DISTINCT FROM (SELECT c.system_identifier FROM pg_control_system() AS c) THEN
-        RAISE EXCEPTION 'phasegate: the kill switch was turned on in another cluster, of which '
+        RAISE EXCEPTION 'the kill switch was turned on in another cluster, of which '
                         'this is a copy'
             USING ERRCODE = 'ZG004',
                   HINT = 'An operator turns the switch on here, if it is to be on.';
@@ -131,7 +131,7 @@ BEGIN
     IF p_lease.database
        IS DISTINCT FROM (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     THEN
-        RAISE EXCEPTION 'phasegate: the kill switch was turned on in another database, of which '
+        RAISE EXCEPTION 'the kill switch was turned on in another database, of which '
                         'this is a copy'
             USING ERRCODE = 'ZG004',
                   HINT = 'An operator turns the switch on here, if it is to be on.';
@@ -145,13 +145,13 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_lease.written_by IS DISTINCT FROM (SELECT k.xmin FROM phasegate.kill_switch AS k) THEN
-        RAISE EXCEPTION 'phasegate: the kill switch was turned on before this database was '
+        RAISE EXCEPTION 'the kill switch was turned on before this database was '
                         'restored from a dump'
             USING ERRCODE = 'ZG004',
                   HINT = 'An operator turns the switch on here, if it is to be on.';
     END IF;
     IF p_lease.server_started IS DISTINCT FROM pg_postmaster_start_time() THEN
-        RAISE EXCEPTION 'phasegate: the server was started after the kill switch was turned on'
+        RAISE EXCEPTION 'the server was started after the kill switch was turned on'
             USING ERRCODE = 'ZG004',
                   HINT = 'A lease ends with the server''s process, since a copy of the server '
                          'looks like the server itself: an operator turns the switch on again.';

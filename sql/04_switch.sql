@@ -58,7 +58,7 @@ BEGIN
                 v_ended := v_ended + 1;
             END IF;
         EXCEPTION WHEN insufficient_privilege THEN
-            RAISE WARNING 'phasegate: process % was not ended: %', v_pid, SQLERRM
+            RAISE WARNING 'process % was not ended: %', v_pid, SQLERRM
                 USING HINT = 'It cannot commit. GRANT pg_signal_backend TO phasegate_owner, '
                              'or grant its role to phasegate_owner.';
         END;
@@ -93,11 +93,11 @@ CREATE FUNCTION phasegate.ensure_reason_and_time(p_reason text, p_duration inter
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_reason IS NULL OR p_reason !~ '[^[:space:]]' THEN
-        RAISE EXCEPTION 'phasegate: the reason is missing' USING
+        RAISE EXCEPTION 'the reason is missing' USING
             ERRCODE = 'ZG020', HINT = 'Give the reason for which the switch is turned on.';
     END IF;
     IF p_duration IS NULL OR p_duration <= interval '0' OR p_duration > interval '1 day' THEN
-        RAISE EXCEPTION 'phasegate: a lease lasts longer than nothing and at most one day, not %',
+        RAISE EXCEPTION 'a lease lasts longer than nothing and at most one day, not %',
             p_duration USING ERRCODE = 'ZG020';
     END IF;
 END
@@ -116,7 +116,7 @@ BEGIN
                       ', ')
     INTO v_phases FROM (SELECT * FROM phasegate.phases_in_progress() LIMIT 10) AS p;
     IF v_phases IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: the kill switch is ON, and phases are open' USING
+        RAISE EXCEPTION 'the kill switch is ON, and phases are open' USING
             ERRCODE = 'ZG020',
             DETAIL = format('Another lease would end %s.', v_phases),
             HINT = 'To leave it on for longer: SELECT phasegate.extend(''reason'', ''1 hour''). '
@@ -185,7 +185,7 @@ BEGIN
     v_lease := phasegate.lease();
     v_until := clock_timestamp() + p_duration;
     IF v_until <= v_lease.until THEN
-        RAISE EXCEPTION 'phasegate: the lease ends at % already, which is not before %',
+        RAISE EXCEPTION 'the lease ends at % already, which is not before %',
             v_lease.until, v_until
             USING ERRCODE = 'ZG020', HINT = 'To end it, turn the switch off.';
     END IF;

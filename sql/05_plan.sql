@@ -46,7 +46,7 @@ CREATE FUNCTION phasegate.ensure_plan_format(p_content jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_content ->> 'schema' IS DISTINCT FROM 'phasegate/plan/1' THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan is of schema %, and this install knows '
+        RAISE EXCEPTION 'the plan is of schema %, and this install knows '
                         'phasegate/plan/1',
             coalesce(p_content ->> 'schema', '(none)') USING ERRCODE = 'ZG020';
     END IF;
@@ -62,7 +62,7 @@ DECLARE
         'database', current_database());
 BEGIN
     IF p_target -> 'role' IS NULL OR p_target - 'role' <> v_here THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan is for %, and this is %',
+        RAISE EXCEPTION 'the plan is for %, and this is %',
             p_target - 'role', v_here
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan in the database that it was made for.';
     END IF;
@@ -74,10 +74,10 @@ CREATE FUNCTION phasegate.ensure_plan_role(p_role text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = p_role) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the role % of the plan does not exist', p_role
+        RAISE EXCEPTION 'the role % of the plan does not exist', p_role
             USING ERRCODE = 'ZG020', HINT = 'Make the plan for the role that performs it.';
     ELSIF NOT phasegate.may_act_as(p_role::name, 'phasegate_runner') THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the role % of the plan may not perform phases',
+        RAISE EXCEPTION 'the role % of the plan may not perform phases',
             p_role
             USING ERRCODE = 'ZG020',
                   HINT = format('Make the plan for the role that performs it, or '
@@ -96,7 +96,7 @@ BEGIN
            decode(f.phase ->> 'input', 'hex')
     FROM jsonb_array_elements(p_phases) WITH ORDINALITY AS f (phase, position);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan has no phase' USING ERRCODE = 'ZG020';
+        RAISE EXCEPTION 'the plan has no phase' USING ERRCODE = 'ZG020';
     END IF;
     INSERT INTO phasegate.planned_effect
         (plan, position, relation, inserted, updated, deleted, tolerance)
@@ -131,7 +131,7 @@ BEGIN
         RETURN v_plan;
     END IF;
     IF v_valid_until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan was valid until %', v_valid_until
+        RAISE EXCEPTION 'the plan was valid until %', v_valid_until
             USING ERRCODE = 'ZG020', HINT = 'Make a new plan with a dry run.';
     END IF;
     PERFORM phasegate.write_planned_phases(v_plan, v_content -> 'phases');

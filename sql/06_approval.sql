@@ -78,8 +78,9 @@ BEGIN
        OR v_statement ->> 'gate' IS DISTINCT FROM p_gate
        OR (v_statement ->> 'expires')::timestamptz < p_expires
        OR v_statement ->> 'expires' IS NULL THEN
-        RAISE EXCEPTION 'phasegate: not admitted: what % has signed is another statement',
-            p_given ->> 'approver' USING ERRCODE = 'ZG020', DETAIL = v_statement::text;
+        RAISE EXCEPTION 'what % has signed is another statement',
+            p_given ->> 'approver'
+            USING ERRCODE = 'ZG020', DETAIL = format('The statement is %s.', v_statement);
     END IF;
 END
 $$;
@@ -92,9 +93,10 @@ BEGIN
     IF p_rule -> 'needs' IS NULL
        OR (p_rule ->> 'needs')::bigint
           > (SELECT count(DISTINCT p.person) FROM unnest(p_people) AS p (person)) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: gate % needs more approvals by its policy', p_gate
+        RAISE EXCEPTION 'gate % needs more approvals by its policy', p_gate
             USING ERRCODE = 'ZG020',
-                  DETAIL = coalesce(p_rule::text, '(the policy does not have the gate)');
+                  DETAIL = coalesce(format('The rule is %s.', p_rule),
+                                    'The policy does not have the gate.');
     END IF;
 END
 $$;
@@ -113,7 +115,7 @@ BEGIN
                OR (a.evidence ->> 'policy')::jsonb -> 'gates' -> a.gate
                   -> 'other_people_than' ? p_gate)
     ) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: gate % needs other people', p_gate
+        RAISE EXCEPTION 'gate % needs other people', p_gate
             USING ERRCODE = 'ZG020';
     END IF;
 END
@@ -136,7 +138,7 @@ BEGIN
         v_people := v_people || (v_given ->> 'approver');
     END LOOP;
     IF v_people = '{}' OR array_to_string(v_people, ', ') IS DISTINCT FROM p_approver THEN
-        RAISE EXCEPTION 'phasegate: not admitted: % have signed, and it is to be admitted for %',
+        RAISE EXCEPTION '% have signed, and it is to be admitted for %',
             v_people, p_approver USING ERRCODE = 'ZG020';
     END IF;
     IF p_decision = 'approve' THEN
@@ -153,7 +155,7 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM phasegate.planned_phase AS p WHERE p.plan = p_plan AND p_gate = ANY (p.gates)
     ) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: no admitted plan % has a phase behind gate %',
+        RAISE EXCEPTION 'no admitted plan % has a phase behind gate %',
             encode(p_plan, 'hex'), p_gate
             USING ERRCODE = 'ZG020', HINT = 'Admit the plan first.';
     END IF;
@@ -169,12 +171,12 @@ CREATE FUNCTION phasegate.admit_approval(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_decision IS DISTINCT FROM 'approve' THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the decision is not an approval: %', p_decision
+        RAISE EXCEPTION 'the decision is not an approval: %', p_decision
             USING ERRCODE = 'ZG020',
                   HINT = 'A rejection is admitted as one: Operator::admit_rejection.';
     END IF;
     IF p_expires <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the approval expired at %', p_expires
+        RAISE EXCEPTION 'the approval expired at %', p_expires
             USING ERRCODE = 'ZG020';
     END IF;
     PERFORM phasegate.ensure_planned_gate(p_plan, p_gate);
@@ -193,7 +195,7 @@ BEGIN
               = (p_nonce, p_plan, p_gate, p_approver, p_expires)
           AND a.evidence -> 'statements' IS NOT DISTINCT FROM p_evidence -> 'statements'
     ) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: nonce % is that of another approval', p_nonce
+        RAISE EXCEPTION 'nonce % is that of another approval', p_nonce
             USING ERRCODE = 'ZG020';
     END IF;
 END
@@ -209,11 +211,11 @@ CREATE FUNCTION phasegate.admit_rejection(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_decision IS DISTINCT FROM 'reject' THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the decision is not a rejection: %', p_decision
+        RAISE EXCEPTION 'the decision is not a rejection: %', p_decision
             USING ERRCODE = 'ZG020';
     END IF;
     IF NOT EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = p_plan) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: plan % is not admitted', encode(p_plan, 'hex')
+        RAISE EXCEPTION 'plan % is not admitted', encode(p_plan, 'hex')
             USING ERRCODE = 'ZG020',
                   HINT = 'Admit the plan first; nothing of it is performed before.';
     END IF;
@@ -228,7 +230,7 @@ BEGIN
         SELECT FROM phasegate.rejection AS r
         WHERE (r.nonce, r.plan, r.rejected_by) = (p_nonce, p_plan, p_approver)
     ) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: nonce % is that of another rejection', p_nonce
+        RAISE EXCEPTION 'nonce % is that of another rejection', p_nonce
             USING ERRCODE = 'ZG020';
     END IF;
 END
@@ -243,10 +245,10 @@ BEGIN
     SELECT r.* INTO v_rejection FROM phasegate.rejection AS r
     WHERE r.plan = p_plan ORDER BY r.admitted_at LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'phasegate: % has rejected the plan: %',
+        RAISE EXCEPTION '% has rejected the plan: %',
             v_rejection.rejected_by, v_rejection.comment
             USING ERRCODE = 'ZG024',
-                  DETAIL = jsonb_build_array(v_rejection.rejected_by, v_rejection.comment)::text,
+                  DATATYPE = jsonb_build_array(v_rejection.rejected_by, v_rejection.comment)::text,
                   HINT = 'Make another plan.';
     END IF;
 END

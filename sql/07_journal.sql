@@ -36,7 +36,7 @@ RETURN pg_catalog.sha256(pg_catalog.convert_to(
 CREATE FUNCTION phasegate.never_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RAISE EXCEPTION 'phasegate: the journal is written once; % is refused', tg_op
+    RAISE EXCEPTION 'the journal is written once; % is refused', tg_op
         USING ERRCODE = 'ZG008';
 END
 $$;

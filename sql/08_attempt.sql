@@ -59,7 +59,7 @@ CREATE FUNCTION phasegate.ensure_no_open_phase() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF (phasegate.this_attempt()).nonce IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: this transaction has opened a phase already'
+        RAISE EXCEPTION 'this transaction has opened a phase already'
             USING ERRCODE = 'ZG012';
     END IF;
 END
@@ -71,7 +71,7 @@ CREATE FUNCTION phasegate.ensure_no_cursor_with_hold() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_cursors AS c WHERE c.is_holdable) THEN
-        RAISE EXCEPTION 'phasegate: a cursor WITH HOLD would run after the interlock'
+        RAISE EXCEPTION 'a cursor WITH HOLD would run after the interlock'
             USING ERRCODE = 'ZG005', HINT = 'Close the cursor, or declare it without HOLD.';
     END IF;
 END

@@ -33,7 +33,7 @@ GROUP BY c.relation;
 CREATE FUNCTION phasegate.ensure_transition_table() RETURNS SETOF boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RAISE EXCEPTION 'phasegate: a trigger calls phasegate.count_rows() without the transition '
+    RAISE EXCEPTION 'a trigger calls phasegate.count_rows() without the transition '
                     'table phasegate_rows'
         USING ERRCODE = 'ZG025',
               HINT = 'Drop the trigger, and call phasegate.protect() for its table.';
@@ -92,7 +92,7 @@ BEGIN
     FROM phasegate_rows HAVING count(*) > 0 OR v_moved_away > 0 OR v_may_be_merge;
     -- The guard fires before the statement; the statement itself may have finished the phase.
     IF FOUND AND v_state = 'finished' THEN
-        RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished',
+        RAISE EXCEPTION '%.% is under guard, and the phase is finished',
             tg_table_schema, tg_table_name USING ERRCODE = 'ZG007';
     END IF;
     RETURN NULL;

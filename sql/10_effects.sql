@@ -115,7 +115,7 @@ BEGIN
     WHERE (l.mode = 'RowExclusiveLock' OR phasegate.is_ddl(l.mode, 'r'))
       AND NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = l.relation);
     IF v_gone IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: a phase has dropped what it does not leave to be counted, as a '
+        RAISE EXCEPTION 'a phase has dropped what it does not leave to be counted, as a '
                         'function that makes and drops a temporary table does, or written what '
                         'its snapshot does not have: relation %', v_gone
             USING ERRCODE = 'ZG006',
@@ -135,7 +135,7 @@ DECLARE
     v_more integer := cardinality(v_changed) - 10;
 BEGIN
     IF cardinality(v_changed) > 0 THEN
-        RAISE EXCEPTION 'phasegate: TRUNCATE or DDL in a phase, which no counter sees: %',
+        RAISE EXCEPTION 'TRUNCATE or DDL in a phase, which no counter sees: %',
             array_to_string(v_changed[1:10], '; ')
             || CASE WHEN v_more > 0 THEN format('; and %s more', v_more) ELSE '' END
             USING ERRCODE = 'ZG006',
@@ -152,7 +152,7 @@ CREATE FUNCTION phasegate.ensure_no_moving_merge(p_tables text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_tables IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: MERGE has moved rows to another partition, which no counter '
+        RAISE EXCEPTION 'MERGE has moved rows to another partition, which no counter '
                         'sees, or a savepoint has undone others beside it: %', p_tables
             USING ERRCODE = 'ZG006',
                   HINT = 'Move rows by UPDATE. What MERGE, or a function in SQL, updates in a '
@@ -173,7 +173,7 @@ BEGIN
     FROM phasegate.own_lock AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'f'
     WHERE l.mode = 'RowExclusiveLock';
     IF v_tables IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: a foreign table is written in a phase, which no counter '
+        RAISE EXCEPTION 'a foreign table is written in a phase, which no counter '
                         'sees: %', v_tables
             USING ERRCODE = 'ZG006', HINT = 'Perform a phase where the table is.';
     END IF;
@@ -260,7 +260,7 @@ BEGIN
     WHERE NOT (p_seen -> e.relation ->> 'exactly')::boolean
       AND e.plan = p_plan AND e.position = p_position LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'phasegate: not finished: the rows of %, which the plan names, are not '
+        RAISE EXCEPTION 'the rows of %, which the plan names, are not '
                         'counted', v_table
             USING ERRCODE = 'ZG025',
                   HINT = format('Its owner puts it under guard, with its partitions: '
@@ -297,6 +297,12 @@ BEGIN ATOMIC
     FROM both_sides AS b;
 END;
 
+-- Returns numbers of rows for people: "+5 ~0 -0", or "nothing" where there are none.
+CREATE FUNCTION phasegate.counts_text(p_counts jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN coalesce('+' || (p_counts ->> 'inserted') || ' ~' || (p_counts ->> 'updated')
+                || ' -' || (p_counts ->> 'deleted'), 'nothing');
+
 -- Raises unless a phase has done what was planned, and nothing else, with planned and seen effects
 -- of every table. Deletes what was counted.
 CREATE FUNCTION phasegate.ensure_planned_effects(p_plan bytea, p_position integer, p_seen jsonb)
@@ -305,18 +311,22 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_tables jsonb;
     v_differing text;
+    v_detail text;
 BEGIN
     IF NOT phasegate.is_as_planned(p_plan, p_position, p_seen) THEN
         PERFORM phasegate.ensure_counted_exactly(p_plan, p_position, p_seen);
         SELECT jsonb_agg(jsonb_build_object('table', c.name, 'planned', c.planned, 'seen', c.seen)
                          ORDER BY c.name),
-               string_agg(c.name, ', ' ORDER BY c.name) FILTER (WHERE NOT c.agrees)
-        INTO v_tables, v_differing
+               string_agg(c.name, ', ' ORDER BY c.name) FILTER (WHERE NOT c.agrees),
+               string_agg(format('%s: planned %s, seen %s.', c.name,
+                                 phasegate.counts_text(c.planned), phasegate.counts_text(c.seen)),
+                          E'\n' ORDER BY c.name) FILTER (WHERE NOT c.agrees)
+        INTO v_tables, v_differing, v_detail
         FROM phasegate.compare_effects(p_plan, p_position, p_seen) AS c;
         IF v_differing IS NOT NULL THEN
-            RAISE EXCEPTION 'phasegate: not finished: the phase did not do what was planned, on %',
+            RAISE EXCEPTION 'the phase did not do what was planned, on %',
                 v_differing
-                USING ERRCODE = 'ZG014', DETAIL = v_tables::text,
+                USING ERRCODE = 'ZG014', DETAIL = v_detail, DATATYPE = v_tables::text,
                       HINT = 'Make a new plan with a dry run, or fix what the phase does.';
         END IF;
     END IF;

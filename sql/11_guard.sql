@@ -16,16 +16,16 @@ BEGIN
         RETURN NULL;
     END IF;
     IF tg_op = 'TRUNCATE' THEN
-        RAISE EXCEPTION 'phasegate: TRUNCATE of %.% is refused: no counter sees it',
+        RAISE EXCEPTION 'TRUNCATE of %.% is refused: no counter sees it',
             tg_table_schema, tg_table_name USING ERRCODE = 'ZG006', HINT = 'Use DELETE.';
     END IF;
     -- A phase that was opened in a savepoint, and a rehearsal, has its row only.
     v_state := (phasegate.this_attempt()).state;
     IF v_state IS NULL THEN
-        RAISE EXCEPTION 'phasegate: %.% is under guard: role % writes it inside an open phase only',
+        RAISE EXCEPTION '%.% is under guard: role % writes it inside an open phase only',
             tg_table_schema, tg_table_name, session_user USING ERRCODE = 'ZG007';
     ELSIF v_state = 'finished' THEN
-        RAISE EXCEPTION 'phasegate: %.% is under guard, and the phase is finished',
+        RAISE EXCEPTION '%.% is under guard, and the phase is finished',
             tg_table_schema, tg_table_name USING ERRCODE = 'ZG007';
     END IF;
     RETURN NULL;
@@ -64,7 +64,7 @@ DECLARE
 BEGIN
     IF NOT pg_has_role(v_role, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = p_table),
                        'USAGE') THEN
-        RAISE EXCEPTION 'phasegate: % must be the owner of % to remove its guard', v_role, p_table
+        RAISE EXCEPTION '% must be the owner of % to remove its guard', v_role, p_table
             USING ERRCODE = '42501';
     END IF;
     DELETE FROM phasegate.protected_table AS p
@@ -99,12 +99,12 @@ CREATE FUNCTION phasegate.ensure_own_table(p_table regclass) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = p_table AND c.relkind IN ('r', 'p')) THEN
-        RAISE EXCEPTION 'phasegate: % is not a table', p_table
+        RAISE EXCEPTION '% is not a table', p_table
             USING ERRCODE = 'ZG020', HINT = 'Protect the tables that it writes.';
     END IF;
     IF NOT pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = p_table),
                        'USAGE') THEN
-        RAISE EXCEPTION 'phasegate: % must be the owner of % to protect it', current_user, p_table
+        RAISE EXCEPTION '% must be the owner of % to protect it', current_user, p_table
             USING ERRCODE = '42501';
     END IF;
 END
@@ -121,7 +121,7 @@ BEGIN
     WHERE i.inhrelid = p_table
       AND i.inhparent NOT IN (SELECT * FROM phasegate.guarded_tables());
     IF FOUND THEN
-        RAISE EXCEPTION 'phasegate: % can be written through %, which has no guard',
+        RAISE EXCEPTION '% can be written through %, which has no guard',
             p_table, v_relative
             USING ERRCODE = 'ZG020',
                   HINT = format('Protect that: SELECT phasegate.protect(%L)', v_relative);
@@ -129,7 +129,7 @@ BEGIN
     SELECT c.oid::regclass INTO v_relative
     FROM phasegate.with_children(p_table) AS t JOIN pg_class AS c ON c.oid = t AND c.relkind = 'f';
     IF FOUND THEN
-        RAISE EXCEPTION 'phasegate: % has the foreign table % for a partition, whose rows no '
+        RAISE EXCEPTION '% has the foreign table % for a partition, whose rows no '
                         'counter sees', p_table, v_relative
             USING ERRCODE = 'ZG020', HINT = 'Detach it while phases write the table.';
     END IF;
@@ -222,12 +222,12 @@ BEGIN
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE format('%I.%I', n.nspname, c.relname) = p_name AND c.relkind IN ('r', 'p');
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan names %, and there is no such table '
+        RAISE EXCEPTION 'the plan names %, and there is no such table '
                         'here', p_name
             USING ERRCODE = 'ZG020',
                   HINT = 'A simulator names tables as the server prints them, with their schema.';
     ELSIF v_root <> v_table THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan names %, which is a partition of %',
+        RAISE EXCEPTION 'the plan names %, which is a partition of %',
             p_name, v_root
             USING ERRCODE = 'ZG020',
                   HINT = 'The rows of a partition are counted as those of its root: a simulator '
@@ -235,7 +235,7 @@ BEGIN
     ELSIF v_table NOT IN (SELECT * FROM phasegate.guarded_tables())
           OR EXISTS (SELECT FROM phasegate.with_children(v_table) AS c
                      WHERE NOT phasegate.counts_exactly(c)) THEN
-        RAISE EXCEPTION 'phasegate: not admitted: the plan changes %, which is not under guard',
+        RAISE EXCEPTION 'the plan changes %, which is not under guard',
             p_name
             USING ERRCODE = 'ZG020',
                   HINT = format('Its owner puts it under guard, with its partitions: '
@@ -273,7 +273,7 @@ BEGIN
     CROSS JOIN LATERAL phasegate.with_children(c.oid::regclass) AS t
     WHERE e.plan = p_plan AND e.position = p_position AND NOT phasegate.counts_exactly(t) LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'phasegate: the rows of %, a part of %, are not counted', v_child, v_root
+        RAISE EXCEPTION 'the rows of %, a part of %, are not counted', v_child, v_root
             USING ERRCODE = 'ZG025',
                   HINT = format('It was created after the plan was admitted. Its owner puts it '
                                 'under guard: SELECT phasegate.protect(%L)', v_root);

@@ -6,7 +6,7 @@ CREATE FUNCTION phasegate.ensure_resolvable_isolation() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'phasegate: an attempt is resolved in READ COMMITTED, where the commit of '
+        RAISE EXCEPTION 'an attempt is resolved in READ COMMITTED, where the commit of '
                         'its session is visible' USING ERRCODE = 'ZG022';
     END IF;
 END
@@ -19,7 +19,7 @@ BEGIN
     IF NOT phasegate.may_act_as(session_user, 'phasegate_operator')
        AND NOT EXISTS (SELECT FROM phasegate.plan AS p
                        WHERE p.plan = p_plan AND p.role = session_user) THEN
-        RAISE EXCEPTION 'phasegate: % may not resolve an attempt of plan %',
+        RAISE EXCEPTION '% may not resolve an attempt of plan %',
             session_user, encode(p_plan, 'hex')
             USING ERRCODE = 'ZG022',
                   HINT = 'Resolve it as the role that the plan names, or as an operator.';
@@ -34,7 +34,7 @@ DECLARE
     v_horizon timestamptz := (SELECT r.horizon FROM phasegate.retention AS r);
 BEGIN
     IF p_opened_at IS NULL OR p_opened_at < v_horizon THEN
-        RAISE EXCEPTION 'phasegate: the attempt was opened at %, and what is older than % may have '
+        RAISE EXCEPTION 'the attempt was opened at %, and what is older than % may have '
                         'been deleted', p_opened_at, v_horizon
             USING ERRCODE = 'ZG022', HINT = 'Look at the data.';
     END IF;
@@ -114,7 +114,7 @@ BEGIN
         SELECT j.* INTO v_entry FROM phasegate.journal AS j
         WHERE j.nonce = p_nonce AND j.plan = p_plan;
         IF NOT FOUND THEN
-            RAISE EXCEPTION 'phasegate: nonce % is that of an attempt at another plan', p_nonce
+            RAISE EXCEPTION 'nonce % is that of an attempt at another plan', p_nonce
                 USING ERRCODE = 'ZG022';
         END IF;
     END IF;
@@ -131,7 +131,7 @@ DECLARE
     v_deleted bigint;
 BEGIN
     IF p_older_than IS NULL OR p_older_than < interval '1 day' THEN
-        RAISE EXCEPTION 'phasegate: attempts are kept for one day at least, not %', p_older_than
+        RAISE EXCEPTION 'attempts are kept for one day at least, not %', p_older_than
             USING ERRCODE = 'ZG020';
     END IF;
     UPDATE phasegate.retention

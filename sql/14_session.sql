@@ -1,12 +1,13 @@
 -- What a session must be for a phase or a rehearsal to be opened in it: one function for each
--- check.
+-- check. What the caller reads, and no person does, stands in an error's field DATATYPE, which
+-- clients do not show unless they are asked.
 
 -- Raises unless the caller speaks the protocol of this schema.
 CREATE FUNCTION phasegate.ensure_protocol(p_request jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_request -> 'protocol' IS DISTINCT FROM '1'::jsonb THEN
-        RAISE EXCEPTION 'phasegate: the caller speaks protocol %, and this install speaks 1',
+        RAISE EXCEPTION 'the caller speaks protocol %, and this install speaks 1',
             p_request -> 'protocol'
             USING ERRCODE = 'ZG017',
                   HINT = 'Install the schema with the release that performs the phases.';
@@ -20,14 +21,14 @@ CREATE FUNCTION phasegate.ensure_new_transaction() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF transaction_timestamp() <> statement_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: the session was in a transaction already'
-            USING ERRCODE = 'ZG016', DETAIL = 'in_transaction',
+        RAISE EXCEPTION 'the session was in a transaction already'
+            USING ERRCODE = 'ZG016', DATATYPE = 'in_transaction',
                   HINT = 'Give each phase a session of its own.';
     END IF;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'phasegate: the transaction is %, and a phase is READ COMMITTED',
+        RAISE EXCEPTION 'the transaction is %, and a phase is READ COMMITTED',
             upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'ZG016', DETAIL = 'isolation',
+            USING ERRCODE = 'ZG016', DATATYPE = 'isolation',
                   HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED.';
     END IF;
 END
@@ -38,9 +39,9 @@ CREATE FUNCTION phasegate.ensure_own_role() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('role') <> 'none' THEN
-        RAISE EXCEPTION 'phasegate: the session of role % acts as %',
+        RAISE EXCEPTION 'the session of role % acts as %',
             session_user, current_setting('role')
-            USING ERRCODE = 'ZG016', DETAIL = current_setting('role'),
+            USING ERRCODE = 'ZG016', DATATYPE = 'acting_role',
                   HINT = 'Take the SET ROLE out of what opens the session.';
     END IF;
 END
@@ -51,7 +52,7 @@ CREATE FUNCTION phasegate.ensure_track_counts() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT current_setting('track_counts')::boolean THEN
-        RAISE EXCEPTION 'phasegate: track_counts is off, so that effects would not be counted'
+        RAISE EXCEPTION 'track_counts is off, so that effects would not be counted'
             USING ERRCODE = 'ZG015', HINT = 'Set track_counts = on.';
     END IF;
 END
@@ -70,9 +71,9 @@ BEGIN
         SELECT b.privilege || '; remedy: ' || b.remedy
         FROM phasegate.bypass_privileges(session_user::text) AS b);
     IF v_found <> '{}' THEN
-        RAISE EXCEPTION 'phasegate: role % has privileges that bypass the interlock: %',
-            session_user, array_to_string(v_found, ' | ')
-            USING ERRCODE = 'ZG018', DETAIL = to_jsonb(v_found)::text;
+        RAISE EXCEPTION 'role % has privileges that bypass the interlock', session_user
+            USING ERRCODE = 'ZG018', DETAIL = array_to_string(v_found, E'\n'),
+                  DATATYPE = to_jsonb(v_found)::text;
     END IF;
 END
 $$;
@@ -85,7 +86,7 @@ BEGIN
     PERFORM phasegate.ensure_new_transaction();
     PERFORM phasegate.ensure_own_role();
     PERFORM phasegate.ensure_track_counts();
-    IF (p_request ->> 'refuse_powers')::boolean THEN
+    IF (p_request ->> 'refuse_privileged_role')::boolean THEN
         PERFORM phasegate.ensure_no_bypass_privileges();
     END IF;
 END
@@ -99,7 +100,7 @@ DECLARE
 BEGIN
     SELECT a.backend_start INTO v_start FROM pg_stat_get_activity(pg_backend_pid()) AS a;
     IF v_start IS NULL THEN
-        RAISE EXCEPTION 'phasegate: phasegate_owner may not see when this session of % began',
+        RAISE EXCEPTION 'phasegate_owner may not see when this session of % began',
             session_user
             USING ERRCODE = 'ZG015',
                   HINT = format('GRANT %I TO phasegate_owner, or '

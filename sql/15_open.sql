@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     SELECT r.* INTO v_run FROM phasegate.run AS r WHERE r.plan = p_plan FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'phasegate: plan % is not admitted', encode(p_plan, 'hex')
+        RAISE EXCEPTION 'plan % is not admitted', encode(p_plan, 'hex')
             USING ERRCODE = 'ZG010', HINT = 'An operator admits the plan.';
     END IF;
     RETURN v_run;
@@ -36,7 +36,7 @@ BEGIN
     WHERE s.plan = p_plan AND s.position = p_position;
     IF NOT FOUND OR v_step.phase IS DISTINCT FROM p_phase
        OR v_step.input IS DISTINCT FROM p_input THEN
-        RAISE EXCEPTION 'phasegate: phase % at place % is not what was planned', p_phase, p_position
+        RAISE EXCEPTION 'phase % at place % is not what was planned', p_phase, p_position
             USING ERRCODE = 'ZG011';
     END IF;
     RETURN v_step;
@@ -50,7 +50,7 @@ BEGIN
     IF (p_step.system_identifier::text, p_step.database, p_step.role)
        IS DISTINCT FROM
        (p_session ->> 'system_identifier', current_database()::text, session_user::text) THEN
-        RAISE EXCEPTION 'phasegate: the plan is not for this database and this role'
+        RAISE EXCEPTION 'the plan is not for this database and this role'
             USING ERRCODE = 'ZG021';
     END IF;
 END
@@ -61,7 +61,7 @@ CREATE FUNCTION phasegate.ensure_valid_plan(p_step phasegate.plan_step) RETURNS 
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_step.valid_until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: plan % is over', encode(p_step.plan, 'hex')
+        RAISE EXCEPTION 'plan % is over', encode(p_step.plan, 'hex')
             USING ERRCODE = 'ZG023', HINT = 'Make a new plan with a dry run.';
     END IF;
 END
@@ -73,7 +73,7 @@ RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_step.position <> p_committed + 1 THEN
-        RAISE EXCEPTION 'phasegate: phase % is at place %, and % phases of the plan are committed',
+        RAISE EXCEPTION 'phase % is at place %, and % phases of the plan are committed',
             p_step.phase, p_step.position, p_committed USING ERRCODE = 'ZG012';
     END IF;
 END
@@ -90,9 +90,9 @@ BEGIN
     WHERE a.nonce = p_nonce AND a.plan = p_step.plan AND a.gate = p_gate
       AND a.expires > clock_timestamp();
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'phasegate: phase % needs an approval of gate % that was admitted, is for '
+        RAISE EXCEPTION 'phase % needs an approval of gate % that was admitted, is for '
                         'this plan, and has not expired', p_step.phase, p_gate
-            USING ERRCODE = 'ZG013', DETAIL = p_gate, HINT = 'An operator admits the approval.';
+            USING ERRCODE = 'ZG013', DATATYPE = p_gate, HINT = 'An operator admits the approval.';
     END IF;
     RETURN v_approval;
 END
@@ -139,7 +139,7 @@ BEGIN
     INSERT INTO phasegate.attempt SELECT (p_attempt).*
     ON CONFLICT (nonce) DO NOTHING RETURNING xmin = pg_current_xact_id()::xid INTO v_is_top_level;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'phasegate: nonce % was used, or was resolved as rolled back',
+        RAISE EXCEPTION 'nonce % was used, or was resolved as rolled back',
             p_attempt.nonce USING ERRCODE = 'ZG019';
     END IF;
     -- A savepoint that is rolled back would not undo these.

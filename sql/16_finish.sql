@@ -8,9 +8,8 @@ BEGIN
     WHERE a.xid = pg_current_xact_id_if_assigned() AND a.opened_at >= transaction_timestamp()
       AND a.state = 'open' AND a.lock = sha256(p_secret);
     IF NOT FOUND THEN
-        -- The caller knows this message by its first words.
-        RAISE EXCEPTION 'phasegate: not sealed: this transaction has no open phase with that lock'
-            USING ERRCODE = 'ZG001';
+        RAISE EXCEPTION 'this transaction has no open phase with that lock'
+            USING ERRCODE = 'ZG001', DATATYPE = 'seal';
     END IF;
 END
 $$;
@@ -20,7 +19,7 @@ CREATE FUNCTION phasegate.ensure_drained(p_attempt phasegate.attempt) RETURNS vo
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_attempt.nonce IS NULL OR p_attempt.state <> 'drained' THEN
-        RAISE EXCEPTION 'phasegate: not finished: the phase is not sealed and drained'
+        RAISE EXCEPTION 'the phase is not sealed and drained'
             USING ERRCODE = 'ZG001';
     END IF;
 END
@@ -70,7 +69,7 @@ DECLARE
 BEGIN
     PERFORM phasegate.ensure_drained(v_attempt);
     IF p_output IS NULL THEN
-        RAISE EXCEPTION 'phasegate: not finished: the phase left no output'
+        RAISE EXCEPTION 'the phase left no output'
             USING ERRCODE = 'ZG017';
     END IF;
     PERFORM phasegate.ensure_no_cursor_with_hold();

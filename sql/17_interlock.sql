@@ -5,7 +5,7 @@ CREATE FUNCTION phasegate.ensure_finished(p_state text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_state = 'rehearsal' THEN
-        RAISE EXCEPTION 'phasegate: commit refused: this is a rehearsal, which is rolled back '
+        RAISE EXCEPTION 'commit refused: this is a rehearsal, which is rolled back '
                         'whatever it did'
             USING ERRCODE = 'ZG001',
                   HINT = 'What is to be committed is performed live. To check deferred '
@@ -13,7 +13,7 @@ BEGIN
                          'ALL.';
     END IF;
     IF p_state <> 'finished' THEN
-        RAISE EXCEPTION 'phasegate: commit refused: the phase is %, not finished', p_state
+        RAISE EXCEPTION 'commit refused: the phase is %, not finished', p_state
             USING ERRCODE = 'ZG001',
                   HINT = 'What the adapter returns ends the phase. To check deferred constraints '
                          'before that, name them in SET CONSTRAINTS instead of ALL.';
@@ -26,7 +26,7 @@ CREATE FUNCTION phasegate.ensure_still_allowed(p_attempt phasegate.attempt) RETU
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_attempt.allowed_until <= clock_timestamp() THEN
-        RAISE EXCEPTION 'phasegate: commit refused: % was over at %',
+        RAISE EXCEPTION 'commit refused: % was over at %',
             p_attempt.allowed_by, p_attempt.allowed_until
             USING ERRCODE = CASE p_attempt.allowed_by WHEN 'the plan' THEN 'ZG023' ELSE 'ZG013' END,
                   HINT = 'What is approved is committed while it holds: have it approved for '

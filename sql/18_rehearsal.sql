@@ -70,7 +70,7 @@ DECLARE
     v_attempt phasegate.attempt := phasegate.this_attempt();
 BEGIN
     IF v_attempt.state IS NULL OR v_attempt.state NOT IN ('rehearsal', 'rehearsal_draining') THEN
-        RAISE EXCEPTION 'phasegate: no rehearsal is open in this transaction'
+        RAISE EXCEPTION 'no rehearsal is open in this transaction'
             USING ERRCODE = 'ZG001';
     END IF;
     RETURN v_attempt;
@@ -162,7 +162,7 @@ DECLARE
     v_effects jsonb;
 BEGIN
     IF v_attempt.state <> 'rehearsal' THEN
-        RAISE EXCEPTION 'phasegate: not measured: the rehearsed phase is not drained'
+        RAISE EXCEPTION 'the rehearsed phase is not drained'
             USING ERRCODE = 'ZG001';
     END IF;
     PERFORM phasegate.ensure_no_cursor_with_hold();

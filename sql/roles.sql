@@ -18,7 +18,7 @@ BEGIN
             WHEN duplicate_object OR unique_violation THEN
                 NULL; -- an install into another database of the cluster was faster
             WHEN insufficient_privilege THEN
-                RAISE EXCEPTION 'phasegate: role % does not exist, and % may not create it',
+                RAISE EXCEPTION 'role % does not exist, and % may not create it',
                     v_role, current_user
                     USING ERRCODE = '42501', HINT = pg_catalog.format(
                         'A role with CREATEROLE does: CREATE ROLE phasegate_owner; '
@@ -39,7 +39,7 @@ BEGIN
     WHERE a.has AND r.rolname IN ('phasegate_owner', 'phasegate_operator', 'phasegate_runner',
                                   'phasegate_auditor');
     IF v_found IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: the roles of the schema have attributes that none of them '
+        RAISE EXCEPTION 'the roles of the schema have attributes that none of them '
                         'may have: %', v_found
             USING ERRCODE = 'ZG020',
                   HINT = 'Remove them: ALTER ROLE .. NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB '
@@ -61,7 +61,7 @@ BEGIN
       AND pg_catalog.pg_has_role(m.rolname, 'phasegate_owner',
                                  CASE WHEN v_is_16 THEN 'USAGE, SET' ELSE 'MEMBER' END);
     IF v_found IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: % can change the schema as a member of phasegate_owner', v_found
+        RAISE EXCEPTION '% can change the schema as a member of phasegate_owner', v_found
             USING ERRCODE = 'ZG020',
                   HINT = pg_catalog.format(
                       'REVOKE phasegate_owner FROM %s; or install as that role. If it administers '
@@ -77,7 +77,7 @@ BEGIN
             EXECUTE 'GRANT phasegate_owner TO CURRENT_USER'
                     || CASE WHEN v_is_16 THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
         EXCEPTION WHEN insufficient_privilege THEN
-            RAISE EXCEPTION 'phasegate: % is not a member of phasegate_owner, and may not make '
+            RAISE EXCEPTION '% is not a member of phasegate_owner, and may not make '
                             'itself one', current_user
                 USING ERRCODE = '42501', HINT = pg_catalog.format(
                     'A role with ADMIN OPTION on phasegate_owner (with CREATEROLE, before '
@@ -106,7 +106,7 @@ BEGIN
         BEGIN
             CREATE SCHEMA phasegate AUTHORIZATION phasegate_owner;
         EXCEPTION WHEN insufficient_privilege THEN
-            RAISE EXCEPTION 'phasegate: % may not create a schema in the database %',
+            RAISE EXCEPTION '% may not create a schema in the database %',
                 current_user, current_database()
                 USING ERRCODE = '42501', HINT = pg_catalog.format(
                     'Its owner does: GRANT CREATE ON DATABASE %I TO %I',
@@ -147,7 +147,7 @@ BEGIN
         LIMIT 10
     ) AS f;
     IF v_found IS NOT NULL THEN
-        RAISE EXCEPTION 'phasegate: the schema phasegate has objects of other roles: %', v_found
+        RAISE EXCEPTION 'the schema phasegate has objects of other roles: %', v_found
             USING ERRCODE = 'ZG020',
                   HINT = 'Look at who created them, and drop or rename the schema: roles that '
                          'trust the schema would run such a function.';

@@ -12,13 +12,13 @@ pub(crate) const LEASE_ELSEWHERE: &str = "ZG004";
 pub(crate) const NOT_ADMITTED: &str = "ZG010";
 /// An approval is missing, was not admitted, is spent, or has expired.
 pub(crate) const NOT_APPROVED: &str = "ZG013";
-/// The phase did not do what was planned; DETAIL has the tables as JSON.
+/// The phase did not do what was planned; DATATYPE has the tables as JSON.
 pub(crate) const EFFECTS_DIFFER: &str = "ZG014";
 /// The session is in a transaction already, acts as another role, or has another isolation level.
 pub(crate) const SESSION_UNFIT: &str = "ZG016";
 /// The crate and the schema have different versions of their protocol.
 pub(crate) const ANOTHER_PROTOCOL: &str = "ZG017";
-/// The role has privileges that bypass the interlock; DETAIL has each, with its remedy, as JSON.
+/// The role has privileges that bypass the interlock; DATATYPE has each, with its remedy, as JSON.
 pub(crate) const PRIVILEGED_ROLE: &str = "ZG018";
 /// The plan, or an approval that the phase has spent, is over.
 pub(crate) const PLAN_EXPIRED: &str = "ZG023";

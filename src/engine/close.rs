@@ -1,5 +1,7 @@
 //! From the opening to the close: the adapter, the kill switch once more, and the closing message.
 
+use ::postgres::error::DbError;
+
 use super::job::NotPerformed;
 use super::live::LiveEngine;
 use super::watch::Watch;
@@ -9,9 +11,6 @@ use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
 use crate::postgres::{CloseError, Closed, PhaseTx, Session};
-
-/// What the seal says when the transaction is not the one that was opened.
-const NOT_SEALED: &str = "phasegate: not sealed";
 
 /// What happens between the opening and the close.
 pub(super) struct Inside<'a, 'o> {
@@ -98,7 +97,7 @@ pub(super) fn perform_and_close(
     let refused = |error: ::postgres::Error| {
         let said = error.as_db_error();
         let code = said.map(|said| said.code().code().to_owned());
-        let by_the_seal = said.is_some_and(|said| said.message().starts_with(NOT_SEALED));
+        let by_the_seal = said.and_then(DbError::datatype) == Some("seal");
         match code.as_deref() {
             Some(sqlstate::NOT_SEALED) if by_the_seal => {
                 RollbackCause::EndedFromWithin(Failure::new(error))
@@ -108,7 +107,7 @@ pub(super) fn perform_and_close(
             }
             Some(sqlstate::LEASE_OVER) => RollbackCause::LeaseOver,
             Some(sqlstate::EFFECTS_DIFFER) => {
-                match said.and_then(|said| serde_json::from_str(said.detail()?).ok()) {
+                match said.and_then(|said| serde_json::from_str(said.datatype()?).ok()) {
                     Some(differ) => RollbackCause::EffectsDiffer(differ),
                     None => RollbackCause::CommitRefused(Failure::new(error)),
                 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ::postgres::NoTls;
+use ::postgres::error::DbError;
 
 use super::job::Done;
 use super::live::LiveEngine;
@@ -44,7 +45,7 @@ impl LiveEngine<'_> {
             lock,
             approvals: approvals.iter().map(nonce_of).collect(),
             application_name: format!("phasegate {}/{phase}", self.plan.pipeline()),
-            refuse_powers: !self.role_is_fit,
+            refuse_privileged_role: !self.role_is_fit,
             lock_timeout: milliseconds(timeouts.lock),
             statement_timeout: milliseconds(timeouts.statement),
             idle_timeout: milliseconds(timeouts.idle),
@@ -154,8 +155,8 @@ impl LiveEngine<'_> {
         let code = said
             .map(|said| said.code().code().to_owned())
             .unwrap_or_default();
-        let detail = said
-            .and_then(|said| said.detail())
+        let fact = said
+            .and_then(DbError::datatype)
             .unwrap_or_default()
             .to_owned();
         let found = session
@@ -166,7 +167,7 @@ impl LiveEngine<'_> {
             let source = error.into();
             return Refusal::NotOpened { phase, source };
         };
-        if code == "25001" || (code == sqlstate::SESSION_UNFIT && detail == "in_transaction") {
+        if code == "25001" || (code == sqlstate::SESSION_UNFIT && fact == "in_transaction") {
             return Refusal::SessionInTransaction { phase };
         }
         if let Some(acting) = found.acting_role {
@@ -217,7 +218,7 @@ impl LiveEngine<'_> {
             },
             (sqlstate::NOT_APPROVED, _) => Refusal::Approval {
                 phase: Some(phase),
-                gate: detail,
+                gate: fact,
                 reason: ApprovalRefusal::NotAdmitted,
             },
             (sqlstate::PLAN_EXPIRED, Some(plan)) => Refusal::PlanExpired {
@@ -225,7 +226,7 @@ impl LiveEngine<'_> {
                 valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
             (sqlstate::REJECTED, _) => {
-                let (by, comment) = serde_json::from_str(&detail).unwrap_or_default();
+                let (by, comment) = serde_json::from_str(&fact).unwrap_or_default();
                 Refusal::Rejected { phase, by, comment }
             }
             (sqlstate::ANOTHER_PROTOCOL, _) => Refusal::AnotherProtocol {
@@ -235,7 +236,7 @@ impl LiveEngine<'_> {
             (sqlstate::PRIVILEGED_ROLE, _) => Refusal::PrivilegedRole {
                 phase,
                 role: found.target.role().to_owned(),
-                privileges: serde_json::from_str(&detail).unwrap_or_else(|_| vec![detail]),
+                privileges: serde_json::from_str(&fact).unwrap_or_else(|_| vec![fact]),
             },
             _ => Refusal::NotOpened {
                 phase,

@@ -274,7 +274,7 @@ impl<'run> RehearsalEngine<'run> {
         })?;
         let request = RehearsalRequest {
             application_name: self.application_name(phase),
-            refuse_powers: !self.allow_privileged_role,
+            refuse_privileged_role: !self.allow_privileged_role,
         };
         let rehearsing = Rehearsing::open(session, &request).map_err(|refused| {
             let (session, error) = *refused;

@@ -16,7 +16,7 @@ use crate::plan::{RowCounts, Target};
 pub(crate) struct RehearsalRequest {
     pub(crate) application_name: String,
     /// Whether a role that has privileges that bypass the interlock is refused.
-    pub(crate) refuse_powers: bool,
+    pub(crate) refuse_privileged_role: bool,
 }
 
 /// What each phase asks for. All timeouts are in milliseconds.

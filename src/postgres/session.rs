@@ -52,7 +52,7 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) approvals: Vec<&'a str>,
     pub(crate) application_name: String,
     /// Whether a role that has privileges that bypass the interlock is refused.
-    pub(crate) refuse_powers: bool,
+    pub(crate) refuse_privileged_role: bool,
     /// All in milliseconds.
     pub(crate) lock_timeout: u64,
     pub(crate) statement_timeout: u64,

@@ -255,7 +255,7 @@ fn a_request_that_makes_no_sense_opens_nothing() {
         json!({ "statement_timeout": -5 }),
         json!({ "idle_timeout": -5 }),
         json!({ "statement_timeout": "1; SELECT 1" }),
-        json!({ "refuse_powers": "perhaps" }),
+        json!({ "refuse_privileged_role": "perhaps" }),
     ] {
         let statement = format!("BEGIN; {}", open(&attempt.request_but(&changed)));
         let refused = tell(&mut psql(&database), &statement);

@@ -135,7 +135,7 @@ impl Attempt {
             "lock": Digest::of(self.secret.as_bytes()),
             "approvals": phase.gates().iter().map(approval).collect::<Vec<_>>(),
             "application_name": "by hand",
-            "refuse_powers": false,
+            "refuse_privileged_role": false,
             "lock_timeout": 10_000,
             "statement_timeout": 60_000,
             "idle_timeout": 60_000,

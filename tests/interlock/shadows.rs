@@ -113,12 +113,12 @@ fn a_runner_makes_the_owner_run_no_shadow() {
 
 fn rehearse(session: &mut Client) {
     let request = json!({
-        "protocol": 1, "application_name": "by hand", "refuse_powers": true, "lock_timeout": 10_000,
+        "protocol": 1, "application_name": "by hand", "refuse_privileged_role": true, "lock_timeout": 10_000,
         "statement_timeout": 60_000, "idle_timeout": 60_000,
     });
     for refuses_powers in [true, false] {
         let mut request = request.clone();
-        request["refuse_powers"] = json!(refuses_powers);
+        request["refuse_privileged_role"] = json!(refuses_powers);
         let open = crate::hand::open(&request);
         let open = open.replace("phasegate.open(", "phasegate.open_rehearsal(");
         let said = tell(session, &format!("BEGIN; {open}"));

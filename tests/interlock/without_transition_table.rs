@@ -57,7 +57,7 @@ const TRIGGERS: [&str; 10] = [
 
 fn rehearse(session: &mut Client) {
     let request = json!({
-        "protocol": 1, "application_name": "by hand", "refuse_powers": false, "lock_timeout": 10_000,
+        "protocol": 1, "application_name": "by hand", "refuse_privileged_role": false, "lock_timeout": 10_000,
         "statement_timeout": 60_000, "idle_timeout": 60_000,
     });
     let open = crate::hand::open(&request).replace("phasegate.open(", "phasegate.open_rehearsal(");

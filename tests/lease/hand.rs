@@ -85,7 +85,7 @@ impl Hand {
         let request = serde_json::json!({
             "protocol": 1, "plan": plan, "place": 1, "phase": PHASE, "input": input(),
             "nonce": nonce[..32], "lock": Digest::of(secret().as_bytes()), "approvals": [],
-            "application_name": PHASE, "refuse_powers": false, "lock_timeout": 10_000,
+            "application_name": PHASE, "refuse_privileged_role": false, "lock_timeout": 10_000,
             "statement_timeout": 60_000, "idle_timeout": 60_000, "phase_timeout": 60_000,
         });
         let request = hex(request.to_string().as_bytes());

@@ -1,5 +1,6 @@
 //! What holds in a copy, as a line of the page.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
@@ -102,8 +103,7 @@ fn switch(admin: &mut Client) -> String {
         Ok(row) => {
             let why: Option<String> = row.get(1);
             let why = why.unwrap_or_default();
-            let why = why.trim_start_matches("phasegate: the kill switch was turned on ");
-            let why = why.trim_start_matches("phasegate: ");
+            let why = why.trim_start_matches("the kill switch was turned on ");
             format!("OFF: {why}")
         }
         Err(error) => format!("OFF: {}", said(&error)),
@@ -157,9 +157,7 @@ where
         .switch_on("in the copy", Duration::from_hours(1))
         .unwrap();
     if let Err(error) = ApprovesEverything::admit(&mut operator, plan) {
-        let text = error.to_string();
-        let why = text.split("not admitted: ").last().unwrap_or(&text);
-        let why = why.split(" (SQLSTATE").next().unwrap_or(why);
+        let why = error.source().unwrap().downcast_ref().map(said).unwrap();
         return if why.starts_with("the plan is for") {
             outcome(place, copy, plan, run)
         } else {

@@ -22,7 +22,7 @@ pub(crate) fn begin() -> String {
 
 fn open_rehearsal() -> String {
     let request = serde_json::json!({
-        "protocol": 1, "application_name": "by hand", "refuse_powers": false,
+        "protocol": 1, "application_name": "by hand", "refuse_privileged_role": false,
     });
     open(&request).replace("phasegate.open(", "phasegate.open_rehearsal(")
 }
