@@ -158,8 +158,8 @@ pub use kill_switch::{
 pub use observer::{Ending, Event, Step};
 pub use outcome::{
     ApprovalRefusal, BlockingSession, CommitEvidence, Committed, Durability, EffectsDiffer, Error,
-    Failure, InDoubt, Incomplete, InputRow, Invalid, Refusal, Resolution, ResolveError, Rollback,
-    RollbackCause, TableDiffers,
+    Failure, InDoubt, Incomplete, InputRow, Invalid, Refusal, RefusalReason, Resolution,
+    ResolveError, Rollback, RollbackCause, TableDiffers,
 };
 pub use plan::{
     Effects, EffectsSource, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target,

@@ -58,11 +58,11 @@ pub enum Event<'a> {
 ///
 /// | step | if it is not passed |
 /// |---|---|
-/// | [`SwitchOn`](Step::SwitchOn) | `Refusal::{SwitchOff, SwitchUnreadable}` |
-/// | [`Valid`](Step::Valid) | `Refusal::{NotCanonical, NameNotPlanned, Invalid}` |
-/// | [`AsPlanned`](Step::AsPlanned) | `Refusal::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
-/// | [`Connected`](Step::Connected) | `Refusal::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, PrivilegedRole}` |
-/// | [`Opened`](Step::Opened) | `Refusal::{NotAdmitted, Rejected, PlanExpired, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, OutputUnreadable, NotOpened}` |
+/// | [`SwitchOn`](Step::SwitchOn) | `RefusalReason::{SwitchOff, SwitchUnreadable}` |
+/// | [`Valid`](Step::Valid) | `RefusalReason::{NotCanonical, NameNotPlanned, Invalid}` |
+/// | [`AsPlanned`](Step::AsPlanned) | `RefusalReason::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
+/// | [`Connected`](Step::Connected) | `RefusalReason::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, PrivilegedRole}` |
+/// | [`Opened`](Step::Opened) | `RefusalReason::{NotAdmitted, Rejected, PlanExpired, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, OutputUnreadable, NotOpened}` |
 /// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, ConnectionLost, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, Swallowed, SavepointLeftOpen, Output}` |
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
 /// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, EffectsDiffer, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |

@@ -6,7 +6,7 @@ mod server;
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt,
-    Refusal, Run, Simulate, Start, Switch, Ungated,
+    RefusalReason, Run, Simulate, Start, Switch, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{Database, PIPELINE, database, refusal};
@@ -172,9 +172,9 @@ fn a_batch_whose_receipt_is_left_out_is_missed() {
         .live_by(planned(&database, 3, 3), Sums)
         .run(|run, on| summing(run, on, 3, 2));
     let refused = refusal(answer);
-    let Refusal::OrderChanged {
+    let RefusalReason::OrderChanged {
         planned, presented, ..
-    } = &refused
+    } = refused.reason()
     else {
         panic!("{refused}");
     };
@@ -199,7 +199,10 @@ fn a_phase_that_not_every_run_has_may_be_missing_where_the_plan_misses_it() {
         let report = run.phase(Report).perform(on, Ungated, None)?;
         Ok(report.into_output())
     });
-    assert!(matches!(refusal(answer), Refusal::OrderChanged { .. }));
+    assert!(matches!(
+        refusal(answer).reason(),
+        RefusalReason::OrderChanged { .. }
+    ));
 }
 
 #[test]

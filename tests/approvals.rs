@@ -10,8 +10,8 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Connector,
-    Decision, Denied, Digest, Error, Evidence, Journal, LiveRunner, Plan, Receipt, Refusal, Sg1,
-    Sg2, SignedStatement, Start, Target, Ungated, UnsignedApprovals,
+    Decision, Denied, Digest, Error, Evidence, Journal, LiveRunner, Plan, Receipt, RefusalReason,
+    Sg1, Sg2, SignedStatement, Start, Target, Ungated, UnsignedApprovals,
 };
 
 use pipeline::{Adapter, Check, Draft, Enact, pipeline};
@@ -48,14 +48,11 @@ fn reason(authority: impl Authority) -> ApprovalRefusal {
             assert!(given.is_err(), "an approval was given: {given:?}");
             pipeline(run, on, draft)
         });
-    match refusal(answer) {
-        Refusal::Approval {
-            phase,
-            gate,
-            reason,
-            ..
-        } => {
-            assert_eq!((phase.as_deref(), gate.as_str()), (Some("draft"), "SG_1"));
+    let refused = refusal(answer);
+    assert_eq!(refused.phase(), Some("draft"));
+    match refused.into_reason() {
+        RefusalReason::Approval { gate, reason, .. } => {
+            assert_eq!(gate, "SG_1");
             reason
         }
         other => panic!("refused for another reason: {other}"),
@@ -157,7 +154,7 @@ fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
         });
     let refusal = refusal(answer);
     assert!(given, "the approval held when it was asked for");
-    let Refusal::Approval { reason, .. } = &refusal else {
+    let RefusalReason::Approval { reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert!(
@@ -179,9 +176,8 @@ fn a_gate_that_no_further_phase_has_is_refused_and_the_authority_is_not_asked() 
         .run(|run, _| run.approval::<Sg2>().map(drop));
     let refusal = refusal(answer);
     let not_needed = matches!(
-        &refusal,
-        Refusal::Approval {
-            phase: None,
+        refusal.reason(),
+        RefusalReason::Approval {
             reason: ApprovalRefusal::NotNeeded,
             ..
         }
@@ -202,8 +198,8 @@ fn the_gate_of_a_phase_that_is_done_is_not_needed_any_more() {
         });
     let refusal = refusal(answer);
     let not_needed = matches!(
-        &refusal,
-        Refusal::Approval {
+        refusal.reason(),
+        RefusalReason::Approval {
             reason: ApprovalRefusal::NotNeeded,
             ..
         }
@@ -237,7 +233,7 @@ fn an_approval_that_was_not_admitted_is_refused_by_the_database() {
         .authority(approvals)
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     let refusal = refusal(answer);
-    let Refusal::Approval { gate, reason, .. } = &refusal else {
+    let RefusalReason::Approval { gate, reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert_eq!(gate, "SG_1");
@@ -297,7 +293,7 @@ fn an_approval_of_one_plan_does_not_carry_over_to_a_plan_that_was_made_again() {
         .adapter(TripwireAdapter)
         .run(|run, on| pipeline(run, on, changed));
     let refusal = refusal(answer);
-    let Refusal::Approval { reason, .. } = &refusal else {
+    let RefusalReason::Approval { reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");

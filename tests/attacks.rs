@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use phasegate::testing::TripwireAdapter;
-use phasegate::{ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, SqlError};
+use phasegate::{
+    ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, RefusalReason, SqlError,
+};
 use pipeline::Draft;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Config, NoTls};
@@ -134,7 +136,7 @@ fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
             assert!(panicked.is_err());
             let refused = attempt(run).unwrap_err();
             assert!(
-                matches!(refused, Error::Refused(Refusal::Unresolved { .. })),
+                matches!(refused.reason(), Some(RefusalReason::Unresolved { .. })),
                 "{refused}"
             );
             Ok(1)
@@ -193,7 +195,7 @@ fn a_session_that_is_in_a_transaction_already_is_refused() {
     for before in ["BEGIN", "BEGIN; INSERT INTO unguarded VALUES ('early')"] {
         let refused = refused_session(&database, before);
         assert!(
-            matches!(refused, Refusal::SessionInTransaction { .. }),
+            matches!(refused.reason(), RefusalReason::SessionInTransaction),
             "{refused}"
         );
     }
@@ -208,7 +210,7 @@ fn a_session_that_acts_as_another_role_is_refused() {
     database.sql(&format!("GRANT pg_monitor TO {runner}"));
     let refused = refused_session(&database, "SET ROLE pg_monitor");
     assert!(
-        matches!(&refused, Refusal::ActingRole { acting, .. } if acting == "pg_monitor"),
+        matches!(refused.reason(), RefusalReason::ActingRole { acting, .. } if acting == "pg_monitor"),
         "{refused}"
     );
 }

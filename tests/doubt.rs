@@ -3,14 +3,14 @@
 mod pipeline;
 mod server;
 
-use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use phasegate::{
     And, Attempt, CommitEvidence, Durability, Error, Failure, InDoubt, PhaseTx, PostgresConnector,
-    Receipt, Refusal, Resolution, Rollback, RollbackCause, Sg1, Sg2, Start, Timeouts, Ungated,
+    Receipt, RefusalReason, Resolution, Rollback, RollbackCause, Sg1, Sg2, Start, Timeouts,
+    Ungated,
 };
 use postgres::error::SqlState;
 
@@ -139,7 +139,7 @@ fn a_commit_that_did_not_arrive_is_in_doubt_and_was_not_committed() {
 fn a_fatal_answer_to_the_commit_is_in_doubt_since_it_may_have_been_committed() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Fatal);
-    let answer = doubt.source().unwrap().downcast_ref::<postgres::Error>();
+    let answer = doubt.error().downcast_ref::<postgres::Error>();
     assert_eq!(
         answer.unwrap().code(),
         Some(&SqlState::ADMIN_SHUTDOWN),
@@ -219,13 +219,11 @@ fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipe
             let Attempt::Refused { refusal, .. } = run.phase(draft).attempt(on, sg1, Start) else {
                 panic!("performed again, while in doubt");
             };
-            let Refusal::Unresolved {
-                phase, in_doubt, ..
-            } = &refusal
-            else {
+            let RefusalReason::Unresolved { in_doubt, .. } = refusal.reason() else {
                 panic!("{refusal}");
             };
-            assert_eq!((phase.as_str(), in_doubt.as_str()), ("draft", "draft"));
+            assert_eq!(refusal.phase(), Some("draft"));
+            assert_eq!(in_doubt, "draft");
             Ok("all is well")
         });
     let doubt = doubt(answer);

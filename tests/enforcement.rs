@@ -12,7 +12,8 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, Authority, Connector, DryRunner, Error, FileSwitch, InProcessSwitch,
-    KillSwitch, LiveRunner, Receipt, Refusal, Rollback, RollbackCause, SwitchState, WhichSwitch,
+    KillSwitch, LiveRunner, Receipt, Refusal, RefusalReason, Rollback, RollbackCause, SwitchState,
+    WhichSwitch,
 };
 
 use pipeline::{Draft, Simulator, pipeline};
@@ -26,7 +27,7 @@ const STATES: [&str; 4] = ["draft", "draft", "enacted", "published"];
 /// A live run that panics if it asks anybody but the kill switch.
 fn refused_by(switch: impl KillSwitch) -> Refusal {
     let plan = plan_for(&nowhere(), &Draft::of(&["a"]));
-    refusal(
+    let refused = refusal(
         LiveRunner::new(PIPELINE)
             .plan(plan)
             .kill_switch(switch)
@@ -34,7 +35,9 @@ fn refused_by(switch: impl KillSwitch) -> Refusal {
             .connector(TripwireConnector)
             .adapter(TripwireAdapter)
             .run(|_, _| -> Result<(), Error> { panic!("the pipeline was entered") }),
-    )
+    );
+    assert_eq!(refused.phase(), None);
+    refused
 }
 
 #[test]
@@ -50,7 +53,7 @@ fn execution_is_off_by_default() {
         assert_eq!(switch.read().unwrap(), SwitchState::Off);
         let refusal = refused_by(switch);
         assert!(
-            matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
+            matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
             "{refusal}"
         );
     }
@@ -61,7 +64,7 @@ fn a_live_run_with_the_switch_off_is_refused_and_nobody_else_is_asked() {
     let switch = ScriptedSwitch::on_for(0);
     let refusal = refused_by(&switch);
     assert!(
-        matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
         "{refusal}"
     );
     assert!(
@@ -78,14 +81,17 @@ fn one_switch_of_several_that_is_off_refuses() {
     let (on, off) = (ScriptedSwitch::always_on(), ScriptedSwitch::on_for(0));
     for both in [(&on, &off), (&off, &on)] {
         let refusal = refused_by(both);
-        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+        assert!(
+            matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
+            "{refusal}"
+        );
     }
 }
 
 #[test]
 fn a_switch_that_cannot_be_read_counts_as_off() {
     let refusal = refused_by(ScriptedSwitch::unreadable_after(0));
-    let unreadable = matches!(refusal, Refusal::SwitchUnreadable { phase: None, .. });
+    let unreadable = matches!(refusal.reason(), RefusalReason::SwitchUnreadable(_));
     assert!(unreadable, "{refusal}");
 }
 
@@ -95,24 +101,24 @@ fn a_switch_in_a_file_refuses_unless_the_file_says_on() {
     let path = directory.path().join("switch");
     let refusal = refused_by(FileSwitch::new(&path));
     assert!(
-        matches!(refusal, Refusal::SwitchOff { .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
         "absent: {refusal}"
     );
     fs::write(&path, "OFF\n").unwrap();
     let refusal = refused_by(FileSwitch::new(&path));
     assert!(
-        matches!(refusal, Refusal::SwitchOff { .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
         "off: {refusal}"
     );
     fs::write(&path, "yes").unwrap();
     let refusal = refused_by(FileSwitch::new(&path));
     assert!(
-        matches!(refusal, Refusal::SwitchUnreadable { .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchUnreadable(_)),
         "odd: {refusal}"
     );
     let refusal = refused_by(FileSwitch::new(directory.path()));
     assert!(
-        matches!(refusal, Refusal::SwitchUnreadable { .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchUnreadable(_)),
         "directory: {refusal}"
     );
 }
@@ -192,7 +198,10 @@ fn a_switch_that_turns_off_between_phases_refuses_the_next_one_before_it_connect
             .kill_switch(ScriptedSwitch::on_for(1 + 2 * phase))
             .run(|run, on| pipeline(run, on, draft));
         let refusal = refusal(answer);
-        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+        assert!(
+            matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
+            "{refusal}"
+        );
         assert_eq!(refusal.phase(), Some(*name));
         assert_eq!(calls.count("connect"), phase);
         assert_eq!(calls.count("execute"), phase);
@@ -264,7 +273,7 @@ impl Connector for NotInjected {}
 fn a_kill_switch_that_nobody_injected_refuses() {
     let refusal = refused_by(NotInjected);
     assert!(
-        matches!(refusal, Refusal::SwitchOff { phase: None, .. }),
+        matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
         "{refusal}"
     );
 }
@@ -280,7 +289,7 @@ fn an_authority_that_nobody_injected_refuses() {
         .adapter(TripwireAdapter)
         .run(|run, on| pipeline(run, on, draft));
     let refusal = refusal(answer);
-    let Refusal::Approval { gate, reason, .. } = &refusal else {
+    let RefusalReason::Approval { gate, reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert_eq!(gate, "SG_1");
@@ -298,7 +307,10 @@ fn a_connector_that_nobody_injected_refuses() {
         .adapter(TripwireAdapter)
         .run(|run, on| pipeline(run, on, draft));
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::NotConnected { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::NotConnected(_)),
+        "{refusal}"
+    );
     assert_eq!(refusal.phase(), Some("draft"));
 }
 
@@ -314,14 +326,14 @@ fn the_switch_in_this_process_is_on_in_its_scope_around_a_live_run_and_off_after
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
     };
     assert!(matches!(
-        refusal(live()),
-        Refusal::SwitchOff { phase: None, .. }
+        refusal(live()).reason(),
+        RefusalReason::SwitchOff { .. }
     ));
     assert_eq!(switch.on_while(live).unwrap().value, 1);
     assert!(!switch.is_on());
     assert!(matches!(
-        refusal(live()),
-        Refusal::SwitchOff { phase: None, .. }
+        refusal(live()).reason(),
+        RefusalReason::SwitchOff { .. }
     ));
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
@@ -375,8 +387,8 @@ fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_
             .kill_switch(&switch)
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         assert!(matches!(
-            refusal(answer),
-            Refusal::SwitchOff { phase: None, .. }
+            refusal(answer).reason(),
+            RefusalReason::SwitchOff { .. }
         ));
     });
     assert_eq!(database.items(), []);
@@ -401,7 +413,10 @@ fn within_an_async_runtime_a_run_is_refused_and_a_blocking_thread_of_it_performs
         .build()
         .unwrap();
     let refused = refusal(runtime.block_on(async { run() }));
-    assert!(matches!(refused, Refusal::NotConnected { .. }), "{refused}");
+    assert!(
+        matches!(refused.reason(), RefusalReason::NotConnected(_)),
+        "{refused}"
+    );
     assert!(refused.to_string().contains("spawn_blocking"), "{refused}");
     assert_eq!(database.items(), []);
     // A thread of a pool of a runtime, as spawn_blocking has it.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, TripwireAdapter};
 use phasegate::{
     ApprovalRequest, ApprovalStatement, Attestation, Authority, CommitEvidence, Denied, Ending,
-    Error, Event, Failure, Receipt, Refusal, Timeouts,
+    Error, Event, Failure, Receipt, RefusalReason, Timeouts,
 };
 use postgres::error::SqlState;
 
@@ -130,8 +130,8 @@ fn an_approval_that_a_committed_phase_has_spent_may_be_over_when_the_plan_is_run
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
     };
     assert!(matches!(
-        refusal(live(Duration::ZERO)),
-        Refusal::Approval { .. }
+        refusal(live(Duration::ZERO)).reason(),
+        RefusalReason::Approval { .. }
     ));
     assert_eq!(live(Duration::from_hours(1)).unwrap().value, 1);
     assert_eq!(live(Duration::ZERO).unwrap().value, 1);
@@ -148,13 +148,13 @@ fn another_input_under_the_same_plan_is_refused_after_a_commit_as_before() {
     };
     let other = Draft::of(&["b"]);
     assert!(matches!(
-        refusal(live(&other)),
-        Refusal::InputChanged { .. }
+        refusal(live(&other)).reason(),
+        RefusalReason::InputChanged { .. }
     ));
     assert_eq!(live(&draft).unwrap().value, 1);
     assert!(matches!(
-        refusal(live(&other)),
-        Refusal::InputChanged { .. }
+        refusal(live(&other)).reason(),
+        RefusalReason::InputChanged { .. }
     ));
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
@@ -213,10 +213,10 @@ fn a_run_that_waited_for_too_long_names_who_performs_the_plan() {
             .timeouts(Timeouts::default().lock(Duration::from_millis(100)))
             .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         let refusal = refusal(second);
-        let Refusal::Held {
+        let RefusalReason::Held {
             holder: Some(holder),
             ..
-        } = &refusal
+        } = refusal.reason()
         else {
             panic!("{refusal}");
         };

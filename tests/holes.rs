@@ -8,7 +8,7 @@ mod pipeline;
 use phasegate::testing::{ApprovesEverything, Calls, ScriptedSwitch, TripwireConnector};
 use phasegate::{
     Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan,
-    Refusal, Simulate, Start, Target, Ungated,
+    RefusalReason, Simulate, Start, Target, Ungated,
 };
 use pipeline::{Adapter, Draft, Simulator, pipeline as items};
 use serde::{Deserialize, Serialize};
@@ -124,7 +124,7 @@ fn two_specs_of_one_name_cannot_be_in_one_run() {
         })
         .unwrap_err();
     assert!(
-        matches!(refused, Error::Refused(Refusal::DuplicatePhase { .. })),
+        matches!(refused.reason(), Some(RefusalReason::DuplicatePhase)),
         "{refused}"
     );
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Mode, NotCanonical, Perform, PhaseSpec, PhaseTx,
-    Receipt, Refusal, RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
+    Receipt, RefusalReason, RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
 };
 use serde::{Deserialize, Serialize};
 use server::{PIPELINE, database, nowhere, refusal};
@@ -260,7 +260,7 @@ fn a_number_that_json_would_change_is_refused_in_a_spec() {
     };
     assert_eq!(plan(1 << 53).unwrap().value, 1 << 53);
     let refusal = refusal(plan((1 << 53) + 1));
-    let Refusal::NotCanonical { source, .. } = &refusal else {
+    let RefusalReason::NotCanonical(source) = refusal.reason() else {
         panic!("{refusal}");
     };
     assert!(matches!(source, NotCanonical::Number { .. }), "{source}");

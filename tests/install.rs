@@ -9,7 +9,7 @@ use std::path::Path;
 use std::{env, fs, thread};
 
 use phasegate::testing::{TestPostgres, TripwireAdapter};
-use phasegate::{InstallError, Receipt, Refusal, install};
+use phasegate::{InstallError, Receipt, RefusalReason, install};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use pipeline::Draft;
@@ -519,7 +519,10 @@ fn without_the_schema_a_live_run_is_refused_and_the_one_call_is_named() {
     let ready = database.live_by(plan, TripwireAdapter);
     database.sql("DROP SCHEMA phasegate CASCADE");
     let refused = refusal(ready.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output)));
-    assert!(matches!(refused, Refusal::NotInstalled { .. }), "{refused}");
+    assert!(
+        matches!(refused.reason(), RefusalReason::NotInstalled { .. }),
+        "{refused}"
+    );
     let hint = refused.hint().unwrap();
     assert!(hint.contains("`phasegate::install(&mut client)`"), "{hint}");
 }
@@ -534,7 +537,10 @@ fn a_role_that_may_not_perform_phases_is_told_what_to_grant() {
     database.sql(&format!("REVOKE phasegate_runner FROM {runner}"));
     let refused = refusal(ready.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output)));
     let grant = format!("GRANT phasegate_runner TO {runner}");
-    assert!(matches!(&refused, Refusal::NotARunner { .. }), "{refused}");
+    assert!(
+        matches!(refused.reason(), RefusalReason::NotARunner { .. }),
+        "{refused}"
+    );
     assert!(refused.hint().unwrap().contains(&grant), "{refused}");
     database.sql(&grant);
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use phasegate::testing::{Source, TestPostgres};
 use phasegate::{
     AdmittedApprovals, Error, Execute, Failure, InstallError, Installed, Journal, LeaseSwitch,
-    LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal,
-    RehearsalRunner, RollbackCause, Run, Sg1, Start, Switch, SwitchedOff, UnsignedApprovals,
-    install, protect,
+    LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector,
+    RefusalReason, RehearsalRunner, RollbackCause, Run, Sg1, Start, Switch, SwitchedOff,
+    UnsignedApprovals, install, protect,
 };
 use postgres::{Client, Config, NoTls};
 use serde::{Deserialize, Serialize};
@@ -515,7 +515,7 @@ fn a_plan_is_refused_in_a_database_that_was_renamed() {
         .run(|run, on| pipeline(run, on, &["1"]))
         .unwrap_err();
     assert!(
-        matches!(refused, Error::Refused(Refusal::AnotherTarget { .. })),
+        matches!(refused.reason(), Some(RefusalReason::AnotherTarget { .. })),
         "{refused}"
     );
 }

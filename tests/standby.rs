@@ -8,7 +8,7 @@ use std::fs::File;
 use phasegate::testing::{
     ApprovesEverything, ScriptedSwitch, Shutdown, TestPostgres, TripwireAdapter,
 };
-use phasegate::{DryRunner, Error, LiveRunner, PostgresConnector, Refusal, Start, Target};
+use phasegate::{DryRunner, LiveRunner, PostgresConnector, RefusalReason, Start, Target};
 use pipeline::{Draft, Simulator};
 use postgres::NoTls;
 
@@ -49,7 +49,7 @@ fn a_server_that_has_become_a_standby_is_refused() {
         })
         .unwrap_err();
     assert!(
-        matches!(refused, Error::Refused(Refusal::Standby { .. })),
+        matches!(refused.reason(), Some(RefusalReason::Standby)),
         "{refused}"
     );
 }

@@ -6,8 +6,8 @@ mod traced;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireConnector};
 use phasegate::{
-    Authority, ConnectError, Connection, Connector, DryRunner, Gate, PostgresConnector, Refusal,
-    RollbackCause, Sg1, Sg2, SwitchedOff, WhichSwitch,
+    Authority, ConnectError, Connection, Connector, DryRunner, Gate, PostgresConnector,
+    RefusalReason, RollbackCause, Sg1, Sg2, SwitchedOff, WhichSwitch,
 };
 use postgres::NoTls;
 use std::time::Duration;
@@ -86,12 +86,9 @@ fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
         ..TRACED
     };
     let (answer, mut calls) = live(plan, &invalid, off, ApprovesEverything, TripwireConnector);
-    let Refusal::SwitchOff {
-        phase: Some(_),
-        switch,
-        ..
-    } = refusal(answer)
-    else {
+    let refused = refusal(answer);
+    assert_eq!(refused.phase(), Some("traced"));
+    let RefusalReason::SwitchOff { switch } = refused.reason() else {
         panic!("not refused by the switch");
     };
     assert_eq!(switch.which(), WhichSwitch::OfTheRun);
@@ -110,7 +107,10 @@ fn a_spec_that_is_not_valid_stops_before_it_is_compared_with_the_plan() {
     };
     let (answer, calls) = live(plan, &invalid, on(), ApprovesEverything, TripwireConnector);
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::Invalid { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::Invalid(_)),
+        "{refusal}"
+    );
     stopped_after("validate", "Refused", &calls);
 }
 
@@ -123,7 +123,10 @@ fn a_spec_that_was_not_planned_stops_before_connecting() {
     };
     let (answer, calls) = live(plan, &other, on(), ApprovesEverything, TripwireConnector);
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::InputChanged { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::InputChanged { .. }),
+        "{refusal}"
+    );
     stopped_after("passed Valid", "Refused", &calls);
 }
 
@@ -143,7 +146,10 @@ fn a_connector_that_fails_stops_there() {
     let plan = plan(&nowhere(), &TRACED);
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, Unreachable);
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::NotConnected { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::NotConnected(_)),
+        "{refusal}"
+    );
     assert!(
         refusal.to_string().contains("there is no road"),
         "{refusal}"
@@ -167,7 +173,10 @@ fn a_session_that_has_ended_stops_before_a_phase_is_opened() {
     let (database, plan) = ready();
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, Ended(&database));
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::NotOpened { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::NotOpened(_)),
+        "{refusal}"
+    );
     stopped_after("connect", "Refused", &calls);
 }
 
@@ -179,7 +188,7 @@ fn another_target_stops_before_a_phase_is_opened() {
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
     let refusal = refusal(answer);
     assert!(
-        matches!(refusal, Refusal::AnotherTarget { .. }),
+        matches!(refusal.reason(), RefusalReason::AnotherTarget { .. }),
         "{refusal}"
     );
     stopped_after("connect", "Refused", &calls);
@@ -206,8 +215,7 @@ fn a_schema_that_opens_a_phase_and_says_that_it_is_elsewhere_stops_there() {
         database.connector(),
     );
     let refusal = refusal(answer);
-    let elsewhere =
-        matches!(&refusal, Refusal::AnotherTarget { found, .. } if found.database() == "elsewhere");
+    let elsewhere = matches!(refusal.reason(), RefusalReason::AnotherTarget { found, .. } if found.database() == "elsewhere");
     assert!(elsewhere, "{refusal}");
     stopped_after("connect", "Refused", &calls);
 }
@@ -221,7 +229,10 @@ fn a_server_that_opens_no_transaction_stops_before_the_adapter_is_entered() {
     let connector = PostgresConnector::no_tls(proxy.config.clone());
     let (answer, calls) = live(plan, &TRACED, on(), ApprovesEverything, connector);
     let refusal = refusal(answer);
-    assert!(matches!(refusal, Refusal::NotOpened { .. }), "{refusal}");
+    assert!(
+        matches!(refusal.reason(), RefusalReason::NotOpened(_)),
+        "{refusal}"
+    );
     stopped_after("connect", "Refused", &calls);
     database.is_left_clean();
 }
@@ -239,7 +250,7 @@ fn a_lease_that_is_off_stops_before_the_adapter_is_entered() {
         database.connector(),
     );
     let refusal = refusal(answer);
-    let Refusal::SwitchOff { switch, .. } = &refusal else {
+    let RefusalReason::SwitchOff { switch, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert_eq!(switch.which(), WhichSwitch::OfTheDatabase);
@@ -323,7 +334,10 @@ fn an_approval_that_is_denied_stops_before_the_phase_begins() {
     impl Authority for Denies {}
     let plan = plan(&nowhere(), &TRACED);
     let (answer, calls) = live(plan, &TRACED, on(), Denies, TripwireConnector);
-    assert!(matches!(refusal(answer), Refusal::Approval { .. }));
+    assert!(matches!(
+        refusal(answer).reason(),
+        RefusalReason::Approval { .. }
+    ));
     assert_eq!(calls, ["read switch", "attest SG_1 for traced"]);
 }
 

@@ -12,7 +12,7 @@ use crate::base::printable::Printable;
 pub enum NotCanonical {
     /// Its `Serialize` failed.
     #[error("it cannot be written as JSON: {}", Printable(&.0.to_string()))]
-    Serialize(#[source] serde_json::Error),
+    Serialize(serde_json::Error),
     /// JSON numbers are doubles (RFC 8785, section 3.2.2.3): this one would come back changed.
     #[error(
         "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed; carry it as a string", number = Printable(.number), path = Printable(.path))]
@@ -24,7 +24,7 @@ pub enum NotCanonical {
     },
     /// Its `Deserialize` does not accept what its `Serialize` wrote.
     #[error("it cannot be read back from its own JSON: {}", Printable(&.0.to_string()))]
-    Deserialize(#[source] serde_json::Error),
+    Deserialize(serde_json::Error),
     /// Read back and written again it is another text, so its digest would not mean anything.
     #[error(
         "read back from its own JSON it is another value; its `Serialize` and `Deserialize` do not fit each other, or it has no fixed order (use `BTreeSet`, not `HashSet`)"

@@ -11,20 +11,20 @@ use crate::base::printable::Printable;
 #[non_exhaustive]
 pub enum ReadFileError {
     /// The operating system refused it.
-    #[error("{}: not read, {source}", Printable(&.path.to_string_lossy()))]
+    #[error("{}: not read, {error}", Printable(&.path.to_string_lossy()))]
     NotRead {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The operating system refused it.
-    #[error("{}: not written, {source}", Printable(&.path.to_string_lossy()))]
+    #[error("{}: not written, {error}", Printable(&.path.to_string_lossy()))]
     NotWritten {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// It is a directory, a device, a pipe, or the like.
     #[error("{}: not read, it is no regular file", Printable(&.path.to_string_lossy()))]
@@ -44,9 +44,9 @@ pub enum ReadFileError {
 
 /// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReadFileError> {
-    let not_read = |source| ReadFileError::NotRead {
+    let not_read = |error| ReadFileError::NotRead {
         path: path.to_owned(),
-        source,
+        error,
     };
     // Before it is opened: opening a pipe waits for whoever writes into it.
     if !fs::metadata(path).map_err(not_read)?.is_file() {

@@ -3,7 +3,7 @@
 use super::job::{Done, Job, Simulation};
 use super::timeouts::Timeouts;
 use crate::observer::{Ending, Event, Observer, Step};
-use crate::outcome::{DRY_RUN, PhaseError, Refusal, Rollback};
+use crate::outcome::{DRY_RUN, PhaseError, Refusal, RefusalReason, Rollback};
 use crate::plan::{Effects, PlannedPhase};
 
 /// What a dry run holds: the plan so far.
@@ -58,8 +58,7 @@ impl<'run> DryEngine<'run> {
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;
         if self.phases.iter().any(|planned| planned.name() == phase) {
-            let phase = phase.to_owned();
-            return Err(Refusal::DuplicatePhase { phase }.into());
+            return Err(Refusal::of_phase(phase, RefusalReason::DuplicatePhase).into());
         }
         let bytes = job.input.validate(Timeouts::default())?.bytes;
         self.passed(phase, Step::Valid);

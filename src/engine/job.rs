@@ -2,7 +2,7 @@
 
 use super::timeouts::Timeouts;
 use crate::base::canonical::NotCanonical;
-use crate::outcome::{Failure, Refusal, RollbackCause};
+use crate::outcome::{Failure, Refusal, RefusalReason, RollbackCause};
 use crate::plan::{Effects, PlannedPhase};
 use crate::postgres::PhaseTx;
 
@@ -30,10 +30,10 @@ impl Job<'_> {
         let planned = self.input.plan(bytes, self.presented(bytes), effects)?;
         match planned.flaw() {
             None => Ok(planned),
-            Some(flaw) => Err(Refusal::PlanFlawed {
-                phase: Some(self.phase.to_owned()),
-                flaw,
-            }),
+            Some(flaw) => Err(Refusal::of_phase(
+                self.phase,
+                RefusalReason::PlanFlawed { flaw },
+            )),
         }
     }
 }

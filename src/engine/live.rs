@@ -12,6 +12,7 @@ use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, InDoubt, Incomplete, LIVE, PhaseError, Refusal,
+    RefusalReason,
 };
 use crate::plan::{Plan, PlannedPhase};
 use crate::postgres::{Connector, Session, count_journalled};
@@ -106,15 +107,17 @@ impl<'run> LiveEngine<'run> {
     pub(crate) fn refuse_unless_on(&self, phase: Option<&str>) -> Result<(), Refusal> {
         let phase = phase.map(str::to_owned);
         if let Some(why) = self.stopped() {
-            return Err(Refusal::Stopped { phase, why });
+            return Err(Refusal::new(phase, RefusalReason::Stopped { why }));
         }
         match self.kill_switch.read() {
             Ok(SwitchState::On) => Ok(()),
-            Ok(SwitchState::Off) => Err(Refusal::SwitchOff {
+            Ok(SwitchState::Off) => Err(Refusal::new(
                 phase,
-                switch: Box::new(self.kill_switch.describe_off()),
-            }),
-            Err(source) => Err(Refusal::SwitchUnreadable { phase, source }),
+                RefusalReason::SwitchOff {
+                    switch: Box::new(self.kill_switch.describe_off()),
+                },
+            )),
+            Err(source) => Err(Refusal::new(phase, RefusalReason::SwitchUnreadable(source))),
         }
     }
 
@@ -144,10 +147,12 @@ impl<'run> LiveEngine<'run> {
     pub(super) fn refuse_in_doubt(&self, phase: &str) -> Result<(), Refusal> {
         match &self.in_doubt {
             None => Ok(()),
-            Some(doubt) => Err(Refusal::Unresolved {
-                phase: phase.to_owned(),
-                in_doubt: doubt.phase().to_owned(),
-            }),
+            Some(doubt) => Err(Refusal::of_phase(
+                phase,
+                RefusalReason::Unresolved {
+                    in_doubt: doubt.phase().to_owned(),
+                },
+            )),
         }
     }
 
@@ -155,31 +160,39 @@ impl<'run> LiveEngine<'run> {
         let phase = presented.name();
         let next = self.plan.phases().get(self.performed);
         let Some(planned) = next.filter(|planned| planned.name() == phase) else {
-            return Err(Refusal::NotNextInPlan {
-                phase: phase.to_owned(),
-                planned: next.map(|planned| planned.name().to_owned()),
-            });
+            return Err(Refusal::of_phase(
+                phase,
+                RefusalReason::NotNextInPlan {
+                    planned: next.map(|planned| planned.name().to_owned()),
+                },
+            ));
         };
         if planned.gates() != presented.gates() {
-            return Err(Refusal::GateChanged {
-                phase: phase.to_owned(),
-                planned: planned.gates().to_vec(),
-                presented: presented.gates().to_vec(),
-            });
+            return Err(Refusal::of_phase(
+                phase,
+                RefusalReason::GateChanged {
+                    planned: planned.gates().to_vec(),
+                    presented: presented.gates().to_vec(),
+                },
+            ));
         }
         if planned.after() != presented.after() {
-            return Err(Refusal::OrderChanged {
-                phase: phase.to_owned(),
-                planned: planned.after().to_vec(),
-                presented: presented.after().to_vec(),
-            });
+            return Err(Refusal::of_phase(
+                phase,
+                RefusalReason::OrderChanged {
+                    planned: planned.after().to_vec(),
+                    presented: presented.after().to_vec(),
+                },
+            ));
         }
         if planned.input() != presented.input() {
-            return Err(Refusal::InputChanged {
-                phase: phase.to_owned(),
-                planned: planned.input(),
-                presented: presented.input(),
-            });
+            return Err(Refusal::of_phase(
+                phase,
+                RefusalReason::InputChanged {
+                    planned: planned.input(),
+                    presented: presented.input(),
+                },
+            ));
         }
         Ok(())
     }
@@ -190,10 +203,10 @@ impl<'run> LiveEngine<'run> {
             Some(valid_until)
                 if valid_until <= SystemTime::now() && !self.is_journalled(self.performed) =>
             {
-                Err(Refusal::PlanExpired {
-                    phase: phase.to_owned(),
-                    valid_until,
-                })
+                Err(Refusal::of_phase(
+                    phase,
+                    RefusalReason::PlanExpired { valid_until },
+                ))
             }
             _ => Ok(()),
         }
@@ -216,10 +229,14 @@ impl<'run> LiveEngine<'run> {
                 Some(granted) => self.check(&granted, self.performed, gate).map(|()| granted),
                 None => Err(ApprovalRefusal::Missing),
             };
-            approvals.push(checked.map_err(|reason| Refusal::Approval {
-                phase: Some(phase.to_owned()),
-                gate: gate.to_owned(),
-                reason,
+            approvals.push(checked.map_err(|reason| {
+                Refusal::of_phase(
+                    phase,
+                    RefusalReason::Approval {
+                        gate: gate.to_owned(),
+                        reason,
+                    },
+                )
             })?);
         }
         Ok(approvals)
@@ -289,10 +306,14 @@ impl LiveEngine<'_> {
         let plan = self.plan;
         let mut ahead = plan.phases().iter().enumerate().skip(self.performed);
         let next = ahead.find(|(_, planned)| planned.gates().iter().any(|behind| behind == gate));
-        let refused = |reason| Refusal::Approval {
-            phase: next.map(|(_, planned)| planned.name().to_owned()),
-            gate: gate.to_owned(),
-            reason,
+        let refused = |reason| {
+            Refusal::new(
+                next.map(|(_, planned)| planned.name().to_owned()),
+                RefusalReason::Approval {
+                    gate: gate.to_owned(),
+                    reason,
+                },
+            )
         };
         let (place, phase) = next.ok_or_else(|| refused(ApprovalRefusal::NotNeeded))?;
         let attestation = self

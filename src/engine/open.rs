@@ -15,7 +15,9 @@ use super::verified_approval::VerifiedApproval;
 use crate::base::digest::Digest;
 use crate::base::sqlstate;
 use crate::observer::Step;
-use crate::outcome::{ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal};
+use crate::outcome::{
+    ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal, RefusalReason,
+};
 use crate::plan::Plan;
 use crate::postgres::{
     OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
@@ -58,34 +60,33 @@ impl LiveEngine<'_> {
         phase: &str,
         request: &OpenRequest<'_>,
     ) -> Result<(Session, Opened), Refusal> {
-        let mut session =
-            Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
-                phase: phase.to_owned(),
-                source: source.into(),
-            })?;
+        let mut session = Session::connect(self.connector).map_err(|source| {
+            Refusal::of_phase(phase, RefusalReason::NotConnected(source.into()))
+        })?;
         let answer = self.open_unless_stopped(&mut session, request);
         if let Some(why) = self.stopped() {
             // The session may still be cancelled: it is dropped, and rolls back.
-            let phase = Some(phase.to_owned());
-            return Err(Refusal::Stopped { phase, why });
+            return Err(Refusal::of_phase(phase, RefusalReason::Stopped { why }));
         }
         let opened = match answer {
             Ok(opened) => opened,
             Err(error) => {
-                let refusal = Self::not_opened(Some(self.plan), phase, session, error);
-                if comes_after_connecting(&refusal) {
+                let reason = Self::why_not_opened(Some(self.plan), session, error);
+                if comes_after_connecting(&reason) {
                     self.passed(phase, Step::Connected);
                 }
-                return Err(refusal);
+                return Err(Refusal::of_phase(phase, reason));
             }
         };
         let found = opened.target();
         if found != *self.plan.target() {
-            return Err(Refusal::AnotherTarget {
-                phase: phase.to_owned(),
-                planned: Box::new(self.plan.target().clone()),
-                found: Box::new(found),
-            });
+            return Err(Refusal::of_phase(
+                phase,
+                RefusalReason::AnotherTarget {
+                    planned: Box::new(self.plan.target().clone()),
+                    found: Box::new(found),
+                },
+            ));
         }
         self.role_is_fit = true;
         Ok((session, opened))
@@ -124,9 +125,8 @@ impl LiveEngine<'_> {
         phase: &str,
         stored: &StoredEntry,
     ) -> Result<Done<Committed>, PhaseError> {
-        let entry = stored.read().map_err(|error| Refusal::OutputUnreadable {
-            phase: phase.to_owned(),
-            source: error.into(),
+        let entry = stored.read().map_err(|error| {
+            Refusal::of_phase(phase, RefusalReason::OutputUnreadable(error.into()))
         })?;
         self.performed += 1;
         self.before += 1;
@@ -139,16 +139,14 @@ impl LiveEngine<'_> {
 
     /// Which check of the server failed. What it says is asked for again where the refusal itself
     /// does not say it. A rehearsal has no plan, and is not refused for one.
-    pub(super) fn not_opened(
+    pub(super) fn why_not_opened(
         plan: Option<&Plan>,
-        phase: &str,
         mut session: Session,
         error: OpenError,
-    ) -> Refusal {
-        let phase = phase.to_owned();
+    ) -> RefusalReason {
         let error = match error {
-            OpenError::NotNew { age } => return Refusal::SessionNotNew { phase, age },
-            OpenError::NoAnswer(source) => return Refusal::NotOpened { phase, source },
+            OpenError::NotNew { age } => return RefusalReason::SessionNotNew { age },
+            OpenError::NoAnswer(source) => return RefusalReason::NotOpened(source),
             OpenError::Refused(error) => error,
         };
         let said = error.as_db_error();
@@ -165,14 +163,13 @@ impl LiveEngine<'_> {
             .and_then(|()| session.identify());
         let Ok(found) = found else {
             let source = error.into();
-            return Refusal::NotOpened { phase, source };
+            return RefusalReason::NotOpened(source);
         };
         if code == "25001" || (code == sqlstate::SESSION_UNFIT && fact == "in_transaction") {
-            return Refusal::SessionInTransaction { phase };
+            return RefusalReason::SessionInTransaction;
         }
         if let Some(acting) = found.acting_role {
-            return Refusal::ActingRole {
-                phase,
+            return RefusalReason::ActingRole {
                 role: found.target.role().to_owned(),
                 acting,
             };
@@ -180,83 +177,70 @@ impl LiveEngine<'_> {
         if let Some(planned) = plan.map(Plan::target)
             && found.target != *planned
         {
-            return Refusal::AnotherTarget {
-                phase,
+            return RefusalReason::AnotherTarget {
                 planned: Box::new(planned.clone()),
                 found: Box::new(found.target),
             };
         }
         if found.is_standby {
-            return Refusal::Standby { phase };
+            return RefusalReason::Standby;
         }
         match (code.as_str(), plan) {
-            ("3F000" | "42883", _) => Refusal::NotInstalled {
-                phase,
+            ("3F000" | "42883", _) => RefusalReason::NotInstalled {
                 found: Box::new(found.target),
             },
-            ("42501", _) => Refusal::NotARunner {
-                phase,
+            ("42501", _) => RefusalReason::NotARunner {
                 role: found.target.role().to_owned(),
             },
             ("55P03", Some(plan)) => {
                 let holder = blocking_run(session.client(), plan.digest()).map(Box::new);
-                Refusal::Held { phase, holder }
+                RefusalReason::Held { holder }
             }
-            (sqlstate::SWITCH_OFF, _) => Refusal::SwitchOff {
-                phase: Some(phase),
+            (sqlstate::SWITCH_OFF, _) => RefusalReason::SwitchOff {
                 switch: Box::new(read_off(session.client())),
             },
-            (sqlstate::LEASE_OVER, _) => Refusal::LeaseOver { phase },
-            (sqlstate::LEASE_ELSEWHERE, _) => Refusal::LeaseElsewhere {
-                phase,
+            (sqlstate::LEASE_OVER, _) => RefusalReason::LeaseOver,
+            (sqlstate::LEASE_ELSEWHERE, _) => RefusalReason::LeaseElsewhere {
                 said: Failure::new(error),
             },
-            (sqlstate::NOT_ADMITTED, Some(plan)) => Refusal::NotAdmitted {
-                phase,
+            (sqlstate::NOT_ADMITTED, Some(plan)) => RefusalReason::NotAdmitted {
                 plan: plan.digest(),
                 found: Box::new(found.target),
             },
-            (sqlstate::NOT_APPROVED, _) => Refusal::Approval {
-                phase: Some(phase),
+            (sqlstate::NOT_APPROVED, _) => RefusalReason::Approval {
                 gate: fact,
                 reason: ApprovalRefusal::NotAdmitted,
             },
-            (sqlstate::PLAN_EXPIRED, Some(plan)) => Refusal::PlanExpired {
-                phase,
+            (sqlstate::PLAN_EXPIRED, Some(plan)) => RefusalReason::PlanExpired {
                 valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
             (sqlstate::REJECTED, _) => {
                 let (by, comment) = serde_json::from_str(&fact).unwrap_or_default();
-                Refusal::Rejected { phase, by, comment }
+                RefusalReason::Rejected { by, comment }
             }
-            (sqlstate::ANOTHER_PROTOCOL, _) => Refusal::AnotherProtocol {
-                phase,
+            (sqlstate::ANOTHER_PROTOCOL, _) => RefusalReason::AnotherProtocol {
                 said: Failure::new(error),
             },
-            (sqlstate::PRIVILEGED_ROLE, _) => Refusal::PrivilegedRole {
-                phase,
+            (sqlstate::PRIVILEGED_ROLE, _) => RefusalReason::PrivilegedRole {
                 role: found.target.role().to_owned(),
                 privileges: serde_json::from_str(&fact).unwrap_or_else(|_| vec![fact]),
             },
-            _ => Refusal::NotOpened {
-                phase,
-                source: error.into(),
-            },
+            _ => RefusalReason::NotOpened(error.into()),
         }
     }
 }
 
 /// Whether the server, as it is, was fit, and the opening itself refused.
-fn comes_after_connecting(refusal: &Refusal) -> bool {
+fn comes_after_connecting(reason: &RefusalReason) -> bool {
     matches!(
-        refusal,
-        Refusal::NotAdmitted { .. }
-            | Refusal::Held { .. }
-            | Refusal::SwitchOff { .. }
-            | Refusal::LeaseOver { .. }
-            | Refusal::LeaseElsewhere { .. }
-            | Refusal::Approval { .. }
-            | Refusal::PlanExpired { .. }
-            | Refusal::Rejected { .. }
+        reason,
+        RefusalReason::NotAdmitted { .. }
+            | RefusalReason::Held { .. }
+            | RefusalReason::SwitchOff { .. }
+            | RefusalReason::LeaseOver
+            | RefusalReason::LeaseElsewhere { .. }
+            | RefusalReason::Approval { .. }
+            | RefusalReason::PlanExpired { .. }
+            | RefusalReason::Rejected { .. }
     )
 }

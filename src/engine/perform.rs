@@ -13,7 +13,9 @@ use super::watch::{Ended, Lease, Watched, watched};
 use crate::base::secret::{Secret, jitter, nonce};
 use crate::kill_switch::WhichSwitch;
 use crate::observer::{Event, Step};
-use crate::outcome::{Attempted, Committed, PhaseError, Refusal, Rollback, RollbackCause};
+use crate::outcome::{
+    Attempted, Committed, PhaseError, Refusal, RefusalReason, Rollback, RollbackCause,
+};
 use crate::postgres::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
 
 /// How long the first pause before another try may be; each further one, twice as long.
@@ -76,10 +78,7 @@ impl LiveEngine<'_> {
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
         let timeouts = input.timeouts;
-        let not_opened = |source| Refusal::NotOpened {
-            phase: phase.to_owned(),
-            source,
-        };
+        let not_opened = |source| Refusal::of_phase(phase, RefusalReason::NotOpened(source));
         let secret = Secret::new().map_err(|error| not_opened(error.into()))?;
         let nonce = nonce().map_err(|error| not_opened(error.into()))?;
         let request = self.request(phase, &nonce, secret.lock(), approvals, &timeouts);

@@ -11,7 +11,9 @@ use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::observer::{Ending, Event, Observer, Step};
-use crate::outcome::{BoxError, Failure, PhaseError, REHEARSAL, Refusal, Rollback, RollbackCause};
+use crate::outcome::{
+    BoxError, Failure, PhaseError, REHEARSAL, Refusal, RefusalReason, Rollback, RollbackCause,
+};
 use crate::plan::{Effects, PlannedPhase, Target};
 use crate::postgres::{
     CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
@@ -115,7 +117,7 @@ impl<'run> RehearsalEngine<'run> {
                 phases: self.phases,
                 failed: self.failed,
             }),
-            None => Err(Refusal::EmptyPlan),
+            None => Err(Refusal::of_run(RefusalReason::EmptyPlan)),
         }
     }
 
@@ -148,15 +150,13 @@ impl<'run> RehearsalEngine<'run> {
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         let phase = job.phase;
         if let Some(why) = self.stop.as_ref().and_then(StopHandle::stopped) {
-            let phase = Some(phase.to_owned());
-            return Err(Refusal::Stopped { phase, why }.into());
+            return Err(Refusal::of_phase(phase, RefusalReason::Stopped { why }).into());
         }
         if let Held::Lost { within } = &self.session {
             return Err(over(phase, within.clone(), None).into());
         }
         if self.phases.iter().any(|performed| performed.name == phase) {
-            let phase = phase.to_owned();
-            return Err(Refusal::DuplicatePhase { phase }.into());
+            return Err(Refusal::of_phase(phase, RefusalReason::DuplicatePhase).into());
         }
         let input = job.input.validate(self.timeouts)?;
         let (bytes, timeouts) = (input.bytes, input.timeouts);
@@ -268,9 +268,8 @@ impl<'run> RehearsalEngine<'run> {
     }
 
     fn open(&mut self, phase: &str) -> Result<Rehearsing, Refusal> {
-        let session = Session::connect(self.connector).map_err(|source| Refusal::NotConnected {
-            phase: phase.to_owned(),
-            source: source.into(),
+        let session = Session::connect(self.connector).map_err(|source| {
+            Refusal::of_phase(phase, RefusalReason::NotConnected(source.into()))
         })?;
         let request = RehearsalRequest {
             application_name: self.application_name(phase),
@@ -278,7 +277,7 @@ impl<'run> RehearsalEngine<'run> {
         };
         let rehearsing = Rehearsing::open(session, &request).map_err(|refused| {
             let (session, error) = *refused;
-            LiveEngine::not_opened(None, phase, session, error)
+            Refusal::of_phase(phase, LiveEngine::why_not_opened(None, session, error))
         })?;
         self.target = Some(rehearsing.target.clone());
         self.passed(phase, Step::Connected);
@@ -294,12 +293,8 @@ impl<'run> RehearsalEngine<'run> {
     }
 }
 
-fn over(phase: &str, lost_in: Option<String>, source: Option<BoxError>) -> Refusal {
-    Refusal::RehearsalOver {
-        phase: phase.to_owned(),
-        lost_in,
-        source,
-    }
+fn over(phase: &str, lost_in: Option<String>, said: Option<BoxError>) -> Refusal {
+    Refusal::of_phase(phase, RefusalReason::RehearsalOver { lost_in, said })
 }
 
 /// The database's switch, if an operator has turned it off since. `None` too where the server cannot be asked.

@@ -22,8 +22,8 @@ impl LiveEngine<'_> {
             Err(_) => Err(doubt.into()),
             Ok(Fate::RolledBack) => {
                 self.in_doubt = None;
-                let source = Failure::new(doubt.to_string());
-                let cause = RollbackCause::NotCommitted { source };
+                let said = Failure::new(doubt.to_string());
+                let cause = RollbackCause::NotCommitted { said };
                 Err(Rollback::new(&phase, Self::MODE, cause)
                     .after(self.committed())
                     .into())

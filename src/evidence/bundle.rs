@@ -76,20 +76,20 @@ pub enum EvidenceError {
     NoSuchPlan(Digest),
     /// What the database has as the plan is not one.
     #[error("the evidence cannot be collected: what was admitted is not a plan: {0}")]
-    NotAPlan(#[source] serde_json::Error),
+    NotAPlan(serde_json::Error),
     /// What the database has as evidence of an approval is none.
     #[error(
-        "the evidence cannot be collected: what was admitted with nonce `{nonce}` is not evidence: {source}"
+        "the evidence cannot be collected: what was admitted with nonce `{nonce}` is not evidence: {error}"
     )]
     NotEvidence {
         /// The nonce of the approval.
         nonce: String,
         /// What is wrong with it.
-        source: serde_json::Error,
+        error: serde_json::Error,
     },
     /// The server refused it, or its answer makes no sense.
     #[error("the evidence cannot be collected: {}", describe(&**.0))]
-    Database(#[source] BoxError),
+    Database(BoxError),
 }
 
 impl From<::postgres::Error> for EvidenceError {
@@ -196,9 +196,9 @@ fn admitted(row: &Row) -> Result<Admitted, EvidenceError> {
     let evidence: Option<&str> = row.try_get(4)?;
     let evidence = evidence.map(serde_json::from_str).transpose();
     Ok(Admitted {
-        evidence: evidence.map_err(|source| EvidenceError::NotEvidence {
+        evidence: evidence.map_err(|error| EvidenceError::NotEvidence {
             nonce: nonce.clone(),
-            source,
+            error,
         })?,
         nonce,
         gate: row.try_get(1)?,

@@ -16,12 +16,12 @@ pub enum BundleNotWritten {
     #[error("the evidence is not written: {} is there already, and is not an empty directory", Printable(&.0.to_string_lossy()))]
     NotEmpty(PathBuf),
     /// The operating system refused it.
-    #[error("the evidence is not written: {}: {source}", Printable(&path.to_string_lossy()))]
+    #[error("the evidence is not written: {}: {error}", Printable(&path.to_string_lossy()))]
     Io {
         /// What could not be written.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -152,7 +152,7 @@ fn safe(name: &str) -> String {
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> BundleNotWritten {
     let path = path.to_owned();
-    |source| BundleNotWritten::Io { path, source }
+    |error| BundleNotWritten::Io { path, error }
 }
 
 fn refuse_unless_empty(directory: &Path) -> Result<(), BundleNotWritten> {

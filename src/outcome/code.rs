@@ -1,6 +1,8 @@
 //! A stable name for each way to end, for programs: JSON, exit codes, traces. `docs/errors.md` lists them.
 
-use super::{ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, Rollback, RollbackCause};
+use super::{
+    ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, RefusalReason, Rollback, RollbackCause,
+};
 
 impl Error {
     /// Returns the stable name of what went wrong, for programs: that of the refusal or of the cause of the rollback,
@@ -31,42 +33,42 @@ impl Refusal {
     /// Returns the stable name of the refusal; see [`Error::code`].
     #[must_use]
     pub fn code(&self) -> &'static str {
-        match self {
-            Refusal::SwitchOff { .. } => "switch_off",
-            Refusal::SwitchUnreadable { .. } => "switch_unreadable",
-            Refusal::Stopped { .. } => "stopped",
-            Refusal::Approval { reason, .. } => reason.code(),
-            Refusal::Invalid { .. } => "invalid",
-            Refusal::NotCanonical { .. } => "not_canonical",
-            Refusal::NameNotPlanned { .. } => "name_not_planned",
-            Refusal::DuplicatePhase { .. } => "duplicate_phase",
-            Refusal::EmptyPlan => "empty_plan",
-            Refusal::PlanFlawed { .. } => "plan_flawed",
-            Refusal::PlanExpired { .. } => "plan_expired",
-            Refusal::AnotherPipeline { .. } => "another_pipeline",
-            Refusal::NotNextInPlan { .. } => "not_next_in_plan",
-            Refusal::GateChanged { .. } => "gate_changed",
-            Refusal::OrderChanged { .. } => "order_changed",
-            Refusal::InputChanged { .. } => "input_changed",
-            Refusal::Unresolved { .. } => "unresolved",
-            Refusal::NotConnected { .. } => "not_connected",
-            Refusal::AnotherTarget { .. } => "another_target",
-            Refusal::SessionInTransaction { .. } => "session_in_transaction",
-            Refusal::ActingRole { .. } => "acting_role",
-            Refusal::Standby { .. } => "standby",
-            Refusal::NotInstalled { .. } => "not_installed",
-            Refusal::AnotherProtocol { .. } => "another_protocol",
-            Refusal::NotARunner { .. } => "not_a_runner",
-            Refusal::PrivilegedRole { .. } => "privileged_role",
-            Refusal::NotAdmitted { .. } => "not_admitted",
-            Refusal::Rejected { .. } => "rejected",
-            Refusal::LeaseOver { .. } => "lease_over",
-            Refusal::LeaseElsewhere { .. } => "lease_elsewhere",
-            Refusal::Held { .. } => "held",
-            Refusal::SessionNotNew { .. } => "session_not_new",
-            Refusal::OutputUnreadable { .. } => "output_unreadable",
-            Refusal::RehearsalOver { .. } => "rehearsal_over",
-            Refusal::NotOpened { .. } => "not_opened",
+        match self.reason() {
+            RefusalReason::SwitchOff { .. } => "switch_off",
+            RefusalReason::SwitchUnreadable(_) => "switch_unreadable",
+            RefusalReason::Stopped { .. } => "stopped",
+            RefusalReason::Approval { reason, .. } => reason.code(),
+            RefusalReason::Invalid(_) => "invalid",
+            RefusalReason::NotCanonical(_) => "not_canonical",
+            RefusalReason::NameNotPlanned { .. } => "name_not_planned",
+            RefusalReason::DuplicatePhase => "duplicate_phase",
+            RefusalReason::EmptyPlan => "empty_plan",
+            RefusalReason::PlanFlawed { .. } => "plan_flawed",
+            RefusalReason::PlanExpired { .. } => "plan_expired",
+            RefusalReason::AnotherPipeline { .. } => "another_pipeline",
+            RefusalReason::NotNextInPlan { .. } => "not_next_in_plan",
+            RefusalReason::GateChanged { .. } => "gate_changed",
+            RefusalReason::OrderChanged { .. } => "order_changed",
+            RefusalReason::InputChanged { .. } => "input_changed",
+            RefusalReason::Unresolved { .. } => "unresolved",
+            RefusalReason::NotConnected(_) => "not_connected",
+            RefusalReason::AnotherTarget { .. } => "another_target",
+            RefusalReason::SessionInTransaction => "session_in_transaction",
+            RefusalReason::ActingRole { .. } => "acting_role",
+            RefusalReason::Standby => "standby",
+            RefusalReason::NotInstalled { .. } => "not_installed",
+            RefusalReason::AnotherProtocol { .. } => "another_protocol",
+            RefusalReason::NotARunner { .. } => "not_a_runner",
+            RefusalReason::PrivilegedRole { .. } => "privileged_role",
+            RefusalReason::NotAdmitted { .. } => "not_admitted",
+            RefusalReason::Rejected { .. } => "rejected",
+            RefusalReason::LeaseOver => "lease_over",
+            RefusalReason::LeaseElsewhere { .. } => "lease_elsewhere",
+            RefusalReason::Held { .. } => "held",
+            RefusalReason::SessionNotNew { .. } => "session_not_new",
+            RefusalReason::OutputUnreadable(_) => "output_unreadable",
+            RefusalReason::RehearsalOver { .. } => "rehearsal_over",
+            RefusalReason::NotOpened(_) => "not_opened",
         }
     }
 }

@@ -35,17 +35,17 @@ pub enum Resolution {
 
 /// A commit in doubt could not be resolved now. It is still in doubt.
 #[derive(Debug, thiserror::Error)]
-#[error("phase `{phase}` is still in doubt: {}", super::describe(&**.source))]
+#[error("phase `{phase}` is still in doubt: {}", super::describe(&**.said))]
 pub struct ResolveError {
     phase: String,
-    source: BoxError,
+    said: BoxError,
 }
 
 impl ResolveError {
-    pub(crate) fn new(phase: &str, source: BoxError) -> Self {
+    pub(crate) fn new(phase: &str, said: BoxError) -> Self {
         ResolveError {
             phase: phase.to_owned(),
-            source,
+            said,
         }
     }
 }
@@ -63,6 +63,12 @@ impl InDoubt {
     #[must_use]
     pub fn phase(&self) -> &str {
         &self.phase
+    }
+
+    /// Returns what came in place of an answer: an error of the driver, or of the server.
+    #[must_use]
+    pub fn error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.source
     }
 
     /// The database.
@@ -126,8 +132,4 @@ impl fmt::Display for InDoubt {
     }
 }
 
-impl StdError for InDoubt {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.source)
-    }
-}
+impl StdError for InDoubt {}

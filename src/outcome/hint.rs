@@ -1,6 +1,8 @@
 //! What to do about each way to end: full sentences, on a line of their own, as PostgreSQL does with HINT.
 
-use super::{ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, Rollback, RollbackCause};
+use super::{
+    ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, RefusalReason, Rollback, RollbackCause,
+};
 use crate::base::printable::Printable;
 
 const NEW_PLAN: &str = "Make a new plan with a dry run or a rehearsal, and have that approved.";
@@ -34,77 +36,77 @@ impl Refusal {
     /// Returns what to do about it; see [`Error::hint`].
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Refusal::SwitchOff { switch, .. } => match switch.command() {
+        Some(match self.reason() {
+            RefusalReason::SwitchOff { switch, .. } => match switch.command() {
                 Some(command) => format!(
                     "ON means that execution is allowed. To turn it on: {}.",
                     Printable(command)
                 ),
                 None => "ON means that execution is allowed.".to_owned(),
             },
-            Refusal::SwitchUnreadable { .. } => {
+            RefusalReason::SwitchUnreadable(_) => {
                 "A kill switch that cannot be read counts as OFF.".to_owned()
             }
-            Refusal::Approval { reason, .. } => return reason.hint(),
-            Refusal::NameNotPlanned { .. } => {
-                "`PhaseSpec::instance` may use only what is serialized.".to_owned()
+            RefusalReason::Approval { reason, .. } => return reason.hint(),
+            RefusalReason::NameNotPlanned { .. } => {
+                "Use in `PhaseSpec::instance` only what is serialized.".to_owned()
             }
-            Refusal::DuplicatePhase { .. } => {
+            RefusalReason::DuplicatePhase => {
                 "Give phases of one type different values of `PhaseSpec::instance`.".to_owned()
             }
-            Refusal::PlanExpired { .. }
-            | Refusal::NotNextInPlan { .. }
-            | Refusal::GateChanged { .. }
-            | Refusal::OrderChanged { .. }
-            | Refusal::InputChanged { .. }
-            | Refusal::Rejected { .. } => NEW_PLAN.to_owned(),
-            Refusal::AnotherPipeline { .. } => {
+            RefusalReason::PlanExpired { .. }
+            | RefusalReason::NotNextInPlan { .. }
+            | RefusalReason::GateChanged { .. }
+            | RefusalReason::OrderChanged { .. }
+            | RefusalReason::InputChanged { .. }
+            | RefusalReason::Rejected { .. } => NEW_PLAN.to_owned(),
+            RefusalReason::AnotherPipeline { .. } => {
                 "Give the run the plan of this pipeline, or run the pipeline of this plan.".to_owned()
             }
-            Refusal::Unresolved { .. } => {
+            RefusalReason::Unresolved { .. } => {
                 "Resolve that first: `Run::resolve`, or run the same plan again.".to_owned()
             }
-            Refusal::AnotherTarget { planned, .. } => format!(
+            RefusalReason::AnotherTarget { planned, .. } => format!(
                 "Connect to the database of the plan, as role `{}`; or make a plan for this one.",
                 Printable(planned.role())
             ),
-            Refusal::SessionInTransaction { .. } => {
+            RefusalReason::SessionInTransaction => {
                 "The connector has to return a new session. What that transaction did would be committed with the phase.".to_owned()
             }
-            Refusal::ActingRole { .. } => "Log in as the role that the plan names.".to_owned(),
-            Refusal::Standby { .. } => "Connect to the primary.".to_owned(),
-            Refusal::NotInstalled { .. } => {
+            RefusalReason::ActingRole { .. } => "Log in as the role that the plan names.".to_owned(),
+            RefusalReason::Standby => "Connect to the primary.".to_owned(),
+            RefusalReason::NotInstalled { .. } => {
                 "Install it once, as a role that may create roles and schemas: `phasegate::install(&mut client)`.".to_owned()
             }
-            Refusal::AnotherProtocol { .. } => {
+            RefusalReason::AnotherProtocol { .. } => {
                 "Call `phasegate::install` of this release as the owner of the schema.".to_owned()
             }
-            Refusal::NotARunner { role, .. } => format!(
+            RefusalReason::NotARunner { role, .. } => format!(
                 "Let it: GRANT phasegate_runner TO {}.",
                 Printable(role)
             ),
-            Refusal::PrivilegedRole { .. } => {
+            RefusalReason::PrivilegedRole { .. } => {
                 "Each is named with the command that removes it. Where the role has to keep them, call `dangerously_allow_privileged_role` of the runner.".to_owned()
             }
-            Refusal::NotAdmitted { .. } => {
+            RefusalReason::NotAdmitted { .. } => {
                 "An operator admits it: `Operator::admit_plan`.".to_owned()
             }
-            Refusal::LeaseOver { .. } | Refusal::LeaseElsewhere { .. } => {
+            RefusalReason::LeaseOver | RefusalReason::LeaseElsewhere { .. } => {
                 "An operator turns it on again: `Operator::switch_on`.".to_owned()
             }
-            Refusal::Held { .. } => "Wait for it, or end its session.".to_owned(),
-            Refusal::SessionNotNew { .. } => {
+            RefusalReason::Held { .. } => "Wait for it, or end its session.".to_owned(),
+            RefusalReason::SessionNotNew { .. } => {
                 "What other clients left in the session would reach the phase. Connect to the server itself, or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`).".to_owned()
             }
-            Refusal::RehearsalOver { .. } => "Rehearse again.".to_owned(),
-            Refusal::Stopped { .. }
-            | Refusal::Invalid { .. }
-            | Refusal::NotCanonical { .. }
-            | Refusal::EmptyPlan
-            | Refusal::PlanFlawed { .. }
-            | Refusal::NotConnected { .. }
-            | Refusal::OutputUnreadable { .. }
-            | Refusal::NotOpened { .. } => return None,
+            RefusalReason::RehearsalOver { .. } => "Rehearse again.".to_owned(),
+            RefusalReason::Stopped { .. }
+            | RefusalReason::Invalid(_)
+            | RefusalReason::NotCanonical(_)
+            | RefusalReason::EmptyPlan
+            | RefusalReason::PlanFlawed { .. }
+            | RefusalReason::NotConnected(_)
+            | RefusalReason::OutputUnreadable(_)
+            | RefusalReason::NotOpened(_) => return None,
         })
     }
 }

@@ -9,6 +9,7 @@
 //! | rolled back | tried, and nothing of it remains | [`Rollback`] |
 //! | in doubt | the answer to the commit was lost, and the matter is not resolved yet | [`InDoubt`] |
 
+mod approval_refusal;
 mod attempted;
 mod blocking_session;
 mod code;
@@ -19,11 +20,15 @@ mod failure;
 mod hint;
 mod refusal;
 mod rollback;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error as StdError;
+use std::time::SystemTime;
 
 use crate::base::printable::Listed;
 
+pub use approval_refusal::ApprovalRefusal;
 pub(crate) use attempted::Attempted;
 pub use blocking_session::BlockingSession;
 pub use committed::{CommitEvidence, Committed, Durability};
@@ -31,7 +36,7 @@ pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
 pub(crate) use failure::describe;
 pub use failure::{Failure, InputRow, Invalid};
-pub use refusal::{ApprovalRefusal, Refusal};
+pub use refusal::{Refusal, RefusalReason};
 pub use rollback::{Rollback, RollbackCause};
 
 /// The modes' names, for people.
@@ -65,6 +70,25 @@ impl Error {
             Error::Refused(refusal) => refusal.row(),
             Error::RolledBack(rollback) => rollback.row(),
             Error::InDoubt(_) | Error::Incomplete(_) => None,
+        }
+    }
+
+    /// Returns which check failed, if one did.
+    ///
+    /// ```
+    /// # use phasegate::*;
+    /// fn can_wait(error: &Error) -> bool {
+    ///     matches!(
+    ///         error.reason(),
+    ///         Some(RefusalReason::Held { .. } | RefusalReason::SwitchOff { .. })
+    ///     )
+    /// }
+    /// ```
+    #[must_use]
+    pub fn reason(&self) -> Option<&RefusalReason> {
+        match self {
+            Error::Refused(refusal) => Some(refusal.reason()),
+            Error::RolledBack(_) | Error::InDoubt(_) | Error::Incomplete(_) => None,
         }
     }
 
@@ -110,6 +134,11 @@ impl Incomplete {
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
+}
+
+fn ago(at: SystemTime) -> String {
+    let seconds = at.elapsed().unwrap_or_default().as_secs();
+    format!("{seconds} s")
 }
 
 fn list(names: &[String]) -> String {

@@ -14,6 +14,10 @@ use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 ///
 /// Phases are performed in the plan's order, so every phase before this one is
 /// [committed](Rollback::committed), and stays so.
+///
+/// Its message holds what caused it, without the server's DETAIL, which quotes values of rows; so
+/// [`source`](std::error::Error::source) is `None`, and a chain of causes says nothing twice.
+/// [`failure`](Rollback::failure) has the error as a value.
 #[derive(Debug)]
 pub struct Rollback {
     phase: String,
@@ -63,7 +67,7 @@ pub enum RollbackCause {
     /// The close was not answered. Resolved since: it was rolled back, and can never be committed.
     NotCommitted {
         /// What came instead of an answer.
-        source: Failure,
+        said: Failure,
     },
 }
 
@@ -108,7 +112,7 @@ impl Rollback {
             RollbackCause::Failed(failure)
             | RollbackCause::CommitRefused(failure)
             | RollbackCause::EndedFromWithin(failure)
-            | RollbackCause::NotCommitted { source: failure } => Some(failure),
+            | RollbackCause::NotCommitted { said: failure } => Some(failure),
             _ => None,
         }
     }
@@ -171,10 +175,10 @@ impl fmt::Display for Rollback {
             RollbackCause::EndedFromWithin(failure) => {
                 write!(f, "had its transaction ended from within: {failure}")
             }
-            RollbackCause::NotCommitted { source } => {
+            RollbackCause::NotCommitted { said } => {
                 write!(
                     f,
-                    "was not committed: its close got no answer ({source}), and the matter is resolved"
+                    "was not committed: its close got no answer ({said}), and the matter is resolved"
                 )
             }
         }?;
@@ -189,23 +193,4 @@ fn before(committed: &[String]) -> String {
     }
 }
 
-impl StdError for Rollback {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &*self.cause {
-            RollbackCause::Failed(failure)
-            | RollbackCause::CommitRefused(failure)
-            | RollbackCause::EndedFromWithin(failure)
-            | RollbackCause::NotCommitted { source: failure } => Some(failure.source()),
-            RollbackCause::Output(error) => Some(error),
-            RollbackCause::SwitchUnreadable(error) => Some(error),
-            RollbackCause::SwitchOff(_)
-            | RollbackCause::Stopped(_)
-            | RollbackCause::LeaseOver
-            | RollbackCause::TimeOver
-            | RollbackCause::EffectsDiffer(_)
-            | RollbackCause::Swallowed { .. }
-            | RollbackCause::SavepointLeftOpen
-            | RollbackCause::ConnectionLost => None,
-        }
-    }
-}
+impl StdError for Rollback {}

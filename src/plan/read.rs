@@ -24,7 +24,7 @@ struct Version {
 #[non_exhaustive]
 pub enum PlanError {
     /// Its file was not read.
-    #[error("the plan is refused: {0}")]
+    #[error(transparent)]
     File(#[from] ReadFileError),
     /// It is larger than any plan is.
     #[error("the plan is refused unread: it has more than {LARGEST} bytes, which no plan has")]
@@ -47,7 +47,7 @@ pub enum PlanError {
     },
     /// It is not a plan.
     #[error("the plan is refused: it is not a plan of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
-    Malformed(#[source] serde_json::Error),
+    Malformed(serde_json::Error),
     /// It is a plan of another version.
     #[error("the plan is refused: its schema is {found:?}, and this release knows `{SCHEMA}`")]
     UnknownSchema {

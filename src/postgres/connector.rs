@@ -9,14 +9,12 @@ use ::postgres::tls::{MakeTlsConnect, TlsConnect};
 use ::postgres::{Client, Config, NoTls, Socket};
 
 use crate::base::printable::Printable;
-use crate::outcome::BoxError;
 
 /// A connector gave no connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}", reason = Printable(.reason))]
 pub struct ConnectError {
     reason: String,
-    source: Option<BoxError>,
 }
 
 impl ConnectError {
@@ -24,21 +22,19 @@ impl ConnectError {
     pub fn new(reason: impl Into<String>) -> Self {
         ConnectError {
             reason: reason.into(),
-            source: None,
         }
     }
 
-    pub(crate) fn from_foreign(error: BoxError) -> Self {
+    pub(crate) fn from_foreign(error: &(dyn std::error::Error + 'static)) -> Self {
         ConnectError {
-            reason: crate::outcome::describe(&*error),
-            source: Some(error),
+            reason: crate::outcome::describe(error),
         }
     }
 }
 
 impl From<::postgres::Error> for ConnectError {
     fn from(error: ::postgres::Error) -> Self {
-        ConnectError::from_foreign(Box::new(error))
+        ConnectError::from_foreign(&error)
     }
 }
 

@@ -116,7 +116,7 @@ pub enum JournalError {
     NoSuchPlan(Digest),
     /// The server refused it, or its answer makes no sense.
     #[error("the journal cannot be read: {}", crate::outcome::describe(&**.0))]
-    Database(#[source] BoxError),
+    Database(BoxError),
 }
 
 /// The journal does not fit together: it was changed.

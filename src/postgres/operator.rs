@@ -21,15 +21,21 @@ pub struct Operator {
 
 /// The server refused what an operator asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("the server did not {what}: {}", describe(.source))]
+#[error("the server did not {what}: {}", describe(.error))]
 pub struct OperatorError {
     what: &'static str,
-    source: ::postgres::Error,
+    error: ::postgres::Error,
 }
 
 impl OperatorError {
-    pub(super) fn new(what: &'static str, source: ::postgres::Error) -> Self {
-        OperatorError { what, source }
+    pub(super) fn new(what: &'static str, error: ::postgres::Error) -> Self {
+        OperatorError { what, error }
+    }
+
+    /// Returns the server's error, or the driver's.
+    #[must_use]
+    pub fn error(&self) -> &::postgres::Error {
+        &self.error
     }
 }
 

@@ -129,11 +129,11 @@ pub struct ReadOnlySession {
 #[non_exhaustive]
 pub enum ReadOnlyError {
     /// The connector gave no connection.
-    #[error("no read-only session: {0}")]
+    #[error(transparent)]
     NotConnected(#[from] ConnectError),
     /// The server did not begin one.
     #[error("no read-only session: {}", crate::outcome::describe(&**.0))]
-    NotBegun(#[source] BoxError),
+    NotBegun(BoxError),
     /// The connector handed out a session that is in a transaction already.
     #[error(
         "no read-only session: the session that the connector handed out is in a transaction already. Hand out a new session"

@@ -347,7 +347,7 @@ impl Target {
     ///
     /// Returns an error if the server does not answer.
     pub fn identify(client: &mut Client) -> Result<Self, ConnectError> {
-        let identity = identify(client).map_err(ConnectError::from_foreign)?;
+        let identity = identify(client).map_err(|error| ConnectError::from_foreign(&*error))?;
         Ok(identity.target)
     }
 }

@@ -107,12 +107,12 @@ pub enum SqlError {
     AnswersNothing,
     /// What a function that is called for each row answered is of another type, or cannot be decoded.
     #[error("what the function answered was not taken: {0}")]
-    Answer(#[source] BoxError),
+    Answer(BoxError),
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
-    Parameter(#[source] BoxError),
+    Parameter(BoxError),
     /// The server refused it, or there is no connection any more.
-    #[error("{}", crate::outcome::describe(.0))]
+    #[error("the statement was not performed{}", .0.code().map(|code| format!(" (SQLSTATE {})", code.code())).unwrap_or_default())]
     Database(#[source] ::postgres::Error),
 }
 

@@ -11,7 +11,7 @@ use super::run::Run;
 use super::switch::Switch;
 use crate::engine::DryEngine;
 use crate::observer::{Event, Observer, observed_by};
-use crate::outcome::{Error, Refusal};
+use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan, Target};
 
 /// Performs a pipeline dry: by a simulator, without kill switch, approval or connection, and leaves
@@ -166,11 +166,11 @@ impl<T, W> DryRunner<T, W> {
         let value = pipeline(&mut run, &on)?;
         let phases = run.into_engine().into_phases();
         if phases.is_empty() {
-            return Err(Error::from(Refusal::EmptyPlan).into());
+            return Err(Error::from(Refusal::of_run(RefusalReason::EmptyPlan)).into());
         }
         let source = EffectsSource::Prediction;
         let plan = Plan::made(source, &name, target.into_part(), heading, phases)
-            .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
+            .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         Ok(DryRunReport { value, plan })
     }
 }

@@ -3,7 +3,7 @@
 use super::spec::{PhaseSpec, full_name};
 use crate::base::canonical;
 use crate::engine::{Input, Timeouts, ValidInput};
-use crate::outcome::Refusal;
+use crate::outcome::{Refusal, RefusalReason};
 use crate::plan::{Effects, PlannedPhase};
 
 /// The input of the phase of this name.
@@ -14,10 +14,7 @@ pub(in crate::typed) struct SpecInput<'s, S> {
 
 impl<S: PhaseSpec> SpecInput<'_, S> {
     fn not_canonical(&self, source: canonical::NotCanonical) -> Refusal {
-        Refusal::NotCanonical {
-            phase: self.phase.to_owned(),
-            source,
-        }
+        Refusal::of_phase(self.phase, RefusalReason::NotCanonical(source))
     }
 }
 
@@ -27,13 +24,13 @@ impl<S: PhaseSpec> Input for SpecInput<'_, S> {
         let (bytes, spec) = read.map_err(|error| self.not_canonical(error))?;
         let decoded = full_name(&spec);
         if decoded != self.phase {
-            let phase = self.phase.to_owned();
-            return Err(Refusal::NameNotPlanned { phase, decoded });
+            return Err(Refusal::of_phase(
+                self.phase,
+                RefusalReason::NameNotPlanned { decoded },
+            ));
         }
-        spec.validate().map_err(|source| Refusal::Invalid {
-            phase: self.phase.to_owned(),
-            source,
-        })?;
+        spec.validate()
+            .map_err(|source| Refusal::of_phase(self.phase, RefusalReason::Invalid(source)))?;
         let timeouts = spec.timeouts(of_the_run);
         Ok(ValidInput { bytes, timeouts })
     }

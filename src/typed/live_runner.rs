@@ -15,7 +15,7 @@ use crate::approval::Authority;
 use crate::engine::{LiveEngine, LiveOptions, Progress, StopHandle, Timeouts};
 use crate::kill_switch::KillSwitch;
 use crate::observer::{Event, Observer, observed_by};
-use crate::outcome::{Error, Refusal};
+use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::Plan;
 use crate::postgres::Connector;
 
@@ -230,10 +230,10 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         } = self.settings;
         let plan = plan.into_part();
         if plan.pipeline() != running {
-            return Err(Error::from(Refusal::AnotherPipeline {
+            return Err(Error::from(Refusal::of_run(RefusalReason::AnotherPipeline {
                 planned: plan.pipeline().to_owned(),
                 running,
-            })
+            }))
             .into());
         }
         let kill_switch = kill_switch.into_part();

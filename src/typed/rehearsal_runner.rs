@@ -11,7 +11,7 @@ use super::run::Run;
 use super::switch::Switch;
 use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
 use crate::observer::{Event, Observer, observed_by};
-use crate::outcome::{Error, Refusal};
+use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan};
 use crate::postgres::Connector;
 
@@ -249,7 +249,7 @@ impl<C, W> RehearsalRunner<C, W> {
             settings.heading,
             measured.planned,
         )
-        .map_err(|flaw| Error::from(Refusal::PlanFlawed { phase: None, flaw }))?;
+        .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         Ok(RehearsalReport {
             value,
             phases: measured.phases,

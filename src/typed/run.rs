@@ -16,7 +16,7 @@ use super::switch::Switch;
 use crate::approval::Attestation;
 use crate::base::canonical;
 use crate::engine::{Done, Job, NotPerformed};
-use crate::outcome::{Error, Failure, PhaseError, Refusal};
+use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
 
 /// One performance of a pipeline, in mode `M`, by `W`.
 ///
@@ -58,7 +58,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Approval`](crate::Refusal::Approval), with the reason.
+    /// [`RefusalReason::Approval`](crate::RefusalReason::Approval), with the reason.
     pub fn approval<G: Approvable>(&mut self) -> Result<Approval<'run, G, M>, Error> {
         let mut gates = Vec::new();
         G::add_gates(&mut gates);
@@ -150,10 +150,10 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
                 Ok(receipt) => Attempt::Performed(receipt),
                 Err(error) => Attempt::Refused {
                     phase,
-                    refusal: Refusal::OutputUnreadable {
-                        phase: name,
-                        source: error.into(),
-                    },
+                    refusal: Refusal::new(
+                        Some(name),
+                        RefusalReason::OutputUnreadable(error.into()),
+                    ),
                 },
             },
             Err(PhaseError::Refused(refusal)) => Attempt::Refused { phase, refusal },

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::TestPostgres;
-use phasegate::{AdmittedApprovals, Error, LeaseSwitch, LiveRunner, PostgresConnector, Refusal};
+use phasegate::{AdmittedApprovals, LeaseSwitch, LiveRunner, PostgresConnector, RefusalReason};
 use postgres::Config;
 use postgres::config::Host;
 
@@ -122,8 +122,8 @@ fn hand_out(
 
 /// How old the session was, if that is why it was refused.
 fn not_new(answer: &Answer) -> Option<f64> {
-    match answer {
-        Err(Error::Refused(Refusal::SessionNotNew { age, .. })) => Some(*age),
+    match answer.as_ref().err()?.reason() {
+        Some(RefusalReason::SessionNotNew { age }) => Some(*age),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Durability, Error, Event, InDoubt, PostgresConnector, Refusal, Resolution, Step, Timeouts,
+    Durability, Error, Event, InDoubt, PostgresConnector, RefusalReason, Resolution, Step, Timeouts,
 };
 use postgres::Config;
 
@@ -46,7 +46,8 @@ fn judged_after(pair: &Pair, case: &Case, answer: Answer) -> String {
     let judged = before_again(&mut client, &direct, case, answer);
     if judged.journalled < case.phases().len() {
         let again = case.perform(case.live(pair.connector()));
-        let Err(Error::Refused(Refusal::LeaseElsewhere { said, .. })) = &again else {
+        let refused = again.as_ref().err().and_then(Error::reason);
+        let Some(RefusalReason::LeaseElsewhere { said }) = refused else {
             panic!("not refused: {again:?}")
         };
         assert_eq!(said.sqlstate().unwrap().code(), "ZG004");

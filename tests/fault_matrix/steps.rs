@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use phasegate::testing::{Shutdown, TestPostgres};
-use phasegate::{Error, Event, PostgresConnector, Refusal, Timeouts};
+use phasegate::{Error, Event, PostgresConnector, RefusalReason, Timeouts};
 use postgres::{Client, NoTls};
 
 use crate::cases::{Answer, Case};
@@ -110,11 +110,8 @@ fn a_client_that_is_killed_at_any_step_leaves_all_or_nothing() {
             let again = case.perform(runner.timeouts(timeouts).retries(0));
             assert!(
                 matches!(
-                    &again,
-                    Err(Error::Refused(Refusal::Held {
-                        holder: Some(_),
-                        ..
-                    }))
+                    again.as_ref().err().and_then(Error::reason),
+                    Some(RefusalReason::Held { holder: Some(_) })
                 ),
                 "{again:?}"
             );

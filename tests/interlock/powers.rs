@@ -1,7 +1,7 @@
 //! Roles that could get round the interlock are refused, and are told what mends it.
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Error, Receipt, Refusal};
+use phasegate::{Error, Receipt, RefusalReason};
 
 use crate::hand::INSERT;
 use crate::pipeline::Draft;
@@ -35,11 +35,11 @@ pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<St
 
     let refused = refusal(run(database, "refused", false));
     let text = refused.to_string();
-    let Refusal::PrivilegedRole {
+    let RefusalReason::PrivilegedRole {
         role,
         privileges: found,
         ..
-    } = refused
+    } = refused.into_reason()
     else {
         panic!("{text}");
     };
@@ -374,8 +374,8 @@ fn a_runner_that_could_write_what_its_session_remembers_would_write_outside_a_ph
     assert_eq!(database.items().len(), 1);
     drop(session);
     assert!(matches!(
-        refusal(run(&database, "refused", false)),
-        Refusal::PrivilegedRole { .. }
+        refusal(run(&database, "refused", false)).reason(),
+        RefusalReason::PrivilegedRole { .. }
     ));
 }
 

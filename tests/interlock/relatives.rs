@@ -1,7 +1,7 @@
 //! The guard, and the tables that inherit from one another: a statement fires the triggers of the table
 //! that it names.
 
-use phasegate::{Error, Refusal};
+use phasegate::{Error, RefusalReason};
 
 use crate::hand::{does, psql, refuses};
 use crate::pipeline::Draft;
@@ -34,7 +34,7 @@ fn run(database: &Database) -> Result<u64, Error> {
 #[track_caller]
 fn refused_for(database: &Database) -> Vec<(String, String)> {
     let refused = refusal(run(database));
-    let Refusal::PrivilegedRole { privileges, .. } = refused else {
+    let RefusalReason::PrivilegedRole { privileges, .. } = refused.reason() else {
         panic!("{refused}");
     };
     let named = |power: &String| {

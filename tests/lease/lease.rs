@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use phasegate::testing::{Shutdown, TestPostgres};
 use phasegate::{
     ConnectError, Connection, Connector, InProcessSwitch, KillSwitch, LeaseSwitch, Operator,
-    Refusal, RollbackCause, SwitchState, SwitchedOff, WhichSwitch,
+    RefusalReason, RollbackCause, SwitchState, SwitchedOff, WhichSwitch,
 };
 use postgres::NoTls;
 
@@ -80,7 +80,7 @@ fn a_row_that_was_not_written_here_or_before_a_restart_is_off() {
         );
         let refused = refusal(drafts(&database));
         assert!(
-            matches!(refused, Refusal::LeaseElsewhere { .. }),
+            matches!(refused.reason(), RefusalReason::LeaseElsewhere { .. }),
             "{refused:?}"
         );
         assert!(refused.to_string().contains(says), "{refused}");
@@ -97,7 +97,7 @@ fn a_lease_does_not_outlive_its_timeline() {
     assert!(!is_on(&database));
     let refused = refusal(drafts(&database));
     assert!(
-        matches!(refused, Refusal::LeaseElsewhere { .. }),
+        matches!(refused.reason(), RefusalReason::LeaseElsewhere { .. }),
         "{refused:?}"
     );
 }
@@ -154,7 +154,7 @@ fn a_lease_does_not_hold_in_a_copy_in_another_cluster() {
     assert!(!is_on(&database));
     let refused = refusal(drafts(&database));
     assert!(
-        matches!(refused, Refusal::LeaseElsewhere { .. }),
+        matches!(refused.reason(), RefusalReason::LeaseElsewhere { .. }),
         "{refused:?}"
     );
 }

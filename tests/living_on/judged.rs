@@ -1,12 +1,11 @@
 //! What holds in a copy, as a line of the page.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
     Error, InstallError, Journal, KillSwitchOn, Live, LiveRunner, Operator, Plan,
-    PostgresConnector, Receipt, Refusal, Run, Target, install,
+    PostgresConnector, Receipt, RefusalReason, Run, Target, install,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -157,7 +156,7 @@ where
         .switch_on("in the copy", Duration::from_hours(1))
         .unwrap();
     if let Err(error) = ApprovesEverything::admit(&mut operator, plan) {
-        let why = error.source().unwrap().downcast_ref().map(said).unwrap();
+        let why = said(error.error());
         return if why.starts_with("the plan is for") {
             outcome(place, copy, plan, run)
         } else {
@@ -180,15 +179,15 @@ where
         .run(run);
     match answer {
         Ok(ran) => format!("performed {}, had {}", ran.performed, ran.before),
-        Err(Error::Refused(Refusal::AnotherTarget { .. })) => {
-            "refused: another database".to_owned()
-        }
-        Err(Error::Refused(Refusal::PrivilegedRole { privileges, .. })) => {
-            let power = |power: &String| power.split(';').next().unwrap_or(power).to_owned();
-            let powers: Vec<_> = privileges.iter().map(power).collect();
-            format!("refused: {}", powers.join("; "))
-        }
-        Err(error) => format!("refused: {error}"),
+        Err(error) => match error.reason() {
+            Some(RefusalReason::AnotherTarget { .. }) => "refused: another database".to_owned(),
+            Some(RefusalReason::PrivilegedRole { privileges, .. }) => {
+                let named = |named: &String| named.split(';').next().unwrap_or(named).to_owned();
+                let privileges: Vec<_> = privileges.iter().map(named).collect();
+                format!("refused: {}", privileges.join("; "))
+            }
+            _ => format!("refused: {error}"),
+        },
     }
 }
 

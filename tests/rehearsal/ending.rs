@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use phasegate::{Error, Failure, PhaseTx, Refusal, RollbackCause, Timeouts};
+use phasegate::{Error, Failure, PhaseTx, RefusalReason, RollbackCause, Timeouts};
 
 use crate::server::{database, refusal, rollback};
 use crate::{Each, INSERT, draft_by, next, nothing_remains, rehearsal};
@@ -47,7 +47,7 @@ fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
         next(run, on, 1)?;
         assert!(catch_unwind(AssertUnwindSafe(|| next(run, on, 2))).is_err());
         let refused = refusal(next(run, on, 3));
-        let Refusal::RehearsalOver { lost_in, .. } = &refused else {
+        let RefusalReason::RehearsalOver { lost_in, .. } = refused.reason() else {
             panic!("{refused}")
         };
         assert_eq!(lost_in.as_deref(), Some("part[2]"));
@@ -56,7 +56,7 @@ fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
     // It says so itself, though the pipeline does not.
     let refused = refusal(answer);
     assert!(
-        matches!(refused, Refusal::RehearsalOver { .. }),
+        matches!(refused.reason(), RefusalReason::RehearsalOver { .. }),
         "{refused}"
     );
     nothing_remains(&database);
@@ -153,7 +153,7 @@ fn a_phase_that_is_not_done_in_its_time_is_ended_whatever_it_told_the_server() {
             );
             let refused = refusal(next(run, on, 2));
             assert!(
-                matches!(refused, Refusal::RehearsalOver { .. }),
+                matches!(refused.reason(), RefusalReason::RehearsalOver { .. }),
                 "{refused}"
             );
             Ok(())
@@ -235,7 +235,7 @@ fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server_also_if_that_fai
             });
         let refused = refusal(answer);
         assert!(
-            matches!(refused, Refusal::RehearsalOver { .. }),
+            matches!(refused.reason(), RefusalReason::RehearsalOver { .. }),
             "{refused}"
         );
     }
@@ -264,7 +264,7 @@ fn a_session_that_is_lost_in_a_phase_takes_the_whole_rehearsal_with_it() {
         });
         let refused = refusal(answer);
         assert!(
-            matches!(refused, Refusal::RehearsalOver { .. }),
+            matches!(refused.reason(), RefusalReason::RehearsalOver { .. }),
             "{refused}"
         );
         nothing_remains(&database);

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{Error, Failure, PhaseTx, PostgresConnector, Refusal, RehearsalReport, Timeouts};
+use phasegate::{
+    Error, Failure, PhaseTx, PostgresConnector, RefusalReason, RehearsalReport, Timeouts,
+};
 
 use crate::server::database;
 use crate::server::proxy::{Proxy, Verdict};
@@ -75,8 +77,8 @@ fn wherever_the_connection_is_cut_or_falls_silent_nothing_remains_and_the_wait_i
             Err(Error::RolledBack(_)) => assert!(matches!(place, "INSERT" | "drain_rehearsal")),
             Err(Error::Refused(refused)) => assert!(
                 matches!(
-                    refused,
-                    Refusal::NotOpened { .. } | Refusal::RehearsalOver { .. }
+                    refused.reason(),
+                    RefusalReason::NotOpened(_) | RefusalReason::RehearsalOver { .. }
                 ),
                 "{place}: {refused}"
             ),

@@ -3,7 +3,8 @@
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter};
 use phasegate::{
     AdmittedApprovals, ApprovalRefusal, ApprovalStatement, Connector, Error, Journal, LiveRunner,
-    Plan, PostgresConnector, ReadyRunner, Receipt, Refusal, Sg2, Ungated, UnsignedApprovals,
+    Plan, PostgresConnector, ReadyRunner, Receipt, Refusal, RefusalReason, Sg2, Ungated,
+    UnsignedApprovals,
 };
 use postgres::NoTls;
 
@@ -121,8 +122,8 @@ fn a_plan_that_was_not_admitted_and_a_session_of_another_role_are_told_apart() {
 }
 
 fn reason(refused: Refusal) -> ApprovalRefusal {
-    match refused {
-        Refusal::Approval { reason, .. } => reason,
+    match refused.into_reason() {
+        RefusalReason::Approval { reason, .. } => reason,
         other => panic!("{other}"),
     }
 }

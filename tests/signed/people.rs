@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter, TripwireConnector};
 use phasegate::{
     AllowedSigners, ApprovalRefusal, ApprovalStatement, DryRunner, GateRule, LiveRunner, NAMESPACE,
-    Plan, Policy, Refusal, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
+    Plan, Policy, RefusalReason, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
 };
 
 use crate::keygen::Keys;
@@ -270,10 +270,10 @@ fn a_run_without_enough_people_is_refused_before_it_connects() {
         .connector(TripwireConnector)
         .adapter(TripwireAdapter)
         .run(|run, on| pipeline(run, on, Draft::of(&["a"])));
-    let Refusal::Approval {
+    let RefusalReason::Approval {
         reason: ApprovalRefusal::Denied(denied),
         ..
-    } = refusal(answer)
+    } = refusal(answer).into_reason()
     else {
         panic!("refused for another reason");
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use phasegate::testing::SshSigner;
 use phasegate::{
     ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied, Error,
-    Failure, Journal, Receipt, Refusal, Sg1, SignedApprovals,
+    Failure, Journal, Receipt, RefusalReason, Sg1, SignedApprovals,
 };
 
 use crate::pipeline::Draft;
@@ -195,7 +195,7 @@ impl<F: FnMut(&ApprovalRequest<'_>) -> ApprovalStatement> Authority for Says<F> 
 #[track_caller]
 fn not_admitted<T: std::fmt::Debug>(answer: Result<T, Error>) {
     let refused = refusal(answer);
-    let Refusal::Approval { reason, .. } = &refused else {
+    let RefusalReason::Approval { reason, .. } = refused.reason() else {
         panic!("{refused}");
     };
     assert!(matches!(reason, ApprovalRefusal::NotAdmitted), "{reason}");

@@ -12,7 +12,8 @@ use std::sync::{Arc, LazyLock};
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
     ApprovalRefusal, Authority, Connector, DryRunner, Error, Given, InProcessSwitch, KillSwitch,
-    LiveRunner, NoAdapter, Plan, PostgresConnector, Ran, Refusal, RollbackCause, StopHandle,
+    LiveRunner, NoAdapter, Plan, PostgresConnector, Ran, Refusal, RefusalReason, RollbackCause,
+    StopHandle,
 };
 
 use crate::approvers::SCRIBE;
@@ -133,7 +134,7 @@ impl Shown {
         let approvals = town.approvers.both(plan)?;
         let refused = live(town, document, plan, &never_on, approvals, &calls);
         self.refused(refused, |refusal| {
-            matches!(refusal, Refusal::SwitchOff { .. })
+            matches!(refusal.reason(), RefusalReason::SwitchOff { .. })
         });
 
         println!("  Nobody has approved anything:");
@@ -144,7 +145,7 @@ impl Shown {
             .on_while(|| live(town, document, plan, &self.switch, nobody, &calls));
         self.refused(refused, |refusal| {
             let denied = |reason: &_| matches!(reason, ApprovalRefusal::Denied(_));
-            matches!(refusal, Refusal::Approval { reason, .. } if denied(reason))
+            matches!(refusal.reason(), RefusalReason::Approval { reason, .. } if denied(reason))
         });
 
         println!("  The plan that was approved is of another document:");
@@ -155,7 +156,7 @@ impl Shown {
             .clone()
             .on_while(|| live(town, document, &other, &self.switch, approvals, &calls));
         self.refused(refused, |refusal| {
-            matches!(refusal, Refusal::InputChanged { .. })
+            matches!(refusal.reason(), RefusalReason::InputChanged { .. })
         });
 
         println!("  The role that runs phases, in a session of its own, without opening one:");

@@ -24,7 +24,8 @@ use phasegate::testing::{
 };
 use phasegate::{
     ApprovalRefusal, DryRunner, Effects, Execute, Failure, InputRow, PhaseSpec, PhaseTx, Prior,
-    Refusal, RehearsalRunner, RollbackCause, Sg1, Sg2, Simulate, Target, UnsignedApprovals,
+    Refusal, RefusalReason, RehearsalRunner, RollbackCause, Sg1, Sg2, Simulate, Target,
+    UnsignedApprovals,
 };
 
 use markdown::Unit;
@@ -152,7 +153,10 @@ fn all_five_live_phases_are_refused_with_the_switch_off_and_their_adapter_is_not
             Recorder::new(Register, &calls),
         );
         let refusal = refusal(answer);
-        assert!(matches!(refusal, Refusal::SwitchOff { .. }), "{refusal}");
+        assert!(
+            matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
+            "{refusal}"
+        );
         assert_eq!(refusal.phase(), Some(*phase));
         assert_eq!(calls.count(&format!("execute {phase}")), 0);
         assert_eq!(
@@ -175,8 +179,8 @@ fn with_the_switch_off_from_the_start_nobody_is_called_at_all() {
         TripwireAdapter,
     );
     assert!(matches!(
-        refusal(answer),
-        Refusal::SwitchOff { phase: None, .. }
+        refusal(answer).reason(),
+        RefusalReason::SwitchOff { .. }
     ));
 }
 
@@ -198,7 +202,7 @@ fn approved_for<G: phasegate::Gate>(missing: &str) -> (Refusal, Vec<String>) {
         Recorder::new(Register, &calls),
     );
     let refusal = refusal(answer);
-    let Refusal::Approval { gate, reason, .. } = &refusal else {
+    let RefusalReason::Approval { gate, reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
     assert_eq!(gate, missing);

@@ -56,7 +56,7 @@ pub(super) struct Line {
 #[non_exhaustive]
 pub enum AllowedSignersError {
     /// It was not read.
-    #[error("the allowed signers are refused: {0}")]
+    #[error(transparent)]
     File(#[from] ReadFileError),
     /// It is larger than any such file is.
     #[error("the allowed signers are refused unread: {size} bytes, and the limit is {LARGEST}")]

@@ -70,7 +70,7 @@ pub struct GateRule {
 #[non_exhaustive]
 pub enum PolicyError {
     /// Its file was not read.
-    #[error("the policy is refused: {0}")]
+    #[error(transparent)]
     File(#[from] ReadFileError),
     /// It is larger than any policy is.
     #[error("the policy is refused unread: {size} bytes, and the limit is {LARGEST}")]
@@ -80,7 +80,7 @@ pub enum PolicyError {
     },
     /// It is not the JSON of a policy, or says something twice, or something that no policy says.
     #[error("the policy is refused: it is not a policy of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
-    Malformed(#[source] serde_json::Error),
+    Malformed(serde_json::Error),
     /// It is a policy of another version.
     #[error("the policy is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {

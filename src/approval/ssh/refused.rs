@@ -34,7 +34,7 @@ pub enum VerifyApprovalError {
     NotASignature,
     /// It is signed with a key that cannot be verified here.
     #[error("the key of the signature is refused: {0}")]
-    Key(#[source] UnfitKey),
+    Key(UnfitKey),
     /// It is signed as something else.
     #[error("the signature is one for `{found}`, and not of an approval; sign with `-n phasegate`", found = Printable(.found))]
     AnotherNamespace {

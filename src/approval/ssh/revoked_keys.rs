@@ -25,7 +25,7 @@ pub struct RevokedKeys {
 #[non_exhaustive]
 pub enum RevokedKeysError {
     /// It was not read.
-    #[error("the revoked keys are refused: {0}")]
+    #[error(transparent)]
     File(#[from] ReadFileError),
     /// It is larger than any such file is.
     #[error("the revoked keys are refused unread: {size} bytes, and the limit is {LARGEST}")]

@@ -70,7 +70,6 @@ pub(super) struct Facts {
 #[error("{}: {why}", Printable(&.path.to_string_lossy()))]
 pub struct RejectedApprovalFile {
     path: PathBuf,
-    #[source]
     why: VerifyApprovalError,
 }
 
@@ -184,9 +183,9 @@ impl SignedApprovals {
         directory: impl AsRef<Path>,
     ) -> Result<Vec<RejectedApprovalFile>, ReadFileError> {
         let directory = directory.as_ref();
-        let not_read = |source| ReadFileError::NotRead {
+        let not_read = |error| ReadFileError::NotRead {
             path: directory.to_owned(),
-            source,
+            error,
         };
         let mut statements = Vec::new();
         for entry in directory.read_dir().map_err(not_read)? {

@@ -51,7 +51,7 @@ pub enum ParseApprovalError {
     },
     /// It is not the JSON of a statement: cut off, or with members of another kind.
     #[error("the statement is refused: it is not a statement of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
-    Malformed(#[source] serde_json::Error),
+    Malformed(serde_json::Error),
     /// It is a statement of another version.
     #[error("the statement is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {
@@ -99,7 +99,7 @@ pub enum ParseApprovalError {
         gate: String,
     },
     /// Its file was not read, or not written.
-    #[error("the statement is refused: {0}")]
+    #[error(transparent)]
     File(#[from] ReadFileError),
 }
 
@@ -296,9 +296,9 @@ impl ApprovalStatement {
         let bytes = self.bytes()?;
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         file.and_then(|mut file| file.write_all(&bytes))
-            .map_err(|source| ReadFileError::NotWritten {
+            .map_err(|error| ReadFileError::NotWritten {
                 path: path.to_owned(),
-                source,
+                error,
             })?;
         Ok(())
     }

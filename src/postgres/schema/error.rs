@@ -52,16 +52,16 @@ pub enum InstallError {
     },
     /// The roles or the schema were there before, and are not as they have to be.
     #[error("not installed: {}", crate::outcome::describe(.0))]
-    Unfit(#[source] ::postgres::Error),
+    Unfit(::postgres::Error),
     /// The role that installs lacks a privilege; the message says which, and who can give it.
     #[error("not installed: {}", crate::outcome::describe(.0))]
-    Privilege(#[source] ::postgres::Error),
+    Privilege(::postgres::Error),
     /// The server refused the SQL of a version; the message names an event trigger that did.
     #[error("not installed: {}", describe_with_context(.0))]
-    Migration(#[source] ::postgres::Error),
+    Migration(::postgres::Error),
     /// The server refused a statement, or the connection was lost.
     #[error("not installed: {}", crate::outcome::describe(.0))]
-    Database(#[source] ::postgres::Error),
+    Database(::postgres::Error),
 }
 
 impl InstallError {
