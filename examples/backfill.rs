@@ -92,7 +92,7 @@ fn backfill(
     customers: &[Customer],
     runner: &Config,
     operator: &mut Operator,
-) -> Result<phasegate::Ran<u64>, Box<dyn std::error::Error>> {
+) -> Result<phasegate::LiveReport<u64>, Box<dyn std::error::Error>> {
     let plan = DryRunner::new("backfill")
         .target(Target::identify(&mut runner.connect(NoTls)?)?)
         .simulator(Simulator)

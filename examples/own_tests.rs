@@ -105,7 +105,7 @@ impl Company {
         admin.query_one(sum, &[])?.try_get(0)
     }
 
-    fn live(&self, plan: Plan) -> Result<phasegate::Ran<u64>, Error> {
+    fn live(&self, plan: Plan) -> Result<phasegate::LiveReport<u64>, Error> {
         LiveRunner::new("payroll")
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())

@@ -125,7 +125,7 @@ where
 }
 
 /// A live run of the plan. Its approvals are those that an operator has admitted.
-fn live(plan: &Plan, runner: &Config) -> Result<phasegate::Ran<u64>, Error> {
+fn live(plan: &Plan, runner: &Config) -> Result<phasegate::LiveReport<u64>, Error> {
     let connector = || PostgresConnector::no_tls(runner.clone());
     LiveRunner::new("prices")
         .plan(plan.clone())
@@ -176,7 +176,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     operator.admit_approval(&approvals.attestations()[1])?;
     let ran = live(&plan, &runner.config())?;
     println!("  {ran}");
-    assert_eq!((ran.performed, ran.before), (1, 1));
+    assert_eq!((ran.performed, ran.committed_before), (1, 1));
     assert_eq!(ran.value, 3, "all prices are in force");
     Ok(())
 }

@@ -166,11 +166,11 @@ pub use plan::{
 };
 pub use typed::{
     AdapterFn, After, And, Approvable, Approval, Attempt, DryRun, DryRunReport, DryRunner,
-    ErasedPhase, Execute, Given, KillSwitchOn, Live, LiveRunner, Mode, NoAdapter, NoAuthority,
-    NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, Perform, Phase, PhaseCall, PhaseSpec,
-    Prior, Ran, ReadyRunner, Receipt, Receipts, Rehearsal, RehearsalReport, RehearsalRunner,
-    Requirement, Run, Sg1Approved, Sg2Approved, Simulate, SimulatorFn, Start, Switch, Ungated,
-    UnresolvedPhase, Witness, adapter_fn, simulator_fn,
+    ErasedPhase, Execute, Given, KillSwitchOn, Live, LiveReport, LiveRunner, Mode, NoAdapter,
+    NoAuthority, NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, Perform, Phase,
+    PhaseCall, PhaseSpec, Prior, ReadyRunner, Receipt, Receipts, Rehearsal, RehearsalReport,
+    RehearsalRunner, Requirement, Run, Sg1Approved, Sg2Approved, Simulate, SimulatorFn, Start,
+    Switch, Ungated, UnresolvedPhase, Witness, adapter_fn, simulator_fn,
 };
 
 /// The examples of the pages, compiled.

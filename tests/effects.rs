@@ -115,7 +115,7 @@ impl Change {
         database.admit(&plan);
         Change::live(plan, database, Does(adapter))
             .run(|run, on| changing(run, on, self))
-            .map(phasegate::Ran::into_value)
+            .map(phasegate::LiveReport::into_value)
     }
 
     /// Performs it live by these statements.

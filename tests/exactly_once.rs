@@ -30,7 +30,7 @@ fn whole(database: &Database, draft: &Draft, calls: &Calls, fails: bool) -> Resu
     database
         .live_by(database.plan(draft), Recorder::new(Adapter, calls))
         .run(|run, on| pipeline(run, on, draft.clone()))
-        .map(phasegate::Ran::into_value)
+        .map(phasegate::LiveReport::into_value)
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
         .live(plan.clone())
         .run(|run, on| Ok(drafting(run, on, &draft)?.committed().clone()))
         .unwrap();
-    assert_eq!((first.performed, first.before), (1, 0));
+    assert_eq!((first.performed, first.committed_before), (1, 0));
     let first = first.value;
     assert_eq!(first.evidence(), CommitEvidence::Answered);
     database.sql("DELETE FROM item");
@@ -74,7 +74,7 @@ fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts()
         })
         .unwrap();
     // Nothing was performed, and that is said.
-    assert_eq!((ran.performed, ran.before), (0, 1));
+    assert_eq!((ran.performed, ran.committed_before), (0, 1));
     let said_of_it = ran.to_string();
     for part in [
         "nothing was performed",
@@ -263,7 +263,7 @@ fn failing(sqlstate: &str, fails: usize, retries: u32) -> (Result<u64, Error>, u
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     assert_eq!(database.items().len(), usize::from(answer.is_ok()));
     (
-        answer.map(phasegate::Ran::into_value),
+        answer.map(phasegate::LiveReport::into_value),
         tries.into_inner(),
         calls.so_far(),
     )

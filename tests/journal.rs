@@ -19,7 +19,7 @@ fn performed() -> (Database, Plan) {
     let ran = live
         .run(|run, on| pipeline(run, on, draft))
         .expect("a live run");
-    assert_eq!(ran.before, 0);
+    assert_eq!(ran.committed_before, 0);
     (database, plan)
 }
 

@@ -216,7 +216,7 @@ fn live(
         .connector(service.connector("closer"))
         .adapter(Bank(in_the_middle))
         .run(|run, on| pipeline(run, on, numbers))
-        .map(phasegate::Ran::into_value)
+        .map(phasegate::LiveReport::into_value)
 }
 
 /// What the README does after `install`, which `administrator` has called. `maker` may create roles.

@@ -78,7 +78,7 @@ fn planned_and_performed(planned: &[u32], live: &[u32]) -> (Result<(), Error>, V
     let answer = database
         .live_by(plan, Batches)
         .run(|run, on| batches(run, on, live))
-        .map(phasegate::Ran::into_value);
+        .map(phasegate::LiveReport::into_value);
     database.is_left_clean();
     let names = database.items().into_iter().map(|(name, _)| name).collect();
     (answer, names)

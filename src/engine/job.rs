@@ -41,7 +41,7 @@ impl Job<'_> {
 /// The input of a phase.
 pub(crate) trait Input {
     /// Encodes it, reads it back, and checks that it is valid.
-    fn validate(&self, of_the_run: Timeouts) -> Result<ValidInput, Refusal>;
+    fn validate(&self, run_timeouts: Timeouts) -> Result<ValidInput, Refusal>;
 
     /// Returns the phase as it stands in a plan, with what it says of itself and these effects.
     fn plan(

@@ -10,8 +10,8 @@ use crate::postgres::PhaseTx;
 /// phase `S` in a dry run.
 ///
 /// It predicts what the live adapter would answer, and what that would do to each table: what it
-/// says of that stands in the plan, and live the phase does exactly that or is rolled back. Whatever it
-/// does beside that it does on its own account; the engine gives it nothing to do it with.
+/// says of that stands in the plan, and live the phase does exactly that or is rolled back. The
+/// engine gives it no connection; side effects of its own are its own.
 ///
 /// ```
 /// # use phasegate::*;
@@ -37,7 +37,7 @@ use crate::postgres::PhaseTx;
 )]
 pub trait Simulate<S: PhaseSpec> {
     /// Predicts what performing `spec` would leave, and into `effects` what it would do to each
-    /// table, triggers and functions included; nothing, if nothing is said.
+    /// table, triggers and functions included. An empty `effects` predicts no change.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
-    label = "`{Self}` has no part in `{S}` in mode `{M}`",
+    label = "missing for `{Self}`: `Simulate` or `Execute` of phase `{S}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
     note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
     note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
@@ -213,7 +213,7 @@ pub(in crate::typed) mod sealed {
     /// Only what is `Simulate` in `DryRun`, and `Execute` in `Rehearsal` and `Live`.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
-        label = "`{Self}` has neither role for `{S}`",
+        label = "missing for `{Self}`: `Simulate` or `Execute` of phase `{S}`",
         note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
         note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
     )]

@@ -64,14 +64,12 @@ where
 }
 
 /// The live adapter that [`adapter_fn`] makes.
-#[derive(Clone, Copy)]
 pub struct AdapterFn<S, F> {
     phase: PhantomData<fn(&S)>,
     execute: F,
 }
 
 /// The simulator that [`simulator_fn`] makes.
-#[derive(Clone, Copy)]
 pub struct SimulatorFn<S, F> {
     phase: PhantomData<fn(&S)>,
     simulate: F,

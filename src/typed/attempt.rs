@@ -1,3 +1,5 @@
+//! How one attempt at a phase ended, with the phase if it can be attempted again.
+
 use std::fmt;
 
 use super::mode::Mode;
@@ -16,16 +18,15 @@ use crate::outcome::{Error, InDoubt, Refusal, Rollback};
 /// # impl PhaseSpec for Cut {
 /// #     const NAME: &'static str = "cut"; type Gate = Ungated; type After = Start; type Output = u64;
 /// # }
-/// /// Tries once more if the server asks for it: a deadlock, a serialization failure.
-/// fn cut_with_one_retry<'run, M: Mode, W: Perform<M, Cut>>(
+/// /// Waits for an answer of the server, if the commit is in doubt, and goes on.
+/// fn cut<'run, M: Mode, W: Perform<M, Cut>>(
 ///     run: &mut Run<'run, M, W>,
 ///     on: &Switch<'run, M>,
 /// ) -> Result<u64, Error> {
 ///     match run.phase(Cut).attempt(on, Ungated, Start) {
-///         Attempt::RolledBack { phase, rollback }
-///             if rollback.failure().and_then(Failure::sqlstate).is_some_and(|s| s.code().starts_with("40")) =>
-///         {
-///             Ok(run.perform(phase)?.into_output())
+///         Attempt::InDoubt(unresolved) => {
+///             let resolved = run.resolve(unresolved, std::time::Duration::from_secs(600));
+///             Ok(resolved.into_result()?.into_output())
 ///         }
 ///         other => Ok(other.into_result()?.into_output()),
 ///     }
@@ -37,11 +38,12 @@ use crate::outcome::{Error, InDoubt, Refusal, Rollback};
 pub enum Attempt<'r, 'run, S: PhaseSpec, M: Mode> {
     /// It was performed; live, it is committed.
     Performed(Receipt<'run, S, M>),
-    /// A check failed; nothing was touched.
+    /// A check failed, and this attempt changed nothing. (A phase that an earlier run committed is refused too, if what it
+    /// left cannot be read back.)
     Refused {
         /// The phase, as it was.
         phase: Phase<'r, 'run, S, M>,
-        /// Which check, and what to do.
+        /// Which check.
         refusal: Refusal,
     },
     /// It failed, and left nothing behind.
@@ -73,7 +75,7 @@ impl<'r, 'run, S: PhaseSpec, M: Mode> UnresolvedPhase<'r, 'run, S, M> {
         (self.phase, self.doubt)
     }
 
-    /// What is in doubt.
+    /// Returns what is in doubt: which attempt, on which server.
     pub fn doubt(&self) -> &InDoubt {
         &self.doubt
     }

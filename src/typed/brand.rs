@@ -1,3 +1,5 @@
+//! The mark that ties tokens to one run.
+
 use std::marker::PhantomData;
 
 /// Ties a token to one run: invariant in `'run`, neither `Send` nor `Sync`, and of size zero.

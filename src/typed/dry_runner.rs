@@ -96,25 +96,23 @@ impl<T, W> DryRunner<T, W> {
         }
     }
 
-    /// Who makes the plan, by the name that policies and allowed signers have for them, letter for
+    /// Sets who makes the plan, by the name that policies and allowed signers have for them, letter for
     /// letter. It stands in the plan; its author does not approve it, unless the policy of a gate
-    /// says so, and a plan whose author is unknown has no eligible approver. The last call holds, as in the two that follow:
+    /// says so; without that, a plan whose author is unknown has no eligible approver. The last call holds, as in the two that follow:
     /// the plan shows what it holds.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.settings.heading.author = Some(author.into());
         self
     }
 
-    /// Who last changed what the plan is made of (the document, the list of accounts), if that was
-    /// another than the author; see [`author`](DryRunner::author).
+    /// Sets who last changed what the plan is made of (the document, the list of accounts), if not the author; see [`author`](DryRunner::author).
     pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
         self.settings.heading.last_editor = Some(editor.into());
         self
     }
 
-    /// From when on no phase of the plan is opened or committed any more, to the second. The moment stands in the
-    /// plan, so that a plan made again is the same plan; if this is not called, only its approvals
-    /// grow old.
+    /// Sets the time after which no phase of the plan is opened or committed, in whole seconds. It stands in the plan. By
+    /// default a plan does not expire; its approvals do.
     pub fn valid_until(mut self, moment: SystemTime) -> Self {
         self.settings.heading.valid_until = Some(moment);
         self

@@ -56,7 +56,7 @@ pub trait ErasedPhase<'run, M: Mode, W>: sealed::ErasedPhase {
     fn perform(self: Box<Self>, run: &mut Run<'run, M, W>) -> Result<(), Error>;
 }
 
-impl<S: PhaseSpec, M: Mode, A> sealed::ErasedPhase for Phase<'_, '_, S, M, A> {}
+impl<S: PhaseSpec, M: Mode> sealed::ErasedPhase for Phase<'_, '_, S, M> {}
 
 impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M, W>
     for Phase<'r, 'run, S, M>
@@ -70,9 +70,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode, W: Perform<M, S>> ErasedPhase<'run, M,
     }
 }
 
-/// Private, so that only [`Phase::erase`] makes one.
 mod sealed {
-    /// Only what [`Phase::erase`](crate::Phase::erase) made.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not an erased phase",
         label = "not made by `Phase::erase`",

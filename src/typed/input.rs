@@ -19,7 +19,7 @@ impl<S: PhaseSpec> SpecInput<'_, S> {
 }
 
 impl<S: PhaseSpec> Input for SpecInput<'_, S> {
-    fn validate(&self, of_the_run: Timeouts) -> Result<ValidInput, Refusal> {
+    fn validate(&self, run_timeouts: Timeouts) -> Result<ValidInput, Refusal> {
         let read = canonical::round_trip(self.spec);
         let (bytes, spec) = read.map_err(|error| self.not_canonical(error))?;
         let decoded = full_name(&spec);
@@ -31,7 +31,7 @@ impl<S: PhaseSpec> Input for SpecInput<'_, S> {
         }
         spec.validate()
             .map_err(|source| Refusal::of_phase(self.phase, RefusalReason::Invalid(source)))?;
-        let timeouts = spec.timeouts(of_the_run);
+        let timeouts = spec.timeouts(run_timeouts);
         Ok(ValidInput { bytes, timeouts })
     }
 

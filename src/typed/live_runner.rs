@@ -8,7 +8,7 @@ use super::parts::{
     Given, HasAdapter, HasAuthority, HasConnector, HasKillSwitch, HasPlan, NoAdapter, NoAuthority,
     NoConnector, NoKillSwitch, NoPlan, NotGiven,
 };
-use super::report::Ran;
+use super::report::LiveReport;
 use super::run::Run;
 use super::switch::{KillSwitchOn, Switch};
 use crate::approval::Authority;
@@ -50,7 +50,7 @@ use crate::postgres::Connector;
 /// # Ok(()) }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use phasegate::*;
 /// # fn example(plan: Plan) {
 /// // No kill switch, no authority, no connector, no adapter.
@@ -177,7 +177,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
-    /// transaction of its own. `Ok` means that every planned phase is committed; [`Ran::performed`] says how many of them by
+    /// transaction of its own. `Ok` means that every planned phase is committed; [`LiveReport::performed`] says how many of them by
     /// this run. Where it is 0 the plan was performed before, and this run changed nothing.
     ///
     /// A phase that the database's journal has as committed is not performed again: its receipt is
@@ -193,7 +193,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// - otherwise the pipeline's own.
     ///
     /// The phases that came before the one it names are committed and stay so, with every error.
-    pub fn run<V, F>(self, pipeline: F) -> Result<Ran<V>, Error>
+    pub fn run<V, F>(self, pipeline: F) -> Result<LiveReport<V>, Error>
     where
         P: HasPlan<Part = Plan>,
         K: HasKillSwitch<Part: KillSwitch>,
@@ -212,7 +212,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// # Errors
     ///
     /// As [`run`](LiveRunner::run).
-    pub fn try_run<V, E, F>(self, pipeline: F) -> Result<Ran<V>, E>
+    pub fn try_run<V, E, F>(self, pipeline: F) -> Result<LiveReport<V>, E>
     where
         P: HasPlan<Part = Plan>,
         K: HasKillSwitch<Part: KillSwitch>,
@@ -248,6 +248,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             options,
         );
         engine.refuse_unless_on(None).map_err(Error::from)?;
+        // The only mint of a live switch token: the line above has read the switch as ON.
         let on = Switch::mint(Brand::mint());
         let mut run = Run::new(engine, adapter.into_part());
         let value = pipeline(&mut run, &on);
@@ -261,11 +262,11 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             before,
             before_at,
         } = engine.conclude().map_err(Error::from)?;
-        Ok(Ran {
+        Ok(LiveReport {
             value,
             performed,
-            before,
-            before_at,
+            committed_before: before,
+            last_committed_at: before_at,
         })
     }
 }

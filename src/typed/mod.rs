@@ -45,7 +45,7 @@ pub use parts::{
 pub use phase::Phase;
 pub use receipt::Receipt;
 pub use rehearsal_runner::RehearsalRunner;
-pub use report::{DryRunReport, Ran, RehearsalReport};
+pub use report::{DryRunReport, LiveReport, RehearsalReport};
 pub use requirement::{And, Approvable, Approval, Requirement, Sg1Approved, Sg2Approved, Ungated};
 pub use run::{PhaseCall, Run};
 pub use spec::{After, PhaseSpec, Prior, Receipts, Start, Witness};

@@ -3,7 +3,7 @@
 //! A boolean called `dry_run` can be forgotten, inverted, or read in one branch and not in the
 //! next. Here the mode is part of the type of everything that a run touches: the phase, its
 //! approval, its receipts, and the run itself. Code generic over [`Mode`] is written once and runs
-//! in all of them; nothing that the run gives it makes it ask which one it is in.
+//! in all of them; it cannot observe which one it is in.
 
 use std::time::Duration;
 
@@ -91,10 +91,6 @@ impl sealed::Mode for DryRun {
     ) -> Result<Done<()>, PhaseError> {
         engine.perform(job, perform)
     }
-
-    fn resolve(_: &mut DryEngine<'_>, doubt: InDoubt, _: Duration) -> Result<Done<()>, PhaseError> {
-        Err(doubt.into())
-    }
 }
 
 impl sealed::Mode for Rehearsal {
@@ -112,14 +108,6 @@ impl sealed::Mode for Rehearsal {
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         engine.perform(job, perform)
-    }
-
-    fn resolve(
-        _: &mut RehearsalEngine<'_>,
-        doubt: InDoubt,
-        _: Duration,
-    ) -> Result<Done<RehearsedPhase>, PhaseError> {
-        Err(doubt.into())
     }
 }
 
@@ -149,7 +137,7 @@ impl sealed::Mode for Live {
     }
 }
 
-/// What a run of each mode asks its engine. Private, so that no other crate can add a mode or have an engine.
+/// What a run of each mode asks its engine. Private, so that no other crate can add a mode or reach an engine.
 pub(in crate::typed) mod sealed {
     use std::fmt::Debug;
     use std::time::Duration;
@@ -187,6 +175,9 @@ pub(in crate::typed) mod sealed {
             engine: &mut Self::Engine<'_>,
             doubt: InDoubt,
             patience: Duration,
-        ) -> Result<Done<Self::Evidence>, PhaseError>;
+        ) -> Result<Done<Self::Evidence>, PhaseError> {
+            let _ = (engine, patience);
+            Err(doubt.into())
+        }
     }
 }

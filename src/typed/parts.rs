@@ -1,7 +1,7 @@
 //! The parts of a run, given or missing: what a runner does not run without.
 //!
-//! A runner is generic over each of its parts: a place such as [`NoPlan`] is where one is missing, and [`Given`] where it
-//! was given. The traits are private: no other crate can claim that a part was given.
+//! A runner is generic over each of its parts: a placeholder such as [`NoPlan`] stands for one that is missing, and [`Given`]
+//! holds one that was given. The traits are private: no other crate can claim that a part was given.
 
 use crate::plan::{Plan, Target};
 
@@ -9,7 +9,7 @@ use crate::plan::{Plan, Target};
 #[derive(Debug, Clone, Copy)]
 pub struct Given<T>(pub(in crate::typed) T);
 
-/// Where a part was not given yet, so that it can be.
+/// Implemented by the placeholder of a missing part: the setter of the part requires it.
 #[diagnostic::on_unimplemented(
     message = "this run was given this part already",
     label = "remove one of the two calls: the second would silently replace the first",
@@ -17,7 +17,7 @@ pub struct Given<T>(pub(in crate::typed) T);
 )]
 pub trait NotGiven {}
 
-/// A part of a run: the place where it is missing, and the trait of those places where it is not.
+/// Defines the placeholder of a missing part, and the trait of the part that was given.
 macro_rules! part {
     (
         $(#[$about_place:meta])* $place:ident;
@@ -52,7 +52,7 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this live run has no plan",
         label = "give it one before `run`: `.plan(plan)`",
-        note = "a plan comes from a dry run, or from `Plan::from_saved(bytes, approved_digest)`"
+        note = "a plan comes from a dry run or a rehearsal, and is read back by `Plan::from_file(path, approved_digest)`"
     )]
     HasPlan: Plan
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::mode::{DryRun, Live, Mode, Rehearsal};
+use super::mode::{Live, Mode};
 use super::spec::{PhaseSpec, Receipts, Witness, full_name};
 use super::switch::{KillSwitchOn, Switch};
 
@@ -11,18 +11,19 @@ use super::switch::{KillSwitchOn, Switch};
 /// the approval and the receipts of what comes before, all of this run.
 ///
 /// Whether the *present* still agrees is the engine's to check when it is performed, by
-/// [`Run::perform`](crate::Run::perform) or [`Run::attempt`](crate::Run::attempt). [`Run::phase`](crate::Run::phase) says the same in one line.
+/// [`Run::perform`](crate::Run::perform) or [`Run::attempt`](crate::Run::attempt). [`Run::phase`](crate::Run::phase) builds
+/// and performs one in one line.
 #[must_use = "a phase does nothing until a run performs it"]
-pub struct Phase<'r, 'run, S: PhaseSpec, M: Mode, A = Witness<'run, S, M>> {
+pub struct Phase<'r, 'run, S: PhaseSpec, M: Mode> {
     pub(in crate::typed) spec: S,
-    on: PhantomData<&'r Switch<'run, M>>,
-    // Its type is the proof: to whoever holds it the engine has said yes, and remembers to what.
-    _approved: A,
+    _on: PhantomData<&'r Switch<'run, M>>,
+    // Its type is the proof. What it stands for is with the engine, which checked the attestation and keeps it.
+    _approved: Witness<'run, S, M>,
     pub(in crate::typed) after: Receipts<'r, 'run, S, M>,
 }
 
 impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
-    /// A phase of any mode, for pipelines that are generic over it.
+    /// Builds a phase of any mode: of that of `on`.
     pub fn new(
         spec: S,
         _on: &'r Switch<'run, M>,
@@ -31,7 +32,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
     ) -> Self {
         Phase {
             spec,
-            on: PhantomData,
+            _on: PhantomData,
             _approved: approved,
             after,
         }
@@ -42,7 +43,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
         full_name(&self.spec)
     }
 
-    /// Its input, as it was given.
+    /// Returns its input, as it was given; the adapter is shown a copy that is read from the approved bytes.
     pub fn spec(&self) -> &S {
         &self.spec
     }
@@ -52,7 +53,7 @@ impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, Live> {
     /// A live phase. It cannot be built without a switch that was ON, the approval that the
     /// phase's gate demands, and the live receipts of what comes before.
     ///
-    /// ```compile_fail
+    /// ```compile_fail,E0308
     /// # use phasegate::*;
     /// # use serde::{Serialize, Deserialize};
     /// # #[derive(Serialize, Deserialize)] struct Cut;
@@ -73,31 +74,7 @@ impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, Live> {
     }
 }
 
-impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, DryRun> {
-    /// A phase of a dry run; see [`Phase::live`].
-    pub fn dry_run(
-        spec: S,
-        on: &'r Switch<'run, DryRun>,
-        approved: Witness<'run, S, DryRun>,
-        after: Receipts<'r, 'run, S, DryRun>,
-    ) -> Self {
-        Phase::new(spec, on, approved, after)
-    }
-}
-
-impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, Rehearsal> {
-    /// A phase of a rehearsal; see [`Phase::live`].
-    pub fn rehearsal(
-        spec: S,
-        on: &'r Switch<'run, Rehearsal>,
-        approved: Witness<'run, S, Rehearsal>,
-        after: Receipts<'r, 'run, S, Rehearsal>,
-    ) -> Self {
-        Phase::new(spec, on, approved, after)
-    }
-}
-
-impl<S: PhaseSpec, M: Mode, A> fmt::Debug for Phase<'_, '_, S, M, A> {
+impl<S: PhaseSpec, M: Mode> fmt::Debug for Phase<'_, '_, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Phase({}, {})", full_name(&self.spec), M::NAME)
     }

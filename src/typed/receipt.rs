@@ -40,7 +40,7 @@ impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
         })
     }
 
-    /// Reads the output from the bytes that the journal has: a change to the value that was shown stays there.
+    /// Reads the output from the bytes that the journal has: a change that a caller made to the decoded value has no effect.
     pub(in crate::typed) fn decode(&self) -> Result<S::Output, NotCanonical> {
         canonical::decode(&self.bytes)
     }
@@ -50,7 +50,7 @@ impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
         &self.phase
     }
 
-    /// What the phase left.
+    /// Returns what the phase left, as decoded from the bytes that the journal has.
     pub fn output(&self) -> &S::Output {
         &self.output
     }

@@ -33,7 +33,7 @@ use crate::postgres::Connector;
 /// tables allow it anyway. Where that is not wanted: `REVOKE EXECUTE ON FUNCTION
 /// phasegate.open_rehearsal FROM phasegate_runner`.
 ///
-/// It has two collaborators and no default for either: without one of them,
+/// It has two parts and no default for either: without one of them,
 /// [`run`](RehearsalRunner::run) does not compile.
 ///
 /// ```no_run
@@ -59,7 +59,7 @@ use crate::postgres::Connector;
 /// # Ok(()) }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use phasegate::*;
 /// # fn example(config: postgres::Config) {
 /// // No adapter: nothing performs the phases.
@@ -86,9 +86,8 @@ use crate::postgres::Connector;
 ///   session locks and the role are put back after each phase, since live each has a session of its own.
 /// - A phase is tried once: there are no retries.
 /// - `TRUNCATE` and DDL are refused as they are live.
-/// - After a phase, constraints are checked again when they were declared to be; a name that stands, in
-///   one schema, for constraints of both kinds, or in a schema that the role may not use, is checked at
-///   the end of each phase.
+/// - After a phase, each deferred constraint returns to the mode in which it was declared. One whose name is ambiguous
+///   in its schema, or whose schema the role may not use, is checked at the end of each phase.
 #[must_use = "a runner does nothing until `run`"]
 pub struct RehearsalRunner<C = NoConnector, W = NoAdapter> {
     parts: (C, W),

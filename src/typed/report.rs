@@ -53,23 +53,23 @@ impl<T> fmt::Display for RehearsalReport<T> {
 
 /// What a live run leaves: every phase of its plan is committed, by this run or before it.
 ///
-/// A plan is performed once. Where [`performed`](Ran::performed) is 0, **this run changed nothing**: all of it was
+/// A plan is performed once. Where [`performed`](LiveReport::performed) is 0, **this run changed nothing**: all of it was
 /// committed before. A change that recurs needs another plan: another input, or another author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a run of a plan that was performed before changes nothing, and says so here"]
 #[non_exhaustive]
-pub struct Ran<T> {
+pub struct LiveReport<T> {
     /// What the pipeline returned.
     pub value: T,
     /// How many phases this run committed.
     pub performed: usize,
     /// How many phases of the plan were committed before, by an earlier run or by another one.
-    pub before: usize,
-    /// When the last of those was committed, as the journal has it; none if there is none.
-    pub before_at: Option<String>,
+    pub committed_before: usize,
+    /// When the last of those was committed, as the journal has it; `None` if there is none.
+    pub last_committed_at: Option<String>,
 }
 
-impl<T> Ran<T> {
+impl<T> LiveReport<T> {
     /// Returns what the pipeline returned, and drops the rest.
     pub fn into_value(self) -> T {
         self.value
@@ -77,14 +77,14 @@ impl<T> Ran<T> {
 }
 
 /// One line for the operator: how many phases were committed, and whether this run changed anything.
-impl<T> fmt::Display for Ran<T> {
+impl<T> fmt::Display for LiveReport<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phases = self.performed + self.before;
-        let at = self.before_at.as_deref();
+        let phases = self.performed + self.committed_before;
+        let at = self.last_committed_at.as_deref();
         let at = at
             .map(|at| format!(", the last at {}", Printable(at)))
             .unwrap_or_default();
-        match (self.performed, self.before) {
+        match (self.performed, self.committed_before) {
             (0, before) => write!(
                 f,
                 "nothing was performed: all {before} phases of the plan were committed before{at}. \

@@ -31,14 +31,12 @@ impl<A, B> fmt::Debug for And<A, B> {
     label = "not a gate, not `And<_, _>` of gates",
     note = "name the gate, as in `run.approval::<Sg1>()`; a phase behind no gate is performed with `Ungated`"
 )]
-pub trait Approvable: Requirement + sealed::Approvable {}
+pub trait Approvable: Requirement {}
 
 impl<G: Gate> Approvable for G {}
 impl<A: Approvable, B: Approvable> Approvable for And<A, B> {}
-impl<G: Gate> sealed::Approvable for G {}
-impl<A: Approvable, B: Approvable> sealed::Approvable for And<A, B> {}
 
-/// What a phase can require: a [`Gate`], [`And`] of two requirements, or [`Ungated`].
+/// What a phase can require: a [`Gate`], [`And`] of what can be approved, or [`Ungated`].
 ///
 /// `()` is not one: that no approval is needed must be written out.
 #[diagnostic::on_unimplemented(
@@ -81,15 +79,22 @@ impl sealed::Requirement for Ungated {
     fn add_gates(_: &mut Vec<&'static str>) {}
 }
 
+/// Returns the names of the gates of `R`, in order.
+pub(in crate::typed) fn gate_names<R: Requirement>() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    R::add_gates(&mut names);
+    names
+}
+
 /// Holding one of mode [`Live`] proves that, in this run, the run's [`Authority`](crate::Authority) attested that `G`
 /// was approved for this very plan on this very target, when it was asked about one phase of it, and that the
-/// attestation had not expired. It opens that phase and no other.
+/// attestation had not expired. The type binds gate, mode and run; the engine accepts it for that phase only.
 ///
 /// In a [`DryRun`](crate::DryRun) and a [`Rehearsal`](crate::Rehearsal) it proves nothing and opens nothing live: the mode
 /// is in its type. It names the gate there too, so that a pipeline that takes the approval of the wrong one does not
 /// compile in any mode.
 ///
-/// Got from [`Run::approval`](crate::Run::approval), the only place that makes one. It is affine: performing a phase
+/// Returned by [`Run::approval`](crate::Run::approval), and by [`and`](Approval::and), which joins two. It is affine: performing a phase
 /// consumes it. It cannot leave its run, be cloned, compared, deserialized or sent to another thread. The engine checks it
 /// again before the phase begins: an expiry may have passed since.
 ///
@@ -97,7 +102,7 @@ impl sealed::Requirement for Ungated {
 /// [`Run::attestations`](crate::Run::attestations). It prevents accidents and makes intent greppable; it does not stop
 /// hostile code in the same process (see [the limits](crate#what-this-does-not-protect-from)).
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// // An approval cannot be written by hand.
 /// let forged: phasegate::Sg1Approved<'_> = Default::default();
 /// ```
@@ -123,7 +128,7 @@ impl<'run, A: Approvable, M: Mode> Approval<'run, A, M> {
 }
 
 impl<'run, G, M: Mode> Approval<'run, G, M> {
-    /// Called by [`Run::approval`](crate::Run::approval) alone, once the engine has checked the attestation.
+    /// Called by [`Run::approval`](crate::Run::approval), once the engine has checked the attestation, and by [`and`](Self::and).
     pub(in crate::typed) fn mint(brand: Brand<'run>) -> Self {
         Approval {
             _gate: PhantomData,
@@ -151,11 +156,4 @@ pub(in crate::typed) mod sealed {
     pub trait Requirement {
         fn add_gates(gates: &mut Vec<&'static str>);
     }
-
-    /// Only gates, and `And` of them.
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` is not something that can be approved",
-        label = "not a gate, not `And<_, _>` of gates"
-    )]
-    pub trait Approvable {}
 }

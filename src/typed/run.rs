@@ -10,8 +10,8 @@ use super::input::SpecInput;
 use super::mode::{Live, Mode, sealed};
 use super::phase::Phase;
 use super::receipt::Receipt;
-use super::requirement::{Approvable, Approval};
-use super::spec::{PhaseSpec, Receipts, Witness, full_name, gates, sealed::After as _};
+use super::requirement::{Approvable, Approval, gate_names};
+use super::spec::{PhaseSpec, Receipts, Witness, full_name, sealed::After as _};
 use super::switch::Switch;
 use crate::approval::Attestation;
 use crate::base::canonical;
@@ -28,15 +28,15 @@ use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
 /// may not live long enough". Read it as: *this token belongs to another run*.
 pub struct Run<'run, M: Mode, W> {
     engine: <M as sealed::Mode>::Engine<'run>,
-    worker: W,
+    performer: W,
     brand: Brand<'run>,
 }
 
 impl<'run, M: Mode, W> Run<'run, M, W> {
-    pub(in crate::typed) fn new(engine: <M as sealed::Mode>::Engine<'run>, worker: W) -> Self {
+    pub(in crate::typed) fn new(engine: <M as sealed::Mode>::Engine<'run>, performer: W) -> Self {
         Run {
             engine,
-            worker,
+            performer,
             brand: Brand::mint(),
         }
     }
@@ -45,7 +45,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         self.engine
     }
 
-    /// Asks for the approval of gate `G`, and is the only place that gives one.
+    /// Asks for the approval of gate `G`. Nothing else makes an approval of one gate; [`Approval::and`] joins two.
     ///
     /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
     /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal nothing is asked. `run.approval()?` infers
@@ -60,11 +60,10 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     ///
     /// [`RefusalReason::Approval`](crate::RefusalReason::Approval), with the reason.
     pub fn approval<G: Approvable>(&mut self) -> Result<Approval<'run, G, M>, Error> {
-        let mut gates = Vec::new();
-        G::add_gates(&mut gates);
-        for gate in gates {
+        for gate in gate_names::<G>() {
             <M as sealed::Mode>::approve(&mut self.engine, gate)?;
         }
+        // The only mint beside `Approval::and`: each gate of `G` was checked above.
         Ok(Approval::mint(self.brand))
     }
 
@@ -104,17 +103,17 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         };
         let job = Job {
             phase: &name,
-            gates: &gates::<S>(),
+            gates: &gate_names::<S::Gate>(),
             after: S::After::names::<M>(phase.after),
             input: &input,
         };
-        let worker = &mut self.worker;
+        let performer = &mut self.performer;
         // What it is shown is read from bytes for each performance: from those that were approved, and from the journal's.
         let mut perform = |bytes: &[u8], context: &mut <M as sealed::Mode>::Context<'_>| {
             let unreadable = |error| NotPerformed::Failed(Failure::new(error));
             let spec: S = canonical::decode(bytes).map_err(unreadable)?;
             let prior = S::After::decode::<M>(phase.after).map_err(unreadable)?;
-            let output = worker.perform(&spec, S::After::lend(&prior), context);
+            let output = performer.perform(&spec, S::After::lend(&prior), context);
             let output = output.map_err(NotPerformed::Failed)?;
             let (bytes, _) = canonical::round_trip(&output).map_err(NotPerformed::Output)?;
             Ok(bytes)
@@ -192,7 +191,7 @@ impl<'run, S: PhaseSpec, M: Mode, W> PhaseCall<'_, 'run, S, M, W> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Refused`]: a check failed, and nothing was touched;
+    /// - [`Error::Refused`]: a check failed, and this call changed nothing;
     /// - [`Error::RolledBack`]: it failed, names the row if one is to blame, and left nothing;
     /// - [`Error::InDoubt`]: the answer to the commit was lost.
     ///

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::mode::Mode;
-use super::requirement::{Requirement, sealed::Requirement as _};
+use super::requirement::Requirement;
 use crate::engine::Timeouts;
 use crate::outcome::Invalid;
 
@@ -43,15 +43,15 @@ use crate::outcome::Invalid;
 /// ```
 pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     /// The phase's name, in the plan and in every message. A run refuses to perform two phases of
-    /// one name (see [`instance`](PhaseSpec::instance)). It is 1 to 200 ASCII characters that can be seen; spaces between
-    /// them are allowed, at its ends not.
+    /// one name (see [`instance`](PhaseSpec::instance)). It is 1 to 200 printable ASCII
+    /// characters, without leading or trailing space.
     const NAME: &'static str;
 
     /// The approval that it needs when live: a [`Gate`](crate::Gate), [`And`](crate::And) of
     /// several, or [`Ungated`](crate::Ungated).
     type Gate: Requirement;
 
-    /// What must have been performed before it: [`Start`], a phase, or a tuple of phases.
+    /// What must have been performed before it: see [`After`] for what can stand here.
     type After: After;
 
     /// What it leaves to those after it. Like the spec it is carried as canonical JSON.
@@ -67,7 +67,7 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     }
 
     /// Tells phases of one type apart, for pipelines that perform several: a batch number, a
-    /// region. The phase is then called `NAME[instance]`, of which the same holds as of [`NAME`](PhaseSpec::NAME).
+    /// region. The phase is then called `NAME[instance]`, for which the rule of [`NAME`](PhaseSpec::NAME) holds.
     fn instance(&self) -> Option<String> {
         None
     }
@@ -87,8 +87,8 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     }
 
     /// How long this phase may take, where the run's own timeouts do not fit it.
-    fn timeouts(&self, of_the_run: Timeouts) -> Timeouts {
-        of_the_run
+    fn timeouts(&self, run_timeouts: Timeouts) -> Timeouts {
+        run_timeouts
     }
 }
 
@@ -98,13 +98,6 @@ pub(in crate::typed) fn full_name<S: PhaseSpec>(spec: &S) -> String {
         Some(instance) => format!("{}[{instance}]", S::NAME),
         None => S::NAME.to_owned(),
     }
-}
-
-/// Returns the names of the gates of `S`, in order.
-pub(in crate::typed) fn gates<S: PhaseSpec>() -> Vec<&'static str> {
-    let mut names = Vec::new();
-    S::Gate::add_gates(&mut names);
-    names
 }
 
 /// The approval witness that phase `S` demands in mode `M`.
@@ -129,8 +122,8 @@ pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 /// Which phases they were stands in the plan: live, the receipts have to be those of the dry run, all of them, in its order.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase comes after",
-    label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of them",
-    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
+    label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of phases",
+    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
 )]
 pub trait After: sealed::After + 'static {
     /// The proofs that it happened: references to receipts of this run and this mode.
@@ -153,24 +146,26 @@ pub(in crate::typed) mod sealed {
     /// Only `Start`, a phase, a list of phases of one type, an optional phase, or a tuple of phases.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` does not say what a phase comes after",
-        label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of them",
-        note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = CutLegA;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
+        label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of phases",
+        note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
     )]
     pub trait After {
         /// The outputs of the phases before, read from their bytes.
         type Decoded;
 
-        /// Reads the outputs: a change that the pipeline, or an adapter, made to a value that it was shown stays there.
+        /// Reads the outputs from their bytes. A change that a caller made to a decoded value has no effect.
         fn decode<'r, 'run: 'r, M: Mode>(
             receipts: <Self as super::After>::Receipts<'r, 'run, M>,
         ) -> Result<Self::Decoded, NotCanonical>
         where
             Self: super::After;
 
+        /// Returns the references that an adapter is shown.
         fn lend(decoded: &Self::Decoded) -> <Self as super::After>::Outputs<'_>
         where
             Self: super::After;
 
+        /// Returns the names of the phases whose receipts these are, in order.
         fn names<'r, 'run: 'r, M: Mode>(
             receipts: <Self as super::After>::Receipts<'r, 'run, M>,
         ) -> Vec<String>

@@ -39,9 +39,9 @@ pub struct Switch<'run, M: Mode> {
 /// Lent by [`LiveRunner::run`](crate::LiveRunner::run), and by nothing else. It is a memory, not the present: the engine
 /// reads the switch again before each phase and before each commit.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// // The token cannot be written by hand.
-/// let forged = phasegate::KillSwitchOn { .. };
+/// let forged: phasegate::KillSwitchOn<'_> = Default::default();
 /// ```
 pub type KillSwitchOn<'run> = Switch<'run, Live>;
 

@@ -89,7 +89,7 @@ impl Signed {
             .connector(self.database.connector())
             .adapter(Adapter)
             .run(|run, on| pipeline(run, on, draft()))
-            .map(phasegate::Ran::into_value)
+            .map(phasegate::LiveReport::into_value)
     }
 
     /// What an auditor collects, who may read and nothing else.

@@ -146,7 +146,7 @@ impl Case {
                 .chain(again)
                 .collect())
         });
-        ran.map(phasegate::Ran::into_value)
+        ran.map(phasegate::LiveReport::into_value)
     }
 }
 

@@ -77,7 +77,7 @@ fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
         live = live.dangerously_allow_privileged_role();
     }
     live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-        .map(phasegate::Ran::into_value)
+        .map(phasegate::LiveReport::into_value)
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn the_library_makes_no_session_run_a_shadow() {
                 .live_by(plan.clone(), adapter)
                 .dangerously_allow_privileged_role()
                 .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-                .map(phasegate::Ran::into_value)
+                .map(phasegate::LiveReport::into_value)
         };
         assert_eq!(run().unwrap(), 1);
         assert_eq!(database.items(), all(&["a"], "draft"));

@@ -41,7 +41,7 @@ fn stopped(
         });
         let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         let took = stops.join().unwrap().elapsed();
-        (answer.map(phasegate::Ran::into_value), took)
+        (answer.map(phasegate::LiveReport::into_value), took)
     })
 }
 

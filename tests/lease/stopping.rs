@@ -248,7 +248,7 @@ fn ended(
     let answer: Result<u64, Error> = runner
         .timeouts(timeouts)
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-        .map(phasegate::Ran::into_value);
+        .map(phasegate::LiveReport::into_value);
     let took = start.elapsed();
     database.is_left_clean();
     assert_eq!(database.items(), []);

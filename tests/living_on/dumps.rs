@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Journal, Operator, Ran, install};
+use phasegate::{Journal, LiveReport, Operator, install};
 use postgres::{Client, Config, NoTls};
 
 use crate::pipeline::pipeline;
@@ -100,8 +100,8 @@ fn a_dump_that_replaces_what_it_was_made_of_is_off_and_a_run_goes_on_exactly_onc
     let mut operator = Operator::new(copy.connect(NoTls).unwrap());
     operator.switch_on("restored", HOUR).unwrap();
     let live = place.database.live(place.plan.clone());
-    let ran: Ran<u64> = live.run(|run, on| pipeline(run, on, drafted())).unwrap();
-    assert_eq!((ran.performed, ran.before), (3, 1));
+    let ran: LiveReport<u64> = live.run(|run, on| pipeline(run, on, drafted())).unwrap();
+    assert_eq!((ran.performed, ran.committed_before), (3, 1));
     assert_eq!(place.database.items().len(), 1);
 }
 

@@ -178,7 +178,7 @@ where
         .adapter(Adapter)
         .run(run);
     match answer {
-        Ok(ran) => format!("performed {}, had {}", ran.performed, ran.before),
+        Ok(ran) => format!("performed {}, had {}", ran.performed, ran.committed_before),
         Err(error) => match error.reason() {
             Some(RefusalReason::AnotherTarget { .. }) => "refused: another database".to_owned(),
             Some(RefusalReason::PrivilegedRole { privileges, .. }) => {

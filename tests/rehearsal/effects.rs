@@ -98,7 +98,7 @@ fn a_phase_that_is_built_beforehand_or_erased_is_rehearsed_like_any_other() {
     let adapter =
         Each(|number: usize, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&number.to_string()])?));
     let rehearsed = rehearsal(&database, adapter).run(|run, on| {
-        let built = Phase::rehearsal(Numbered { number: 1 }, on, Ungated, Start);
+        let built = Phase::new(Numbered { number: 1 }, on, Ungated, Start);
         let erased = Phase::new(Numbered { number: 2 }, on, Ungated, Start).erase();
         run.perform(built)?;
         erased.perform(run)

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScratchDatabase, ScratchRole, TestPostgres};
 use phasegate::{
-    DryRunner, Error, Execute, Failure, Mode, Operator, Perform, PhaseTx, Plan, PostgresConnector,
-    Ran, Receipt, Run, Start, Switch, Target,
+    DryRunner, Error, Execute, Failure, LiveReport, Mode, Operator, Perform, PhaseTx, Plan,
+    PostgresConnector, Receipt, Run, Start, Switch, Target,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -226,7 +226,7 @@ impl Database {
     {
         self.live_by(drafting_plan(&self.target, draft), does(f))
             .run(|run, on| drafting(run, on, draft).map(Receipt::into_output))
-            .map(Ran::into_value)
+            .map(LiveReport::into_value)
     }
 
     /// How many locks on tables of this database sessions of the runner hold or wait for.

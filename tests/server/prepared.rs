@@ -2,8 +2,8 @@
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Authority, Connector, Error, Event, KillSwitch, KillSwitchOn, Live, LiveRunner, Plan,
-    PostgresConnector, Ran, ReadyRunner, Run, StopHandle, Timeouts,
+    Authority, Connector, Error, Event, KillSwitch, KillSwitchOn, Live, LiveReport, LiveRunner,
+    Plan, PostgresConnector, ReadyRunner, Run, StopHandle, Timeouts,
 };
 
 use super::PIPELINE;
@@ -105,7 +105,7 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
             .adapter(self.adapter)
     }
 
-    pub fn run<V, F>(self, pipeline: F) -> Result<Ran<V>, Error>
+    pub fn run<V, F>(self, pipeline: F) -> Result<LiveReport<V>, Error>
     where
         K: KillSwitch,
         A: Authority,

@@ -154,7 +154,7 @@ fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(
             .perform(on, both, (&drafted, &enacted))?;
         Ok(())
     });
-    ran.map(phasegate::Ran::into_value)
+    ran.map(phasegate::LiveReport::into_value)
 }
 
 #[test]

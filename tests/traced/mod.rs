@@ -139,7 +139,7 @@ pub fn live(
         .adapter(Recorder::new(Traces, &calls))
         .observer(heard(&calls))
         .run(|run, on| traced(run, on, spec))
-        .map(phasegate::Ran::into_value);
+        .map(phasegate::LiveReport::into_value);
     (answer, calls.so_far())
 }
 

@@ -129,5 +129,3 @@ fn approval_of_a_subtype_of_the_gate<'run>(on: &KillSwitchOn<'run>, high: Approv
 
     let _ = Phase::live(Sweep, on, high, Start);
 }
-
-fn main() {}

@@ -44,5 +44,3 @@ fn ignore_what_resolving_said(doubt: &InDoubt, connector: impl Connector) -> Res
     let resolved = doubt.resolve(connector, Duration::from_secs(10))?;
     Ok(matches!(resolved, Resolution::Committed(_)))
 }
-
-fn main() {}

@@ -76,5 +76,3 @@ fn plan_by_hand(target: Target) -> Result<Plan, Error> {
         .run(|run, on| pipeline(run, on, Draft::of(&["a"])))?;
     Ok(planned.plan)
 }
-
-fn main() {}

@@ -14,7 +14,7 @@ fn forged<'r, 'run>(
 ) -> Phase<'r, 'run, Draft, Live> {
     Phase {
         spec: Draft::of(&["a"]),
-        on: PhantomData,
+        _on: PhantomData,
         _approved: sg1,
         after: Start,
     }

@@ -323,5 +323,3 @@ fn closure_for_another_phase(target: Target) {
 fn closure_with_another_output() {
     let _ = phasegate::adapter_fn(|_: &Draft, (), _: &mut PhaseTx<'_>| Ok(1));
 }
-
-fn main() {}

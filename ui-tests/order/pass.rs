@@ -91,5 +91,3 @@ fn live_receipt_in_a_rehearsal<'run>(
     run.phase(Check).perform(on, Ungated, drafted)?;
     Ok(())
 }
-
-fn main() {}

@@ -73,5 +73,3 @@ fn simulator_in_a_rehearsal<'run>(
     run.phase(Draft::of(&["a"])).perform(on, sg1, Start)?;
     Ok(())
 }
-
-fn main() {}

@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{Error, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
 use pipeline::Adapter;
 
-fn runs(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn runs(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .authority(UnsignedApprovals::new())

@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{Error, InProcessSwitch, LiveRunner, PostgresConnector, UnsignedApprovals};
 use pipeline::Adapter;
 
-fn runs() -> Result<phasegate::Ran<()>, Error> {
+fn runs() -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .kill_switch(InProcessSwitch::new())
         .authority(UnsignedApprovals::new())

@@ -2,7 +2,7 @@
 
 use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
 
-fn runs(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn runs(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, RehearsalRunner, Target, UnsignedApprovals};
 use pipeline::{Adapter, Simulator};
 
-fn live_without_a_plan(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn live_without_a_plan(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -19,7 +19,7 @@ fn live_without_a_plan(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -29,7 +29,7 @@ fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn live_without_an_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -39,7 +39,7 @@ fn live_without_an_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_connector(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn live_without_a_connector(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -49,7 +49,7 @@ fn live_without_a_connector(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_adapter(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn live_without_an_adapter(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -75,7 +75,7 @@ fn dry_without_a_target(target: Target) -> Result<(), Error> {
     Ok(())
 }
 
-fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -113,7 +113,7 @@ fn rehearsal_without_a_connector() -> Result<(), Error> {
     Ok(())
 }
 
-fn second_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn second_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch((InProcessSwitch::new(), InProcessSwitch::new()))
@@ -123,7 +123,7 @@ fn second_kill_switch(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_plan(approved: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn second_plan(approved: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(approved)
         .kill_switch(InProcessSwitch::new())
@@ -133,7 +133,7 @@ fn second_plan(approved: Plan) -> Result<phasegate::Ran<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_authority(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn second_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -170,5 +170,3 @@ fn second_simulator(target: Target) -> Result<phasegate::DryRunReport<()>, Error
         .simulator(Simulator)
         .run(|_, _| Ok(()))
 }
-
-fn main() {}

@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
 use pipeline::Adapter;
 
-fn runs(approved: Plan, other: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn runs(approved: Plan, other: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(approved)
         .plan(other)

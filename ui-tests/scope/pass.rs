@@ -59,7 +59,7 @@ fn receipt_outlives_its_run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn token_kept_in_a_variable_outside(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn token_kept_in_a_variable_outside(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     let mut kept: Option<String> = None;
     LiveRunner::new("items")
         .plan(plan)
@@ -137,5 +137,3 @@ fn rehearsed_receipt_outlives_its_run(connector: PostgresConnector) -> Result<()
     let _ = rehearsed.value;
     Ok(())
 }
-
-fn main() {}

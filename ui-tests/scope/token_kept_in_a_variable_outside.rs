@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{Error, KillSwitchOn, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
 use pipeline::Adapter;
 
-fn keeps(plan: Plan) -> Result<phasegate::Ran<()>, Error> {
+fn keeps(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
     let mut kept: Option<&KillSwitchOn<'_>> = None;
     LiveRunner::new("items")
         .plan(plan)

@@ -49,5 +49,3 @@ fn erased_phase_of_ones_own<'r, 'run>(
 ) -> Box<dyn ErasedPhase<'run, Live, Adapter> + 'r> {
     phase.erase()
 }
-
-fn main() {}

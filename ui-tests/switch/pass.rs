@@ -31,5 +31,3 @@ fn ignore_that_a_commit_is_in_flight(operator: &mut Operator) -> Result<bool, Op
     let off = operator.switch_off("stop", Duration::from_secs(2))?;
     Ok(off == SwitchedOff::Drained)
 }
-
-fn main() {}

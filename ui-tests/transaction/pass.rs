@@ -88,5 +88,3 @@ fn statement_of_another_phase() {
         }
     }
 }
-
-fn main() {}

@@ -12,8 +12,8 @@ use std::sync::{Arc, LazyLock};
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
     ApprovalRefusal, Authority, Connector, DryRunner, Error, Given, InProcessSwitch, KillSwitch,
-    LiveRunner, NoAdapter, Plan, PostgresConnector, Ran, Refusal, RefusalReason, RollbackCause,
-    StopHandle,
+    LiveReport, LiveRunner, NoAdapter, Plan, PostgresConnector, Refusal, RefusalReason,
+    RollbackCause, StopHandle,
 };
 
 use crate::approvers::SCRIBE;
@@ -316,7 +316,7 @@ fn live(
     runner(plan, switch, authority, Recorder::new(connector, calls))
         .adapter(Recorder::new(Register, calls))
         .run(|run, on| cut_and_enact(run, on, document))
-        .map(Ran::into_value)
+        .map(LiveReport::into_value)
 }
 
 /// A live run that lacks nothing but its adapter.

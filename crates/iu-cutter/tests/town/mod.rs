@@ -135,7 +135,7 @@ where
         .connector(connector)
         .adapter(adapter)
         .run(|run, on| cut_and_enact(run, on, document))
-        .map(phasegate::Ran::into_value)
+        .map(phasegate::LiveReport::into_value)
 }
 
 pub fn document(name: &str, text: &str) -> Document {
