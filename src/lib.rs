@@ -117,14 +117,14 @@ mod kill_switch;
 mod observer;
 mod outcome;
 mod plan;
-mod postgres;
+mod database;
 pub mod prelude;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod typed;
 
-pub use crate::postgres::{
+pub use crate::database::{
     AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Discard,
     Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
     PlanAdmission, PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows,
@@ -133,7 +133,7 @@ pub use crate::postgres::{
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
-pub use crate::postgres::{InstallError, Installed, install};
+pub use crate::database::{InstallError, Installed, install};
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub use approval::{

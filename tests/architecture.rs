@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 9] = [
     &["plan"],
     &["approval", "kill_switch", "observer"],
     &["outcome"],
-    &["postgres"],
+    &["database"],
     &["evidence"],
     &["engine"],
     &["typed"],
@@ -27,7 +27,7 @@ const MOST_LINES: usize = 22_000;
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;
 
-/// A path in the tree of modules: `["postgres", "session"]`.
+/// A path in the tree of modules: `["database", "session"]`.
 type Module = Vec<String>;
 
 struct Source {
@@ -83,7 +83,7 @@ fn only_the_database_layer_has_sql() {
             .any(|sql| code(&text).contains(sql));
         let may = file
             .first()
-            .is_some_and(|folder| ["postgres", "evidence", "testing"].contains(&&**folder));
+            .is_some_and(|folder| ["database", "evidence", "testing"].contains(&&**folder));
         assert!(may || !has_sql, "{file:?} has SQL");
     }
 }

@@ -15,7 +15,7 @@ use crate::outcome::{
     RefusalReason,
 };
 use crate::plan::{Plan, PlannedPhase};
-use crate::postgres::{Connector, Session, count_journalled};
+use crate::database::{Connector, Session, count_journalled};
 
 /// How a live run is performed, apart from its parts.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal, RefusalReason,
 };
 use crate::plan::Plan;
-use crate::postgres::{
+use crate::database::{
     OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
 };
 

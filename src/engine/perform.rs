@@ -16,7 +16,7 @@ use crate::observer::{Event, Step};
 use crate::outcome::{
     Attempted, Committed, PhaseError, Refusal, RefusalReason, Rollback, RollbackCause,
 };
-use crate::postgres::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
+use crate::database::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
 
 /// How long the first pause before another try may be; each further one, twice as long.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -15,7 +15,7 @@ use crate::outcome::{
     BoxError, Failure, PhaseError, REHEARSAL, Refusal, RefusalReason, Rollback, RollbackCause,
 };
 use crate::plan::{Effects, PlannedPhase, Target};
-use crate::postgres::{
+use crate::database::{
     CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
     Session, read_off, switched_off_since,
 };

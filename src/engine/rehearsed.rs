@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::base::printable::Printable;
 use crate::plan::Effects;
-use crate::postgres::Measured;
+use crate::database::Measured;
 
 /// What one phase of a rehearsal did, measured by the server and rolled back since.
 #[derive(Debug, Clone, PartialEq, Eq)]

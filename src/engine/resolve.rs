@@ -8,7 +8,7 @@ use crate::observer::Step;
 use crate::outcome::{
     CommitEvidence, Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause,
 };
-use crate::postgres::{Fate, resolve};
+use crate::database::{Fate, resolve};
 
 impl LiveEngine<'_> {
     /// Resolves a doubt of this run, and returns what the phase itself would have.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::StopHandle;
-use crate::postgres::{Connector, EndBackend, Session, end_backend, lease_left};
+use crate::database::{Connector, EndBackend, Session, end_backend, lease_left};
 
 /// How long to wait before the phase is ended once more.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use crate::approval::Evidence;
 use crate::base::digest::Digest;
 use crate::outcome::{BoxError, describe};
 use crate::plan::Target;
-use crate::postgres::{Journal, JournalError};
+use crate::database::{Journal, JournalError};
 
 /// Everything that is known of the run of one plan: the plan, the approvals with what was signed and
 /// the rules by which it was judged, the journal with its chain.

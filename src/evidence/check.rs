@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 #[cfg(feature = "ssh")]
 use crate::plan::Plan;
-use crate::postgres::{BrokenChain, JournalEntry, SpentApproval};
+use crate::database::{BrokenChain, JournalEntry, SpentApproval};
 
 /// The evidence does not fit together. One variant for each place that it may be at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

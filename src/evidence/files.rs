@@ -6,7 +6,7 @@ use super::EvidenceBundle;
 use super::bundle::Admitted;
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
-use crate::postgres::Journal;
+use crate::database::Journal;
 
 /// The directory was not written; nothing of it is there.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use super::mode::{DryRun, Live, Mode, Rehearsal};
 use super::spec::{PhaseSpec, Prior};
 use crate::outcome::Failure;
 use crate::plan::Effects;
-use crate::postgres::PhaseTx;
+use crate::database::PhaseTx;
 
 /// A simulator: never called in a live run or a rehearsal, and never given a transaction. It performs
 /// phase `S` in a dry run.

@@ -7,7 +7,7 @@ use super::adapter::{Execute, Simulate};
 use super::spec::{PhaseSpec, Prior};
 use crate::outcome::Failure;
 use crate::plan::Effects;
-use crate::postgres::PhaseTx;
+use crate::database::PhaseTx;
 
 /// Makes a live adapter of phase `S` of a closure.
 ///

@@ -17,7 +17,7 @@ use crate::kill_switch::KillSwitch;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::Plan;
-use crate::postgres::Connector;
+use crate::database::Connector;
 
 /// Performs a pipeline live: each phase one transaction, by a live adapter, as planned, approved
 /// and switched on.

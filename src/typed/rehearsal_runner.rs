@@ -13,7 +13,7 @@ use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan};
-use crate::postgres::Connector;
+use crate::database::Connector;
 
 /// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures what it
 /// does; rolls everything back; and leaves a [`Plan`](crate::Plan) with the effects that were measured.

@@ -9,9 +9,9 @@ use super::column::{Column, Form, encoded_as, form, quoted};
 use super::progress::{CHUNK_TIME, Progress};
 use crate::observer::Event;
 use crate::outcome::Failure;
-use crate::postgres::params::{Encoded, by_reference};
-use crate::postgres::statement::{SqlError, first_word};
-use crate::postgres::tx::PhaseTx;
+use crate::database::params::{Encoded, by_reference};
+use crate::database::statement::{SqlError, first_word};
+use crate::database::tx::PhaseTx;
 
 /// After how many answers observers are told.
 const ANSWERS_BETWEEN_EVENTS: u64 = 64;

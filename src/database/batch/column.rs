@@ -3,7 +3,7 @@
 use ::postgres::types::{Kind, Type};
 use bytes::{BufMut, BytesMut};
 
-use crate::postgres::params::Encoded;
+use crate::database::params::Encoded;
 
 /// Number of dimensions, whether there are nulls, the type of the elements, their number, and the
 /// ordinal of the first: 32 bits each.

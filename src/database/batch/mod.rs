@@ -24,7 +24,7 @@ use self::progress::{CHUNK_TIME, Progress};
 use super::statement::{SqlError, refuse_unsendable};
 use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::outcome::{BoxError, Failure};
-use crate::postgres::params::Encoded;
+use crate::database::params::Encoded;
 
 /// How many rows the first chunk has: as many as a loop performs between two readings of the kill switch, since
 /// nobody knows yet how long one takes.

@@ -3,8 +3,8 @@ use std::fmt;
 use ::postgres::types::{ToSql, Type};
 
 use crate::outcome::Failure;
-use crate::postgres::params::{Encoded, encode_one};
-use crate::postgres::statement::SqlError;
+use crate::database::params::{Encoded, encode_one};
+use crate::database::statement::SqlError;
 
 /// The parameters of one row, in the order of the statement's or the function's own.
 ///
