@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use phasegate::protect;
+use phasegate::schema::protect;
 use phasegate::testing::TestPostgres;
 use postgres::{Client, NoTls};
 

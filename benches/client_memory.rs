@@ -9,8 +9,8 @@ use std::{env, fs};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    DryRunner, Effects, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, PostgresConnector, Sg1,
-    Simulate, Start, Target,
+    DryRunner, Effects, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Sg1, Simulate, Start,
+    Target, connect::PostgresConnector,
 };
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScratchRole, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx,
-    PostgresConnector, Run, Sg1, Simulate, Start, Switch, Target,
+    DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1,
+    Simulate, Start, Switch, Target, connect::PostgresConnector, operator::Operator,
 };
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};

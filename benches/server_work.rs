@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    Digest, DryRunner, Effects, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan,
-    PostgresConnector, Sg1, Simulate, Start, Target, protect,
+    Digest, DryRunner, Effects, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan, Sg1,
+    Simulate, Start, Target, connect::PostgresConnector, schema::protect,
 };
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,10 @@
 
 use phasegate::prelude::*;
 use phasegate::testing::TestPostgres;
-use phasegate::{LeaseSwitch, Operator, PostgresConnector, UnsignedApprovals};
+use phasegate::{
+    approval::UnsignedApprovals, connect::PostgresConnector, operator::Operator,
+    switch::LeaseSwitch,
+};
 use postgres::{Client, Config, NoTls};
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +95,7 @@ fn backfill(
     customers: &[Customer],
     runner: &Config,
     operator: &mut Operator,
-) -> Result<phasegate::LiveReport<u64>, Box<dyn std::error::Error>> {
+) -> Result<phasegate::runner::LiveReport<u64>, Box<dyn std::error::Error>> {
     let plan = DryRunner::new("backfill")
         .target(Target::identify(&mut runner.connect(NoTls)?)?)
         .simulator(Simulator)
@@ -143,8 +146,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     println!("  {error}");
     let row = error.downcast_ref::<Error>().and_then(Error::row);
-    assert_eq!(row.map(phasegate::InputRow::ordinal), Some(7_123));
-    assert_eq!(row.map(phasegate::InputRow::key), Some("customer 7123"));
+    assert_eq!(row.map(phasegate::error::InputRow::ordinal), Some(7_123));
+    assert_eq!(
+        row.map(phasegate::error::InputRow::key),
+        Some("customer 7123")
+    );
     assert_eq!(filled(&mut admin)?, 0, "nothing is left of the others");
 
     println!("\nWith that row corrected, which is another input and so another plan:");

@@ -9,8 +9,11 @@ use std::time::Duration;
 use phasegate::prelude::*;
 use phasegate::testing::{SshSigner, TestPostgres};
 use phasegate::{
-    AdmittedApprovals, AllowedSigners, ApprovalStatement, GateRule, LeaseSwitch, Policy,
-    PostgresConnector, SignedApprovals, adapter_fn,
+    adapter_fn,
+    approval::{AdmittedApprovals, ApprovalStatement},
+    connect::PostgresConnector,
+    ssh::{AllowedSigners, GateRule, Policy, SignedApprovals},
+    switch::LeaseSwitch,
 };
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};

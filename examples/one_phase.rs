@@ -5,7 +5,10 @@
 
 use phasegate::prelude::*;
 use phasegate::testing::TestPostgres;
-use phasegate::{LeaseSwitch, PostgresConnector, UnsignedApprovals, adapter_fn, simulator_fn};
+use phasegate::{
+    adapter_fn, approval::UnsignedApprovals, connect::PostgresConnector, simulator_fn,
+    switch::LeaseSwitch,
+};
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScratchDatabase, ScratchRole, ScriptedSwitch,
     TestPostgres, TripwireAdapter, TripwireAuthority, TripwireConnector,
 };
-use phasegate::{PostgresConnector, RollbackCause};
+use phasegate::{connect::PostgresConnector, error::RollbackCause};
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ fn pipeline<'run, M: Mode, W: Perform<M, Raise>>(
 struct Company {
     runner: ScratchRole,
     database: ScratchDatabase,
-    operator: phasegate::Operator,
+    operator: phasegate::operator::Operator,
 }
 
 impl Company {
@@ -105,7 +105,7 @@ impl Company {
         admin.query_one(sum, &[])?.try_get(0)
     }
 
-    fn live(&self, plan: Plan) -> Result<phasegate::LiveReport<u64>, Error> {
+    fn live(&self, plan: Plan) -> Result<phasegate::runner::LiveReport<u64>, Error> {
         LiveRunner::new("payroll")
             .plan(plan)
             .kill_switch(ScriptedSwitch::always_on())

@@ -7,7 +7,7 @@
 
 use phasegate::prelude::*;
 use phasegate::testing::TestPostgres;
-use phasegate::{LeaseSwitch, PostgresConnector, UnsignedApprovals};
+use phasegate::{approval::UnsignedApprovals, connect::PostgresConnector, switch::LeaseSwitch};
 use postgres::NoTls;
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,11 @@ use std::time::Duration;
 
 use phasegate::prelude::*;
 use phasegate::testing::TestPostgres;
-use phasegate::{AdmittedApprovals, LeaseSwitch, PostgresConnector, UnsignedApprovals};
+use phasegate::{
+    approval::{AdmittedApprovals, UnsignedApprovals},
+    connect::PostgresConnector,
+    switch::LeaseSwitch,
+};
 use postgres::{Config, NoTls};
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +129,7 @@ where
 }
 
 /// A live run of the plan. Its approvals are those that an operator has admitted.
-fn live(plan: &Plan, runner: &Config) -> Result<phasegate::LiveReport<u64>, Error> {
+fn live(plan: &Plan, runner: &Config) -> Result<phasegate::runner::LiveReport<u64>, Error> {
     let connector = || PostgresConnector::no_tls(runner.clone());
     LiveRunner::new("prices")
         .plan(plan.clone())

@@ -55,31 +55,31 @@
 //!
 //! - [`Phase::live`]: what a live phase cannot be built without;
 //! - [`LiveRunner::run`]: what a live run cannot be started without;
-//! - [`Run::approval`]: the only place where an [`Approval`] is made;
-//! - [`Attestation::assert_verified`]: what every authority comes down to, [`UnsignedApprovals`] too, which call it for you:
-//!   search for both names;
-//! - [`Operator`]: who admits plans and approvals to the database, and turns its kill switch;
-//! - [`Step`]: the order in which the engine checks everything again;
+//! - [`Run::approval`]: where an [`Approval`] is made;
+//! - [`Attestation::assert_verified`](approval::Attestation::assert_verified): what every authority comes down to.
+//!   [`UnsignedApprovals`](approval::UnsignedApprovals) call it for you: search for both names;
+//! - [`Operator`](operator::Operator): who admits plans and approvals to the database, and turns its kill switch;
+//! - [`Step`](runner::Step): the order in which the engine checks everything again;
 //! - [`PhaseTx`]: what an adapter is lent.
 //!
 //! # The map
 //!
-//! | subject | items |
+//! The root has what the source of a pipeline needs, and [`prelude`] has most of that for one `use`. The rest is in modules by subject:
+//!
+//! | subject | where |
 //! |---|---|
-//! | modes | [`Mode`], [`DryRun`], [`Rehearsal`], [`Live`] |
-//! | gates and approvals | [`Gate`], [`Sg1`], [`Sg2`], [`And`], [`Ungated`], [`Approval`], [`Authority`], [`ApprovalStatement`], [`Attestation`], [`AdmittedApprovals`], [`UnsignedApprovals`] |
-//! | approvals with SSH keys, with the feature `ssh` | `SignedApprovals`, `AllowedSigners`, `RevokedKeys`, `Policy`, [`Evidence`] |
-//! | the kill switch | [`KillSwitch`], [`Switch`], [`KillSwitchOn`], [`InProcessSwitch`], [`FileSwitch`] |
-//! | phases | [`PhaseSpec`], [`Phase`], [`After`], [`Start`], [`Receipt`], [`ErasedPhase`] |
-//! | who performs them | [`Simulate`], [`Execute`], [`Perform`], [`PhaseTx`] |
-//! | runs | [`DryRunner`], [`RehearsalRunner`], [`RehearsalReport`], [`LiveRunner`], [`Run`], [`Attempt`], [`Event`], [`Step`] |
-//! | the plan | [`Plan`], [`PlannedPhase`], [`Effects`], [`Target`], [`Digest`] |
-//! | how it ends | [`Error`], [`Refusal`], [`Rollback`], [`InDoubt`], [`Resolution`], [`Incomplete`], [`Failure`] |
-//! | sessions | [`Connector`], [`PostgresConnector`], [`Connection`], [`PhaseTx`], [`PreparedStatement`], [`ReadOnlySession`], [`Timeouts`] |
-//! | many rows | [`PhaseTx::batch`], [`RowBatch`], [`RowParams`], [`Discard`], [`PhaseTx::copy_in`], [`CopyIn`], [`PhaseTx::copy_out`], [`CopyOut`] |
-//! | what the database enforces | `install`, [`protect`], [`Operator`], [`LeaseSwitch`], [`Journal`], [`Committed`] |
-//! | for the auditor | [`Journal`], [`EvidenceBundle`], [`InTotoStatement`] |
-//! | doubles, with the feature `testing` | `testing` |
+//! | modes, phases, tokens, adapters, the three runners, the plan | the root |
+//! | parts of a run, what it leaves and reports, stopping it | [`runner`] |
+//! | who approved, and what they signed | [`approval`]; with SSH keys, and the feature `ssh`, [`ssh`](crate#modules) |
+//! | the kill switch | [`switch`] |
+//! | sessions, connectors, statements, reading the real data | [`connect`] |
+//! | many rows in one phase | [`batch`] |
+//! | what a plan says | [`plan`] |
+//! | how a run ends other than well | [`error`] |
+//! | the schema and the guard | [`schema`] |
+//! | admitting, and the switch of the database | [`operator`] |
+//! | the journal and the evidence | [`audit`] |
+//! | doubles, with the feature `testing` | [`testing`](crate#modules) |
 //!
 //! # When it does not compile
 //!
@@ -109,69 +109,125 @@
 //! show each of the holes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod approval;
+mod authority;
 mod base;
+mod database;
 mod engine;
 mod evidence;
 mod kill_switch;
 mod observer;
 mod outcome;
-mod plan;
-mod database;
+pub mod plan;
 pub mod prelude;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod typed;
 
-pub use crate::database::{
-    AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Discard,
-    Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
-    PlanAdmission, PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows,
-    Rejected, RowBatch, RowParams, RowStream, SpentApproval, Sql, SqlError, SwitchStatus,
-    SwitchedOff, Warnings, protect, unprotect,
+/// The driver whose types are in this crate's signatures.
+pub use ::postgres;
+
+pub use crate::authority::{Gate, Sg1, Sg2};
+pub use crate::base::digest::Digest;
+pub use crate::database::PhaseTx;
+pub use crate::engine::Timeouts;
+pub use crate::outcome::{Error, Failure, Invalid};
+pub use crate::plan::{Effects, Plan, Target};
+pub use crate::typed::{
+    After, And, Approval, Attempt, DryRun, DryRunner, Execute, KillSwitchOn, Live, LiveRunner,
+    Mode, Perform, Phase, PhaseSpec, Prior, Receipt, Receipts, Rehearsal, RehearsalRunner, Run,
+    Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
-#[cfg(feature = "install")]
-#[cfg_attr(docsrs, doc(cfg(feature = "install")))]
-pub use crate::database::{InstallError, Installed, install};
+
+/// Who approved a gate: statements, attestations, and the authorities that a run asks.
+pub mod approval {
+    pub use crate::authority::{
+        ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
+        SignedStatement, UnsignedApprovals,
+    };
+    pub use crate::database::AdmittedApprovals;
+    pub use crate::typed::{Approvable, Requirement};
+}
+
+/// Approvals that are signed with SSH keys: keys, policies, and what is wrong with a file.
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
-pub use approval::{
-    AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
-    ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
-    RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
-};
-pub use approval::{
-    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence, Gate,
-    Sg1, Sg2, SignedStatement, UnsignedApprovals,
-};
-pub use base::canonical::NotCanonical;
-pub use base::digest::{Digest, DigestError};
-pub use base::files::ReadFileError;
-pub use engine::{FailedRehearsal, RehearsedPhase, StopHandle, Timeouts};
-pub use evidence::{
-    BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, InTotoStatement,
-};
-pub use kill_switch::{
-    FileSwitch, InProcessSwitch, KillSwitch, SwitchOff, SwitchState, SwitchUnreadable, WhichSwitch,
-};
-pub use observer::{Ending, Event, Step};
-pub use outcome::{
-    ApprovalRefusal, BlockingSession, CommitEvidence, Committed, Durability, EffectsDiffer, Error,
-    Failure, InDoubt, Incomplete, InputRow, Invalid, Refusal, RefusalReason, Resolution,
-    ResolveError, Rollback, RollbackCause, TableDiffers,
-};
-pub use plan::{
-    Effects, EffectsSource, Plan, PlanError, PlannedPhase, PlannedRows, RowCounts, Target,
-};
-pub use typed::{
-    AdapterFn, After, And, Approvable, Approval, Attempt, DryRun, DryRunReport, DryRunner,
-    ErasedPhase, Execute, Given, KillSwitchOn, Live, LiveReport, LiveRunner, Mode, NoAdapter,
-    NoAuthority, NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, Perform, Phase,
-    PhaseCall, PhaseSpec, Prior, ReadyRunner, Receipt, Receipts, Rehearsal, RehearsalReport,
-    RehearsalRunner, Requirement, Run, Sg1Approved, Sg2Approved, Simulate, SimulatorFn, Start,
-    Switch, Ungated, UnresolvedPhase, Witness, adapter_fn, simulator_fn,
-};
+pub mod ssh {
+    pub use crate::authority::{
+        AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
+        ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
+        RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
+    };
+}
+
+/// The kill switch: what says ON, and why one is OFF.
+pub mod switch {
+    pub use crate::database::LeaseSwitch;
+    pub use crate::kill_switch::{
+        FileSwitch, InProcessSwitch, KillSwitch, SwitchOff, SwitchState, SwitchUnreadable,
+        WhichSwitch,
+    };
+}
+
+/// What an operator does: admit plans and approvals, and turn the switch of the database.
+pub mod operator {
+    pub use crate::database::{
+        Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
+    };
+    pub use crate::outcome::BlockingSession;
+}
+
+/// What the owner of a database does: install the schema `phasegate`, and put tables under guard.
+pub mod schema {
+    #[cfg(feature = "install")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
+    pub use crate::database::{InstallError, Installed, install};
+    pub use crate::database::{protect, unprotect};
+}
+
+/// What an auditor reads: the journal, and the evidence of a run.
+pub mod audit {
+    pub use crate::database::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
+    pub use crate::evidence::{
+        BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, InTotoStatement,
+    };
+    pub use crate::outcome::{CommitEvidence, Committed, Durability};
+}
+
+/// How a phase and a run end other than well, and the errors of inputs.
+pub mod error {
+    pub use crate::base::canonical::NotCanonical;
+    pub use crate::base::digest::DigestError;
+    pub use crate::base::files::ReadFileError;
+    pub use crate::outcome::{
+        ApprovalRefusal, EffectsDiffer, InDoubt, Incomplete, InputRow, Refusal, RefusalReason,
+        Resolution, ResolveError, Rollback, RollbackCause, TableDiffers,
+    };
+}
+
+/// Many rows in one phase: calls for each row in few messages, and `COPY`.
+pub mod batch {
+    pub use crate::database::{CopyIn, CopyOut, Discard, RowBatch, RowParams, RowStream};
+}
+
+/// Sessions: how one is made, what it is sent, and sessions that only read.
+pub mod connect {
+    pub use crate::database::{
+        ConnectError, Connection, Connector, PostgresConnector, PreparedStatement, ReadOnlyError,
+        ReadOnlySession, ReadRows, Sql, SqlError, Warnings,
+    };
+}
+
+/// The parts of a run, what it leaves, what it reports on the way, and how it is stopped.
+pub mod runner {
+    pub use crate::engine::{FailedRehearsal, RehearsedPhase, StopHandle};
+    pub use crate::observer::{Ending, Event, Step};
+    pub use crate::typed::{
+        AdapterFn, DryRunReport, ErasedPhase, Given, LiveReport, NoAdapter, NoAuthority,
+        NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, PhaseCall, ReadyRunner,
+        RehearsalReport, SimulatorFn, UnresolvedPhase,
+    };
+}
 
 /// The examples of the pages, compiled.
 #[cfg(doctest)]

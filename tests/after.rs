@@ -6,7 +6,7 @@ mod server;
 
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt,
-    RefusalReason, Run, Simulate, Start, Switch, Ungated,
+    Run, Simulate, Start, Switch, Ungated, error::RefusalReason,
 };
 use serde::{Deserialize, Serialize};
 use server::{Database, PIPELINE, database, refusal};

@@ -9,9 +9,14 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Connector,
-    Decision, Denied, Digest, Error, Evidence, Journal, LiveRunner, Plan, Receipt, RefusalReason,
-    Sg1, Sg2, SignedStatement, Start, Target, Ungated, UnsignedApprovals,
+    Digest, Error, LiveRunner, Plan, Receipt, Sg1, Sg2, Start, Target, Ungated,
+    approval::{
+        ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
+        SignedStatement, UnsignedApprovals,
+    },
+    audit::Journal,
+    connect::Connector,
+    error::{ApprovalRefusal, RefusalReason},
 };
 
 use pipeline::{Adapter, Check, Draft, Enact, pipeline};

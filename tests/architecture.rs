@@ -1,6 +1,6 @@
-//! The source has floors: what a file imports is on a lower one, or on its own, and never in a circle.
+//! The source has layers: what a file imports is on a lower one, or on its own, and never in a cycle.
 //!
-//! `docs/architecture.md` describes the floors; this reads the imports.
+//! `docs/architecture.md` describes the layers; this reads the imports.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The folders and files of `src`, from the lowest floor up. A floor imports from those before it.
-const FLOORS: [&[&str]; 9] = [
+/// The folders and files of `src`, from the lowest layer up. A layer imports from those before it.
+const LAYERS: [&[&str]; 9] = [
     &["base"],
     &["plan"],
-    &["approval", "kill_switch", "observer"],
+    &["authority", "kill_switch", "observer"],
     &["outcome"],
     &["database"],
     &["evidence"],
@@ -46,21 +46,21 @@ fn no_file_imports_itself_by_way_of_others() {
     let mut done = BTreeSet::new();
     for start in edges.keys() {
         let mut path = Vec::new();
-        if let Some(circle) = circle(start, &edges, &mut path, &mut done) {
-            panic!("a circle of files: {circle:?}");
+        if let Some(cycle) = cycle(start, &edges, &mut path, &mut done) {
+            panic!("a cycle of files: {cycle:?}");
         }
     }
 }
 
 #[test]
-fn each_floor_imports_from_lower_ones() {
+fn each_layer_imports_from_lower_ones() {
     let source = Source::read();
     for (file, imported) in source.edges() {
         for other in imported {
-            let (upper, lower) = (floor(&file), floor(&other));
+            let (upper, lower) = (layer(&file), layer(&other));
             assert!(
                 lower < upper || file[0] == other[0],
-                "{file:?} imports {other:?}, which is not on a lower floor"
+                "{file:?} imports {other:?}, which is not on a lower layer"
             );
         }
     }
@@ -101,7 +101,7 @@ fn the_core_and_its_files_stay_small() {
 }
 
 #[test]
-fn a_circle_and_a_wrong_floor_would_be_found() {
+fn a_cycle_and_a_wrong_layer_would_be_found() {
     let source = Source::of([
         ("lib", ""),
         ("base", "pub(crate) mod digest;"),
@@ -115,18 +115,18 @@ fn a_circle_and_a_wrong_floor_would_be_found() {
     let edges = source.edges();
     let (read, digest) = (module("plan/read"), module("base/digest"));
     assert!(edges[&read].contains(&digest) && edges[&digest].contains(&read));
-    let found = circle(&read, &edges, &mut Vec::new(), &mut BTreeSet::new());
+    let found = cycle(&read, &edges, &mut Vec::new(), &mut BTreeSet::new());
     assert!(found.is_some());
-    assert!(floor(&digest) < floor(&read));
+    assert!(layer(&digest) < layer(&read));
 }
 
-fn floor(file: &Module) -> usize {
+fn layer(file: &Module) -> usize {
     let folder = file.first().map_or("lib", String::as_str);
-    let floor = FLOORS.iter().position(|floor| floor.contains(&folder));
-    floor.unwrap_or_else(|| panic!("`{folder}` is on no floor: put it into FLOORS"))
+    let layer = LAYERS.iter().position(|layer| layer.contains(&folder));
+    layer.unwrap_or_else(|| panic!("`{folder}` is on no layer: put it into LAYERS"))
 }
 
-fn circle(
+fn cycle(
     at: &Module,
     edges: &BTreeMap<Module, BTreeSet<Module>>,
     path: &mut Vec<Module>,
@@ -140,7 +140,7 @@ fn circle(
     }
     path.push(at.clone());
     for next in edges.get(at).into_iter().flatten() {
-        if let Some(found) = circle(next, edges, path, done) {
+        if let Some(found) = cycle(next, edges, path, done) {
             return Some(found);
         }
     }

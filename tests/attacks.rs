@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{BufMut, BytesMut};
 use phasegate::testing::TripwireAdapter;
 use phasegate::{
-    ConnectError, Connection, Connector, Error, Failure, Receipt, Refusal, RefusalReason, SqlError,
+    Error, Failure, Receipt,
+    connect::{ConnectError, Connection, Connector, SqlError},
+    error::{Refusal, RefusalReason},
 };
 use pipeline::Draft;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};

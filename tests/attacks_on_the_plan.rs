@@ -8,8 +8,10 @@ use std::cell::RefCell;
 
 use phasegate::testing::Calls;
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, Attestation, Authority, Denied, DryRunner, Effects, Execute,
-    Failure, Invalid, PhaseSpec, PhaseTx, Prior, RefusalReason, Sg1, Simulate, Start, Ungated,
+    DryRunner, Effects, Execute, Failure, Invalid, PhaseSpec, PhaseTx, Prior, Sg1, Simulate, Start,
+    Ungated,
+    approval::{ApprovalRequest, Attestation, Authority, Denied},
+    error::{ApprovalRefusal, RefusalReason},
 };
 use serde::{Deserialize, Serialize};
 use server::{Database, PIPELINE, database, refusal};

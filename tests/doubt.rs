@@ -8,9 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use phasegate::{
-    And, Attempt, CommitEvidence, Durability, Error, Failure, InDoubt, PhaseTx, PostgresConnector,
-    Receipt, RefusalReason, Resolution, Rollback, RollbackCause, Sg1, Sg2, Start, Timeouts,
-    Ungated,
+    And, Attempt, Error, Failure, PhaseTx, Receipt, Sg1, Sg2, Start, Timeouts, Ungated,
+    audit::{CommitEvidence, Durability},
+    connect::PostgresConnector,
+    error::{InDoubt, RefusalReason, Resolution, Rollback, RollbackCause},
 };
 use postgres::error::SqlState;
 

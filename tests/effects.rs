@@ -4,10 +4,13 @@ mod pipeline;
 mod server;
 
 use phasegate::{
-    DryRunner, Effects, Error, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Plan, ReadyRunner,
-    RefusalReason, RollbackCause, RowCounts, Run, Simulate, Start, Switch, TableDiffers, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Plan, Run,
+    Simulate, Start, Switch, Ungated,
+    error::{RefusalReason, RollbackCause, TableDiffers},
+    plan::RowCounts,
+    runner::ReadyRunner,
 };
-use phasegate::{Mode, Perform, PostgresConnector, Rollback, testing};
+use phasegate::{Mode, Perform, connect::PostgresConnector, error::Rollback, testing};
 use postgres::error::SqlState;
 use serde::{Deserialize, Serialize};
 use testing::{ApprovesEverything, ScriptedSwitch};
@@ -115,7 +118,7 @@ impl Change {
         database.admit(&plan);
         Change::live(plan, database, Does(adapter))
             .run(|run, on| changing(run, on, self))
-            .map(phasegate::LiveReport::into_value)
+            .map(phasegate::runner::LiveReport::into_value)
     }
 
     /// Performs it live by these statements.

@@ -11,9 +11,11 @@ use phasegate::testing::{
     TripwireConnector,
 };
 use phasegate::{
-    ApprovalRefusal, Authority, Connector, DryRunner, Error, FileSwitch, InProcessSwitch,
-    KillSwitch, LiveRunner, Receipt, Refusal, RefusalReason, Rollback, RollbackCause, SwitchState,
-    WhichSwitch,
+    DryRunner, Error, LiveRunner, Receipt,
+    approval::Authority,
+    connect::Connector,
+    error::{ApprovalRefusal, Refusal, RefusalReason, Rollback, RollbackCause},
+    switch::{FileSwitch, InProcessSwitch, KillSwitch, SwitchState, WhichSwitch},
 };
 
 use pipeline::{Draft, Simulator, pipeline};

@@ -10,8 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, TripwireAdapter};
 use phasegate::{
-    ApprovalRequest, ApprovalStatement, Attestation, Authority, CommitEvidence, Denied, Ending,
-    Error, Event, Failure, Receipt, RefusalReason, Timeouts,
+    Error, Failure, Receipt, Timeouts,
+    approval::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied},
+    audit::CommitEvidence,
+    error::RefusalReason,
+    runner::{Ending, Event},
 };
 use postgres::error::SqlState;
 
@@ -30,7 +33,7 @@ fn whole(database: &Database, draft: &Draft, calls: &Calls, fails: bool) -> Resu
     database
         .live_by(database.plan(draft), Recorder::new(Adapter, calls))
         .run(|run, on| pipeline(run, on, draft.clone()))
-        .map(phasegate::LiveReport::into_value)
+        .map(phasegate::runner::LiveReport::into_value)
 }
 
 #[test]
@@ -263,7 +266,7 @@ fn failing(sqlstate: &str, fails: usize, retries: u32) -> (Result<u64, Error>, u
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
     assert_eq!(database.items().len(), usize::from(answer.is_ok()));
     (
-        answer.map(phasegate::LiveReport::into_value),
+        answer.map(phasegate::runner::LiveReport::into_value),
         tries.into_inner(),
         calls.so_far(),
     )

@@ -4,7 +4,7 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Receipt, SqlError};
+use phasegate::{Receipt, connect::SqlError};
 use postgres::{Client, NoTls};
 use proptest::prelude::{Strategy, prop};
 use proptest::sample::select;

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use phasegate::{
-    AllowedSigners, ApprovalStatement, Digest, Plan, Policy, RevokedKeys, SignedApprovals,
+    Digest, Plan,
+    approval::ApprovalStatement,
+    ssh::{AllowedSigners, Policy, RevokedKeys, SignedApprovals},
 };
 
 /// Has `accepts` read every seed of `target`, which is named for whether it does.

@@ -7,8 +7,8 @@ mod pipeline;
 
 use phasegate::testing::{ApprovesEverything, Calls, ScriptedSwitch, TripwireConnector};
 use phasegate::{
-    Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan,
-    RefusalReason, Simulate, Start, Target, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, KillSwitchOn, LiveRunner, Plan, Simulate, Start,
+    Target, Ungated, connect::Connector, error::RefusalReason,
 };
 use pipeline::{Adapter, Draft, Simulator, pipeline as items};
 use serde::{Deserialize, Serialize};
@@ -273,9 +273,11 @@ fn a_simulator_can_drive_a_live_run_that_it_was_lent() {
 
     struct Unreachable<'a>(&'a mut bool);
     impl Connector for Unreachable<'_> {
-        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+        fn connect(
+            &mut self,
+        ) -> Result<phasegate::connect::Connection, phasegate::connect::ConnectError> {
             *self.0 = true;
-            Err(phasegate::ConnectError::new("as far as it got"))
+            Err(phasegate::connect::ConnectError::new("as far as it got"))
         }
     }
 

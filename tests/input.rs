@@ -7,8 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use phasegate::{
-    DryRunner, Effects, Error, Execute, Failure, Mode, NotCanonical, Perform, PhaseSpec, PhaseTx,
-    Receipt, RefusalReason, RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Receipt,
+    RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
+    error::{NotCanonical, RefusalReason},
 };
 use serde::{Deserialize, Serialize};
 use server::{PIPELINE, database, nowhere, refusal};

@@ -9,7 +9,11 @@ use std::path::Path;
 use std::{env, fs, thread};
 
 use phasegate::testing::{TestPostgres, TripwireAdapter};
-use phasegate::{InstallError, Receipt, RefusalReason, install};
+use phasegate::{
+    Receipt,
+    error::RefusalReason,
+    schema::{InstallError, install},
+};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use pipeline::Draft;
@@ -524,7 +528,10 @@ fn without_the_schema_a_live_run_is_refused_and_the_one_call_is_named() {
         "{refused}"
     );
     let hint = refused.hint().unwrap();
-    assert!(hint.contains("`phasegate::install(&mut client)`"), "{hint}");
+    assert!(
+        hint.contains("`phasegate::schema::install(&mut client)`"),
+        "{hint}"
+    );
 }
 
 #[test]

@@ -4,7 +4,11 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Digest, Journal, JournalError, Plan, Receipt, RowCounts};
+use phasegate::{
+    Digest, Plan, Receipt,
+    audit::{Journal, JournalError},
+    plan::RowCounts,
+};
 
 use postgres::error::SqlState;
 

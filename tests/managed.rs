@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use phasegate::testing::{Source, TestPostgres};
 use phasegate::{
-    AdmittedApprovals, Error, Execute, Failure, InstallError, Installed, Journal, LeaseSwitch,
-    LiveRunner, Mode, Operator, Perform, PhaseSpec, PhaseTx, Plan, PostgresConnector,
-    RefusalReason, RehearsalRunner, RollbackCause, Run, Sg1, Start, Switch, SwitchedOff,
-    UnsignedApprovals, install, protect,
+    Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, RehearsalRunner,
+    Run, Sg1, Start, Switch,
+    approval::{AdmittedApprovals, UnsignedApprovals},
+    audit::Journal,
+    connect::PostgresConnector,
+    error::{RefusalReason, RollbackCause},
+    operator::{Operator, SwitchedOff},
+    schema::{InstallError, Installed, install, protect},
+    switch::LeaseSwitch,
 };
 use postgres::{Client, Config, NoTls};
 use serde::{Deserialize, Serialize};
@@ -216,7 +221,7 @@ fn live(
         .connector(service.connector("closer"))
         .adapter(Bank(in_the_middle))
         .run(|run, on| pipeline(run, on, numbers))
-        .map(phasegate::LiveReport::into_value)
+        .map(phasegate::runner::LiveReport::into_value)
 }
 
 /// What the README does after `install`, which `administrator` has called. `maker` may create roles.

@@ -6,10 +6,11 @@ mod pipeline;
 use std::mem::size_of;
 
 use phasegate::{
-    AllowedSigners, And, Approval, ApprovalStatement, Attempt, Attestation, DryRun, Evidence,
-    KillSwitchOn, Live, LiveRunner, Phase, PhaseCall, PhaseTx, Plan, Policy, Receipt, Rehearsal,
-    RehearsalRunner, RevokedKeys, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, SignedApprovals, Start,
-    Switch, Ungated,
+    And, Approval, Attempt, DryRun, KillSwitchOn, Live, LiveRunner, Phase, PhaseTx, Plan, Receipt,
+    Rehearsal, RehearsalRunner, Run, Sg1, Sg1Approved, Sg2, Sg2Approved, Start, Switch, Ungated,
+    approval::{ApprovalStatement, Attestation, Evidence},
+    runner::PhaseCall,
+    ssh::{AllowedSigners, Policy, RevokedKeys, SignedApprovals},
 };
 use pipeline::{Adapter, Draft, Simulator};
 use serde::Serialize;

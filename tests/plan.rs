@@ -7,9 +7,11 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    DryRunner, Effects, ErasedPhase, Error, Execute, Failure, LiveRunner, Mode, Perform, Phase,
-    PhaseSpec, PhaseTx, Plan, PostgresConnector, Refusal, RefusalReason, Run, Simulate, Start,
-    Switch, Target, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform, Phase, PhaseSpec,
+    PhaseTx, Plan, Run, Simulate, Start, Switch, Target, Ungated,
+    connect::PostgresConnector,
+    error::{Refusal, RefusalReason},
+    runner::ErasedPhase,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +80,7 @@ fn planned_and_performed(planned: &[u32], live: &[u32]) -> (Result<(), Error>, V
     let answer = database
         .live_by(plan, Batches)
         .run(|run, on| batches(run, on, live))
-        .map(phasegate::LiveReport::into_value);
+        .map(phasegate::runner::LiveReport::into_value);
     database.is_left_clean();
     let names = database.items().into_iter().map(|(name, _)| name).collect();
     (answer, names)
@@ -90,7 +92,7 @@ fn erased_phases_in_a_vector_run_dry_and_live_and_are_told_apart_by_their_instan
     let names: Vec<_> = plan
         .phases()
         .iter()
-        .map(phasegate::PlannedPhase::name)
+        .map(phasegate::plan::PlannedPhase::name)
         .collect();
     assert_eq!(names, ["batch[1]", "batch[2]", "batch[3]"]);
     let (answer, there) = planned_and_performed(&[1, 2, 3], &[1, 2, 3]);

@@ -8,7 +8,11 @@ use std::io::{Seek, Write};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use phasegate::{Digest, DryRunner, EffectsSource, Plan, PlanError, ReadFileError, RefusalReason};
+use phasegate::{
+    Digest, DryRunner, Plan,
+    error::{ReadFileError, RefusalReason},
+    plan::{EffectsSource, PlanError},
+};
 
 use pipeline::{Draft, Simulator, pipeline};
 use server::{Database, PIPELINE, all, database, nowhere, plan_for, refusal};

@@ -6,7 +6,9 @@ mod server;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TripwireAdapter, TripwireConnector};
-use phasegate::{Error, Failure, LiveRunner, PhaseTx, PostgresConnector, Receipt, RollbackCause};
+use phasegate::{
+    Error, Failure, LiveRunner, PhaseTx, Receipt, connect::PostgresConnector, error::RollbackCause,
+};
 use postgres::NoTls;
 use postgres::error::SqlState;
 
@@ -66,7 +68,10 @@ fn rows_that_are_not_valid_are_refused_before_connecting() {
         .adapter(TripwireAdapter)
         .run(|run, on| drafting(run, on, &rows).map(Receipt::into_output));
     let refusal = refusal(answer);
-    assert_eq!(refusal.row().map(phasegate::InputRow::ordinal), Some(2));
+    assert_eq!(
+        refusal.row().map(phasegate::error::InputRow::ordinal),
+        Some(2)
+    );
     assert!(
         refusal
             .to_string()

@@ -6,7 +6,7 @@ mod server;
 
 use std::sync::atomic::Ordering;
 
-use phasegate::{Failure, PhaseTx, PostgresConnector, Receipt};
+use phasegate::{Failure, PhaseTx, Receipt, connect::PostgresConnector};
 use postgres::NoTls;
 
 use pipeline::Draft;

@@ -8,7 +8,9 @@ use std::fs::File;
 use phasegate::testing::{
     ApprovesEverything, ScriptedSwitch, Shutdown, TestPostgres, TripwireAdapter,
 };
-use phasegate::{DryRunner, LiveRunner, PostgresConnector, RefusalReason, Start, Target};
+use phasegate::{
+    DryRunner, LiveRunner, Start, Target, connect::PostgresConnector, error::RefusalReason,
+};
 use pipeline::{Draft, Simulator};
 use postgres::NoTls;
 

@@ -6,8 +6,12 @@ mod traced;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder, ScriptedSwitch, TripwireConnector};
 use phasegate::{
-    Authority, ConnectError, Connection, Connector, DryRunner, Gate, PostgresConnector,
-    RefusalReason, RollbackCause, Sg1, Sg2, SwitchedOff, WhichSwitch,
+    DryRunner, Gate, Sg1, Sg2,
+    approval::Authority,
+    connect::{ConnectError, Connection, Connector, PostgresConnector},
+    error::{RefusalReason, RollbackCause},
+    operator::SwitchedOff,
+    switch::WhichSwitch,
 };
 use postgres::NoTls;
 use std::time::Duration;

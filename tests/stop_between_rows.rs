@@ -6,7 +6,9 @@ mod server;
 
 use phasegate::testing::ScriptedSwitch;
 use phasegate::{
-    Error, Failure, InProcessSwitch, KillSwitch, PhaseTx, Receipt, Rollback, RollbackCause,
+    Error, Failure, PhaseTx, Receipt,
+    error::{Rollback, RollbackCause},
+    switch::{InProcessSwitch, KillSwitch},
 };
 use pipeline::Draft;
 use server::{Database, database, does, drafting, drafting_plan};
@@ -82,8 +84,8 @@ fn a_switch_that_is_turned_off_is_seen_within_64_rows() {
 fn an_adapter_that_ignores_it_is_rolled_back_all_the_same() {
     let database = database();
     // On for the run and for the phase, off at the first reading between rows, and on again.
-    let on = Some(phasegate::SwitchState::On);
-    let off = Some(phasegate::SwitchState::Off);
+    let on = Some(phasegate::switch::SwitchState::On);
+    let off = Some(phasegate::switch::SwitchState::Off);
     let switch = ScriptedSwitch::new([on, on, off, on]);
     let mut written = 0;
     let rollback = rolled_back(&database, &switch, |draft, tx| {

@@ -3,7 +3,7 @@
 mod pipeline;
 mod server;
 
-use phasegate::{Failure, PhaseTx, RollbackCause, SqlError};
+use phasegate::{Failure, PhaseTx, connect::SqlError, error::RollbackCause};
 use postgres::error::SqlState;
 
 use pipeline::Draft;

@@ -4,7 +4,9 @@ mod pipeline;
 mod server;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder};
-use phasegate::{Attempt, Failure, PhaseTx, PostgresConnector, Receipt, Run, Start, Switch};
+use phasegate::{
+    Attempt, Failure, PhaseTx, Receipt, Run, Start, Switch, connect::PostgresConnector,
+};
 use postgres::error::SqlState;
 
 use pipeline::{Adapter, Check, Draft};

@@ -12,7 +12,7 @@ use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, TestPostgres};
-use phasegate::{Operator, Target, protect};
+use phasegate::{Target, operator::Operator, schema::protect};
 use postgres::{Config, NoTls};
 
 use counted::{Counted, instructions, refuse_without_valgrind};

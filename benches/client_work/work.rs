@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    ConnectError, Connection, Connector, DryRunner, Effects, Execute, Failure, LiveRunner,
-    PhaseSpec, PhaseTx, Plan, PostgresConnector, Sg1, Simulate, Start, Target,
+    DryRunner, Effects, Execute, Failure, LiveRunner, PhaseSpec, PhaseTx, Plan, Sg1, Simulate,
+    Start, Target,
+    connect::{ConnectError, Connection, Connector, PostgresConnector},
 };
 use postgres::{Client, Config, NoTls, Statement};
 use serde::{Deserialize, Serialize};

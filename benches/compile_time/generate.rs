@@ -240,5 +240,5 @@ fn typed_whole(parts: usize) -> String {
          Ok(DryRunner::new(\"long\").target(target).simulator(Simulator).run(|run, on| pipeline(run, on))?.plan)\n}\n\
          pub fn live(plan: Plan, switch: FileSwitch, approvals: UnsignedApprovals, server: PostgresConnector) -> Result<u64, Error> {\n\
          LiveRunner::new(\"long\").plan(plan).kill_switch(switch).authority(approvals).connector(server).adapter(Adapter)\n\
-         .run(|run, on| pipeline(run, on)).map(phasegate::LiveReport::into_value)\n}\n"
+         .run(|run, on| pipeline(run, on)).map(phasegate::runner::LiveReport::into_value)\n}\n"
 }

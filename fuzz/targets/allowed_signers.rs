@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phasegate::AllowedSigners;
+use phasegate::ssh::AllowedSigners;
 use phasegate_fuzz::{A_KEY, assert_printable, bounded};
 
 fuzz_target!(|text: &str| {

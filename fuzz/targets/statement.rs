@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use phasegate::ApprovalStatement;
+use phasegate::approval::ApprovalStatement;
 use phasegate_fuzz::{A_LITTLE, assert_printable, bounded, json};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

@@ -16,7 +16,7 @@ use crate::base::hex::hex;
 /// let digest = Digest::of(b"abc");
 /// assert!(digest.to_string().starts_with("ba7816bf"));
 /// assert_eq!(digest.to_string().parse::<Digest>()?, digest);
-/// # Ok::<(), phasegate::DigestError>(())
+/// # Ok::<(), phasegate::error::DigestError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

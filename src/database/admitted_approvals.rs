@@ -5,14 +5,14 @@ use ::postgres::types::Type;
 use ::postgres::{Client, Row};
 
 use super::connector::Connector;
-use crate::approval::{
+use crate::authority::{
     ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
 };
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::outcome::{BoxError, describe};
 
-/// What an operator has [admitted](crate::Operator::admit_approval) to the database, where it was
+/// What an operator has [admitted](crate::operator::Operator::admit_approval) to the database, where it was
 /// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
 ///
 /// The database is asked each time, in a session of its own, so that a gate may be approved while the

@@ -75,7 +75,7 @@ impl fmt::Debug for Connection {
 /// What the server warned of in one session, in order.
 ///
 /// ```
-/// # use phasegate::{ConnectError, Connection, Connector, Warnings};
+/// # use phasegate::connect::{ConnectError, Connection, Connector, Warnings};
 /// struct Mine(postgres::Config);
 ///
 /// impl Connector for Mine {

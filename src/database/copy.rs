@@ -21,7 +21,7 @@ impl PhaseTx<'_> {
     /// says it in English; what the phase did is rolled back, as after any statement that failed.
     ///
     /// The server waits for a program that is frozen here (stopped, or swapped out), whose locks stay as long: no timeout of
-    /// PostgreSQL 15 and 16 bounds that. It commits nothing; [`Operator::switch_off`](crate::Operator::switch_off) ends its session.
+    /// PostgreSQL 15 and 16 bounds that. It commits nothing; [`Operator::switch_off`](crate::operator::Operator::switch_off) ends its session.
     ///
     /// ```
     /// use std::io::Write;

@@ -3,7 +3,7 @@ use std::fmt;
 use ::postgres::{Client, Transaction};
 use serde::Deserialize;
 
-use crate::approval::Evidence;
+use crate::authority::Evidence;
 use crate::base::digest::Digest;
 use crate::outcome::{BoxError, CommitEvidence, Committed, Durability};
 use crate::plan::{Effects, Target};

@@ -6,7 +6,7 @@ use ::postgres::{Client, IsolationLevel, Row};
 
 use super::admission::{PlanAdmission, Rejected};
 use super::blocking_session;
-use crate::approval::{Attestation, Evidence};
+use crate::authority::{Attestation, Evidence};
 use crate::outcome::{BlockingSession, describe};
 use crate::plan::Plan;
 

@@ -54,7 +54,7 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// The simulator owns it, beside whatever else it has:
 ///
 /// ```
-/// # use phasegate::*;
+/// # use phasegate::{*, connect::{PostgresConnector, ReadOnlySession}};
 /// # use phasegate::testing::TestPostgres;
 /// # use serde::{Serialize, Deserialize};
 /// # #[derive(Serialize, Deserialize)] struct CloseAccounts { below: i64 }
@@ -93,7 +93,7 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// There is no way to change anything by it, nor to end its transaction:
 ///
 /// ```compile_fail,E0599
-/// fn hasty(bank: &mut phasegate::ReadOnlySession) {
+/// fn hasty(bank: &mut phasegate::connect::ReadOnlySession) {
 ///     bank.execute("UPDATE account SET balance = 0", &[]); // no such method
 /// }
 /// ```

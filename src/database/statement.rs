@@ -53,7 +53,7 @@ pub enum SqlError {
         /// The statement's first word.
         word: String,
     },
-    /// In a [`ReadOnlySession`](crate::ReadOnlySession), it would have ended the transaction, begun
+    /// In a [`ReadOnlySession`](crate::connect::ReadOnlySession), it would have ended the transaction, begun
     /// another, or copied; it was not sent.
     #[error(
         "`{word}` was not sent: a read-only session is one transaction, which ends with it, and is asked by queries. To look anew, use `ReadOnlySession::refresh`"
@@ -62,7 +62,7 @@ pub enum SqlError {
         /// The statement's first word.
         word: String,
     },
-    /// The [`ReadOnlySession`](crate::ReadOnlySession) has ended, and could not begin again.
+    /// The [`ReadOnlySession`](crate::connect::ReadOnlySession) has ended, and could not begin again.
     #[error("it was not sent: the read-only session could not begin anew. Open another")]
     Ended,
     /// The statement takes another number of parameters.
@@ -125,7 +125,7 @@ impl From<::postgres::Error> for SqlError {
 /// What a phase can send: a text, or a [`PreparedStatement`] that it has prepared. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a statement that a phase can send",
-    label = "not a text, not a `phasegate::PreparedStatement`",
+    label = "not a text, not a `phasegate::connect::PreparedStatement`",
     note = "a phase prepares its statements in its own transaction: `tx.prepare(sql)?`"
 )]
 pub trait Sql: sealed::Sql {}
@@ -140,7 +140,7 @@ pub(super) mod sealed {
     /// Only a text, or what `prepare` made of one.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a statement that a phase can send",
-        label = "not a text, not a `phasegate::PreparedStatement`",
+        label = "not a text, not a `phasegate::connect::PreparedStatement`",
         note = "a phase prepares its statements in its own transaction: `tx.prepare(sql)?`"
     )]
     pub trait Sql {

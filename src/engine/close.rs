@@ -7,10 +7,10 @@ use super::live::LiveEngine;
 use super::watch::Watch;
 use crate::base::secret::Secret;
 use crate::base::sqlstate;
+use crate::database::{CloseError, Closed, PhaseTx, Session};
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
-use crate::database::{CloseError, Closed, PhaseTx, Session};
 
 /// What happens between the opening and the close.
 pub(super) struct Inside<'a, 'o> {

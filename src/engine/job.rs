@@ -2,9 +2,9 @@
 
 use super::timeouts::Timeouts;
 use crate::base::canonical::NotCanonical;
+use crate::database::PhaseTx;
 use crate::outcome::{Failure, Refusal, RefusalReason, RollbackCause};
 use crate::plan::{Effects, PlannedPhase};
-use crate::database::PhaseTx;
 
 /// A phase to be performed. Of its type the engine knows nothing: that is behind [`Input`], and in the function that
 /// performs it.

@@ -7,7 +7,8 @@ use super::job::{Done, Execution, Job};
 use super::stop::StopHandle;
 use super::timeouts::Timeouts;
 use super::verified_approval::VerifiedApproval;
-use crate::approval::{ApprovalRequest, Attestation, Authority};
+use crate::authority::{ApprovalRequest, Attestation, Authority};
+use crate::database::{Connector, Session, count_journalled};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
@@ -15,7 +16,6 @@ use crate::outcome::{
     RefusalReason,
 };
 use crate::plan::{Plan, PlannedPhase};
-use crate::database::{Connector, Session, count_journalled};
 
 /// How a live run is performed, apart from its parts.
 #[derive(Debug, Clone)]

@@ -14,14 +14,14 @@ use super::timeouts::{Timeouts, milliseconds};
 use super::verified_approval::VerifiedApproval;
 use crate::base::digest::Digest;
 use crate::base::sqlstate;
+use crate::database::{
+    OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
+};
 use crate::observer::Step;
 use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, Failure, PhaseError, Refusal, RefusalReason,
 };
 use crate::plan::Plan;
-use crate::database::{
-    OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
-};
 
 /// How often the program is asked whether it stops the run.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

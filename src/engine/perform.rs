@@ -11,12 +11,12 @@ use super::stop::{StopHandle, Stoppable};
 use super::verified_approval::VerifiedApproval;
 use super::watch::{Ended, Lease, Watched, watched};
 use crate::base::secret::{Secret, jitter, nonce};
+use crate::database::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
 use crate::kill_switch::WhichSwitch;
 use crate::observer::{Event, Step};
 use crate::outcome::{
     Attempted, Committed, PhaseError, Refusal, RefusalReason, Rollback, RollbackCause,
 };
-use crate::database::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
 
 /// How long the first pause before another try may be; each further one, twice as long.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -9,16 +9,16 @@ use super::rehearsed::{FailedRehearsal, RehearsedPhase, moved};
 use super::stop::StopHandle;
 use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
+use crate::database::{
+    CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
+    Session, read_off, switched_off_since,
+};
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
     BoxError, Failure, PhaseError, REHEARSAL, Refusal, RefusalReason, Rollback, RollbackCause,
 };
 use crate::plan::{Effects, PlannedPhase, Target};
-use crate::database::{
-    CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
-    Session, read_off, switched_off_since,
-};
 
 /// What a rehearsal holds: its one session, and what was measured so far.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::base::printable::Printable;
-use crate::plan::Effects;
 use crate::database::Measured;
+use crate::plan::Effects;
 
 /// What one phase of a rehearsal did, measured by the server and rolled back since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct RehearsedPhase {
     pub effects: Effects,
     /// Those of these tables that are not under guard with all their partitions. Their rows are those
     /// that were tried, also where a savepoint took them back; and a plan that names them is not
-    /// admitted: [`protect`](crate::protect) them.
+    /// admitted: [`protect`](crate::schema::protect) them.
     pub unguarded: Vec<String>,
     /// The sequences that it moved, and that stay moved: by `nextval` or `setval`, or by an inserted
     /// row that took its default from one. One that an earlier phase of the run moved is named there.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::job::Done;
 use super::live::LiveEngine;
+use crate::database::{Fate, resolve};
 use crate::observer::Step;
 use crate::outcome::{
     CommitEvidence, Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause,
 };
-use crate::database::{Fate, resolve};
 
 impl LiveEngine<'_> {
     /// Resolves a doubt of this run, and returns what the phase itself would have.

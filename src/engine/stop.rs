@@ -8,14 +8,14 @@ use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 ///
 /// From [`stop`](StopHandle::stop) on, the run's kill switch counts as OFF, and the statement that is running is ended with
 /// its session, through another one. The phase is rolled back, with
-/// [`RollbackCause::Stopped`](crate::RollbackCause::Stopped), and no other begins. A commit that was sent already comes to
+/// [`RollbackCause::Stopped`](crate::error::RollbackCause::Stopped), and no other begins. A commit that was sent already comes to
 /// its end: it is committed, or it is not, and the run says which.
 ///
 /// It does not interrupt what an adapter does elsewhere: a loop without statements, another connection, a sleep; nor the
 /// making of a connection. There is no way back: each run takes another handle.
 ///
 /// ```no_run
-/// # use phasegate::*;
+/// # use phasegate::{*, runner::StopHandle};
 /// # fn example(runner: LiveRunner) {
 /// let stop = StopHandle::new();
 /// let on_signal = stop.clone();

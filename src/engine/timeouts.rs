@@ -69,7 +69,7 @@ impl Timeouts {
     }
 
     /// For how long to try to resolve a commit that was not answered, before it is returned as
-    /// [`InDoubt`](crate::InDoubt). Zero hands it on at once.
+    /// [`InDoubt`](crate::error::InDoubt). Zero hands it on at once.
     #[must_use]
     pub const fn resolve(mut self, resolve: Duration) -> Self {
         self.resolve = resolve;

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use crate::approval::{Attestation, Decision};
+use crate::authority::{Attestation, Decision};
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Plan;
 

@@ -1,11 +1,11 @@
 use ::postgres::{Client, IsolationLevel, Row, Transaction};
 use serde::Deserialize;
 
-use crate::approval::Evidence;
+use crate::authority::Evidence;
 use crate::base::digest::Digest;
+use crate::database::{Journal, JournalError};
 use crate::outcome::{BoxError, describe};
 use crate::plan::Target;
-use crate::database::{Journal, JournalError};
 
 /// Everything that is known of the run of one plan: the plan, the approvals with what was signed and
 /// the rules by which it was judged, the journal with its chain.
@@ -16,7 +16,7 @@ use crate::database::{Journal, JournalError};
 ///
 /// ```no_run
 /// # fn collect(auditor: &mut postgres::Client, plan: phasegate::Digest) -> Result<(), Box<dyn std::error::Error>> {
-/// let bundle = phasegate::EvidenceBundle::collect(auditor, plan)?;
+/// let bundle = phasegate::audit::EvidenceBundle::collect(auditor, plan)?;
 /// bundle.verify()?;
 /// bundle.write_to("evidence-2026-11-23".as_ref())?;
 /// # Ok(())

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::EvidenceBundle;
 use super::bundle::{Admitted, PhaseText};
-use crate::approval::Evidence;
+use crate::authority::Evidence;
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
+use crate::database::{BrokenChain, JournalEntry, SpentApproval};
 #[cfg(feature = "ssh")]
 use crate::plan::Plan;
-use crate::database::{BrokenChain, JournalEntry, SpentApproval};
 
 /// The evidence does not fit together. One variant for each place that it may be at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::EvidenceBundle;
 use super::bundle::Admitted;
 use super::files::{row_file, statement_stem};
-use crate::approval::Evidence;
+use crate::authority::Evidence;
 
 impl EvidenceBundle {
     /// The page. Names that came from people stand in it so that neither a shell nor a reader of

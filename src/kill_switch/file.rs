@@ -20,11 +20,11 @@ const LONGEST: u64 = 16;
 /// `rm FILE` is the stop button. The file is read again each time.
 ///
 /// ```
-/// use phasegate::{FileSwitch, KillSwitch, SwitchState};
+/// use phasegate::switch::{FileSwitch, KillSwitch, SwitchState};
 ///
 /// let switch = FileSwitch::new("/run/cutover/kill-switch");
 /// assert_eq!(switch.read()?, SwitchState::Off); // no such file
-/// # Ok::<(), phasegate::SwitchUnreadable>(())
+/// # Ok::<(), phasegate::switch::SwitchUnreadable>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct FileSwitch {

@@ -14,7 +14,7 @@ const ONE_SCOPE: u64 = 2;
 /// of one switch; give one to the thread that may turn it off.
 ///
 /// ```
-/// use phasegate::{InProcessSwitch, KillSwitch, SwitchState};
+/// use phasegate::switch::{InProcessSwitch, KillSwitch, SwitchState};
 ///
 /// let switch = InProcessSwitch::new();
 /// let button = switch.clone();
@@ -25,7 +25,7 @@ const ONE_SCOPE: u64 = 2;
 ///     assert_eq!(switch.read().unwrap(), SwitchState::Off);
 /// });
 /// assert_eq!(switch.read()?, SwitchState::Off);
-/// # Ok::<(), phasegate::SwitchUnreadable>(())
+/// # Ok::<(), phasegate::switch::SwitchUnreadable>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct InProcessSwitch {

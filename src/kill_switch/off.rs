@@ -18,7 +18,7 @@ pub enum WhichSwitch {
 /// A kill switch that is OFF: which one, and, as far as it is known, since when, by whom, why, and how it is turned on.
 ///
 /// ```
-/// use phasegate::{KillSwitch, SwitchOff};
+/// use phasegate::switch::{KillSwitch, SwitchOff};
 ///
 /// /// ON while a change window is open.
 /// struct ChangeWindow;

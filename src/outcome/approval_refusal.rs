@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::ago;
-use crate::approval::Denied;
+use crate::authority::Denied;
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::plan::Target;

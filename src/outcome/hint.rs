@@ -76,10 +76,10 @@ impl Refusal {
             RefusalReason::ActingRole { .. } => "Log in as the role that the plan names.".to_owned(),
             RefusalReason::Standby => "Connect to the primary.".to_owned(),
             RefusalReason::NotInstalled { .. } => {
-                "Install it once, as a role that may create roles and schemas: `phasegate::install(&mut client)`.".to_owned()
+                "Install it once, as a role that may create roles and schemas: `phasegate::schema::install(&mut client)`.".to_owned()
             }
             RefusalReason::AnotherProtocol { .. } => {
-                "Call `phasegate::install` of this release as the owner of the schema.".to_owned()
+                "Call `phasegate::schema::install` of this release as the owner of the schema.".to_owned()
             }
             RefusalReason::NotARunner { role, .. } => format!(
                 "Let it: GRANT phasegate_runner TO {}.",

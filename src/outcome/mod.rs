@@ -76,7 +76,7 @@ impl Error {
     /// Returns which check failed, if one did.
     ///
     /// ```
-    /// # use phasegate::*;
+    /// # use phasegate::{*, error::RefusalReason};
     /// fn can_wait(error: &Error) -> bool {
     ///     matches!(
     ///         error.reason(),

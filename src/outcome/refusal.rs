@@ -88,7 +88,7 @@ pub enum RefusalReason {
     /// The kill switch cannot be read, and so counts as OFF.
     #[error("{0}")]
     SwitchUnreadable(SwitchUnreadable),
-    /// The program has stopped the run: [`StopHandle::stop`](crate::StopHandle::stop).
+    /// The program has stopped the run: [`StopHandle::stop`](crate::runner::StopHandle::stop).
     #[error("the program has stopped the run: {}", Printable(.why))]
     Stopped {
         /// The reason that was given.

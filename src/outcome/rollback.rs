@@ -36,7 +36,7 @@ pub enum RollbackCause {
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
     SwitchOff(SwitchOff),
-    /// The program has stopped the run, with this reason: [`StopHandle::stop`](crate::StopHandle::stop).
+    /// The program has stopped the run, with this reason: [`StopHandle::stop`](crate::runner::StopHandle::stop).
     Stopped(String),
     /// The lease of the database's kill switch ended while the phase was being performed.
     LeaseOver,

@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::approval::Denied;
+use crate::authority::Denied;
 use crate::base::canonical;
 use crate::base::digest::Digest;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};

@@ -63,7 +63,7 @@ impl fmt::Display for RowCounts {
 /// partition of. What triggers and functions do counts, on every table that they write.
 ///
 /// ```
-/// use phasegate::{Effects, RowCounts};
+/// use phasegate::{Effects, plan::RowCounts};
 ///
 /// let mut effects = Effects::new();
 /// for _ in 0..3 {

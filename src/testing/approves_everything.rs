@@ -1,8 +1,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::{
-    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Operator,
-    OperatorError, Plan,
+    Plan,
+    approval::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied},
+    operator::{Operator, OperatorError},
 };
 
 /// Never outside a test: an authority that says yes to everything, for ever.

@@ -1,9 +1,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Effects,
-    Execute, Failure, KillSwitch, PhaseSpec, PhaseTx, Prior, Simulate, SwitchOff, SwitchState,
-    SwitchUnreadable,
+    Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Simulate,
+    approval::{ApprovalRequest, Attestation, Authority, Denied},
+    connect::{ConnectError, Connection, Connector},
+    switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable},
 };
 
 /// Calls, in the order in which they were made. Clones share one list.

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{KillSwitch, SwitchState, SwitchUnreadable};
+use crate::switch::{KillSwitch, SwitchState, SwitchUnreadable};
 
 /// A kill switch that answers from a list, one entry for each reading; the last entry stays.
 ///

@@ -3,14 +3,17 @@ use std::fmt;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{HashAlg, LineEnding, PrivateKey};
 
-use crate::{ApprovalStatement, NAMESPACE, ParseApprovalError};
+use crate::{
+    approval::ApprovalStatement,
+    ssh::{NAMESPACE, ParseApprovalError},
+};
 
 /// Never outside a test: a signer whose key is in the memory of this process, and who signs as
 /// `ssh-keygen -Y sign` would, where that is not installed.
 ///
 /// ```
 /// use phasegate::testing::SshSigner;
-/// use phasegate::{AllowedSigners, Plan, Policy, SignedApprovals, ApprovalStatement, VerifyApprovalError};
+/// use phasegate::{Plan, approval::ApprovalStatement, ssh::{AllowedSigners, Policy, SignedApprovals, VerifyApprovalError}};
 ///
 /// fn approve(plan: &Plan, policy: Policy, ada: &SshSigner, statement: &ApprovalStatement)
 ///     -> Result<SignedApprovals, Box<dyn std::error::Error>>

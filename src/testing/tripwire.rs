@@ -1,6 +1,7 @@
 use crate::{
-    ApprovalRequest, Attestation, Authority, ConnectError, Connection, Connector, Denied, Effects,
-    Execute, Failure, PhaseSpec, PhaseTx, Prior, Simulate,
+    Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, Simulate,
+    approval::{ApprovalRequest, Attestation, Authority, Denied},
+    connect::{ConnectError, Connection, Connector},
 };
 
 /// A simulator of every phase, that panics if it is called: for proving that a live run does not.

@@ -2,9 +2,9 @@
 
 use super::mode::{DryRun, Live, Mode, Rehearsal};
 use super::spec::{PhaseSpec, Prior};
+use crate::database::PhaseTx;
 use crate::outcome::Failure;
 use crate::plan::Effects;
-use crate::database::PhaseTx;
 
 /// A simulator: never called in a live run or a rehearsal, and never given a transaction. It performs
 /// phase `S` in a dry run.

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 
 use super::adapter::{Execute, Simulate};
 use super::spec::{PhaseSpec, Prior};
+use crate::database::PhaseTx;
 use crate::outcome::Failure;
 use crate::plan::Effects;
-use crate::database::PhaseTx;
 
 /// Makes a live adapter of phase `S` of a closure.
 ///

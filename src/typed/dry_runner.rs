@@ -45,7 +45,7 @@ use crate::plan::{EffectsSource, Heading, Plan, Target};
 /// ```
 ///
 /// The run itself leads to no database. A simulator that has to look at the real data to predict owns a
-/// [`ReadOnlySession`](crate::ReadOnlySession), which the server keeps from writing; its documentation has an example.
+/// [`ReadOnlySession`](crate::connect::ReadOnlySession), which the server keeps from writing; its documentation has an example.
 #[must_use = "a runner does nothing until `run`"]
 pub struct DryRunner<T = NoTarget, W = NoSimulator> {
     parts: (T, W),

@@ -22,7 +22,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
 /// A phase whose type is no longer known, but whose mode, run and performer are.
 ///
 /// ```
-/// # use phasegate::*;
+/// # use phasegate::{*, runner::ErasedPhase};
 /// # use serde::{Serialize, Deserialize};
 /// # #[derive(Serialize, Deserialize)] struct Batch(u32);
 /// # impl PhaseSpec for Batch {

@@ -11,13 +11,13 @@ use super::parts::{
 use super::report::LiveReport;
 use super::run::Run;
 use super::switch::{KillSwitchOn, Switch};
-use crate::approval::Authority;
+use crate::authority::Authority;
+use crate::database::Connector;
 use crate::engine::{LiveEngine, LiveOptions, Progress, StopHandle, Timeouts};
 use crate::kill_switch::KillSwitch;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::Plan;
-use crate::database::Connector;
 
 /// Performs a pipeline live: each phase one transaction, by a live adapter, as planned, approved
 /// and switched on.
@@ -26,7 +26,7 @@ use crate::database::Connector;
 /// does not compile.
 ///
 /// ```no_run
-/// # use phasegate::*;
+/// # use phasegate::{*, approval::UnsignedApprovals, connect::PostgresConnector, switch::FileSwitch};
 /// # use serde::{Serialize, Deserialize};
 /// # #[derive(Serialize, Deserialize)] struct Cut;
 /// # impl PhaseSpec for Cut {

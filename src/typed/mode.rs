@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
+use crate::database::PhaseTx;
 use crate::engine::{
     Done, DryEngine, Execution, Job, LiveEngine, RehearsalEngine, RehearsedPhase, Simulation,
 };
 use crate::outcome::{Committed, InDoubt, PhaseError, Refusal};
 use crate::plan::Effects;
-use crate::database::PhaseTx;
 
 /// The mode in which nothing is touched: phases are performed by a simulator, which is never given
 /// a connection, and the run leaves a [`Plan`](crate::Plan).

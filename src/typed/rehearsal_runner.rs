@@ -9,11 +9,11 @@ use super::parts::{Given, HasAdapter, HasConnector, NoAdapter, NoConnector, NotG
 use super::report::RehearsalReport;
 use super::run::Run;
 use super::switch::Switch;
+use crate::database::Connector;
 use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan};
-use crate::database::Connector;
 
 /// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures what it
 /// does; rolls everything back; and leaves a [`Plan`](crate::Plan) with the effects that were measured.
@@ -37,7 +37,7 @@ use crate::database::Connector;
 /// [`run`](RehearsalRunner::run) does not compile.
 ///
 /// ```no_run
-/// # use phasegate::*;
+/// # use phasegate::{*, connect::PostgresConnector};
 /// # use serde::{Serialize, Deserialize};
 /// # #[derive(Serialize, Deserialize)] struct Cut;
 /// # impl PhaseSpec for Cut {
@@ -60,7 +60,7 @@ use crate::database::Connector;
 /// ```
 ///
 /// ```compile_fail,E0277
-/// # use phasegate::*;
+/// # use phasegate::{*, connect::PostgresConnector};
 /// # fn example(config: postgres::Config) {
 /// // No adapter: nothing performs the phases.
 /// let _ = RehearsalRunner::new("cut")
@@ -71,9 +71,9 @@ use crate::database::Connector;
 ///
 /// # What it cannot undo
 ///
-/// - Sequences that were moved stay moved ([`RehearsedPhase::sequences`](crate::RehearsedPhase)).
+/// - Sequences that were moved stay moved ([`RehearsedPhase::sequences`](crate::runner::RehearsedPhase)).
 /// - The locks are real: others wait for them until the run ends
-///   ([`RehearsedPhase::locks`](crate::RehearsedPhase), and locks on single rows, which no view shows). Give it
+///   ([`RehearsedPhase::locks`](crate::runner::RehearsedPhase), and locks on single rows, which no view shows). Give it
 ///   a short [`Timeouts::lock`], and a database that others do not need at the moment.
 /// - Whatever leaves the database: another connection (`dblink`), a file, a program, a mail. What
 ///   waits for the commit, like `NOTIFY`, does not leave it.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::brand::Brand;
 use super::mode::{Live, Mode};
-use crate::approval::{Gate, Sg1, Sg2};
+use crate::authority::{Gate, Sg1, Sg2};
 
 /// No approval is needed.
 ///
@@ -86,7 +86,7 @@ pub(in crate::typed) fn gate_names<R: Requirement>() -> Vec<&'static str> {
     names
 }
 
-/// Holding one of mode [`Live`] proves that, in this run, the run's [`Authority`](crate::Authority) attested that `G`
+/// Holding one of mode [`Live`] proves that, in this run, the run's [`Authority`](crate::approval::Authority) attested that `G`
 /// was approved for this very plan on this very target, when it was asked about one phase of it, and that the
 /// attestation had not expired. The type binds gate, mode and run; the engine accepts it for that phase only.
 ///

@@ -13,7 +13,7 @@ use super::receipt::Receipt;
 use super::requirement::{Approvable, Approval, gate_names};
 use super::spec::{PhaseSpec, Receipts, Witness, full_name, sealed::After as _};
 use super::switch::Switch;
-use crate::approval::Attestation;
+use crate::authority::Attestation;
 use crate::base::canonical;
 use crate::engine::{Done, Job, NotPerformed};
 use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
@@ -47,7 +47,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
 
     /// Asks for the approval of gate `G`. Nothing else makes an approval of one gate; [`Approval::and`] joins two.
     ///
-    /// Live, the run's [`Authority`](crate::Authority) is asked, and what it attests to is compared
+    /// Live, the run's [`Authority`](crate::approval::Authority) is asked, and what it attests to is compared
     /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal nothing is asked. `run.approval()?` infers
     /// the gate from the phase that consumes the approval; `run.approval::<Sg1>()?` tells the reader too.
     /// `run.approval::<And<Sg1, Sg2>>()?` asks for both, in this order.
@@ -58,7 +58,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     ///
     /// # Errors
     ///
-    /// [`RefusalReason::Approval`](crate::RefusalReason::Approval), with the reason.
+    /// [`RefusalReason::Approval`](crate::error::RefusalReason::Approval), with the reason.
     pub fn approval<G: Approvable>(&mut self) -> Result<Approval<'run, G, M>, Error> {
         for gate in gate_names::<G>() {
             <M as sealed::Mode>::approve(&mut self.engine, gate)?;
@@ -186,7 +186,7 @@ impl<'run, S: PhaseSpec, M: Mode, W> PhaseCall<'_, 'run, S, M, W> {
     /// Performs the phase: with the switch token, the approval that its gate demands (`Ungated`
     /// where it demands none), and the receipts of what comes before (`Start` where nothing does).
     ///
-    /// Live, the steps are those of [`Step`](crate::Step), in that order; the refusals come first
+    /// Live, the steps are those of [`Step`](crate::runner::Step), in that order; the refusals come first
     /// and touch nothing.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use phasegate::EvidenceBundle;
+use phasegate::audit::EvidenceBundle;
 use tempfile::TempDir;
 
 use super::signing::tool;

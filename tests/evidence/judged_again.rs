@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use phasegate::{EvidenceFlaw, GateRule, Policy, Sg1, Sg2};
+use phasegate::{
+    Sg1, Sg2,
+    audit::EvidenceFlaw,
+    ssh::{GateRule, Policy},
+};
 
 use super::Signed;
 use super::signing::Rules;

@@ -15,7 +15,11 @@ mod stopped;
 mod tampering;
 mod written;
 
-use phasegate::{EvidenceBundle, GateRule, Plan, Policy, Sg1, Sg2};
+use phasegate::{
+    Plan, Sg1, Sg2,
+    audit::EvidenceBundle,
+    ssh::{GateRule, Policy},
+};
 use postgres::NoTls;
 
 use pipeline::{Adapter, Draft, pipeline};
@@ -69,7 +73,7 @@ impl Signed {
     /// Approves both gates, has `meddle` do something to the approvals, admits and performs.
     fn perform(
         &self,
-        meddle: impl Fn(&mut Vec<phasegate::Attestation>),
+        meddle: impl Fn(&mut Vec<phasegate::approval::Attestation>),
     ) -> Result<u64, phasegate::Error> {
         let sg1 = self
             .people
@@ -89,7 +93,7 @@ impl Signed {
             .connector(self.database.connector())
             .adapter(Adapter)
             .run(|run, on| pipeline(run, on, draft()))
-            .map(phasegate::LiveReport::into_value)
+            .map(phasegate::runner::LiveReport::into_value)
     }
 
     /// What an auditor collects, who may read and nothing else.

@@ -1,8 +1,9 @@
 //! Names come from people. None of them is a path, a command, or an end of anything.
 
 use phasegate::{
-    DryRunner, Effects, Error, Execute, Failure, Gate, GateRule, LiveRunner, Mode, Perform,
-    PhaseSpec, PhaseTx, Policy, Run, Simulate, Start, Switch,
+    DryRunner, Effects, Error, Execute, Failure, Gate, LiveRunner, Mode, Perform, PhaseSpec,
+    PhaseTx, Run, Simulate, Start, Switch,
+    ssh::{GateRule, Policy},
 };
 use serde::{Deserialize, Serialize};
 

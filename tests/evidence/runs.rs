@@ -156,13 +156,13 @@ fn who_is_no_auditor_collects_nothing_and_who_is_one_nothing_of_a_plan_that_is_n
         .config()
         .connect(postgres::NoTls)
         .unwrap();
-    let collect = phasegate::EvidenceBundle::collect;
+    let collect = phasegate::audit::EvidenceBundle::collect;
     let error = collect(&mut runner, signed.plan.digest()).unwrap_err();
     assert!(error.to_string().contains("permission denied"), "{error}");
     let unknown = phasegate::Digest::of(b"unknown");
     let error = collect(&mut signed.database.admin(), unknown).unwrap_err();
     assert!(
-        matches!(error, phasegate::EvidenceError::NoSuchPlan(plan) if plan == unknown),
+        matches!(error, phasegate::audit::EvidenceError::NoSuchPlan(plan) if plan == unknown),
         "{error}"
     );
 }

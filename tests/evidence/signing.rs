@@ -5,8 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use phasegate::{
-    ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Digest, Evidence,
-    Plan, SignedStatement,
+    Digest, Plan,
+    approval::{
+        ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
+        SignedStatement,
+    },
 };
 use tempfile::TempDir;
 

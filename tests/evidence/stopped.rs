@@ -1,6 +1,6 @@
 //! A run that did not come to its end has evidence of what it did.
 
-use phasegate::Decision;
+use phasegate::approval::Decision;
 use serde_json::Value;
 
 use super::auditor::Auditor;

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use phasegate::{Attestation, Decision, Evidence, EvidenceFlaw, Journal};
+use phasegate::{
+    approval::{Attestation, Decision, Evidence},
+    audit::{EvidenceFlaw, Journal},
+};
 
 use super::Signed;
 use super::auditor::Auditor;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Barrier;
 
-use phasegate::{BundleNotWritten, EvidenceBundle};
+use phasegate::audit::{BundleNotWritten, EvidenceBundle};
 
 use super::Signed;
 

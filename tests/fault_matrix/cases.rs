@@ -3,9 +3,9 @@
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Authority, Committed, Connector, DryRunner, Effects, Error, Execute, Failure, KillSwitch,
-    LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, ReadyRunner, Receipt, Run, Simulate,
-    Start, Switch, Target, Ungated,
+    DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx,
+    Plan, Receipt, Run, Simulate, Start, Switch, Target, Ungated, approval::Authority,
+    audit::Committed, connect::Connector, runner::ReadyRunner, switch::KillSwitch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +146,7 @@ impl Case {
                 .chain(again)
                 .collect())
         });
-        ran.map(phasegate::LiveReport::into_value)
+        ran.map(phasegate::runner::LiveReport::into_value)
     }
 }
 

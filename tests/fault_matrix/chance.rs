@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use phasegate::{Committed, PostgresConnector, Target, Timeouts};
+use phasegate::{Target, Timeouts, audit::Committed, connect::PostgresConnector};
 use postgres::{Client, Config, NoTls};
 
 use crate::cases::Case;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use phasegate::{Digest, Event, Plan, PostgresConnector};
+use phasegate::{Digest, Plan, connect::PostgresConnector, runner::Event};
 use postgres::Config;
 use postgres::config::Host;
 

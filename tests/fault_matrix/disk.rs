@@ -9,7 +9,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use phasegate::testing::{Shutdown, TestPostgres};
-use phasegate::{Event, Execute, Failure, PhaseTx, PostgresConnector, Step, Timeouts};
+use phasegate::{
+    Execute, Failure, PhaseTx, Timeouts,
+    connect::PostgresConnector,
+    runner::{Event, Step},
+};
 
 use crate::cases::{Again, Case};
 use crate::page;

@@ -12,7 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::TestPostgres;
-use phasegate::{AdmittedApprovals, LeaseSwitch, LiveRunner, PostgresConnector, RefusalReason};
+use phasegate::{
+    LiveRunner, approval::AdmittedApprovals, connect::PostgresConnector, error::RefusalReason,
+    switch::LeaseSwitch,
+};
 use postgres::Config;
 use postgres::config::Host;
 

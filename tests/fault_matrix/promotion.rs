@@ -5,7 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Durability, Error, Event, InDoubt, PostgresConnector, RefusalReason, Resolution, Step, Timeouts,
+    Error, Timeouts,
+    audit::Durability,
+    connect::PostgresConnector,
+    error::{InDoubt, RefusalReason, Resolution},
+    runner::{Event, Step},
 };
 use postgres::Config;
 

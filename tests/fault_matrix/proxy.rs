@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use phasegate::PostgresConnector;
+use phasegate::connect::PostgresConnector;
 use postgres::Config;
 use postgres::config::Host;
 

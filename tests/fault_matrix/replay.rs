@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use phasegate::{PostgresConnector, Timeouts};
+use phasegate::{Timeouts, connect::PostgresConnector};
 use postgres::config::Host;
 use postgres::{Client, Config, NoTls};
 

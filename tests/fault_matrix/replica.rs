@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::{Shutdown, Source, TestPostgres};
-use phasegate::{ConnectError, Connection, Connector, Operator, PostgresConnector};
+use phasegate::{
+    connect::{ConnectError, Connection, Connector, PostgresConnector},
+    operator::Operator,
+};
 use postgres::{Client, Config, NoTls};
 
 use crate::server::{Database, database_on};

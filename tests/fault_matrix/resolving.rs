@@ -4,7 +4,11 @@
 use std::thread;
 use std::time::Duration;
 
-use phasegate::{Error, InDoubt, PostgresConnector, Resolution, ResolveError, Timeouts};
+use phasegate::{
+    Error, Timeouts,
+    connect::PostgresConnector,
+    error::{InDoubt, Resolution, ResolveError},
+};
 use postgres::{Client, NoTls};
 
 use crate::cases::Case;

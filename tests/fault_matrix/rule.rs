@@ -5,7 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use phasegate::{
-    CommitEvidence, Committed, Error, InDoubt, Journal, PostgresConnector, Resolution,
+    Error,
+    audit::{CommitEvidence, Committed, Journal},
+    connect::PostgresConnector,
+    error::{InDoubt, Resolution},
 };
 use postgres::{Client, Config};
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use phasegate::testing::{Shutdown, TestPostgres};
-use phasegate::{Error, Event, PostgresConnector, RefusalReason, Timeouts};
+use phasegate::{Error, Timeouts, connect::PostgresConnector, error::RefusalReason, runner::Event};
 use postgres::{Client, NoTls};
 
 use crate::cases::{Answer, Case};

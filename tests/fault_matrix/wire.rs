@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use phasegate::testing::TestPostgres;
-use phasegate::{PostgresConnector, Timeouts};
+use phasegate::{Timeouts, connect::PostgresConnector};
 
 use crate::cases::Case;
 use crate::page;

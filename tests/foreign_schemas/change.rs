@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use phasegate::{
-    Discard, Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Switch,
-    Ungated,
+    Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Start, Switch, Ungated,
+    batch::Discard,
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    DryRunner, Effects, Error, Failure, Journal, LiveRunner, Plan, RehearsalRunner, RowCounts,
-    Simulate,
+    DryRunner, Effects, Error, Failure, LiveRunner, Plan, RehearsalRunner, Simulate,
+    audit::Journal, plan::RowCounts,
 };
 
 use crate::change::{Change, Does, Performs, Seen, perform_all};

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Effects, Error, Event, Journal, LiveRunner, Plan, RehearsalRunner, RollbackCause, RowCounts,
-    Step,
+    Effects, Error, LiveRunner, Plan, RehearsalRunner,
+    audit::Journal,
+    error::RollbackCause,
+    plan::RowCounts,
+    runner::{Event, Step},
 };
 use postgres::Client;
 

@@ -3,7 +3,10 @@
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use phasegate::{ApprovalStatement, Attestation, Decision, PlanAdmission, Rejected};
+use phasegate::{
+    approval::{ApprovalStatement, Attestation, Decision},
+    operator::{PlanAdmission, Rejected},
+};
 use postgres::Client;
 
 use crate::hand::{Attempt, DRAIN, INSERT, does, finish, nothing_committed, psql, refuses, tell};

@@ -204,16 +204,16 @@ fn protecting_twice_changes_nothing_and_unprotecting_takes_the_guard_off() {
     };
     let mut admin = database.admin();
     for _ in 0..2 {
-        phasegate::protect(&mut admin, "item").unwrap();
+        phasegate::schema::protect(&mut admin, "item").unwrap();
         assert_eq!(guards(&database), 1);
         refuses(&mut psql(&database), INSERT, "ZG007");
     }
     for _ in 0..2 {
-        phasegate::unprotect(&mut admin, "item").unwrap();
+        phasegate::schema::unprotect(&mut admin, "item").unwrap();
         assert_eq!(guards(&database), 0);
     }
     does(&mut psql(&database), INSERT);
-    phasegate::protect(&mut admin, "item").unwrap();
+    phasegate::schema::protect(&mut admin, "item").unwrap();
     refuses(&mut psql(&database), "DELETE FROM item", "ZG007");
 }
 
@@ -241,7 +241,7 @@ fn only_its_owner_protects_a_table_and_only_a_table_is_protected() {
         database.runner.name()
     ));
     let mut session = owner.config().connect(NoTls).unwrap();
-    phasegate::protect(&mut session, "theirs").unwrap();
+    phasegate::schema::protect(&mut session, "theirs").unwrap();
     refuses(
         &mut psql(&database),
         "INSERT INTO theirs VALUES ('x')",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use phasegate::{Digest, Error, Failure, Plan, Rollback, SqlError};
+use phasegate::{Digest, Error, Failure, Plan, connect::SqlError, error::Rollback};
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Roles that could get round the interlock are refused, and are told what mends it.
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Error, Receipt, RefusalReason};
+use phasegate::{Error, Receipt, error::RefusalReason};
 
 use crate::hand::INSERT;
 use crate::pipeline::Draft;
@@ -77,7 +77,7 @@ fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
         live = live.dangerously_allow_privileged_role();
     }
     live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-        .map(phasegate::LiveReport::into_value)
+        .map(phasegate::runner::LiveReport::into_value)
 }
 
 #[test]

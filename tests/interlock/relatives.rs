@@ -1,7 +1,7 @@
 //! The guard, and the tables that inherit from one another: a statement fires the triggers of the table
 //! that it names.
 
-use phasegate::{Error, RefusalReason};
+use phasegate::{Error, error::RefusalReason};
 
 use crate::hand::{does, psql, refuses};
 use crate::pipeline::Draft;
@@ -173,15 +173,15 @@ fn a_table_that_can_be_written_through_an_unguarded_parent_is_not_put_under_guar
     );
     for (child, parent) in [("year_1", "year"), ("derived", "base")] {
         let mut admin = database.admin();
-        let refused = phasegate::protect(&mut admin, child)
+        let refused = phasegate::schema::protect(&mut admin, child)
             .unwrap_err()
             .to_string();
         assert!(
             refused.contains(&format!("{child} can be written through public.{parent}")),
             "{refused}"
         );
-        phasegate::protect(&mut admin, parent).unwrap();
-        phasegate::protect(&mut admin, child).unwrap();
+        phasegate::schema::protect(&mut admin, parent).unwrap();
+        phasegate::schema::protect(&mut admin, child).unwrap();
     }
 }
 
@@ -219,7 +219,7 @@ fn protecting_what_is_protected_takes_no_lock_and_a_writer_is_waited_for_briefly
     writer
         .batch_execute("BEGIN; INSERT INTO item VALUES ('theirs', 'draft')")
         .unwrap();
-    phasegate::protect(&mut database.admin(), "item").unwrap();
+    phasegate::schema::protect(&mut database.admin(), "item").unwrap();
     database.sql("CREATE TABLE other (n int)");
     let mut other = database.admin();
     other
@@ -238,7 +238,7 @@ fn protecting_what_is_protected_takes_no_lock_and_a_writer_is_waited_for_briefly
             std::thread::sleep(std::time::Duration::from_millis(2_500));
             other.batch_execute("COMMIT").unwrap();
         });
-        phasegate::protect(&mut database.admin(), "other").unwrap();
+        phasegate::schema::protect(&mut database.admin(), "other").unwrap();
     });
 }
 
@@ -250,7 +250,7 @@ fn a_table_with_a_foreign_partition_is_refused_by_its_name() {
          CREATE TABLE far (k int) PARTITION BY LIST (k); \
          CREATE FOREIGN TABLE far_away PARTITION OF far FOR VALUES IN (1) SERVER elsewhere",
     );
-    let refused = phasegate::protect(&mut database.admin(), "far")
+    let refused = phasegate::schema::protect(&mut database.admin(), "far")
         .unwrap_err()
         .to_string();
     assert!(

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Error, Operator, Receipt};
+use phasegate::{Error, Receipt, operator::Operator};
 use postgres::{Client, NoTls};
 use serde_json::json;
 
@@ -184,8 +184,8 @@ fn other_roles_make_the_owner_run_no_shadow_and_run_none_of_a_runners() {
             .batch_execute(&format!("SET search_path = {HOSTILE_PATH}"))
             .unwrap();
         for _ in 0..2 {
-            phasegate::unprotect(&mut admin, "public.item").unwrap();
-            phasegate::protect(&mut admin, "public.item").unwrap();
+            phasegate::schema::unprotect(&mut admin, "public.item").unwrap();
+            phasegate::schema::protect(&mut admin, "public.item").unwrap();
         }
         call_everything(&database, &mut admin);
         none_ran(&database);
@@ -223,7 +223,7 @@ fn the_library_makes_no_session_run_a_shadow() {
                 .live_by(plan.clone(), adapter)
                 .dangerously_allow_privileged_role()
                 .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-                .map(phasegate::LiveReport::into_value)
+                .map(phasegate::runner::LiveReport::into_value)
         };
         assert_eq!(run().unwrap(), 1);
         assert_eq!(database.items(), all(&["a"], "draft"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phasegate::SwitchedOff;
+use phasegate::operator::SwitchedOff;
 use phasegate::testing::TestPostgres;
 use postgres::Client;
 
@@ -245,11 +245,13 @@ fn anybody_can_keep_an_install_waiting() {
     does(&mut session, "SELECT pg_advisory_lock(7309453175411201908)");
     let mut admin = database.admin();
     admin.batch_execute("SET lock_timeout = 50").unwrap();
-    let refused = phasegate::install(&mut admin).unwrap_err();
+    let refused = phasegate::schema::install(&mut admin).unwrap_err();
     assert!(refused.to_string().contains("55P03"), "{refused}");
     drop(session);
     assert_eq!(
-        phasegate::install(&mut database.admin()).unwrap().applied,
+        phasegate::schema::install(&mut database.admin())
+            .unwrap()
+            .applied,
         [""; 0]
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phasegate::SwitchedOff;
+use phasegate::operator::SwitchedOff;
 use postgres::NoTls;
 
 use crate::hand::{Hand, code, task, tasks};

@@ -6,7 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Operator, Receipt, SwitchedOff};
+use phasegate::{
+    Receipt,
+    operator::{Operator, SwitchedOff},
+};
 use postgres::NoTls;
 
 use crate::hand::{Hand, code, task, tasks};

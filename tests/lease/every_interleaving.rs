@@ -15,7 +15,7 @@ mod modelled {
     include!("../../src/kill_switch/in_process.rs");
 }
 use modelled::InProcessSwitch;
-use phasegate::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
+use phasegate::switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
 #[test]
 fn no_read_in_the_scope_says_on_once_off_has_returned() {

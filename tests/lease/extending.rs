@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::hand::code;
 use crate::pipeline::Draft;
 use crate::server::{database, rollback};
-use phasegate::RollbackCause;
+use phasegate::error::RollbackCause;
 
 const HOUR: Duration = Duration::from_hours(1);
 const SHORT: Duration = Duration::from_millis(1_500);

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::InProcessSwitch;
+use phasegate::switch::InProcessSwitch;
 
 #[test]
 fn is_off_by_default() {

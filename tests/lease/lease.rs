@@ -4,8 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::{Shutdown, TestPostgres};
 use phasegate::{
-    ConnectError, Connection, Connector, InProcessSwitch, KillSwitch, LeaseSwitch, Operator,
-    RefusalReason, RollbackCause, SwitchState, SwitchedOff, WhichSwitch,
+    connect::{ConnectError, Connection, Connector},
+    error::{RefusalReason, RollbackCause},
+    operator::{Operator, SwitchedOff},
+    switch::{InProcessSwitch, KillSwitch, LeaseSwitch, SwitchState, WhichSwitch},
 };
 use postgres::NoTls;
 

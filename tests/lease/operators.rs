@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use phasegate::{Operator, SwitchedOff};
+use phasegate::operator::{Operator, SwitchedOff};
 use postgres::NoTls;
 
 use crate::hand::{Hand, task};

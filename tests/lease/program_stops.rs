@@ -3,7 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use phasegate::{Error, Failure, PhaseTx, Receipt, RefusalReason, RollbackCause, Run, StopHandle};
+use phasegate::{
+    Error, Failure, PhaseTx, Receipt, Run,
+    error::{RefusalReason, RollbackCause},
+    runner::StopHandle,
+};
 
 use crate::pipeline::Draft;
 use crate::server::{Database, database, does, drafting, drafting_plan, refusal, rollback};
@@ -41,7 +45,7 @@ fn stopped(
         });
         let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
         let took = stops.join().unwrap().elapsed();
-        (answer.map(phasegate::LiveReport::into_value), took)
+        (answer.map(phasegate::runner::LiveReport::into_value), took)
     })
 }
 
@@ -61,7 +65,7 @@ fn a_phase_ends_soon_whatever_it_is_doing() {
             tx.batch(1_i64..).call(
                 "pg_sleep",
                 |_, params| params.with(&0.01_f64),
-                |_, _: phasegate::Discard| Ok(()),
+                |_, _: phasegate::batch::Discard| Ok(()),
             )?;
             Ok(1)
         },

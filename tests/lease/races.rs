@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use phasegate::{Operator, SwitchedOff};
+use phasegate::operator::{Operator, SwitchedOff};
 use postgres::Client;
 
 use crate::hand::{Hand, Task, code, tasks_that_change};

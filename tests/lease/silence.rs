@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{Failure, PostgresConnector, Receipt, RollbackCause, Timeouts};
+use phasegate::{Failure, Receipt, Timeouts, connect::PostgresConnector, error::RollbackCause};
 
 use crate::hand::{Hand, task};
 use crate::pipeline::Draft;
@@ -64,7 +64,7 @@ fn a_client_that_is_frozen_in_a_copy_keeps_its_locks_until_the_switch_is_turned_
         .operator()
         .switch_off("frozen", Duration::from_secs(5))
         .unwrap();
-    assert_eq!(off, phasegate::SwitchedOff::Drained);
+    assert_eq!(off, phasegate::operator::SwitchedOff::Drained);
     until(
         "its locks are gone",
         &format!("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = {pid})"),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use phasegate::Operator;
+use phasegate::operator::Operator;
 
 use crate::hand::{Hand, task};
 use crate::server::database;

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Error, Failure, PhaseTx, Receipt, RollbackCause, SqlError, SwitchedOff, Timeouts, WhichSwitch,
+    Error, Failure, PhaseTx, Receipt, Timeouts, connect::SqlError, error::RollbackCause,
+    operator::SwitchedOff, switch::WhichSwitch,
 };
 
 use crate::pipeline::Draft;
@@ -241,14 +242,14 @@ fn ended(
     database: &Database,
     timeouts: Timeouts,
     f: impl FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
-) -> (phasegate::Rollback, Duration) {
+) -> (phasegate::error::Rollback, Duration) {
     let draft = Draft::of(&["a"]);
     let runner = database.live_by(drafting_plan(&database.target, &draft), does(f));
     let start = Instant::now();
     let answer: Result<u64, Error> = runner
         .timeouts(timeouts)
         .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output))
-        .map(phasegate::LiveReport::into_value);
+        .map(phasegate::runner::LiveReport::into_value);
     let took = start.elapsed();
     database.is_left_clean();
     assert_eq!(database.items(), []);

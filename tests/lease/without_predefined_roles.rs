@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use phasegate::Operator;
+use phasegate::operator::Operator;
 use phasegate::testing::TestPostgres;
 
 use crate::hand::{Hand, task};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use phasegate::testing::TestPostgres;
-use phasegate::{Journal, LiveReport, Operator, install};
+use phasegate::{audit::Journal, operator::Operator, runner::LiveReport, schema::install};
 use postgres::{Client, Config, NoTls};
 
 use crate::pipeline::pipeline;

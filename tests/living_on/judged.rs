@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Error, InstallError, Journal, KillSwitchOn, Live, LiveRunner, Operator, Plan,
-    PostgresConnector, Receipt, RefusalReason, Run, Target, install,
+    Error, KillSwitchOn, Live, LiveRunner, Plan, Receipt, Run, Target,
+    audit::Journal,
+    connect::PostgresConnector,
+    error::RefusalReason,
+    operator::Operator,
+    schema::{InstallError, install},
 };
 use postgres::{Client, Config, NoTls};
 

@@ -1,6 +1,6 @@
 //! The tables of the page.
 
-use phasegate::install;
+use phasegate::schema::install;
 use phasegate::testing::{Shutdown, TestPostgres};
 use postgres::{Config, NoTls};
 

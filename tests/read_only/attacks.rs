@@ -1,6 +1,8 @@
 //! After whatever the session accepts, the server refuses writes.
 
-use phasegate::{ConnectError, Connection, Connector, ReadOnlyError, ReadOnlySession, SqlError};
+use phasegate::connect::{
+    ConnectError, Connection, Connector, ReadOnlyError, ReadOnlySession, SqlError,
+};
 use postgres::{Client, Config, NoTls};
 
 use crate::server::{Database, database};

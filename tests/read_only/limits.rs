@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use phasegate::{PostgresConnector, ReadOnlyError, ReadOnlySession};
+use phasegate::connect::{PostgresConnector, ReadOnlyError, ReadOnlySession};
 use postgres::fallible_iterator::FallibleIterator;
 
 use crate::server::database;

@@ -10,7 +10,8 @@ mod attacks;
 mod limits;
 
 use phasegate::{
-    DryRunner, Effects, Failure, PostgresConnector, ReadOnlySession, Receipt, Simulate, SqlError,
+    DryRunner, Effects, Failure, Receipt, Simulate,
+    connect::{PostgresConnector, ReadOnlySession, SqlError},
 };
 use pipeline::{Draft, TABLE};
 use server::{Database, PIPELINE, database, drafting};

@@ -1,6 +1,6 @@
 //! Nothing lets a rehearsal commit, whatever is said in its session.
 
-use phasegate::{Failure, PhaseTx, SqlError};
+use phasegate::{Failure, PhaseTx, connect::SqlError};
 use postgres::Client;
 
 use crate::hand::{

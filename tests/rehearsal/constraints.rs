@@ -1,7 +1,7 @@
 //! Deferred constraints are checked at the end of each phase, as the close of a live one would, and are
 //! as they were declared in the next.
 
-use phasegate::{Error, Failure, PhaseTx, RollbackCause};
+use phasegate::{Error, Failure, PhaseTx, error::RollbackCause};
 
 use crate::server::{Database, database, rollback};
 use crate::{Each, next, nothing_remains, rehearsal};

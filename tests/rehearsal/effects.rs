@@ -1,6 +1,10 @@
 //! What a rehearsal reports: what a live run would have done, measured.
 
-use phasegate::{EffectsSource, Failure, Journal, Phase, PhaseTx, Plan, RowCounts, Start, Ungated};
+use phasegate::{
+    Failure, Phase, PhaseTx, Plan, Start, Ungated,
+    audit::Journal,
+    plan::{EffectsSource, RowCounts},
+};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{Database, all, database};

@@ -3,7 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use phasegate::{Error, Failure, PhaseTx, RefusalReason, RollbackCause, Timeouts};
+use phasegate::{
+    Error, Failure, PhaseTx, Timeouts,
+    error::{RefusalReason, RollbackCause},
+};
 
 use crate::server::{database, refusal, rollback};
 use crate::{Each, INSERT, draft_by, next, nothing_remains, rehearsal};

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Attempt, Failure, PhaseTx, RollbackCause, Start};
+use phasegate::{Attempt, Failure, PhaseTx, Start, error::RollbackCause};
 
 use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{database, does, rollback};

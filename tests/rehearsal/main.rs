@@ -19,8 +19,9 @@ mod refusals;
 mod wire;
 
 use phasegate::{
-    Connector, Error, Failure, Given, PhaseTx, PostgresConnector, Receipt, Rehearsal,
-    RehearsalReport, RehearsalRunner, Run, Start, Switch, Ungated,
+    Error, Failure, PhaseTx, Receipt, Rehearsal, RehearsalRunner, Run, Start, Switch, Ungated,
+    connect::{Connector, PostgresConnector},
+    runner::{Given, RehearsalReport},
 };
 
 use pipeline::Draft;
@@ -106,7 +107,9 @@ pub(crate) fn nothing_remains(database: &Database) {
 pub(crate) struct Sets(pub(crate) postgres::Config, pub(crate) &'static str);
 
 impl Connector for Sets {
-    fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+    fn connect(
+        &mut self,
+    ) -> Result<phasegate::connect::Connection, phasegate::connect::ConnectError> {
         let mut client = self.0.connect(postgres::NoTls)?;
         client.batch_execute(self.1)?;
         Ok(client.into())

@@ -6,8 +6,10 @@ use phasegate::testing::{
     ScratchDatabase, Shutdown, TestPostgres, TripwireAdapter, TripwireConnector,
 };
 use phasegate::{
-    Error, Event, Given, PhaseTx, PostgresConnector, Receipt, Refusal, RefusalReason,
-    RehearsalRunner, Step,
+    Error, PhaseTx, Receipt, RehearsalRunner,
+    connect::PostgresConnector,
+    error::{Refusal, RefusalReason},
+    runner::{Event, Given, Step},
 };
 use postgres::NoTls;
 
@@ -21,7 +23,7 @@ fn refused_after(database: &Database, before: &'static str) -> Refusal {
     refused(rehearsal_through(connector, TripwireAdapter))
 }
 
-fn refused<C: phasegate::Connector>(
+fn refused<C: phasegate::connect::Connector>(
     runner: RehearsalRunner<Given<C>, Given<TripwireAdapter>>,
 ) -> Refusal {
     let answer =
@@ -35,7 +37,7 @@ fn an_input_that_is_not_valid_is_refused_before_connecting() {
         .run(|run, on| drafting(run, on, &Draft::of(&["a", ""])).map(Receipt::into_output));
     let refused = refusal(answer);
     assert_eq!(
-        refused.row().map(phasegate::InputRow::ordinal),
+        refused.row().map(phasegate::error::InputRow::ordinal),
         Some(2),
         "{refused}"
     );
@@ -87,11 +89,13 @@ fn a_session_that_is_not_as_it_should_be_is_refused() {
 #[test]
 fn a_session_that_others_used_before_is_refused() {
     struct Kept(Option<postgres::Client>);
-    impl phasegate::Connector for Kept {
-        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+    impl phasegate::connect::Connector for Kept {
+        fn connect(
+            &mut self,
+        ) -> Result<phasegate::connect::Connection, phasegate::connect::ConnectError> {
             let client = self.0.take();
             Ok(client
-                .ok_or_else(|| phasegate::ConnectError::new("no other"))?
+                .ok_or_else(|| phasegate::connect::ConnectError::new("no other"))?
                 .into())
         }
     }
@@ -183,12 +187,14 @@ fn a_database_without_the_schema_and_a_standby_are_refused() {
 #[test]
 fn a_connector_that_leads_nowhere_is_a_refusal_and_may_lead_somewhere_later() {
     struct Second(Option<PostgresConnector>, u32);
-    impl phasegate::Connector for Second {
-        fn connect(&mut self) -> Result<phasegate::Connection, phasegate::ConnectError> {
+    impl phasegate::connect::Connector for Second {
+        fn connect(
+            &mut self,
+        ) -> Result<phasegate::connect::Connection, phasegate::connect::ConnectError> {
             self.1 += 1;
             match (&mut self.0, self.1) {
                 (Some(connector), 2..) => connector.connect(),
-                _ => Err(phasegate::ConnectError::new("not yet")),
+                _ => Err(phasegate::connect::ConnectError::new("not yet")),
             }
         }
     }

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Error, Failure, PhaseTx, PostgresConnector, RefusalReason, RehearsalReport, Timeouts,
+    Error, Failure, PhaseTx, Timeouts, connect::PostgresConnector, error::RefusalReason,
+    runner::RehearsalReport,
 };
 
 use crate::server::database;

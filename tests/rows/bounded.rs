@@ -5,7 +5,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use phasegate::testing::ScriptedSwitch;
-use phasegate::{Discard, Error, Event, Failure, PhaseTx, Receipt, RollbackCause};
+use phasegate::{
+    Error, Failure, PhaseTx, Receipt, batch::Discard, error::RollbackCause, runner::Event,
+};
 
 use postgres::types::Type;
 

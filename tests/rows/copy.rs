@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read, Write};
 
 use phasegate::testing::ScriptedSwitch;
-use phasegate::{Error, Failure, PhaseTx, Receipt, RollbackCause, SqlError};
+use phasegate::{Error, Failure, PhaseTx, Receipt, connect::SqlError, error::RollbackCause};
 
 use crate::laboratory::{in_a_phase, taken_back};
 use crate::pipeline::Draft;

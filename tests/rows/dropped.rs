@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Error, Failure, PhaseTx, RollbackCause};
+use phasegate::{Error, Failure, PhaseTx, error::RollbackCause};
 
 use crate::pipeline::Draft;
 use crate::server::{Database, all, database};

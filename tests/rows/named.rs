@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use phasegate::{Discard, Error, Failure, PhaseTx, RollbackCause, SqlError};
+use phasegate::{Error, Failure, PhaseTx, batch::Discard, connect::SqlError, error::RollbackCause};
 use postgres::types::Type;
 
 use crate::laboratory::{Blame, Raw, in_a_phase, taken_back};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScratchDatabase, ScratchRole, TestPostgres};
 use phasegate::{
-    DryRunner, Error, Execute, Failure, LiveReport, Mode, Operator, Perform, PhaseTx, Plan,
-    PostgresConnector, Receipt, Run, Start, Switch, Target,
+    DryRunner, Error, Execute, Failure, Mode, Perform, PhaseTx, Plan, Receipt, Run, Start, Switch,
+    Target, connect::PostgresConnector, operator::Operator, runner::LiveReport,
 };
 use postgres::{Client, Config, NoTls};
 
@@ -274,7 +274,7 @@ pub fn all(names: &[&str], state: &str) -> Vec<(String, String)> {
 
 /// The refusal in `answer`, or a panic that says what it was instead.
 #[track_caller]
-pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::Refusal {
+pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::error::Refusal {
     match answer {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
@@ -283,7 +283,7 @@ pub fn refusal<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::Refus
 
 /// The rollback in `answer`, or a panic that says what it was instead.
 #[track_caller]
-pub fn rollback<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::Rollback {
+pub fn rollback<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::error::Rollback {
     match answer {
         Err(Error::RolledBack(rollback)) => rollback,
         other => panic!("not rolled back: {other:?}"),
@@ -292,7 +292,7 @@ pub fn rollback<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::Roll
 
 /// The doubt in `answer`, or a panic that says what it was instead.
 #[track_caller]
-pub fn doubt<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::InDoubt {
+pub fn doubt<T: std::fmt::Debug>(answer: Result<T, Error>) -> phasegate::error::InDoubt {
     match answer {
         Err(Error::InDoubt(doubt)) => doubt,
         other => panic!("not in doubt: {other:?}"),

@@ -2,8 +2,11 @@
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
 use phasegate::{
-    Authority, Connector, Error, Event, KillSwitch, KillSwitchOn, Live, LiveReport, LiveRunner,
-    Plan, PostgresConnector, ReadyRunner, Run, StopHandle, Timeouts,
+    Error, KillSwitchOn, Live, LiveRunner, Plan, Run, Timeouts,
+    approval::Authority,
+    connect::{Connector, PostgresConnector},
+    runner::{Event, LiveReport, ReadyRunner, StopHandle},
+    switch::KillSwitch,
 };
 
 use super::PIPELINE;

@@ -2,9 +2,12 @@
 
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter};
 use phasegate::{
-    AdmittedApprovals, ApprovalRefusal, ApprovalStatement, Connector, Error, Journal, LiveRunner,
-    Plan, PostgresConnector, ReadyRunner, Receipt, Refusal, RefusalReason, Sg2, Ungated,
-    UnsignedApprovals,
+    Error, LiveRunner, Plan, Receipt, Sg2, Ungated,
+    approval::{AdmittedApprovals, ApprovalStatement, UnsignedApprovals},
+    audit::Journal,
+    connect::{Connector, PostgresConnector},
+    error::{ApprovalRefusal, Refusal, RefusalReason},
+    runner::ReadyRunner,
 };
 use postgres::NoTls;
 
@@ -154,7 +157,7 @@ fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(
             .perform(on, both, (&drafted, &enacted))?;
         Ok(())
     });
-    ran.map(phasegate::LiveReport::into_value)
+    ran.map(phasegate::runner::LiveReport::into_value)
 }
 
 #[test]
@@ -164,7 +167,8 @@ fn a_rejection_that_was_admitted_denies_with_its_reason() {
     let plan = drafting_plan(&database.target, &draft);
     let ada = SshSigner::new("ada");
     admit(&database, &plan, &all_sign(&plan, &[&ada]));
-    let mut approvals = phasegate::SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
+    let mut approvals =
+        phasegate::ssh::SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let no = ApprovalStatement::for_gate_named("SG_1", &plan)
         .rejecting()
         .lasting(HOUR);

@@ -2,8 +2,10 @@
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    ApprovalStatement, Attestation, Digest, Evidence, GateRule, Journal, NAMESPACE, Plan, Policy,
-    Receipt, RevokedKeys, Sg1, Sg2, SignedApprovals, SignedStatement,
+    Digest, Plan, Receipt, Sg1, Sg2,
+    approval::{ApprovalStatement, Attestation, Evidence, SignedStatement},
+    audit::Journal,
+    ssh::{GateRule, NAMESPACE, Policy, RevokedKeys, SignedApprovals},
 };
 
 use crate::keygen::Keys;
@@ -25,7 +27,7 @@ fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing
         key.public,
         grace.allowed_signers_line()
     );
-    let allowed = phasegate::AllowedSigners::parse(&lines).unwrap();
+    let allowed = phasegate::ssh::AllowedSigners::parse(&lines).unwrap();
     let revoked = RevokedKeys::parse(&gone.public_key()).unwrap();
     let mut approvals = SignedApprovals::new(&plan, policy, allowed).revoked_keys(revoked);
     let text = statement(&plan).bytes().unwrap();
@@ -62,7 +64,7 @@ fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing
     }
     // And by our own rules once more.
     let policy = Policy::from_json(evidence.policy.as_bytes()).unwrap();
-    let allowed = phasegate::AllowedSigners::parse(&evidence.allowed_signers).unwrap();
+    let allowed = phasegate::ssh::AllowedSigners::parse(&evidence.allowed_signers).unwrap();
     let mut again = SignedApprovals::new(&plan, policy, allowed);
     for one in &evidence.statements {
         again

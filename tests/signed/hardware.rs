@@ -2,7 +2,7 @@
 
 use base64ct::{Base64, Encoding as _};
 use p256::ecdsa::signature::Signer as _;
-use phasegate::{NAMESPACE, VerifyApprovalError};
+use phasegate::ssh::{NAMESPACE, VerifyApprovalError};
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::interop::approvals_by;

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, AllowedSignersError, ApprovalStatement, ParseApprovalError, Policy,
-    PolicyError, ReadFileError, RevokedKeys, RevokedKeysError, SignedApprovals,
-    VerifyApprovalError,
+    approval::ApprovalStatement,
+    error::ReadFileError,
+    ssh::{
+        AllowedSigners, AllowedSignersError, ParseApprovalError, Policy, PolicyError, RevokedKeys,
+        RevokedKeysError, SignedApprovals, VerifyApprovalError,
+    },
 };
 use proptest::prelude::*;
 use tempfile::TempDir;

@@ -6,8 +6,11 @@ use std::process::Command;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, GateRule, NAMESPACE, Plan, Policy, RevokedKeys, Sg1, SignedApprovals, UnfitKey,
-    VerifyApprovalError,
+    Plan, Sg1,
+    ssh::{
+        AllowedSigners, GateRule, NAMESPACE, Policy, RevokedKeys, SignedApprovals, UnfitKey,
+        VerifyApprovalError,
+    },
 };
 
 use crate::keygen::{Key, Keys};
@@ -235,9 +238,9 @@ fn keys_that_are_too_short_too_long_or_too_old_are_refused_by_their_names() {
         let signed = approvals_by(&plan, &good.public).add(&text, &signature);
         match (line, signed) {
             (
-                Err(phasegate::AllowedSignersError::Line {
+                Err(phasegate::ssh::AllowedSignersError::Line {
                     line: 1,
-                    flaw: phasegate::SignerFlaw::Key(flaw),
+                    flaw: phasegate::ssh::SignerFlaw::Key(flaw),
                 }),
                 Err(VerifyApprovalError::Key(same)),
             ) if flaw == same => flaw,

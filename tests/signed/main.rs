@@ -24,8 +24,10 @@ use std::time::{Duration, SystemTime};
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, ApprovalStatement, GateRule, Plan, PlannedPhase, Policy, Sg1, Sg2,
-    SignedApprovals, VerifyApprovalError,
+    Plan, Sg1, Sg2,
+    approval::ApprovalStatement,
+    plan::PlannedPhase,
+    ssh::{AllowedSigners, GateRule, Policy, SignedApprovals, VerifyApprovalError},
 };
 
 const HOUR: Duration = Duration::from_hours(1);

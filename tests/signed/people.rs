@@ -6,8 +6,10 @@ use std::time::SystemTime;
 
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter, TripwireConnector};
 use phasegate::{
-    AllowedSigners, ApprovalRefusal, ApprovalStatement, DryRunner, GateRule, LiveRunner, NAMESPACE,
-    Plan, Policy, RefusalReason, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
+    DryRunner, LiveRunner, Plan, Sg1, Sg2,
+    approval::ApprovalStatement,
+    error::{ApprovalRefusal, RefusalReason},
+    ssh::{AllowedSigners, GateRule, NAMESPACE, Policy, SignedApprovals, VerifyApprovalError},
 };
 
 use crate::keygen::Keys;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use phasegate::{GateRule, Policy, PolicyError, Sg1, Sg2};
+use phasegate::{
+    Sg1, Sg2,
+    ssh::{GateRule, Policy, PolicyError},
+};
 
 fn rule() -> GateRule {
     GateRule::of(["ada", "grace", "mary"])

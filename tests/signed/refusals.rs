@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, ApprovalStatement, Digest, GateRule, NAMESPACE, Policy, RevokedKeys, Sg1,
-    SignedApprovals, Target, VerifyApprovalError,
+    Digest, Sg1, Target,
+    approval::ApprovalStatement,
+    ssh::{
+        AllowedSigners, GateRule, NAMESPACE, Policy, RevokedKeys, SignedApprovals,
+        VerifyApprovalError,
+    },
 };
 
 use crate::{HOUR, anyone, in_seconds, plan, said, signers, statement};

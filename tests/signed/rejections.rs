@@ -4,8 +4,10 @@ use std::cell::RefCell;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    ApprovalRefusal, ApprovalStatement, Attestation, Error, GateRule, Plan, Policy, Receipt,
-    RefusalReason, RollbackCause, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
+    Error, Plan, Receipt, Sg1, Sg2,
+    approval::{ApprovalStatement, Attestation},
+    error::{ApprovalRefusal, RefusalReason, RollbackCause},
+    ssh::{GateRule, Policy, SignedApprovals, VerifyApprovalError},
 };
 
 use crate::pipeline::{Adapter, Draft, pipeline};
@@ -220,7 +222,7 @@ fn a_rejection_stops_also_the_phases_without_a_gate_and_what_is_committed_is_han
 /// What the operator's session says to this.
 fn said(
     database: &Database,
-    admit: impl Fn(&mut phasegate::Operator) -> Result<(), phasegate::OperatorError>,
+    admit: impl Fn(&mut phasegate::operator::Operator) -> Result<(), phasegate::operator::OperatorError>,
 ) -> String {
     admit(&mut database.operator()).unwrap_err().to_string()
 }
@@ -252,7 +254,7 @@ fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
     );
     // Nor by saying one thing and having had another signed.
     let mut statement = no.statement().clone();
-    statement.decision = phasegate::Decision::Approve;
+    statement.decision = phasegate::approval::Decision::Approve;
     let forged = Attestation::assert_verified(statement, "ada");
     let forged = forged.with_evidence(no.evidence().unwrap().clone());
     let refused = said(&database, |operator| operator.admit_approval(&forged));

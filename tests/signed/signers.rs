@@ -1,7 +1,7 @@
 //! The file of allowed signers: a line that is refused is named, with its number.
 
+use phasegate::ssh::{AllowedSigners, AllowedSignersError, SignerFlaw};
 use phasegate::testing::SshSigner;
-use phasegate::{AllowedSigners, AllowedSignersError, SignerFlaw};
 
 /// What is wrong with the third line of a file that has this before the key.
 fn flaw(before_the_key: &str) -> SignerFlaw {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    ApprovalRefusal, ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied, Error,
-    Failure, Journal, Receipt, RefusalReason, Sg1, SignedApprovals,
+    Error, Failure, Receipt, Sg1,
+    approval::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied},
+    audit::Journal,
+    error::{ApprovalRefusal, RefusalReason},
+    ssh::SignedApprovals,
 };
 
 use crate::pipeline::Draft;
@@ -76,9 +79,9 @@ fn rolled_back_it_is_unspent_and_committed_it_is_spent_whoever_runs_the_plan_aga
     assert_eq!(database.items(), all(&["a"], "draft"));
 }
 
-fn policy_of(approvals: &SignedApprovals) -> phasegate::Policy {
+fn policy_of(approvals: &SignedApprovals) -> phasegate::ssh::Policy {
     let attestation = approvals.attestation("SG_1").unwrap();
-    phasegate::Policy::from_json(attestation.evidence().unwrap().policy.as_bytes()).unwrap()
+    phasegate::ssh::Policy::from_json(attestation.evidence().unwrap().policy.as_bytes()).unwrap()
 }
 
 #[test]

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use phasegate::{ApprovalStatement, Decision, Digest, ParseApprovalError, Sg1};
+use phasegate::{
+    Digest, Sg1,
+    approval::{ApprovalStatement, Decision},
+    ssh::ParseApprovalError,
+};
 
 use crate::{HOUR, in_seconds, plan, statement};
 

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 
 use phasegate::testing::{Calls, Recorder, ScriptedSwitch};
 use phasegate::{
-    Authority, Connector, DryRunner, Effects, Error, Event, Execute, Failure, Invalid, KillSwitch,
-    LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Plan, Receipt, Run, Sg1, Simulate, Start,
-    Switch, Target,
+    DryRunner, Effects, Error, Execute, Failure, Invalid, LiveRunner, Mode, Perform, PhaseSpec,
+    PhaseTx, Plan, Receipt, Run, Sg1, Simulate, Start, Switch, Target, approval::Authority,
+    connect::Connector, runner::Event, switch::KillSwitch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,7 @@ pub fn live(
         .adapter(Recorder::new(Traces, &calls))
         .observer(heard(&calls))
         .run(|run, on| traced(run, on, spec))
-        .map(phasegate::LiveReport::into_value);
+        .map(phasegate::runner::LiveReport::into_value);
     (answer, calls.so_far())
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use phasegate::{Connector, InDoubt, ResolveError};
+use phasegate::{connect::Connector, error::{InDoubt, ResolveError}};
 
 fn resolves(doubt: &InDoubt, connector: impl Connector) -> Result<(), ResolveError> {
     doubt.resolve(connector, Duration::from_secs(10))?;

@@ -7,9 +7,7 @@ mod pipeline;
 
 use std::time::Duration;
 
-use phasegate::{
-    Attempt, Connector, Error, InDoubt, Live, Phase, Run, Resolution, ResolveError, UnresolvedPhase,
-};
+use phasegate::{Attempt, Error, Live, Phase, Run, connect::Connector, error::{InDoubt, Resolution, ResolveError}, runner::UnresolvedPhase};
 use pipeline::{Adapter, Draft};
 
 fn perform_again_while_in_doubt<'run>(

@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Live, Run, UnresolvedPhase};
+use phasegate::{Error, Live, Run, runner::UnresolvedPhase};
 use pipeline::{Adapter, Draft};
 
 fn performs_again<'run>(

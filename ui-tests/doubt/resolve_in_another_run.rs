@@ -5,7 +5,7 @@ mod pipeline;
 
 use std::time::Duration;
 
-use phasegate::{Attempt, Live, Run, UnresolvedPhase};
+use phasegate::{Attempt, Live, Run, runner::UnresolvedPhase};
 use pipeline::{Adapter, Draft};
 
 fn resolves<'a, 'one, 'other>(

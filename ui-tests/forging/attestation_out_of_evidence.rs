@@ -1,6 +1,6 @@
 //! Evidence is data: it attests to nothing until somebody says that it was verified.
 
-use phasegate::{Attestation, Evidence, ApprovalStatement};
+use phasegate::approval::{ApprovalStatement, Attestation, Evidence};
 
 fn forged(statement: ApprovalStatement, evidence: Evidence) -> Attestation {
     Attestation {

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Attestation, Digest, DryRun, DryRunner, Error, Evidence, InProcessSwitch, KillSwitchOn, Live, Switch, Phase, Plan, Receipt, Run, Sg1Approved, Start, ApprovalStatement, Target, Ungated};
+use phasegate::{Digest, DryRun, DryRunner, Error, KillSwitchOn, Live, Switch, Phase, Plan, Receipt, Run, Sg1Approved, Start, Target, Ungated, approval::{ApprovalStatement, Attestation, Evidence}, switch::InProcessSwitch};
 use pipeline::{Adapter, Draft, Simulator, pipeline};
 
 fn token_by_literal<'a, 'run>(lent: &'a KillSwitchOn<'run>) -> &'a KillSwitchOn<'run> {

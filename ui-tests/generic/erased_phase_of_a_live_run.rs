@@ -11,7 +11,7 @@ fn erased_phase_of_a_live_run<'run, M: Mode, W: Perform<M, Draft>>(
     on: &Switch<'run, M>,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;
-    let phase: Box<dyn phasegate::ErasedPhase<'run, Live, W> + '_> =
+    let phase: Box<dyn phasegate::runner::ErasedPhase<'run, Live, W> + '_> =
         Phase::new(Draft::of(&["a"]), on, sg1, Start).erase();
     phase.perform(run)
 }

@@ -299,14 +299,14 @@ fn erased_phase_of_a_live_run<'run, M: Mode, W: Perform<M, Draft>>(
     on: &Switch<'run, M>,
 ) -> Result<(), Error> {
     let sg1 = run.approval()?;
-    let phase: Box<dyn phasegate::ErasedPhase<'run, M, W> + '_> =
+    let phase: Box<dyn phasegate::runner::ErasedPhase<'run, M, W> + '_> =
         Phase::new(Draft::of(&["a"]), on, sg1, Start).erase();
     phase.perform(run)
 }
 
 fn doubt_resolved_in_another_run<'run, M: Mode, W>(
     run: &mut Run<'run, M, W>,
-    unresolved: phasegate::UnresolvedPhase<'_, 'run, Draft, M>,
+    unresolved: phasegate::runner::UnresolvedPhase<'_, 'run, Draft, M>,
 ) -> Result<(), Error> {
     let patience = std::time::Duration::from_secs(10);
     run.resolve(unresolved, patience).into_result().map(drop)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use phasegate::{ConnectError, Connection, Connector};
+use phasegate::connect::{ConnectError, Connection, Connector};
 
 struct Shared(Rc<postgres::Config>);
 

@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, InProcessSwitch, LiveRunner, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, LiveRunner, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::Adapter;
 
-fn runs() -> Result<phasegate::LiveReport<()>, Error> {
+fn runs() -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .kill_switch(InProcessSwitch::new())
         .authority(UnsignedApprovals::new())

@@ -1,8 +1,8 @@
 //! A live run that was not given an adapter does not compile.
 
-use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, LiveRunner, Plan, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 
-fn runs(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn runs(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())

@@ -6,10 +6,10 @@ mod pipeline;
 
 use std::sync::Arc;
 
-use phasegate::{ConnectError, Connection, Connector, DryRunner, Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, RehearsalRunner, Target, UnsignedApprovals};
+use phasegate::{DryRunner, Error, LiveRunner, Plan, RehearsalRunner, Target, approval::UnsignedApprovals, connect::{ConnectError, Connection, Connector, PostgresConnector}, switch::InProcessSwitch};
 use pipeline::{Adapter, Simulator};
 
-fn live_without_a_plan(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn live_without_a_plan(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -19,7 +19,7 @@ fn live_without_a_plan(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -29,7 +29,7 @@ fn live_without_a_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, E
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn live_without_an_authority(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -39,7 +39,7 @@ fn live_without_an_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Er
         .run(|_, _| Ok(()))
 }
 
-fn live_without_a_connector(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn live_without_a_connector(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -49,7 +49,7 @@ fn live_without_a_connector(plan: Plan) -> Result<phasegate::LiveReport<()>, Err
         .run(|_, _| Ok(()))
 }
 
-fn live_without_an_adapter(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn live_without_an_adapter(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -75,7 +75,7 @@ fn dry_without_a_target(target: Target) -> Result<(), Error> {
     Ok(())
 }
 
-fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -113,7 +113,7 @@ fn rehearsal_without_a_connector() -> Result<(), Error> {
     Ok(())
 }
 
-fn second_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn second_kill_switch(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch((InProcessSwitch::new(), InProcessSwitch::new()))
@@ -123,7 +123,7 @@ fn second_kill_switch(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_plan(approved: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn second_plan(approved: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(approved)
         .kill_switch(InProcessSwitch::new())
@@ -133,7 +133,7 @@ fn second_plan(approved: Plan) -> Result<phasegate::LiveReport<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn second_authority(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)
         .kill_switch(InProcessSwitch::new())
@@ -143,28 +143,28 @@ fn second_authority(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
         .run(|_, _| Ok(()))
 }
 
-fn second_adapter() -> Result<phasegate::RehearsalReport<()>, Error> {
+fn second_adapter() -> Result<phasegate::runner::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
         .run(|_, _| Ok(()))
 }
 
-fn second_connector() -> Result<phasegate::RehearsalReport<()>, Error> {
+fn second_connector() -> Result<phasegate::runner::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .adapter(Adapter)
         .run(|_, _| Ok(()))
 }
 
-fn second_target(target: Target) -> Result<phasegate::DryRunReport<()>, Error> {
+fn second_target(target: Target) -> Result<phasegate::runner::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .simulator(Simulator)
         .run(|_, _| Ok(()))
 }
 
-fn second_simulator(target: Target) -> Result<phasegate::DryRunReport<()>, Error> {
+fn second_simulator(target: Target) -> Result<phasegate::runner::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .simulator(Simulator)

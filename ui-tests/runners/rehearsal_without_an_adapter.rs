@@ -1,6 +1,6 @@
 //! A rehearsal that was not given an adapter does not compile.
 
-use phasegate::{Error, PostgresConnector, RehearsalRunner};
+use phasegate::{Error, RehearsalRunner, connect::PostgresConnector};
 
 fn runs() -> Result<(), Error> {
     RehearsalRunner::new("items")

@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, PostgresConnector, RehearsalRunner};
+use phasegate::{Error, RehearsalRunner, connect::PostgresConnector};
 use pipeline::Adapter;
 
-fn runs() -> Result<phasegate::RehearsalReport<()>, Error> {
+fn runs() -> Result<phasegate::runner::RehearsalReport<()>, Error> {
     RehearsalRunner::new("items")
         .connector(PostgresConnector::no_tls(postgres::Config::new()))
         .connector(PostgresConnector::no_tls(postgres::Config::new()))

@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, LiveRunner, Plan, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::Adapter;
 
-fn runs(approved: Plan, other: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn runs(approved: Plan, other: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(approved)
         .plan(other)

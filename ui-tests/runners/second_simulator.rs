@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{DryRunner, Error, Target};
 use pipeline::Simulator;
 
-fn runs(target: Target) -> Result<phasegate::DryRunReport<()>, Error> {
+fn runs(target: Target) -> Result<phasegate::runner::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .simulator(Simulator)

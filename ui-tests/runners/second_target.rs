@@ -6,7 +6,7 @@ mod pipeline;
 use phasegate::{DryRunner, Error, Target};
 use pipeline::Simulator;
 
-fn runs(target: Target, other: Target) -> Result<phasegate::DryRunReport<()>, Error> {
+fn runs(target: Target, other: Target) -> Result<phasegate::runner::DryRunReport<()>, Error> {
     DryRunner::new("items")
         .target(target)
         .target(other)

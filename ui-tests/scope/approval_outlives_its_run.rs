@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Sg1, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, Sg1, LiveRunner, Plan, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::Adapter;
 
 fn keeps(plan: Plan) -> Result<(), Error> {

@@ -7,7 +7,7 @@ mod pipeline;
 use std::any::Any;
 use std::cell::RefCell;
 
-use phasegate::{Attestation, Error, InProcessSwitch, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, PostgresConnector, Receipt, RehearsalRunner, Run, Sg1, Sg1Approved, Start, Ungated, UnsignedApprovals};
+use phasegate::{Error, KillSwitchOn, Live, LiveRunner, PhaseSpec, Plan, Receipt, RehearsalRunner, Run, Sg1, Sg1Approved, Start, Ungated, approval::{Attestation, UnsignedApprovals}, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::{Adapter, Check, Draft};
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ fn receipt_outlives_its_run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn token_kept_in_a_variable_outside(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn token_kept_in_a_variable_outside(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     let mut kept: Option<String> = None;
     LiveRunner::new("items")
         .plan(plan)

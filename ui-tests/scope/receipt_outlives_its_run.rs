@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, Start, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, Start, LiveRunner, Plan, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::{Adapter, Draft};
 
 fn keeps(plan: Plan) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, PostgresConnector, RehearsalRunner, Start};
+use phasegate::{Error, RehearsalRunner, Start, connect::PostgresConnector};
 use pipeline::{Adapter, Draft};
 
 fn keeps(connector: PostgresConnector) -> Result<(), Error> {

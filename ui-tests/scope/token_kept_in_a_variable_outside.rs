@@ -3,10 +3,10 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Error, KillSwitchOn, InProcessSwitch, LiveRunner, Plan, PostgresConnector, UnsignedApprovals};
+use phasegate::{Error, KillSwitchOn, LiveRunner, Plan, approval::UnsignedApprovals, connect::PostgresConnector, switch::InProcessSwitch};
 use pipeline::Adapter;
 
-fn keeps(plan: Plan) -> Result<phasegate::LiveReport<()>, Error> {
+fn keeps(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     let mut kept: Option<&KillSwitchOn<'_>> = None;
     LiveRunner::new("items")
         .plan(plan)

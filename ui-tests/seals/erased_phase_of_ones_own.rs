@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{ErasedPhase, Error, Live, Run};
+use phasegate::{Error, Live, Run, runner::ErasedPhase};
 use pipeline::Adapter;
 
 struct Impostor;

@@ -4,7 +4,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{ErasedPhase, Gate, Live, Mode, Phase, PhaseSpec, Start, Ungated};
+use phasegate::{Gate, Live, Mode, Phase, PhaseSpec, Start, Ungated, runner::ErasedPhase};
 use pipeline::{Adapter, Check, Draft};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! A requirement that nobody has to meet.
 
-use phasegate::{Mode, Requirement};
+use phasegate::{Mode, approval::Requirement};
 
 enum Nothing {}
 

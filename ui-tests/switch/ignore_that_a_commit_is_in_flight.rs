@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use phasegate::{Operator, OperatorError};
+use phasegate::operator::{Operator, OperatorError};
 
 fn stops(operator: &mut Operator) -> Result<(), OperatorError> {
     operator.switch_off("stop", Duration::from_secs(2))?;

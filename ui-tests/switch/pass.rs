@@ -6,7 +6,7 @@ mod pipeline;
 
 use std::time::Duration;
 
-use phasegate::{Error, KillSwitchOn, Live, Operator, OperatorError, Run, Sg1Approved, Start, SwitchedOff};
+use phasegate::{Error, KillSwitchOn, Live, Run, Sg1Approved, Start, operator::{Operator, OperatorError, SwitchedOff}};
 use pipeline::{Adapter, Draft};
 
 fn live_without_the_token<'run>(

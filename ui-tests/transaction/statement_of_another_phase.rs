@@ -3,7 +3,7 @@
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
 
-use phasegate::{Execute, Failure, PhaseTx, PreparedStatement};
+use phasegate::{Execute, Failure, PhaseTx, connect::PreparedStatement};
 use pipeline::Draft;
 
 struct Keeper<'kept> {

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{Switch, 
-    DryRunner, Effects, Error, Failure, Mode, Perform, PhaseSpec, Run, Sg1, Simulate, Start, Target,
-};
+use phasegate::{Switch, DryRunner, Effects, Error, Failure, Mode, Perform, PhaseSpec, Run, Sg1, Simulate, Start, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

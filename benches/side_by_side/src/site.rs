@@ -1,6 +1,6 @@
 //! The server and its two databases: the register, and the register under guard.
 
-use phasegate::protect;
+use phasegate::schema::protect;
 use phasegate::testing::{ScratchDatabase, TestPostgres};
 use postgres::config::Host;
 use postgres::{Client, Config, NoTls};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use phasegate::testing::SshSigner;
 use phasegate::{
-    AllowedSigners, ApprovalStatement, Gate, GateRule, NAMESPACE, Plan, Policy, Sg1, Sg2,
-    SignedApprovals,
+    Gate, Plan, Sg1, Sg2,
+    approval::ApprovalStatement,
+    ssh::{AllowedSigners, GateRule, NAMESPACE, Policy, SignedApprovals},
 };
 use tempfile::TempDir;
 

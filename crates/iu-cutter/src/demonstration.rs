@@ -11,9 +11,12 @@ use std::sync::{Arc, LazyLock};
 
 use phasegate::testing::{Calls, Recorder};
 use phasegate::{
-    ApprovalRefusal, Authority, Connector, DryRunner, Error, Given, InProcessSwitch, KillSwitch,
-    LiveReport, LiveRunner, NoAdapter, Plan, PostgresConnector, Refusal, RefusalReason,
-    RollbackCause, StopHandle,
+    DryRunner, Error, LiveRunner, Plan,
+    approval::Authority,
+    connect::{Connector, PostgresConnector},
+    error::{ApprovalRefusal, Refusal, RefusalReason, RollbackCause},
+    runner::{Given, LiveReport, NoAdapter, StopHandle},
+    switch::{InProcessSwitch, KillSwitch},
 };
 
 use crate::approvers::SCRIBE;
@@ -218,7 +221,7 @@ impl Shown {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
                 terminal::hint(rollback.hint());
-                let row = rollback.row().map(phasegate::InputRow::ordinal);
+                let row = rollback.row().map(phasegate::error::InputRow::ordinal);
                 let by_the_server = matches!(rollback.cause(), RollbackCause::Failed(_));
                 self.check(
                     row == Some(REFUSED_UNIT) && by_the_server,

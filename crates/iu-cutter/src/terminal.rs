@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use console::{Emoji, style};
 use indicatif::{ProgressBar, ProgressStyle};
-use phasegate::{Digest, Ending, Event, Plan};
+use phasegate::{
+    Digest, Plan,
+    runner::{Ending, Event},
+};
 
 static YES: Emoji<'_, '_> = Emoji("✔", "ok");
 static NO: Emoji<'_, '_> = Emoji("✘", "no");

@@ -1,7 +1,10 @@
 //! The database of the demonstration: made for it, and gone after it.
 
 use phasegate::testing::{ScratchDatabase, ScratchRole, TestPostgres};
-use phasegate::{AdmittedApprovals, Operator, Plan, PostgresConnector, Target, protect};
+use phasegate::{
+    Plan, Target, approval::AdmittedApprovals, connect::PostgresConnector, operator::Operator,
+    schema::protect,
+};
 use postgres::{Client, Config, NoTls};
 use tempfile::TempDir;
 

@@ -23,9 +23,10 @@ use phasegate::testing::{
     TripwireSimulator,
 };
 use phasegate::{
-    ApprovalRefusal, DryRunner, Effects, Execute, Failure, InputRow, PhaseSpec, PhaseTx, Prior,
-    Refusal, RefusalReason, RehearsalRunner, RollbackCause, Sg1, Sg2, Simulate, Target,
-    UnsignedApprovals,
+    DryRunner, Effects, Execute, Failure, PhaseSpec, PhaseTx, Prior, RehearsalRunner, Sg1, Sg2,
+    Simulate, Target,
+    approval::UnsignedApprovals,
+    error::{ApprovalRefusal, InputRow, Refusal, RefusalReason, RollbackCause},
 };
 
 use markdown::Unit;
@@ -343,7 +344,7 @@ fn a_register_that_does_not_log_does_not_do_what_was_planned() {
         .collect();
     assert_eq!(
         differing,
-        [("iu.lifecycle_log", phasegate::RowCounts::new(0, 0, 0))]
+        [("iu.lifecycle_log", phasegate::plan::RowCounts::new(0, 0, 0))]
     );
     assert_eq!(town.tables(), (0, 0, 0));
 }

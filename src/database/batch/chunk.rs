@@ -7,11 +7,11 @@ use ::postgres::types::{FromSqlOwned, Kind, ToSql, Type, WasNull};
 
 use super::column::{Column, Form, encoded_as, form, quoted};
 use super::progress::{CHUNK_TIME, Progress};
-use crate::observer::Event;
-use crate::outcome::Failure;
 use crate::database::params::{Encoded, by_reference};
 use crate::database::statement::{SqlError, first_word};
 use crate::database::tx::PhaseTx;
+use crate::observer::Event;
+use crate::outcome::Failure;
 
 /// After how many answers observers are told.
 const ANSWERS_BETWEEN_EVENTS: u64 = 64;

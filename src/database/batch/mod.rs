@@ -23,8 +23,8 @@ use params::Sink;
 use self::progress::{CHUNK_TIME, Progress};
 use super::statement::{SqlError, refuse_unsendable};
 use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
-use crate::outcome::{BoxError, Failure};
 use crate::database::params::Encoded;
+use crate::outcome::{BoxError, Failure};
 
 /// How many rows the first chunk has: as many as a loop performs between two readings of the kill switch, since
 /// nobody knows yet how long one takes.
@@ -139,7 +139,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// Of a function that returns nothing, or nothing that matters, take [`Discard`]:
     ///
     /// ```no_run
-    /// # use phasegate::Discard;
+    /// # use phasegate::batch::Discard;
     /// # fn touch(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
     /// tx.batch(1_i64..=1000).call("register.touch", |id, params| params.with(id), |_, Discard| Ok(()))?;
     /// # Ok(())

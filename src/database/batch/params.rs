@@ -2,9 +2,9 @@ use std::fmt;
 
 use ::postgres::types::{ToSql, Type};
 
-use crate::outcome::Failure;
 use crate::database::params::{Encoded, encode_one};
 use crate::database::statement::SqlError;
+use crate::outcome::Failure;
 
 /// The parameters of one row, in the order of the statement's or the function's own.
 ///

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use crate::observer::Event;
 use crate::database::tx::PhaseTx;
+use crate::observer::Event;
 
 /// Chunks grow while one takes less than this, and shrink when one takes more than twice as long:
 /// the kill switch is read between them.

@@ -40,11 +40,11 @@ pub struct Installed {
 /// - `GRANT phasegate_runner TO ..` for the role that performs phases, and `phasegate_operator` for
 ///   the people who admit plans and turn the switch on; never both for one;
 /// - `REVOKE TEMPORARY ON DATABASE .. FROM PUBLIC`, which everybody has by default;
-/// - [`protect`](crate::protect) each table that phases write.
+/// - [`protect`](crate::schema::protect) each table that phases write.
 ///
 /// ```no_run
 /// let mut superuser = postgres::Client::connect("host=/run/postgresql user=postgres", postgres::NoTls)?;
-/// phasegate::install(&mut superuser)?;
+/// phasegate::schema::install(&mut superuser)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -8,7 +8,7 @@ use postgres::{Client, Config};
 use super::error::ServerError;
 use super::role::ScratchRole;
 use super::{random, sql};
-use crate::Operator;
+use crate::operator::Operator;
 
 /// How long a drop may take: it runs in destructors, too.
 const REMOVAL: Duration = Duration::from_secs(15);
@@ -138,7 +138,7 @@ impl ScratchDatabase {
             doing: "connect as the administrator".to_owned(),
             source,
         })?;
-        crate::install(&mut client).map_err(|error| unfit(error.to_string()))?;
+        crate::schema::install(&mut client).map_err(|error| unfit(error.to_string()))?;
         let mut operator = Operator::new(client);
         operator
             .switch_on("a test", Duration::from_hours(24))

@@ -4,11 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
-use phasegate::{Switch, 
-    ConnectError, Connection, Connector, DryRunner, Effects, Event, Execute, Failure, LiveRunner,
-    Mode, Operator, Perform, PhaseSpec, PhaseTx, PostgresConnector, Run, Sg1, Sg2, Simulate, Start,
-    Step, Target,
-};
+use phasegate::{Switch, DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Sg2, Simulate, Start, Target, connect::{ConnectError, Connection, Connector, PostgresConnector}, operator::Operator, runner::{Event, Step}};
 use postgres::types::Json;
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};

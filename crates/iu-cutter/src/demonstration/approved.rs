@@ -5,8 +5,10 @@ use std::path::Path;
 
 use phasegate::testing::Calls;
 use phasegate::{
-    Error, Execute, Failure, PhaseSpec, PhaseTx, Plan, PostgresConnector, Prior, RehearsalRunner,
-    RollbackCause, Sg1, Sg2, SignedApprovals, VerifyApprovalError,
+    Error, Execute, Failure, PhaseSpec, PhaseTx, Plan, Prior, RehearsalRunner, Sg1, Sg2,
+    connect::PostgresConnector,
+    error::RollbackCause,
+    ssh::{SignedApprovals, VerifyApprovalError},
 };
 
 use super::{Outcome, Shown, amendment, dry_run, runner};

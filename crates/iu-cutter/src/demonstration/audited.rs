@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use phasegate::{EvidenceBundle, Plan};
+use phasegate::{Plan, audit::EvidenceBundle};
 
 use super::{Outcome, Shown};
 use crate::terminal;

@@ -5,8 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
-    Error, Execute, Failure, Journal, PhaseSpec, PhaseTx, Plan, PostgresConnector, Prior,
-    Resolution, RollbackCause, SwitchedOff, Timeouts,
+    Error, Execute, Failure, PhaseSpec, PhaseTx, Plan, Prior, Timeouts,
+    audit::Journal,
+    connect::PostgresConnector,
+    error::{Resolution, RollbackCause},
+    operator::SwitchedOff,
 };
 use postgres::NoTls;
 

@@ -7,8 +7,12 @@ use phasegate::testing::{
     ApprovesEverything, Calls, Recorder, ScratchDatabase, ScratchRole, ScriptedSwitch, TestPostgres,
 };
 use phasegate::{
-    Authority, Connector, DryRunner, Error, KillSwitch, LiveRunner, Operator, Plan,
-    PostgresConnector, Refusal, Rollback, Target, UnsignedApprovals,
+    DryRunner, Error, LiveRunner, Plan, Target,
+    approval::{Authority, UnsignedApprovals},
+    connect::{Connector, PostgresConnector},
+    error::{Refusal, Rollback},
+    operator::Operator,
+    switch::KillSwitch,
 };
 use postgres::{Client, NoTls};
 
@@ -44,7 +48,7 @@ pub fn town() -> TestDatabase {
     let mut admin = scratch.admin().connect(NoTls).expect("the installer");
     install::install(&mut admin, runner.name()).expect("the register");
     for table in ["iu.unit", "iu.lifecycle_log"] {
-        phasegate::protect(&mut admin, table).expect("the guard");
+        phasegate::schema::protect(&mut admin, table).expect("the guard");
     }
     let mut client = runner.config().connect(NoTls).expect("the runner");
     let target = Target::identify(&mut client).expect("the target");
@@ -135,7 +139,7 @@ where
         .connector(connector)
         .adapter(adapter)
         .run(|run, on| cut_and_enact(run, on, document))
-        .map(phasegate::LiveReport::into_value)
+        .map(phasegate::runner::LiveReport::into_value)
 }
 
 pub fn document(name: &str, text: &str) -> Document {

@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
 use super::verified_statement::{SignedText, VerifiedStatement};
 use super::{VerifyApprovalError, signature, statement_file};
-use crate::approval::{ApprovalRequest, Attestation, Authority, Denied};
+use crate::authority::{ApprovalRequest, Attestation, Authority, Denied};
 use crate::base::digest::Digest;
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
@@ -26,7 +26,7 @@ const MOST: usize = 1000;
 /// An operator judges with it what to admit to the database:
 ///
 /// ```
-/// use phasegate::{AllowedSigners, Operator, Plan, Policy, SignedApprovals};
+/// use phasegate::{Plan, operator::Operator, ssh::{AllowedSigners, Policy, SignedApprovals}};
 ///
 /// fn admit(operator: &mut Operator, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
 ///     let policy = Policy::read("policy.json")?;
@@ -45,7 +45,7 @@ const MOST: usize = 1000;
 /// }
 /// ```
 ///
-/// The program that performs the plan needs none of the files: [`AdmittedApprovals`](crate::AdmittedApprovals).
+/// The program that performs the plan needs none of the files: [`AdmittedApprovals`](crate::approval::AdmittedApprovals).
 pub struct SignedApprovals {
     pub(super) plan: Facts,
     pub(super) policy: Policy,
@@ -205,7 +205,7 @@ impl SignedApprovals {
     }
 
     /// An attestation for each gate of the plan that is approved now, for an operator to
-    /// [admit](crate::Operator::admit_approval).
+    /// [admit](crate::operator::Operator::admit_approval).
     ///
     /// # Errors
     ///
@@ -234,7 +234,7 @@ impl SignedApprovals {
         self.quorum(gate, &judged)
     }
 
-    /// What was rejected, for an operator to [admit](crate::Operator::admit_rejection). One of them
+    /// What was rejected, for an operator to [admit](crate::operator::Operator::admit_rejection). One of them
     /// is enough to stop the plan.
     #[must_use]
     pub fn rejections(&self) -> Vec<Attestation> {

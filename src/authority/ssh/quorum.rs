@@ -7,7 +7,7 @@ use super::allowed_signers::Person;
 use super::policy::GateRule;
 use super::signed::SignedApprovals;
 use super::verified_statement::{SignedText, VerifiedStatement};
-use crate::approval::{Attestation, Denied, Evidence, SignedStatement};
+use crate::authority::{Attestation, Denied, Evidence, SignedStatement};
 use crate::base::digest::Digest;
 
 impl SignedApprovals {

@@ -6,12 +6,12 @@ use crate::plan::Plan;
 
 /// Approvals that were given inside this process, and that are **not signed**.
 ///
-/// The operator of the database [admits](crate::Operator::admit_approval) each of them before it can
+/// The operator of the database [admits](crate::operator::Operator::admit_approval) each of them before it can
 /// be spent. It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
 /// tests, and where something else has verified the approver already.
 ///
 /// ```
-/// use phasegate::{Plan, Sg1, UnsignedApprovals};
+/// use phasegate::{Plan, Sg1, approval::UnsignedApprovals};
 /// use std::time::Duration;
 ///
 /// fn approvals_for(plan: &Plan) -> UnsignedApprovals {

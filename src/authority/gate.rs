@@ -14,7 +14,7 @@
 /// ```
 ///
 /// The name is what people approve, what stands in the plan, and what an
-/// [`Authority`](crate::Authority) is asked about. Two types with one name are one gate to all of
+/// [`Authority`](crate::approval::Authority) is asked about. Two types with one name are one gate to all of
 /// these, though not to the compiler.
 pub trait Gate: 'static {
     /// The gate's name, as people know it.

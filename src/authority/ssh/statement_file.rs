@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::moment;
 use super::printable::{self, NotPlain};
-use crate::approval::Gate;
-use crate::approval::{ApprovalStatement, Decision};
+use crate::authority::Gate;
+use crate::authority::{ApprovalStatement, Decision};
 use crate::base::canonical;
 use crate::base::digest::Digest;
 use crate::base::files::{self, ReadFileError};
@@ -182,7 +182,7 @@ impl ApprovalStatement {
     /// Begins a statement about gate `G` of `plan`: an approval, if nothing else is said.
     ///
     /// ```
-    /// use phasegate::{ParseApprovalError, Plan, Sg1, ApprovalStatement};
+    /// use phasegate::{Plan, Sg1, approval::ApprovalStatement, ssh::ParseApprovalError};
     /// use std::time::Duration;
     ///
     /// fn to_be_signed(plan: &Plan) -> Result<ApprovalStatement, ParseApprovalError> {

@@ -3,7 +3,7 @@ use super::moment;
 use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
 use super::signed::SignedApprovals;
-use crate::approval::{Evidence, SignedStatement};
+use crate::authority::{Evidence, SignedStatement};
 use crate::plan::Plan;
 
 impl Evidence {

@@ -7,7 +7,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::printable::{self, NotPlain};
-use crate::approval::Gate;
+use crate::authority::Gate;
 use crate::base::canonical;
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
@@ -22,7 +22,7 @@ const LARGEST: usize = 1024 * 1024;
 /// A gate that is not in it cannot be approved.
 ///
 /// ```
-/// use phasegate::{GateRule, Policy, PolicyError, Sg1, Sg2};
+/// use phasegate::{Sg1, Sg2, ssh::{GateRule, Policy, PolicyError}};
 /// use std::time::Duration;
 ///
 /// fn policy() -> Result<Policy, PolicyError> {

@@ -9,7 +9,7 @@ use super::policy::GateRule;
 use super::signature::Signature;
 use super::signed::SignedApprovals;
 use super::verified_statement::{SignedText, VerifiedStatement};
-use crate::approval::{ApprovalStatement, Decision, SignedStatement};
+use crate::authority::{ApprovalStatement, Decision, SignedStatement};
 
 /// How far the clocks of signers may be ahead of ours.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);

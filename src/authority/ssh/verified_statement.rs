@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::allowed_signers::Person;
-use crate::approval::{ApprovalStatement, Decision, SignedStatement};
+use crate::authority::{ApprovalStatement, Decision, SignedStatement};
 
 /// A statement and its signature, as they came.
 pub(super) struct SignedText {

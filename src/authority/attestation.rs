@@ -49,7 +49,7 @@ impl<'a> ApprovalRequest<'a> {
 ///
 /// The engine compares gate, plan, target and expiry with the run before it makes a witness of it;
 /// an attestation by itself opens nothing. The database compares once more: an operator has
-/// [admitted](crate::Operator::admit_approval) it under its nonce, it is for that gate of that plan, it
+/// [admitted](crate::operator::Operator::admit_approval) it under its nonce, it is for that gate of that plan, it
 /// has not expired by the server's clock, and it is spent in the transaction of the phase that it allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
@@ -129,7 +129,7 @@ impl Denied {
 /// Open for implementation. The provided body refuses, so an empty `impl` approves nothing.
 ///
 /// ```
-/// use phasegate::{ApprovalRequest, Attestation, Authority, Denied, ApprovalStatement};
+/// use phasegate::approval::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied};
 ///
 /// /// Approvals out of a change-management system that has verified who asked.
 /// struct Tickets { closed: Vec<(ApprovalStatement, String)> }
