@@ -43,8 +43,9 @@ pub fn database() -> Database {
 
 /// A new database on a server that a test has for itself.
 pub fn database_on(server: &TestPostgres) -> Database {
-    let scratch = server.create_database().expect("a database");
-    let operator = Mutex::new(scratch.install().expect("the schema phasegate"));
+    let created = server.create_installed_database();
+    let (scratch, operator) = created.expect("a database with the schema");
+    let operator = Mutex::new(operator);
     let runner = scratch.create_runner("runner").expect("a role");
     let mut client = scratch.admin().connect(NoTls).expect("the administrator");
     client

@@ -1,6 +1,7 @@
 //! Which server, and how it is set.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::directory::Directory;
 use super::error::ServerError;
@@ -81,6 +82,7 @@ impl TestPostgresBuilder {
                 source,
                 admin,
                 server: None,
+                template: Mutex::default(),
             });
         }
         let (source, server) = match installed::find(self.bin_dir.as_deref())? {
@@ -105,6 +107,7 @@ impl TestPostgresBuilder {
             source,
             admin: server.admin(),
             server: Some(server),
+            template: Mutex::default(),
         })
     }
 

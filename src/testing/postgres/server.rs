@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use postgres::Config;
 
 use super::error::ServerError;
 use super::private::{PrivateServer, Shutdown};
-use super::scratch::ScratchDatabase;
+use super::scratch::{self, ScratchDatabase};
 use super::source::Source;
+use crate::operator::Operator;
 
 /// A real PostgreSQL that answers; a private one ends with this value, and its directory with it.
 ///
@@ -37,6 +39,8 @@ pub struct TestPostgres {
     pub(super) admin: Config,
     /// `None` where the server is not ours.
     pub(super) server: Option<PrivateServer>,
+    /// The database that others are copied from with the schema in it, once the first was asked for.
+    pub(super) template: Mutex<Option<String>>,
 }
 
 impl TestPostgres {
@@ -57,7 +61,38 @@ impl TestPostgres {
     ///
     /// The server refused, or did not answer in time; nothing is left in it.
     pub fn create_database(&self) -> Result<ScratchDatabase, ServerError> {
-        ScratchDatabase::create(&self.admin, self.server.is_none())
+        ScratchDatabase::create(&self.admin, self.server.is_none(), "template0")
+    }
+
+    /// Creates a database with the schema `phasegate` in it, turns its kill switch on for a day, and returns the
+    /// session of an operator too; the database and its roles are dropped with the value returned.
+    ///
+    /// A private server installs the schema once, and copies it.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or did not answer in time.
+    pub fn create_installed_database(&self) -> Result<(ScratchDatabase, Operator), ServerError> {
+        if self.server.is_none() {
+            // What is left in a shared server matters: nothing of ours stays in it to be copied.
+            let database = self.create_database()?;
+            let operator = database.install()?;
+            return Ok((database, operator));
+        }
+        let database = ScratchDatabase::create(&self.admin, false, &self.template()?)?;
+        let operator = scratch::switched_on(database.connect_admin()?)?;
+        Ok((database, operator))
+    }
+
+    /// Returns the name of the database that has the schema, which goes with the server.
+    fn template(&self) -> Result<String, ServerError> {
+        let mut template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = &*template {
+            return Ok(name.clone());
+        }
+        let database = self.create_database()?;
+        database.install_schema()?;
+        Ok(template.insert(database.into_name()).clone())
     }
 
     /// The private server's directory, which is gone when the server is; `None` for the one of

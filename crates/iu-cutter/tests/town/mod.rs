@@ -42,8 +42,9 @@ pub struct TestDatabase {
 pub fn town() -> TestDatabase {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
-    let scratch = server.create_database().expect("a database");
-    let operator = Mutex::new(scratch.install().expect("the schema phasegate"));
+    let created = server.create_installed_database();
+    let (scratch, operator) = created.expect("a database with the schema");
+    let operator = Mutex::new(operator);
     let runner = scratch.create_runner("iu_runner").expect("a role");
     let mut admin = scratch.admin().connect(NoTls).expect("the installer");
     install::install(&mut admin, runner.name()).expect("the register");
