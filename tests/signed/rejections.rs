@@ -222,7 +222,8 @@ fn said(
     database: &Database,
     admit: impl Fn(&mut phasegate::Operator) -> Result<(), phasegate::OperatorError>,
 ) -> String {
-    admit(&mut database.operator()).unwrap_err().to_string()
+    let error = admit(&mut database.operator()).unwrap_err();
+    format!("{error}; {}", error.hint().unwrap_or_default())
 }
 
 #[test]

@@ -75,9 +75,10 @@ impl ScratchDatabase {
         // is only a warning.
         if open {
             let reason = "its schema public stays open to everybody, since before PostgreSQL 15 \
-                          only a superuser can close it; connect as a superuser";
+                          only a superuser can close it";
             return Err(ServerError::Unfit {
                 reason: reason.into(),
+                remedy: Some("Connect as a superuser.".into()),
             });
         }
         Ok(database)
@@ -132,17 +133,17 @@ impl ScratchDatabase {
     ///
     /// The server refused.
     pub fn install(&self) -> Result<Operator, ServerError> {
-        let unfit = |reason: String| ServerError::Unfit { reason };
+        let unfit = |reason: String, remedy| ServerError::Unfit { reason, remedy };
         let connected = self.admin().connect(postgres::NoTls);
-        let mut client = connected.map_err(|source| ServerError::Sql {
+        let mut client = connected.map_err(|error| ServerError::Sql {
             doing: "connect as the administrator".to_owned(),
-            source,
+            error,
         })?;
-        crate::install(&mut client).map_err(|error| unfit(error.to_string()))?;
+        crate::install(&mut client).map_err(|error| unfit(error.to_string(), error.hint()))?;
         let mut operator = Operator::new(client);
         operator
             .switch_on("a test", Duration::from_hours(24))
-            .map_err(|error| unfit(error.to_string()))?;
+            .map_err(|error| unfit(error.to_string(), error.hint()))?;
         Ok(operator)
     }
 
