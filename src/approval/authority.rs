@@ -164,7 +164,10 @@ impl Denied {
 ///             .position(|(s, _)| s.gate == request.gate() && s.plan == request.plan())
 ///             .map(|at| self.closed.remove(at))
 ///             .map(|(statement, who)| Attestation::assert_verified(statement, who))
-///             .ok_or_else(|| Denied::new(format!("no ticket for plan {}", request.plan())))
+///             .ok_or_else(|| {
+///                 let denied = Denied::new(format!("no ticket for plan {}", request.plan()));
+///                 denied.with_hint("Open one, and have it closed by an approver.")
+///             })
 ///     }
 /// }
 /// ```

@@ -25,12 +25,25 @@ pub struct Operator {
 #[error("the server did not {what}: {}", message_of(.error))]
 pub struct OperatorError {
     what: &'static str,
+    /// What to do where the role lacks the privilege, and the server gives no HINT.
+    on_denied: &'static str,
     error: ::postgres::Error,
 }
 
 impl OperatorError {
     pub(crate) fn new(what: &'static str, error: ::postgres::Error) -> Self {
-        OperatorError { what, error }
+        OperatorError {
+            what,
+            on_denied: "Connect as a member of `phasegate_operator`: GRANT phasegate_operator TO role.",
+            error,
+        }
+    }
+
+    pub(super) fn of_the_owner(what: &'static str, error: ::postgres::Error) -> Self {
+        OperatorError {
+            on_denied: "Connect as the owner of the table.",
+            ..OperatorError::new(what, error)
+        }
     }
 
     /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
@@ -39,14 +52,12 @@ impl OperatorError {
         "operator_call_failed"
     }
 
-    /// Returns the server's HINT; of a role that is no operator, how it becomes one.
+    /// Returns the server's HINT; where there is none and the role lacks the privilege, which role has it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         server_hint(&self.error).or_else(|| {
             let denied = sqlstate_of(&self.error) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-            let grant =
-                "Connect as a member of `phasegate_operator`: GRANT phasegate_operator TO role.";
-            denied.then(|| grant.to_owned())
+            denied.then(|| self.on_denied.to_owned())
         })
     }
 
