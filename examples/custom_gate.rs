@@ -99,11 +99,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (text, signature) = person.sign(&statement.comment("read the plan").build()?)?;
         match approvals.add(&text, &signature) {
             Ok(()) => println!("{} signed", person.name()),
-            Err(refused) => println!("{} signed: {refused}", person.name()),
+            Err(refused) => {
+                println!("{} signed: {refused}", person.name());
+                if let Some(hint) = refused.hint() {
+                    println!("  hint: {hint}");
+                }
+            }
         }
         match approvals.attestation("PRIVACY") {
             Ok(_) => println!("  PRIVACY is approved"),
-            Err(denied) => println!("  {denied}"),
+            Err(denied) => {
+                println!("  {denied}");
+                if let Some(hint) = denied.hint() {
+                    println!("  hint: {hint}");
+                }
+            }
         }
     }
 

@@ -166,7 +166,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     approvals.approve::<Sg1>(&plan, "ada", "the drafts may be written", HOUR);
     operator.admit_approval(&approvals.attestations()[0])?;
     match live(&plan, &runner.config()) {
-        Err(Error::Refused(refusal)) => println!("  refused: {refusal}"),
+        Err(Error::Refused(refusal)) => {
+            println!("  refused: {refusal}");
+            if let Some(hint) = refusal.hint() {
+                println!("  hint: {hint}");
+            }
+        }
         other => return Err(format!("SG_2 was not approved: {other:?}").into()),
     }
     let count = "SELECT count(*), count(*) FILTER (WHERE in_force) FROM price";

@@ -122,6 +122,8 @@ pub mod prelude;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+#[cfg(all(test, feature = "ssh", feature = "testing"))]
+mod tests;
 mod typed;
 
 /// The driver whose types are in this crate's signatures.

@@ -419,7 +419,10 @@ fn within_an_async_runtime_a_run_is_refused_and_a_blocking_thread_of_it_performs
         matches!(refused.reason(), RefusalReason::NotConnected(_)),
         "{refused}"
     );
-    assert!(refused.to_string().contains("spawn_blocking"), "{refused}");
+    assert!(
+        refused.hint().unwrap().contains("spawn_blocking"),
+        "{refused}"
+    );
     assert_eq!(database.items(), []);
     // A thread of a pool of a runtime, as spawn_blocking has it.
     let _guard = runtime.enter();

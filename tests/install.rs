@@ -324,7 +324,7 @@ fn a_schema_or_a_role_that_another_role_has_made_is_refused() {
         client.batch_execute("COMMIT").unwrap();
         let error = install(client).unwrap_err();
         assert!(matches!(error, InstallError::Unfit(_)), "{make}: {error}");
-        error.to_string()
+        format!("{error}; {}", error.hint().unwrap())
     };
     let schema = format!("CREATE SCHEMA phasegate AUTHORIZATION {name}");
     let said = its(&mut client, &schema);
@@ -436,7 +436,7 @@ fn a_plain_role_is_told_what_it_lacks_and_who_can_give_it_until_it_installs() {
     let refused = || {
         let error = install(&mut role.config().connect(NoTls).unwrap()).unwrap_err();
         assert!(matches!(error, InstallError::Privilege(_)), "{error}");
-        error.to_string()
+        format!("{error}; {}", error.hint().unwrap())
     };
     let said = refused();
     assert!(said.contains("may not create it"), "{said}");

@@ -238,6 +238,8 @@ fn an_auditor_reads_it_and_the_runner_does_not() {
         .expect("the runner");
     let error = Journal::read(&mut client, plan.digest()).unwrap_err();
     assert!(error.to_string().contains("permission denied"), "{error}");
+    let hint = error.hint().expect("a hint");
+    assert!(hint.contains("GRANT phasegate_auditor TO"), "{hint}");
     database.sql(&format!("GRANT phasegate_auditor TO {runner}"));
     let journal = Journal::read(&mut client, plan.digest()).expect("the journal");
     assert_eq!(journal.verify().expect("a chain").len(), 4);

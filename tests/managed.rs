@@ -362,9 +362,9 @@ fn the_owner_of_a_database_installs_once_another_role_has_made_the_four() {
     let refused = install(&mut service.session("owner")).unwrap_err();
     assert!(matches!(refused, InstallError::Privilege(_)), "{refused}");
     // What the refusal says.
-    let said = refused.to_string();
-    let commands = said.split_once("CREATEROLE does: ").unwrap().1;
-    let commands = commands.trim_end_matches(')');
+    let hint = refused.hint().unwrap();
+    let commands = hint.split_once("CREATEROLE does: ").unwrap().1;
+    let commands = commands.trim_end_matches('.');
     service.sql("maker", commands);
     let installed = install(&mut service.session("owner")).unwrap();
     assert_eq!(installed.lacking.len(), 2, "{installed:?}");
@@ -420,7 +420,8 @@ fn two_administrators_take_turns() {
         assert!(matches!(refused, InstallError::Privilege(_)), "{refused}");
         assert!(
             refused
-                .to_string()
+                .hint()
+                .unwrap()
                 .contains("GRANT phasegate_owner TO second"),
             "{refused}"
         );
@@ -435,7 +436,8 @@ fn two_administrators_take_turns() {
         "first",
         "CREATE ROLE third LOGIN; GRANT phasegate_owner TO third",
     );
-    let refused = install(&mut first).unwrap_err().to_string();
+    let refused = install(&mut first).unwrap_err();
+    let refused = format!("{refused}; {}", refused.hint().unwrap());
     assert!(
         refused.contains("third can change the schema")
             && refused.contains("GRANT phasegate_owner TO third WITH ADMIN OPTION"),

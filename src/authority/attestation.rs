@@ -102,16 +102,25 @@ impl Attestation {
 #[error("not approved: {reason}", reason = Printable(.reason))]
 pub struct Denied {
     reason: String,
+    hint: Option<String>,
     pub(crate) rejected: Option<(String, String)>,
 }
 
 impl Denied {
-    /// Says why, and what to do about it.
+    /// Says why.
     pub fn new(reason: impl Into<String>) -> Self {
         Denied {
             reason: reason.into(),
+            hint: None,
             rejected: None,
         }
+    }
+
+    /// Adds what to do about it, as full sentences for the person at the terminal.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     /// A person who is entitled to has rejected the plan.
@@ -119,8 +128,22 @@ impl Denied {
         let (by, comment) = (by.into(), comment.into());
         Denied {
             reason: format!("{by} has rejected the plan: {comment}"),
+            hint: Some("Make a new plan, and have that approved.".to_owned()),
             rejected: Some((by, comment)),
         }
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "denied"
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = self.hint.as_deref()?;
+        Some(Printable(hint).to_string())
     }
 }
 
@@ -141,7 +164,10 @@ impl Denied {
 ///             .position(|(s, _)| s.gate == request.gate() && s.plan == request.plan())
 ///             .map(|at| self.closed.remove(at))
 ///             .map(|(statement, who)| Attestation::assert_verified(statement, who))
-///             .ok_or_else(|| Denied::new(format!("no ticket for plan {}", request.plan())))
+///             .ok_or_else(|| {
+///                 let denied = Denied::new(format!("no ticket for plan {}", request.plan()));
+///                 denied.with_hint("Open one, and have it closed by an approver.")
+///             })
 ///     }
 /// }
 /// ```
@@ -155,7 +181,7 @@ pub trait Authority {
     ///
     /// # Errors
     ///
-    /// [`Denied`], with what the person at the terminal should do.
+    /// [`Denied`], with a [hint](Denied::with_hint) of what the person at the terminal should do.
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         Err(Denied::new(format!(
             "this authority approves nothing, and so not gate `{}`",

@@ -80,12 +80,14 @@ impl Authority for UnsignedApprovals {
             .cloned()
             .ok_or_else(|| {
                 Denied::new(format!(
-                    "nobody has approved gate `{}` of plan {} for phase `{}`; show the plan to an \
-                 approver, and give the approval to the authority of this run",
+                    "nobody has approved gate `{}` of plan {} for phase `{}`",
                     request.gate(),
                     request.plan(),
                     request.phase()
                 ))
+                .with_hint(
+                    "Show the plan to an approver, and give the approval to the authority of this run.",
+                )
             })
     }
 }

@@ -15,7 +15,7 @@ pub enum NotCanonical {
     Serialize(serde_json::Error),
     /// JSON numbers are doubles (RFC 8785, section 3.2.2.3): this one would come back changed.
     #[error(
-        "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed; carry it as a string", number = Printable(.number), path = Printable(.path))]
+        "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed", number = Printable(.number), path = Printable(.path))]
     Number {
         /// Where it stands, as a JSON pointer.
         path: String,
@@ -26,10 +26,35 @@ pub enum NotCanonical {
     #[error("it cannot be read back from its own JSON: {}", Printable(&.0.to_string()))]
     Deserialize(serde_json::Error),
     /// Read back and written again it is another text, so its digest would not mean anything.
-    #[error(
-        "read back from its own JSON it is another value; its `Serialize` and `Deserialize` do not fit each other, or it has no fixed order (use `BTreeSet`, not `HashSet`)"
-    )]
+    #[error("read back from its own JSON it is another value")]
     Unstable,
+}
+
+impl NotCanonical {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            NotCanonical::Serialize(_) => "not_serialized",
+            NotCanonical::Number { .. } => "number_not_exact",
+            NotCanonical::Deserialize(_) => "not_deserialized",
+            NotCanonical::Unstable => "not_stable",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            NotCanonical::Number { .. } => "Carry the number as a string.",
+            NotCanonical::Deserialize(_) => "Let `Deserialize` accept what `Serialize` writes.",
+            NotCanonical::Unstable => {
+                "Let `Serialize` and `Deserialize` fit each other, and fix the order: use `BTreeSet`, not `HashSet`."
+            }
+            NotCanonical::Serialize(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// Writes `value` as canonical JSON.

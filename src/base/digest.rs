@@ -24,8 +24,23 @@ pub struct Digest([u8; 32]);
 
 /// A text is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a SHA-256 digest, which is 64 lower-case hexadecimal digits: {0:?}")]
+#[error("not a SHA-256 digest: {0:?}")]
 pub struct DigestError(String);
+
+impl DigestError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "not_a_digest"
+    }
+
+    /// Returns how a digest is written.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = "A digest is 64 lower-case hexadecimal digits, as `sha256sum` prints them.";
+        Some(hint.to_owned())
+    }
+}
 
 impl Digest {
     /// The digest of `bytes`.

@@ -42,6 +42,36 @@ pub enum ReadFileError {
     },
 }
 
+impl ReadFileError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            ReadFileError::NotRead { .. } => "file_not_read",
+            ReadFileError::NotWritten { .. } => "file_not_written",
+            ReadFileError::NotAFile { .. } => "file_not_regular",
+            ReadFileError::TooLarge { .. } => "file_too_large",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ReadFileError::NotWritten { error, .. }
+                if error.kind() == io::ErrorKind::AlreadyExists =>
+            {
+                "Give another path: a file that is there is kept."
+            }
+            ReadFileError::NotAFile { .. } => "Give the path of a regular file.",
+            ReadFileError::NotRead { .. }
+            | ReadFileError::NotWritten { .. }
+            | ReadFileError::TooLarge { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
 /// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReadFileError> {
     let not_read = |error| ReadFileError::NotRead {

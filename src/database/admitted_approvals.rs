@@ -10,7 +10,7 @@ use crate::authority::{
 };
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
-use crate::outcome::{BoxError, describe};
+use crate::outcome::{BoxError, Remedy, message_of, server_hint};
 
 /// What an operator has [admitted](crate::operator::Operator::admit_approval) to the database, where it was
 /// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
@@ -47,33 +47,42 @@ impl AdmittedApprovals {
         }
         let (role, is_admitted) = read_standing(&mut client, plan)?;
         let (planned, gate) = (request.target().role(), request.gate());
-        let why = if is_admitted {
-            format!(
-                "no approval of gate `{gate}` of plan {plan} is admitted in the database; have it approved, and an operator admit that: `Operator::admit_approval`"
+        let (why, hint) = if is_admitted {
+            (
+                format!("no approval of gate `{gate}` of plan {plan} is admitted in the database"),
+                "Have it approved, and an operator admit that: `Operator::admit_approval`.",
             )
         } else if role == planned {
-            format!(
-                "plan {plan} is not admitted in the database, and so no approval of it is; an operator admits it: `Operator::admit_plan`"
+            (
+                format!("plan {plan} is not admitted in the database, and so no approval of it is"),
+                "An operator admits it: `Operator::admit_plan`.",
             )
         } else {
-            format!(
-                "what was admitted of plan {plan} is read as role `{}`, and the plan is for role `{}`; give `AdmittedApprovals::through` a connector of that role, or make the plan as the role that performs it",
-                Printable(&role),
-                Printable(planned)
+            (
+                format!(
+                    "what was admitted of plan {plan} is read as role `{}`, and the plan is for role `{}`",
+                    Printable(&role),
+                    Printable(planned)
+                ),
+                "Give `AdmittedApprovals::through` a connector of that role, or make the plan as the role that performs it.",
             )
         };
-        Ok(Err(Denied::new(why)))
+        Ok(Err(Denied::new(why).with_hint(hint)))
     }
 }
 
 impl Authority for AdmittedApprovals {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         let unreadable = |error: BoxError| {
-            let said = describe(&*error);
-            Denied::new(format!(
+            let said = message_of(&*error);
+            let denied = Denied::new(format!(
                 "what was admitted of plan {} cannot be read: {said}",
                 request.plan()
-            ))
+            ));
+            match error.remedy().or_else(|| server_hint(&*error)) {
+                Some(hint) => denied.with_hint(hint),
+                None => denied,
+            }
         };
         let longest = self.read(request).map_err(unreadable)??;
         let evidence = longest

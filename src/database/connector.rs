@@ -9,26 +9,50 @@ use ::postgres::tls::{MakeTlsConnect, TlsConnect};
 use ::postgres::{Client, Config, NoTls, Socket};
 
 use crate::base::printable::Printable;
+use crate::outcome::{message_of, server_hint};
 
 /// A connector gave no connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}", reason = Printable(.reason))]
 pub struct ConnectError {
     reason: String,
+    hint: Option<String>,
 }
 
 impl ConnectError {
-    /// Says why there is no connection, and what to do about it.
+    /// Says why there is no connection.
     pub fn new(reason: impl Into<String>) -> Self {
         ConnectError {
             reason: reason.into(),
+            hint: None,
         }
+    }
+
+    /// Adds what to do about it, as full sentences.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     pub(crate) fn from_foreign(error: &(dyn std::error::Error + 'static)) -> Self {
         ConnectError {
-            reason: crate::outcome::describe(error),
+            reason: message_of(error),
+            hint: server_hint(error),
         }
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "connect_failed"
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = self.hint.as_deref()?;
+        Some(Printable(hint).to_string())
     }
 }
 
@@ -129,7 +153,8 @@ pub trait Connector: Send {
     ///
     /// Returns an error if there is none to be had; the phase is then refused.
     fn connect(&mut self) -> Result<Connection, ConnectError> {
-        Err(ConnectError::new("this connector leads nowhere"))
+        let error = ConnectError::new("this connector leads nowhere");
+        Err(error.with_hint("Implement `Connector::connect`, or use `PostgresConnector`."))
     }
 }
 
@@ -147,8 +172,11 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
     }
 }
 
-const WITHIN_A_RUNTIME: &str = "called within an async runtime, whose thread it would block: call it from \
-     `tokio::task::spawn_blocking`, or from a thread of its own";
+/// Why there is no connection within an async runtime, and what to do.
+fn within_a_runtime() -> ConnectError {
+    ConnectError::new("called within an async runtime, whose thread it would block")
+        .with_hint("Call it from `tokio::task::spawn_blocking`, or from a thread of its own.")
+}
 
 /// Whether the driver has panicked because the thread is a runtime's: it drives its connections by one of its own.
 fn is_within_a_runtime(panic: &(dyn Any + Send)) -> bool {
@@ -233,7 +261,7 @@ where
         let client = match catch_unwind(connect) {
             Ok(client) => client?,
             Err(panic) if is_within_a_runtime(&*panic) => {
-                return Err(ConnectError::new(WITHIN_A_RUNTIME));
+                return Err(within_a_runtime());
             }
             Err(panic) => resume_unwind(panic),
         };

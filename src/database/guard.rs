@@ -29,7 +29,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.protect($1::pg_catalog.text::pg_catalog.regclass)";
     between_writers(client, sql, table)
-        .map_err(|error| OperatorError::new("protect the table", error))
+        .map_err(|error| OperatorError::of_the_owner("protect the table", error))
 }
 
 /// Tries until the lock is had between two transactions of writers.
@@ -54,5 +54,5 @@ fn between_writers(client: &mut Client, sql: &str, table: &str) -> Result<(), ::
 pub fn unprotect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.unprotect($1::pg_catalog.text::pg_catalog.regclass)";
     between_writers(client, sql, table)
-        .map_err(|error| OperatorError::new("take the guard off the table", error))
+        .map_err(|error| OperatorError::of_the_owner("take the guard off the table", error))
 }

@@ -1,11 +1,14 @@
 use std::fmt;
 
+use ::postgres::error::SqlState;
 use ::postgres::{Client, Transaction};
 use serde::Deserialize;
 
 use crate::authority::Evidence;
 use crate::base::digest::Digest;
-use crate::outcome::{BoxError, CommitEvidence, Committed, Durability};
+use crate::outcome::{
+    BoxError, CommitEvidence, Committed, Durability, message_of, server_hint, sqlstate_of,
+};
 use crate::plan::{Effects, Target};
 
 /// An approval that a phase has spent.
@@ -115,8 +118,41 @@ pub enum JournalError {
     #[error("the journal cannot be read: plan {0} was never admitted in this database")]
     NoSuchPlan(Digest),
     /// The server refused it, or its answer makes no sense.
-    #[error("the journal cannot be read: {}", crate::outcome::describe(&**.0))]
+    #[error("the journal cannot be read: {}", message_of(&**.0))]
     Database(BoxError),
+}
+
+impl JournalError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            JournalError::NoSuchPlan(_) => "journal_no_such_plan",
+            JournalError::Database(_) => "journal_not_read",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            JournalError::NoSuchPlan(_) => Some(NO_SUCH_PLAN.to_owned()),
+            JournalError::Database(error) => auditor_hint(error),
+        }
+    }
+}
+
+/// What to do where a plan is unknown.
+pub(crate) const NO_SUCH_PLAN: &str =
+    "Compare the digest with that of the plan, and connect to the database that it names.";
+
+/// The server's HINT; of a role that is no auditor, how it becomes one.
+pub(crate) fn auditor_hint(error: &BoxError) -> Option<String> {
+    server_hint(&**error).or_else(|| {
+        let denied = sqlstate_of(&**error) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let grant = "Connect as a member of `phasegate_auditor`: GRANT phasegate_auditor TO role.";
+        denied.then(|| grant.to_owned())
+    })
 }
 
 /// The journal does not fit together: it was changed.
@@ -127,10 +163,28 @@ pub struct BrokenChain {
 }
 
 impl BrokenChain {
+    pub(crate) fn new(place: u32, why: &str) -> Self {
+        let why = why.to_owned();
+        BrokenChain { place, why }
+    }
+
     /// The place of the first row that does not fit, counted from 1.
     #[must_use]
     pub fn place(&self) -> u32 {
         self.place
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "broken_chain"
+    }
+
+    /// Returns what the rows from there on are worth.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = "What the journal says from that row on is no evidence. Compare it with a backup, and look at who could write it.";
+        Some(hint.to_owned())
     }
 }
 
@@ -258,10 +312,7 @@ impl Journal {
         let mut chain = Journal::first_head(self.plan);
         let mut verified = Vec::with_capacity(self.entries.len());
         for (place, (stored_place, entry)) in (1_u32..).zip(&self.entries) {
-            let broken = |why: &str| BrokenChain {
-                place,
-                why: why.to_owned(),
-            };
+            let broken = |why| BrokenChain::new(place, why);
             if i64::from(*stored_place) != i64::from(place) {
                 return Err(broken("is missing"));
             }
@@ -282,17 +333,13 @@ impl Journal {
         }
         let after = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         if i64::from(self.committed) > i64::from(after) {
-            return Err(BrokenChain {
-                place: after + 1,
-                why: "is missing".to_owned(),
-            });
+            return Err(BrokenChain::new(after + 1, "is missing"));
         }
         if i64::from(self.committed) < i64::from(after) || chain != self.head {
-            return Err(BrokenChain {
-                place: after.max(1),
-                why: "is not what the run, which keeps the chain's head, says is the last"
-                    .to_owned(),
-            });
+            return Err(BrokenChain::new(
+                after.max(1),
+                "is not what the run, which keeps the chain's head, says is the last",
+            ));
         }
         Ok(verified)
     }

@@ -7,7 +7,7 @@ use ::postgres::Client;
 use super::connector::Connector;
 use super::session::first_value;
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
-use crate::outcome::describe;
+use crate::outcome::{message_of, server_hint};
 
 /// Reads the kill switch of the database, through a session of its own.
 ///
@@ -45,7 +45,7 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
             let connection = state
                 .connector
                 .connect()
-                .map_err(|error| SwitchUnreadable::new(error.to_string()))?;
+                .map_err(|error| unreadable(error.to_string(), error.hint()))?;
             state.client = Some(connection.into_parts().0);
         }
         let client = state
@@ -58,7 +58,7 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
             Ok(_) => Ok(SwitchState::Off),
             Err(error) => {
                 state.client = None;
-                Err(SwitchUnreadable::new(describe(error)))
+                Err(unreadable(message_of(error), server_hint(error)))
             }
         }
     }
@@ -69,6 +69,14 @@ impl<C: Connector> KillSwitch for LeaseSwitch<C> {
             Some(client) => read_off(client),
             None => SwitchOff::of_the_database(),
         }
+    }
+}
+
+fn unreadable(reason: String, hint: Option<String>) -> SwitchUnreadable {
+    let unreadable = SwitchUnreadable::new(reason);
+    match hint {
+        Some(hint) => unreadable.with_hint(hint),
+        None => unreadable,
     }
 }
 

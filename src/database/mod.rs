@@ -18,6 +18,7 @@ mod operator;
 mod params;
 mod read_only;
 mod rehearsing;
+mod remedy;
 mod resolving;
 #[cfg(feature = "install")]
 mod schema;
@@ -34,7 +35,7 @@ pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warn
 pub use copy::{CopyIn, CopyOut};
 pub use guard::{protect, unprotect};
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
-pub(crate) use journal::{StoredEntry, count_journalled};
+pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journalled};
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
 pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};

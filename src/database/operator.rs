@@ -1,13 +1,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use ::postgres::error::SqlState;
 use ::postgres::types::{FromSql, ToSql};
 use ::postgres::{Client, IsolationLevel, Row};
 
 use super::admission::{PlanAdmission, Rejected};
 use super::blocking_session;
 use crate::authority::{Attestation, Evidence};
-use crate::outcome::{BlockingSession, describe};
+use crate::outcome::{BlockingSession, message_of, server_hint, sqlstate_of};
 use crate::plan::Plan;
 
 /// Longer than a caller waits, and not too long for the server's clock.
@@ -21,15 +22,43 @@ pub struct Operator {
 
 /// The server refused what an operator asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("the server did not {what}: {}", describe(.error))]
+#[error("the server did not {what}: {}", message_of(.error))]
 pub struct OperatorError {
     what: &'static str,
+    /// What to do where the role lacks the privilege, and the server gives no HINT.
+    on_denied: &'static str,
     error: ::postgres::Error,
 }
 
 impl OperatorError {
-    pub(super) fn new(what: &'static str, error: ::postgres::Error) -> Self {
-        OperatorError { what, error }
+    pub(crate) fn new(what: &'static str, error: ::postgres::Error) -> Self {
+        OperatorError {
+            what,
+            on_denied: "Connect as a member of `phasegate_operator`: GRANT phasegate_operator TO role.",
+            error,
+        }
+    }
+
+    pub(super) fn of_the_owner(what: &'static str, error: ::postgres::Error) -> Self {
+        OperatorError {
+            on_denied: "Connect as the owner of the table.",
+            ..OperatorError::new(what, error)
+        }
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "operator_call_failed"
+    }
+
+    /// Returns the server's HINT; where there is none and the role lacks the privilege, which role has it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        server_hint(&self.error).or_else(|| {
+            let denied = sqlstate_of(&self.error) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+            denied.then(|| self.on_denied.to_owned())
+        })
     }
 
     /// Returns the server's error, or the driver's.

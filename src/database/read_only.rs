@@ -9,7 +9,7 @@ use super::params::{self, Encoded, by_reference};
 use super::session::Session;
 use super::statement::{SqlError, refuse_unsendable};
 use crate::base::printable::{Listed, Printable};
-use crate::outcome::BoxError;
+use crate::outcome::{BoxError, message_of, server_hint};
 use crate::plan::Target;
 
 /// Begins to look. `SET TRANSACTION READ WRITE` is refused by the server once a query was made, and so
@@ -132,16 +132,16 @@ pub enum ReadOnlyError {
     #[error(transparent)]
     NotConnected(#[from] ConnectError),
     /// The server did not begin one.
-    #[error("no read-only session: {}", crate::outcome::describe(&**.0))]
+    #[error("no read-only session: {}", message_of(&**.0))]
     NotBegun(BoxError),
     /// The connector handed out a session that is in a transaction already.
     #[error(
-        "no read-only session: the session that the connector handed out is in a transaction already. Hand out a new session"
+        "no read-only session: the session that the connector handed out is in a transaction already"
     )]
     InTransaction,
     /// The role could write, and [`ReadOnlySession::open_as_reader`] was asked.
     #[error(
-        "no read-only session: role `{}` can do more than read: {}. Give it SELECT and nothing else, or say `ReadOnlySession::open`",
+        "no read-only session: role `{}` can do more than read: {}",
         Printable(.role),
         Listed::new(.what, ", ")
     )]
@@ -151,6 +151,35 @@ pub enum ReadOnlyError {
         /// The tables that it could write, and the powers that it has.
         what: Vec<String>,
     },
+}
+
+impl ReadOnlyError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            ReadOnlyError::NotConnected(error) => error.code(),
+            ReadOnlyError::NotBegun(_) => "read_only_not_begun",
+            ReadOnlyError::InTransaction => "read_only_in_transaction",
+            ReadOnlyError::CouldWrite { .. } => "read_only_could_write",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ReadOnlyError::NotConnected(error) => error.hint(),
+            ReadOnlyError::NotBegun(error) => server_hint(&**error),
+            ReadOnlyError::InTransaction => {
+                Some("Let the connector return a new session.".to_owned())
+            }
+            ReadOnlyError::CouldWrite { .. } => Some(
+                "Give the role SELECT and nothing else, or call `ReadOnlySession::open`."
+                    .to_owned(),
+            ),
+        }
+    }
 }
 
 impl ReadOnlySession {

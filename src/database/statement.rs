@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use ::postgres::types::Type;
 
 use crate::base::printable::Printable;
-use crate::outcome::BoxError;
+use crate::outcome::{BoxError, server_hint};
 
 /// A statement that was prepared in the transaction of a phase, by
 /// [`PhaseTx::prepare`](super::PhaseTx::prepare), and that ends with it.
@@ -32,38 +32,30 @@ impl std::fmt::Debug for PreparedStatement<'_> {
 #[non_exhaustive]
 pub enum SqlError {
     /// It would have ended the transaction, or begun another; it was not sent.
-    #[error(
-        "`{word}` is the engine's to say and was not sent: {}",
-        match word.as_str() {
-            "PREPARE" => "use `PhaseTx::prepare`; a phase is one transaction, which nothing prepares for another session",
-            _ => "a phase is one transaction, and what the adapter returns ends it. For a part that may fail, use `PhaseTx::savepoint`",
-        }
-    )]
+    #[error("`{word}` is the engine's to say and was not sent")]
     TransactionControl {
         /// The statement's first word.
         word: String,
     },
     /// It would have copied rows through the connection, where nothing would have read or written
     /// them; it was not sent.
-    #[error("`COPY` was not sent: use `PhaseTx::copy_in` or `PhaseTx::copy_out`")]
+    #[error("`COPY` was not sent: nothing would read or write its rows")]
     Copy,
     /// What was to copy rows is something else; it was not sent.
-    #[error("`{}` is not `COPY`, and was not sent: use `PhaseTx::execute`", Printable(.word))]
+    #[error("`{}` is not `COPY`, and was not sent", Printable(.word))]
     NotCopy {
         /// The statement's first word.
         word: String,
     },
     /// In a [`ReadOnlySession`](crate::connect::ReadOnlySession), it would have ended the transaction, begun
     /// another, or copied; it was not sent.
-    #[error(
-        "`{word}` was not sent: a read-only session is one transaction, which ends with it, and is asked by queries. To look anew, use `ReadOnlySession::refresh`"
-    )]
+    #[error("`{word}` was not sent: a read-only session is one transaction, asked by queries")]
     ReadOnly {
         /// The statement's first word.
         word: String,
     },
     /// The [`ReadOnlySession`](crate::connect::ReadOnlySession) has ended, and could not begin again.
-    #[error("it was not sent: the read-only session could not begin anew. Open another")]
+    #[error("it was not sent: the read-only session has ended and could not begin again")]
     Ended,
     /// The statement takes another number of parameters.
     #[error("the statement takes {expected} parameters and was given {given}; it was not sent")]
@@ -74,16 +66,14 @@ pub enum SqlError {
         given: usize,
     },
     /// The statement copies the other way, or not through the connection, which leaves the session of no use.
-    #[error(
-        "`PhaseTx::copy_in` takes `COPY .. FROM STDIN`, `PhaseTx::copy_out` takes `COPY .. TO STDOUT`, and this one copies another way: the session is given up, and the phase is rolled back"
-    )]
+    #[error("it copies another way: the session is given up, and the phase is rolled back")]
     CopyOtherWay,
     /// The server broke a copy off, and its reader did not return that error.
     #[error("the server broke the copy off, and the error was dropped")]
     CopyBrokenOff,
     /// What was to be called for rows is not the name of a function; it was not sent.
     #[error(
-        "`{}` is not the name of a function as SQL has it, such as `register.create_unit`; nothing was sent",
+        "`{}` is not the name of a function as SQL has it; nothing was sent",
         Printable(.name)
     )]
     NotAFunction {
@@ -91,19 +81,17 @@ pub enum SqlError {
         name: String,
     },
     /// A function that is called for each row did not answer one value for this one.
-    #[error(
-        "the function answered {answers} values for this row, and not one: is it one that returns a set?"
-    )]
+    #[error("the function answered {answers} values for this row, and not one")]
     NotOneAnswer {
         /// How many it answered, as far as they were read.
         answers: usize,
     },
     /// A function that is called for each row answered null for this one, and what was to be taken has
     /// no null.
-    #[error("the function answered null for this row: take an `Option`")]
+    #[error("the function answered null for this row")]
     NullAnswer,
     /// A function that is called for each row answers nothing, and something was to be taken.
-    #[error("the function answers nothing: take `Discard`")]
+    #[error("the function answers nothing")]
     AnswersNothing,
     /// What a function that is called for each row answered is of another type, or cannot be decoded.
     #[error("what the function answered was not taken: {0}")]
@@ -114,6 +102,68 @@ pub enum SqlError {
     /// The server refused it, or there is no connection any more.
     #[error("the statement was not performed{}", .0.code().map(|code| format!(" (SQLSTATE {})", code.code())).unwrap_or_default())]
     Database(#[source] ::postgres::Error),
+}
+
+impl SqlError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            SqlError::TransactionControl { .. } => "sql_transaction_control",
+            SqlError::Copy => "sql_copy",
+            SqlError::NotCopy { .. } => "sql_not_copy",
+            SqlError::ReadOnly { .. } => "sql_read_only",
+            SqlError::Ended => "sql_session_ended",
+            SqlError::ParameterCount { .. } => "sql_parameter_count",
+            SqlError::CopyOtherWay => "sql_copy_other_way",
+            SqlError::CopyBrokenOff => "sql_copy_broken_off",
+            SqlError::NotAFunction { .. } => "sql_not_a_function",
+            SqlError::NotOneAnswer { .. } => "sql_not_one_answer",
+            SqlError::NullAnswer => "sql_null_answer",
+            SqlError::AnswersNothing => "sql_answers_nothing",
+            SqlError::Answer(_) => "sql_answer",
+            SqlError::Parameter(_) => "sql_parameter",
+            SqlError::Database(_) => "sql_failed",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            SqlError::TransactionControl { word } if word == "PREPARE" => {
+                "Use `PhaseTx::prepare`: a phase is one transaction, which nothing prepares for another session."
+            }
+            SqlError::TransactionControl { .. } => {
+                "A phase is one transaction, and what the adapter returns ends it. For a part that may fail, use `PhaseTx::savepoint`."
+            }
+            SqlError::Copy => "Use `PhaseTx::copy_in` or `PhaseTx::copy_out`.",
+            SqlError::NotCopy { .. } => "Use `PhaseTx::execute`.",
+            SqlError::ReadOnly { .. } => {
+                "To look at a later moment, use `ReadOnlySession::refresh`."
+            }
+            SqlError::Ended => "Open another: `ReadOnlySession::open`.",
+            SqlError::CopyOtherWay => {
+                "Give `PhaseTx::copy_in` a `COPY .. FROM STDIN`, and `PhaseTx::copy_out` a `COPY .. TO STDOUT`."
+            }
+            SqlError::CopyBrokenOff => {
+                "Return the error of the copy: it says why the server broke it off."
+            }
+            SqlError::NotAFunction { .. } => {
+                "Write the name as SQL has it, such as `register.create_unit`."
+            }
+            SqlError::NotOneAnswer { .. } => {
+                "Call a function that returns one value, and not a set."
+            }
+            SqlError::NullAnswer => "Take an `Option`: `|row, id: Option<i64>|`.",
+            SqlError::AnswersNothing => "Take `Discard`: `|row, Discard|`.",
+            SqlError::Database(error) => return server_hint(error),
+            SqlError::ParameterCount { .. } | SqlError::Answer(_) | SqlError::Parameter(_) => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl From<::postgres::Error> for SqlError {
@@ -316,14 +366,16 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_says_what_to_do() {
-        let error = refuse_unsendable("end").unwrap_err().to_string();
-        assert!(error.starts_with("`END` is the engine's to say"), "{error}");
-        assert!(error.contains("PhaseTx::savepoint"), "{error}");
-        let error = refuse_unsendable("prepare x as select 1")
+    fn the_hint_says_what_to_do() {
+        let error = refuse_unsendable("end").unwrap_err();
+        let (said, hint) = (error.to_string(), error.hint().unwrap());
+        assert!(said.starts_with("`END` is the engine's to say"), "{said}");
+        assert!(hint.contains("PhaseTx::savepoint"), "{hint}");
+        let hint = refuse_unsendable("prepare x as select 1")
             .unwrap_err()
-            .to_string();
-        assert!(error.contains("use `PhaseTx::prepare`"), "{error}");
-        assert!(!error.contains("savepoint"), "{error}");
+            .hint()
+            .unwrap();
+        assert!(hint.contains("Use `PhaseTx::prepare`"), "{hint}");
+        assert!(!hint.contains("savepoint"), "{hint}");
     }
 }

@@ -3,8 +3,8 @@ use serde::Deserialize;
 
 use crate::authority::Evidence;
 use crate::base::digest::Digest;
-use crate::database::{Journal, JournalError};
-use crate::outcome::{BoxError, describe};
+use crate::database::{Journal, JournalError, NO_SUCH_PLAN, auditor_hint};
+use crate::outcome::{BoxError, message_of};
 use crate::plan::Target;
 
 /// Everything that is known of the run of one plan: the plan, the approvals with what was signed and
@@ -88,8 +88,31 @@ pub enum EvidenceError {
         error: serde_json::Error,
     },
     /// The server refused it, or its answer makes no sense.
-    #[error("the evidence cannot be collected: {}", describe(&**.0))]
+    #[error("the evidence cannot be collected: {}", message_of(&**.0))]
     Database(BoxError),
+}
+
+impl EvidenceError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            EvidenceError::NoSuchPlan(_) => "evidence_no_such_plan",
+            EvidenceError::NotAPlan(_) => "evidence_not_a_plan",
+            EvidenceError::NotEvidence { .. } => "evidence_malformed",
+            EvidenceError::Database(_) => "evidence_not_read",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EvidenceError::NoSuchPlan(_) => Some(NO_SUCH_PLAN.to_owned()),
+            EvidenceError::Database(error) => auditor_hint(error),
+            EvidenceError::NotAPlan(_) | EvidenceError::NotEvidence { .. } => None,
+        }
+    }
 }
 
 impl From<::postgres::Error> for EvidenceError {

@@ -44,6 +44,32 @@ pub enum EvidenceFlaw {
     },
 }
 
+impl EvidenceFlaw {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            EvidenceFlaw::AnotherPlan { .. } => "flaw_in_plan",
+            EvidenceFlaw::Chain(broken) => broken.code(),
+            EvidenceFlaw::Row { .. } => "flaw_in_row",
+            EvidenceFlaw::Admitted { .. } => "flaw_in_admitted",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EvidenceFlaw::Chain(broken) => broken.hint(),
+            EvidenceFlaw::AnotherPlan { .. }
+            | EvidenceFlaw::Row { .. }
+            | EvidenceFlaw::Admitted { .. } => Some(NO_EVIDENCE.to_owned()),
+        }
+    }
+}
+
+const NO_EVIDENCE: &str = "Collect the evidence from the database again. If it has the same flaw, compare the database with a backup.";
+
 impl EvidenceBundle {
     /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
     /// approval that a row has spent the gate, what was admitted, and what was signed. With the feature `ssh`,

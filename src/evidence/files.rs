@@ -25,6 +25,28 @@ pub enum BundleNotWritten {
     },
 }
 
+impl BundleNotWritten {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            BundleNotWritten::NotEmpty(_) => "bundle_not_empty",
+            BundleNotWritten::Io { .. } => "bundle_not_written",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            BundleNotWritten::NotEmpty(_) => {
+                Some("Give a directory that is new, or empty.".to_owned())
+            }
+            BundleNotWritten::Io { .. } => None,
+        }
+    }
+}
+
 /// What does the same as the page, in every bundle alike.
 const SCRIPT: &str = include_str!("verify.sh");
 

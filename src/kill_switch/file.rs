@@ -57,9 +57,9 @@ impl KillSwitch for FileSwitch {
         {
             use std::os::unix::fs::PermissionsExt;
             if metadata.permissions().mode() & 0o002 != 0 {
-                return Err(self.unreadable(
-                    "everyone may write it, so it says nothing; take that away with `chmod o-w`",
-                ));
+                let unreadable = self.unreadable("everyone may write it, so it says nothing");
+                let hint = format!("Take that away: `chmod o-w {}`.", self.path.display());
+                return Err(unreadable.with_hint(hint));
             }
         }
         let mut text = String::new();
@@ -69,7 +69,9 @@ impl KillSwitch for FileSwitch {
         match text.strip_suffix('\n').unwrap_or(&text) {
             "ON" => Ok(SwitchState::On),
             "OFF" | "" => Ok(SwitchState::Off),
-            other => Err(self.unreadable(format_args!("holds {other:?}, neither `ON` nor `OFF`"))),
+            other => Err(self
+                .unreadable(format_args!("holds {other:?}, neither `ON` nor `OFF`"))
+                .with_hint("Write ON or OFF into it.")),
         }
     }
 
@@ -144,7 +146,7 @@ mod tests {
         fs::write(&path, "ON").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         let error = FileSwitch::new(&path).read().unwrap_err();
-        assert!(error.to_string().contains("chmod o-w"), "{error}");
+        assert!(error.hint().unwrap().contains("chmod o-w"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub enum SwitchState {
 #[error("the kill switch cannot be read, so it counts as OFF: {reason}", reason = Printable(.reason))]
 pub struct SwitchUnreadable {
     reason: String,
+    hint: Option<String>,
 }
 
 impl SwitchUnreadable {
@@ -43,7 +44,28 @@ impl SwitchUnreadable {
     pub fn new(reason: impl Into<String>) -> Self {
         SwitchUnreadable {
             reason: reason.into(),
+            hint: None,
         }
+    }
+
+    /// Adds what to do about it, as full sentences.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "kill_switch_unreadable"
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = self.hint.as_deref()?;
+        Some(Printable(hint).to_string())
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Resolution {
 
 /// A commit in doubt could not be resolved now. It is still in doubt.
 #[derive(Debug, thiserror::Error)]
-#[error("phase `{phase}` is still in doubt: {}", super::describe(&**.said))]
+#[error("phase `{phase}` is still in doubt: {}", super::message_of(&**.said))]
 pub struct ResolveError {
     phase: String,
     said: BoxError,
@@ -47,6 +47,21 @@ impl ResolveError {
             phase: phase.to_owned(),
             said,
         }
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "still_in_doubt"
+    }
+
+    /// Returns the server's HINT, or else when to try again.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        super::server_hint(&*self.said).or_else(|| {
+            let again = "Do not repeat it by hand. Call `InDoubt::resolve` again once the server answers, or run the same plan again.";
+            Some(again.to_owned())
+        })
     }
 }
 

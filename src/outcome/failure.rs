@@ -3,7 +3,7 @@ use std::fmt;
 
 use ::postgres::error::{DbError, SqlState};
 
-use super::BoxError;
+use super::{BoxError, Remedy};
 use crate::base::printable::Printable;
 
 /// One row of a phase's input.
@@ -108,6 +108,12 @@ impl Failure {
         self.row.as_ref()
     }
 
+    /// Returns what to do about it, if an error of this crate is the cause, as full sentences.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        self.source.remedy()
+    }
+
     /// The error itself.
     #[must_use]
     pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
@@ -137,8 +143,30 @@ impl Failure {
     }
 }
 
-/// An error in one printable line: what the server said, if it was the server, without its DETAIL.
+/// An error in one printable line, with the server's HINT: for those that cannot say it elsewhere.
 pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
+    in_one_line(error, true)
+}
+
+/// An error in one printable line: what the server said, if it was the server, without its DETAIL and its HINT.
+pub(crate) fn message_of(error: &(dyn StdError + 'static)) -> String {
+    in_one_line(error, false)
+}
+
+/// The server's HINT, as full sentences.
+pub(crate) fn server_hint(error: &(dyn StdError + 'static)) -> Option<String> {
+    let hint = Printable(database(error)?.hint()?).to_string();
+    let mut characters = hint.trim().trim_end_matches('.').chars();
+    let first = characters.next()?.to_uppercase();
+    Some(first.chain(characters).chain(['.']).collect())
+}
+
+/// The SQLSTATE, if the server refused it.
+pub(crate) fn sqlstate_of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e SqlState> {
+    database(error).map(DbError::code)
+}
+
+fn in_one_line(error: &(dyn StdError + 'static), with_hint: bool) -> String {
     let Some(database) = database(error) else {
         let said = match (error.downcast_ref::<::postgres::Error>(), error.source()) {
             // The driver says in general what its source says in particular.
@@ -155,7 +183,7 @@ pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
     let constraint = part(", constraint ", database.constraint());
     let hint = part(
         "; hint: ",
-        database.hint().map(|hint| hint.trim_end_matches('.')),
+        (database.hint().filter(|_| with_hint)).map(|hint| hint.trim_end_matches('.')),
     );
     let line = part(", ", database.where_().and_then(line_of_copy));
     format!(

@@ -7,6 +7,11 @@ use crate::base::printable::Printable;
 
 const NEW_PLAN: &str = "Make a new plan with a dry run or a rehearsal, and have that approved.";
 
+/// What to do about an error whose type is not known here. The floor above knows the types.
+pub(crate) trait Remedy {
+    fn remedy(&self) -> Option<String>;
+}
+
 impl Error {
     /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
     ///
@@ -44,9 +49,12 @@ impl Refusal {
                 ),
                 None => "ON means that execution is allowed.".to_owned(),
             },
-            RefusalReason::SwitchUnreadable(_) => {
-                "A kill switch that cannot be read counts as OFF.".to_owned()
+            RefusalReason::SwitchUnreadable(error) => {
+                let counts = "A kill switch that cannot be read counts as OFF.";
+                return error.hint().or_else(|| Some(counts.to_owned()));
             }
+            RefusalReason::NotCanonical(error) => return error.hint(),
+            RefusalReason::NotConnected(error) => return error.remedy(),
             RefusalReason::Approval { reason, .. } => return reason.hint(),
             RefusalReason::NameNotPlanned { .. } => {
                 "Use in `PhaseSpec::instance` only what is serialized.".to_owned()
@@ -101,10 +109,8 @@ impl Refusal {
             RefusalReason::RehearsalOver { .. } => "Rehearse again.".to_owned(),
             RefusalReason::Stopped { .. }
             | RefusalReason::Invalid(_)
-            | RefusalReason::NotCanonical(_)
             | RefusalReason::EmptyPlan
             | RefusalReason::PlanFlawed { .. }
-            | RefusalReason::NotConnected(_)
             | RefusalReason::OutputUnreadable(_)
             | RefusalReason::NotOpened(_) => return None,
         })
@@ -127,8 +133,8 @@ impl ApprovalRefusal {
             ApprovalRefusal::Missing => {
                 "Call `run.approval` for each gate of the phase.".to_owned()
             }
-            ApprovalRefusal::Denied(_)
-            | ApprovalRefusal::NotNeeded
+            ApprovalRefusal::Denied(denied) => return denied.hint(),
+            ApprovalRefusal::NotNeeded
             | ApprovalRefusal::AnotherGate { .. }
             | ApprovalRefusal::AnotherPlan { .. }
             | ApprovalRefusal::AnotherTarget { .. } => return None,
@@ -167,7 +173,10 @@ impl Rollback {
             {
                 "It is a deferred constraint, for which no single row is to blame."
             }
-            _ => return None,
+            RollbackCause::Failed(failure) => return failure.hint(),
+            RollbackCause::Output(error) => return error.hint(),
+            RollbackCause::SwitchUnreadable(error) => return error.hint(),
+            RollbackCause::Stopped(_) | RollbackCause::CommitRefused(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -34,8 +34,9 @@ pub use blocking_session::BlockingSession;
 pub use committed::{CommitEvidence, Committed, Durability};
 pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
-pub(crate) use failure::describe;
 pub use failure::{Failure, InputRow, Invalid};
+pub(crate) use failure::{describe, message_of, server_hint, sqlstate_of};
+pub(crate) use hint::Remedy;
 pub use refusal::{Refusal, RefusalReason};
 pub use rollback::{Rollback, RollbackCause};
 

@@ -30,9 +30,7 @@ pub enum PlanError {
     #[error("the plan is refused unread: it has more than {LARGEST} bytes, which no plan has")]
     TooLarge,
     /// It is not the plan that was approved.
-    #[error(
-        "the plan is refused: its digest is {found}, and {approved} was approved. Show this one to the approvers, or run the one that they saw"
-    )]
+    #[error("the plan is refused: its digest is {found}, and {approved} was approved")]
     NotApproved {
         /// The digest that was approved.
         approved: Digest,
@@ -56,12 +54,47 @@ pub enum PlanError {
     },
     /// It says what a plan says, but not in canonical JSON: a member twice, another order, white
     /// space, a number in another form. So `sha256sum` of it would mean nothing.
-    #[error("the plan is refused: it is not in canonical JSON; save `Plan::bytes` unchanged")]
+    #[error("the plan is refused: it is not in canonical JSON")]
     NotCanonical,
     /// It says something that no dry run says: no phase, two of one name, a text that is not what it
     /// looks like, a table without its schema.
     #[error("the plan is refused: {}", Printable(.0))]
     Flawed(String),
+}
+
+impl PlanError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            PlanError::File(error) => error.code(),
+            PlanError::TooLarge => "saved_plan_too_large",
+            PlanError::NotApproved { .. } => "saved_plan_not_approved",
+            PlanError::Truncated { .. } => "saved_plan_truncated",
+            PlanError::Malformed(_) => "saved_plan_malformed",
+            PlanError::UnknownSchema { .. } => "saved_plan_unknown_schema",
+            PlanError::NotCanonical => "saved_plan_not_canonical",
+            PlanError::Flawed(_) => "saved_plan_flawed",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            PlanError::File(error) => return error.hint(),
+            PlanError::NotApproved { .. } => {
+                "Show this plan to the approvers, or run the one that they saw."
+            }
+            PlanError::Truncated { .. } => "Copy the whole file again.",
+            PlanError::UnknownSchema { .. } => {
+                "Make the plan with this release, or run it with the release that made it."
+            }
+            PlanError::NotCanonical => "Save `Plan::bytes` unchanged.",
+            PlanError::TooLarge | PlanError::Malformed(_) | PlanError::Flawed(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl Plan {

@@ -159,6 +159,8 @@ fn who_is_no_auditor_collects_nothing_and_who_is_one_nothing_of_a_plan_that_is_n
     let collect = phasegate::audit::EvidenceBundle::collect;
     let error = collect(&mut runner, signed.plan.digest()).unwrap_err();
     assert!(error.to_string().contains("permission denied"), "{error}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("GRANT phasegate_auditor TO"), "{hint}");
     let unknown = phasegate::Digest::of(b"unknown");
     let error = collect(&mut signed.database.admin(), unknown).unwrap_err();
     assert!(

@@ -474,11 +474,8 @@ fn a_plan_for_a_role_that_cannot_perform_it_is_not_admitted() {
         let here = &database.target;
         let target = Target::new(here.system_identifier(), here.database(), name);
         let plan = drafting_plan(&target, &Draft::of(&["a"]));
-        let refused = database
-            .operator()
-            .admit_plan(&plan)
-            .unwrap_err()
-            .to_string();
+        let refused = database.operator().admit_plan(&plan).unwrap_err();
+        let refused = format!("{refused}; {}", refused.hint().unwrap_or_default());
         assert!(refused.contains(&says), "{refused}");
     }
 }

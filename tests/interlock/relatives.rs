@@ -250,9 +250,8 @@ fn a_table_with_a_foreign_partition_is_refused_by_its_name() {
          CREATE TABLE far (k int) PARTITION BY LIST (k); \
          CREATE FOREIGN TABLE far_away PARTITION OF far FOR VALUES IN (1) SERVER elsewhere",
     );
-    let refused = phasegate::schema::protect(&mut database.admin(), "far")
-        .unwrap_err()
-        .to_string();
+    let refused = phasegate::schema::protect(&mut database.admin(), "far").unwrap_err();
+    let refused = format!("{refused}; {}", refused.hint().unwrap());
     assert!(
         refused.contains("public.far has the foreign table public.far_away for a partition"),
         "{refused}"

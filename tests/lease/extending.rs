@@ -59,7 +59,7 @@ fn turning_the_switch_on_again_while_a_phase_is_open_is_refused_and_names_it() {
             .operator()
             .switch_on("once more", HOUR)
             .unwrap_err();
-        let said = error.to_string();
+        let said = format!("{error}; {}", error.hint().unwrap());
         assert!(said.contains("phases are open"), "{said}");
         assert!(said.contains("phasegate.extend"), "{said}");
         let sql = "SELECT phasegate.switch_on('once more', '1 hour')";
@@ -88,7 +88,8 @@ fn a_lease_is_extended_while_it_is_on_and_never_shortened() {
         ("why", Duration::ZERO, "longer than nothing"),
         ("why", HOUR / 2, "turn the switch off"),
     ] {
-        let refused = operator.extend(why, lasts).unwrap_err().to_string();
+        let refused = operator.extend(why, lasts).unwrap_err();
+        let refused = format!("{refused}; {}", refused.hint().unwrap_or_default());
         assert!(refused.contains(says), "{refused}");
     }
     operator.extend("why", HOUR * 2).unwrap();

@@ -30,7 +30,8 @@ fn program() {
     let server = match found {
         Ok(server) => server,
         Err(error) => {
-            println!("child: error={}", error.to_string().replace('\n', " | "));
+            let said = format!("{error}\n{}", error.hint().unwrap_or_default());
+            println!("child: error={}", said.replace('\n', " | "));
             return;
         }
     };

@@ -53,7 +53,7 @@ fn the_server_named_is_used_and_left_as_it_was() {
 
     for (user, lacking) in [
         ("incapable", "lacks CREATEDB and CREATEROLE"),
-        ("half", "lacks CREATEROLE;"),
+        ("half", "lacks CREATEROLE | As a superuser"),
     ] {
         let error = Program::start("use", &[("DATABASE_URL", &url(user))]).told("error");
         assert!(

@@ -72,9 +72,10 @@ fn what_nobody_has_admitted_is_denied_and_says_who_admits() {
     let _ = database.operator().admit_plan(&plan).unwrap();
     let live = by_what_was_admitted(&database, &plan, TripwireAdapter);
     let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-    let denied = reason(refusal(answer)).to_string();
-    assert!(denied.contains("no approval of gate `SG_1`"), "{denied}");
-    assert!(denied.contains("Operator::admit_approval"), "{denied}");
+    let denied = reason(refusal(answer));
+    let (said, hint) = (denied.to_string(), denied.hint().unwrap());
+    assert!(said.contains("no approval of gate `SG_1`"), "{said}");
+    assert!(hint.contains("Operator::admit_approval"), "{hint}");
 }
 
 #[test]
@@ -90,7 +91,8 @@ fn a_plan_that_was_not_admitted_and_a_session_of_another_role_are_told_apart() {
             .connector(database.connector())
             .adapter(TripwireAdapter);
         let answer = live.run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
-        reason(refusal(answer)).to_string()
+        let denied = reason(refusal(answer));
+        format!("{denied}; {}", denied.hint().unwrap())
     };
     let text = denied(AdmittedApprovals::through(database.connector()));
     assert!(text.contains("is not admitted in the database"), "{text}");

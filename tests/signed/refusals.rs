@@ -23,7 +23,7 @@ fn refused(
 ) {
     match answer {
         Err(refusal) if is(refusal) => {
-            let said = refusal.to_string();
+            let said = format!("{refusal}; {}", refusal.hint().unwrap_or_default());
             assert!(said.contains(says), "{said}");
         }
         other => panic!("{other:?}"),
@@ -156,7 +156,7 @@ fn a_key_that_the_allowed_signers_let_sign_other_things_only_is_refused() {
     refused(
         &approvals.add(&text, &signature),
         |why| matches!(why, VerifyApprovalError::NamespaceNotAllowed { allowed, .. } if allowed == "git,file"),
-        "put `phasegate` into",
+        "Put `phasegate` into",
     );
 }
 

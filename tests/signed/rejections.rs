@@ -224,7 +224,8 @@ fn said(
     database: &Database,
     admit: impl Fn(&mut phasegate::operator::Operator) -> Result<(), phasegate::operator::OperatorError>,
 ) -> String {
-    admit(&mut database.operator()).unwrap_err().to_string()
+    let error = admit(&mut database.operator()).unwrap_err();
+    format!("{error}; {}", error.hint().unwrap_or_default())
 }
 
 #[test]

@@ -69,6 +69,9 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("\niu_cutter: {error}");
+            if let Some(hint) = terminal::hint_of(&*error) {
+                eprintln!("hint: {hint}");
+            }
             ExitCode::FAILURE
         }
     }

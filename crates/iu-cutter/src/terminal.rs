@@ -55,6 +55,29 @@ pub fn hint(hint: impl Into<Option<String>>) {
     }
 }
 
+/// What to do about an error of the library; `None` if it is another's.
+pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    macro_rules! hint_of {
+        ($($of:ty),+) => {
+            None$(.or_else(|| error.downcast_ref::<$of>().and_then(<$of>::hint)))+
+        };
+    }
+    hint_of!(
+        phasegate::testing::ServerError,
+        phasegate::Error,
+        phasegate::operator::OperatorError,
+        phasegate::plan::PlanError,
+        phasegate::ssh::ParseApprovalError,
+        phasegate::ssh::VerifyApprovalError,
+        phasegate::ssh::AllowedSignersError,
+        phasegate::ssh::PolicyError,
+        phasegate::approval::Denied,
+        phasegate::audit::EvidenceError,
+        phasegate::audit::EvidenceFlaw,
+        phasegate::audit::BundleNotWritten
+    )
+}
+
 /// What somebody said, line for line.
 pub fn quoted(text: &dyn std::fmt::Display) {
     for line in text.to_string().lines() {

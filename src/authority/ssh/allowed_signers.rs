@@ -68,9 +68,7 @@ pub enum AllowedSignersError {
     #[error("the allowed signers are refused: the file is not UTF-8")]
     NotText,
     /// It allows no signer.
-    #[error(
-        "the allowed signers are refused: the file names nobody. A line of it: `ada@example.org namespaces=\"phasegate\" ssh-ed25519 AAAA..`"
-    )]
+    #[error("the allowed signers are refused: the file names nobody")]
     Empty,
     /// A line is refused.
     #[error("the allowed signers are refused: line {line}: {flaw}")]
@@ -87,24 +85,22 @@ pub enum AllowedSignersError {
 #[non_exhaustive]
 pub enum SignerFlaw {
     /// There is no key in it.
-    #[error("it has no key; a line is NAME, options, and the key as in the `.pub` file")]
+    #[error("it has no key")]
     NoKey,
     /// Its key cannot be used.
     #[error("its key is refused: {0}")]
     Key(UnfitKey),
     /// A name is a pattern.
-    #[error("`{}` is a pattern, and it takes a name to count people", Printable(.0))]
+    #[error("`{}` is a pattern, and not the name of a person", Printable(.0))]
     Pattern(String),
     /// A name cannot be shown as it is.
     #[error("a name in it {0}")]
     Name(NotPlain),
     /// A name is in quotes.
-    #[error("the names in it are in quotes; write them without, and without spaces")]
+    #[error("the names in it are in quotes")]
     QuotedName,
     /// Its key is one that signs keys.
-    #[error(
-        "it has `cert-authority`, and certificates are not verified here; list the keys of people"
-    )]
+    #[error("it has `cert-authority`, and certificates are not verified here")]
     CertAuthority,
     /// It has an option that is not known.
     #[error("its option `{}` is not known", Printable(.0))]
@@ -116,15 +112,13 @@ pub enum SignerFlaw {
     #[error("the value of its option `{}` is not text in double quotes", Printable(.0))]
     Unquoted(String),
     /// A moment is in local time.
-    #[error(
-        "`{option}` is in local time, which differs from machine to machine; in UTC it ends with a `Z`"
-    )]
+    #[error("`{option}` is in local time, which differs from machine to machine")]
     LocalTime {
         /// The option.
         option: String,
     },
     /// A moment is none.
-    #[error("`{option}` is not a moment like 20261123Z, 202611230709Z or 20261123070919Z")]
+    #[error("`{option}` is not a moment")]
     Moment {
         /// The option.
         option: String,
@@ -132,6 +126,76 @@ pub enum SignerFlaw {
     /// It is over before it begins.
     #[error("its `valid-before` is not after its `valid-after`")]
     NeverValid,
+}
+
+impl AllowedSignersError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            AllowedSignersError::File(error) => error.code(),
+            AllowedSignersError::TooLarge { .. } => "allowed_signers_too_large",
+            AllowedSignersError::NotText => "allowed_signers_not_text",
+            AllowedSignersError::Empty => "allowed_signers_empty",
+            AllowedSignersError::Line { .. } => "allowed_signers_line",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            AllowedSignersError::File(error) => error.hint(),
+            AllowedSignersError::Empty => Some(A_LINE.to_owned()),
+            AllowedSignersError::Line { flaw, .. } => flaw.hint(),
+            AllowedSignersError::TooLarge { .. } | AllowedSignersError::NotText => None,
+        }
+    }
+}
+
+/// What a line is.
+const A_LINE: &str = "Write a line for each key: `ada@example.org namespaces=\"phasegate\" ssh-ed25519 AAAA..`, with the key as in the file `.pub`.";
+
+impl SignerFlaw {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            SignerFlaw::NoKey => "signer_no_key",
+            SignerFlaw::Key(_) => "signer_key",
+            SignerFlaw::Pattern(_) => "signer_pattern",
+            SignerFlaw::Name(_) => "signer_name",
+            SignerFlaw::QuotedName => "signer_quoted_name",
+            SignerFlaw::CertAuthority => "signer_cert_authority",
+            SignerFlaw::UnknownOption(_) => "signer_unknown_option",
+            SignerFlaw::TwiceOption(_) => "signer_option_twice",
+            SignerFlaw::Unquoted(_) => "signer_option_unquoted",
+            SignerFlaw::LocalTime { .. } => "signer_local_time",
+            SignerFlaw::Moment { .. } => "signer_moment",
+            SignerFlaw::NeverValid => "signer_never_valid",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            SignerFlaw::NoKey => A_LINE,
+            SignerFlaw::Key(flaw) => return flaw.hint(),
+            SignerFlaw::Pattern(_) => "Write each name: a policy counts people.",
+            SignerFlaw::QuotedName => "Write the names without quotes, and without spaces.",
+            SignerFlaw::CertAuthority => "List the keys of people.",
+            SignerFlaw::Unquoted(_) => "Write it as `namespaces=\"phasegate\"`.",
+            SignerFlaw::LocalTime { .. } | SignerFlaw::Moment { .. } => {
+                "Write it in UTC, with a `Z`: 20261123Z, 202611230709Z or 20261123070919Z."
+            }
+            SignerFlaw::Name(_)
+            | SignerFlaw::UnknownOption(_)
+            | SignerFlaw::TwiceOption(_)
+            | SignerFlaw::NeverValid => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl AllowedSigners {

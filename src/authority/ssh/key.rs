@@ -19,24 +19,20 @@ pub enum UnfitKey {
     #[error("it is not a public key as `ssh-keygen` writes it")]
     Malformed,
     /// It is an RSA key that is too short.
-    #[error(
-        "it is an RSA key of {bits} bits, and {SHORTEST_RSA} is the least; make another key: `ssh-keygen -t ed25519`"
-    )]
+    #[error("it is an RSA key of {bits} bits, and {SHORTEST_RSA} is the least")]
     ShortRsa {
         /// Its length.
         bits: usize,
     },
     /// It is an RSA key that is too long for the library.
-    #[error(
-        "it is an RSA key of {bits} bits, and {LONGEST_RSA} is the most that can be verified; make another key: `ssh-keygen -t ed25519`"
-    )]
+    #[error("it is an RSA key of {bits} bits, and {LONGEST_RSA} is the most that can be verified")]
     LongRsa {
         /// Its length.
         bits: usize,
     },
     /// It is a certificate.
     #[error(
-        "it is a certificate ({}), and certificates are not verified here; list the key itself",
+        "it is a certificate ({}), and certificates are not verified here",
         Printable(.algorithm)
     )]
     Certificate {
@@ -45,13 +41,43 @@ pub enum UnfitKey {
     },
     /// It is of an algorithm that is not verified here: DSA, or one that is not known.
     #[error(
-        "its algorithm `{}` is not verified here; use ed25519, ecdsa, rsa, or a hardware key (`ssh-keygen -t ed25519-sk`)",
+        "its algorithm `{}` is not verified here",
         Printable(.algorithm)
     )]
     Algorithm {
         /// Its algorithm.
         algorithm: String,
     },
+}
+
+impl UnfitKey {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            UnfitKey::Malformed => "key_malformed",
+            UnfitKey::ShortRsa { .. } => "key_short_rsa",
+            UnfitKey::LongRsa { .. } => "key_long_rsa",
+            UnfitKey::Certificate { .. } => "key_certificate",
+            UnfitKey::Algorithm { .. } => "key_algorithm",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            UnfitKey::Malformed => "Take the line of the file `.pub` unchanged.",
+            UnfitKey::ShortRsa { .. } | UnfitKey::LongRsa { .. } => {
+                "Make another key: `ssh-keygen -t ed25519`."
+            }
+            UnfitKey::Certificate { .. } => "List the key itself.",
+            UnfitKey::Algorithm { .. } => {
+                "Use ed25519, ecdsa, rsa, or a hardware key: `ssh-keygen -t ed25519-sk`."
+            }
+        };
+        Some(hint.to_owned())
+    }
 }
 
 const ALGORITHMS: [&str; 7] = [

@@ -107,7 +107,7 @@ pub enum PolicyError {
     },
     /// A gate would need no approval.
     #[error(
-        "the policy is refused: gate `{gate}` needs 0 approvals; a phase without a gate says `Ungated`", gate = Printable(.gate))]
+        "the policy is refused: gate `{gate}` needs 0 approvals", gate = Printable(.gate))]
     NeedsNobody {
         /// The gate.
         gate: String,
@@ -125,7 +125,7 @@ pub enum PolicyError {
     },
     /// An approval of a gate could not last.
     #[error(
-        "the policy is refused: approvals of gate `{gate}` last for no time; `longest_life` is in seconds", gate = Printable(.gate))]
+        "the policy is refused: approvals of gate `{gate}` last for no time", gate = Printable(.gate))]
     NoLife {
         /// The gate.
         gate: String,
@@ -147,6 +147,53 @@ pub enum PolicyError {
         /// What is wrong with it.
         flaw: NotPlain,
     },
+}
+
+impl PolicyError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            PolicyError::File(error) => error.code(),
+            PolicyError::TooLarge { .. } => "policy_too_large",
+            PolicyError::Malformed(_) => "policy_malformed",
+            PolicyError::UnknownSchema { .. } => "policy_unknown_schema",
+            PolicyError::NoGate => "policy_no_gate",
+            PolicyError::NoApprovers { .. } => "policy_no_approvers",
+            PolicyError::Twice { .. } => "policy_approver_twice",
+            PolicyError::NeedsNobody { .. } => "policy_needs_nobody",
+            PolicyError::NeedsTooMany { .. } => "policy_needs_too_many",
+            PolicyError::NoLife { .. } => "policy_no_life",
+            PolicyError::NoOtherGate { .. } => "policy_no_other_gate",
+            PolicyError::Name { .. } => "policy_name",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            PolicyError::File(error) => return error.hint(),
+            PolicyError::UnknownSchema { .. } => "Write the policy for this release.",
+            PolicyError::NoGate => "Name each gate of the plan, with its approvers.",
+            PolicyError::NoApprovers { .. } => "Write who may approve it into `approvers`.",
+            PolicyError::Twice { .. } => "Name each approver once.",
+            PolicyError::NeedsNobody { .. } => {
+                "Give `needs` at least 1. A phase without a gate has `type Gate = Ungated;`."
+            }
+            PolicyError::NeedsTooMany { .. } => "Name more approvers, or lower `needs`.",
+            PolicyError::NoLife { .. } => {
+                "Give `longest_life` in seconds, such as 86400 for a day."
+            }
+            PolicyError::NoOtherGate { .. } => {
+                "Name another gate of the policy in `other_people_than`."
+            }
+            PolicyError::TooLarge { .. } | PolicyError::Malformed(_) | PolicyError::Name { .. } => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl GateRule {

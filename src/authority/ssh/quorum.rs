@@ -19,9 +19,8 @@ impl SignedApprovals {
         judged: &[VerifiedStatement],
     ) -> Result<Attestation, Denied> {
         let rule = self.policy.gate(gate).ok_or_else(|| {
-            Denied::new(format!(
-                "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy"
-            ))
+            let denied = format!("gate `{gate}` has no policy, and so nobody can approve it");
+            Denied::new(denied).with_hint("Write who may approve it into the policy.")
         })?;
         let excluded = self.signers_of_other_gates(gate, rule, judged)?;
         // One of each person, the one that lasts longest.
@@ -72,9 +71,10 @@ impl SignedApprovals {
             let names: Vec<&str> = of.iter().map(|approver| &***approver).collect();
             names.join(by)
         };
-        let whom = match &*open {
-            [] => "nobody is left who could sign one".to_owned(),
-            open => format!("have one signed by {}", names(open, " or ")),
+        let nobody = if open.is_empty() {
+            "; no approver is left who could sign one"
+        } else {
+            ""
         };
         let why_not = match &*elsewhere {
             [] => String::new(),
@@ -84,12 +84,16 @@ impl SignedApprovals {
                 names(all, " and ")
             ),
         };
-        Denied::new(format!(
-            "gate `{gate}` of plan {} has {} of the {} approvals that it needs; {whom}{why_not}",
+        let denied = Denied::new(format!(
+            "gate `{gate}` of plan {} has {} of the {} approvals that it needs{nobody}{why_not}",
             self.plan.digest,
             approving.len(),
             rule.needed(),
-        ))
+        ));
+        match &*open {
+            [] => denied,
+            open => denied.with_hint(format!("Have one signed by {}.", names(open, " or "))),
+        }
     }
 
     /// Who has signed a gate whose signers do not count for this one.
@@ -106,9 +110,10 @@ impl SignedApprovals {
             let signing = judged.iter().filter(|one| one.approves(other));
             excluded.extend(signing.map(|one| one.person));
             if excluded.len() == before {
-                return Err(Denied::new(format!(
-                    "gate `{gate}` needs other people than gate `{other}`, of which no approval is here; add those too"
-                )));
+                let denied = Denied::new(format!(
+                    "gate `{gate}` needs other people than gate `{other}`, of which no approval is here"
+                ));
+                return Err(denied.with_hint(format!("Add the approvals of gate `{other}` too.")));
             }
         }
         Ok(excluded)

@@ -6,7 +6,7 @@ use crate::base::files::ReadFileError;
 use crate::base::printable::{Listed, Printable};
 use crate::plan::Target;
 
-/// A signed statement does not count. One variant for each reason, which says who, what, and what to do.
+/// A signed statement does not count. One variant for each reason, which says who and what.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyApprovalError {
@@ -17,9 +17,7 @@ pub enum VerifyApprovalError {
     #[error(transparent)]
     File(#[from] ReadFileError),
     /// It is not signed.
-    #[error(
-        "the signature is empty; sign the statement: `ssh-keygen -Y sign -n phasegate -f KEY FILE`"
-    )]
+    #[error("the signature is empty")]
     NoSignature,
     /// Its signature is larger than any is.
     #[error("the signature is refused unread: {size} bytes")]
@@ -28,30 +26,26 @@ pub enum VerifyApprovalError {
         size: usize,
     },
     /// Its signature is not one.
-    #[error(
-        "the signature is not one as `ssh-keygen -Y sign` writes it; take the file `.sig` unchanged"
-    )]
+    #[error("the signature is not one as `ssh-keygen -Y sign` writes it")]
     NotASignature,
     /// It is signed with a key that cannot be verified here.
     #[error("the key of the signature is refused: {0}")]
     Key(UnfitKey),
     /// It is signed as something else.
-    #[error("the signature is one for `{found}`, and not of an approval; sign with `-n phasegate`", found = Printable(.found))]
+    #[error("the signature is one for `{found}`, and not of an approval", found = Printable(.found))]
     AnotherNamespace {
         /// What it was signed as.
         found: String,
     },
     /// The allowed signers do not have the key.
-    #[error(
-        "it is signed with the key {fingerprint}, which is nobody's; add it to the allowed signers, if you know whose it is"
-    )]
+    #[error("it is signed with the key {fingerprint}, which is nobody's")]
     UnknownKey {
         /// The key.
         fingerprint: String,
     },
     /// The key is revoked.
     #[error(
-        "it is signed by {who} with the key {fingerprint}, which is revoked; they sign with another", who = Printable(.who))]
+        "it is signed by {who} with the key {fingerprint}, which is revoked", who = Printable(.who))]
     Revoked {
         /// Whose key it was.
         who: String,
@@ -60,7 +54,7 @@ pub enum VerifyApprovalError {
     },
     /// The allowed signers let the key sign other things only.
     #[error(
-        "the key of {who} may sign `{allowed}` and not approvals; put `phasegate` into its `namespaces`", allowed = Printable(.allowed), who = Printable(.who))]
+        "the key of {who} may sign `{allowed}` and not approvals", allowed = Printable(.allowed), who = Printable(.who))]
     NamespaceNotAllowed {
         /// Whose key it is.
         who: String,
@@ -68,7 +62,7 @@ pub enum VerifyApprovalError {
         allowed: String,
     },
     /// The key is not valid yet.
-    #[error("the key of {who} is not valid yet: see `valid-after` in the allowed signers", who = Printable(.who))]
+    #[error("the key of {who} is not valid yet", who = Printable(.who))]
     KeyNotYetValid {
         /// Whose key it is.
         who: String,
@@ -76,7 +70,7 @@ pub enum VerifyApprovalError {
         from: SystemTime,
     },
     /// The key is not valid any more.
-    #[error("the key of {who} is not valid any more: see `valid-before` in the allowed signers", who = Printable(.who))]
+    #[error("the key of {who} is not valid any more", who = Printable(.who))]
     KeyExpired {
         /// Whose key it is.
         who: String,
@@ -85,14 +79,15 @@ pub enum VerifyApprovalError {
     },
     /// The signature is of something else, or was changed.
     #[error(
-        "the signature does not fit: it is not of this statement, or one of the two was changed. {who} signs it anew", who = Printable(.who))]
+        "the signature does not fit: it is not of this statement, or one of the two was changed"
+    )]
     DoesNotFit {
         /// Whose key it is.
         who: String,
     },
     /// A hardware key has signed without having been touched.
     #[error(
-        "the hardware key of {who} has signed by itself, without a touch; make one that asks for it", who = Printable(.who))]
+        "the hardware key of {who} has signed by itself, without a touch", who = Printable(.who))]
     NotTouched {
         /// Whose key it is.
         who: String,
@@ -126,7 +121,7 @@ pub enum VerifyApprovalError {
         gate: String,
     },
     /// It means nothing yet.
-    #[error("the statement of {who} is of {} from now; wait, or set the clocks right", minutes(*.in_time), who = Printable(.who))]
+    #[error("the statement of {who} is of {} from now", minutes(*.in_time), who = Printable(.who))]
     NotYetValid {
         /// Who has signed.
         who: String,
@@ -134,7 +129,7 @@ pub enum VerifyApprovalError {
         in_time: Duration,
     },
     /// It is over.
-    #[error("the statement of {who} expired {} ago; they sign a new one", minutes(*.since), who = Printable(.who))]
+    #[error("the statement of {who} expired {} ago", minutes(*.since), who = Printable(.who))]
     Expired {
         /// Who has signed.
         who: String,
@@ -142,7 +137,7 @@ pub enum VerifyApprovalError {
         since: Duration,
     },
     /// It is good for longer than the policy lets an approval be.
-    #[error("the statement of {who} is good for {}, and gate `{gate}` allows {}; they sign one that expires earlier", minutes(*.life), minutes(*.longest), gate = Printable(.gate), who = Printable(.who))]
+    #[error("the statement of {who} is good for {}, and gate `{gate}` allows {}", minutes(*.life), minutes(*.longest), gate = Printable(.gate), who = Printable(.who))]
     LivesTooLong {
         /// Who has signed.
         who: String,
@@ -155,7 +150,7 @@ pub enum VerifyApprovalError {
     },
     /// The policy does not have the gate.
     #[error(
-        "gate `{gate}` has no policy, and so nobody can approve it; write who may into the policy", gate = Printable(.gate))]
+        "gate `{gate}` has no policy, and so nobody can approve it", gate = Printable(.gate))]
     NoPolicy {
         /// The gate.
         gate: String,
@@ -171,7 +166,7 @@ pub enum VerifyApprovalError {
         approvers: Vec<String>,
     },
     /// The author of the plan does not approve it.
-    #[error("{who} has made the plan or edited it last, and somebody else approves gate `{gate}`", gate = Printable(.gate), who = Printable(.who))]
+    #[error("{who} has made the plan or edited it last, and may not approve gate `{gate}`", gate = Printable(.gate), who = Printable(.who))]
     Author {
         /// Who has signed.
         who: String,
@@ -180,7 +175,7 @@ pub enum VerifyApprovalError {
     },
     /// The plan does not say who made it.
     #[error(
-        "{who} has signed gate `{gate}`, which the plan's author may not approve, and the plan does not name its author; make one that does, or let the policy allow it: `author_may_approve`", gate = Printable(.gate), who = Printable(.who))]
+        "{who} has signed gate `{gate}`, which the plan's author may not approve, and the plan names none", gate = Printable(.gate), who = Printable(.who))]
     NoAuthor {
         /// Who has signed.
         who: String,
@@ -189,7 +184,7 @@ pub enum VerifyApprovalError {
     },
     /// The plan names an author who is unknown.
     #[error(
-        "{who} has signed gate `{gate}`, which whoever made the plan may not approve; that is `{author}`, a name that the allowed signers do not have, and so it might be {who}. Write people the same way in the plan, in the policy and in the allowed signers", gate = Printable(.gate), who = Printable(.who), author = Printable(.author))]
+        "{who} has signed gate `{gate}` and might be the plan's author `{author}`, whom the allowed signers do not name", gate = Printable(.gate), who = Printable(.who), author = Printable(.author))]
     UnknownAuthor {
         /// Who has signed.
         who: String,
@@ -201,6 +196,110 @@ pub enum VerifyApprovalError {
     /// There are more statements than a plan has.
     #[error("there are more than {0} statements")]
     TooMany(usize),
+}
+
+impl VerifyApprovalError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            VerifyApprovalError::Statement(error) => error.code(),
+            VerifyApprovalError::File(error) => error.code(),
+            VerifyApprovalError::NoSignature => "signature_empty",
+            VerifyApprovalError::SignatureTooLarge { .. } => "signature_too_large",
+            VerifyApprovalError::NotASignature => "signature_malformed",
+            VerifyApprovalError::Key(_) => "signature_key",
+            VerifyApprovalError::AnotherNamespace { .. } => "signature_namespace",
+            VerifyApprovalError::UnknownKey { .. } => "signed_with_unknown_key",
+            VerifyApprovalError::Revoked { .. } => "signed_with_revoked_key",
+            VerifyApprovalError::NamespaceNotAllowed { .. } => "signed_with_key_for_others",
+            VerifyApprovalError::KeyNotYetValid { .. } => "signed_with_key_not_yet_valid",
+            VerifyApprovalError::KeyExpired { .. } => "signed_with_expired_key",
+            VerifyApprovalError::DoesNotFit { .. } => "signature_does_not_fit",
+            VerifyApprovalError::NotTouched { .. } => "signed_without_touch",
+            VerifyApprovalError::AnotherPlan { .. } => "signed_another_plan",
+            VerifyApprovalError::AnotherTarget { .. } => "signed_another_target",
+            VerifyApprovalError::AnotherGate { .. } => "signed_another_gate",
+            VerifyApprovalError::NotYetValid { .. } => "signed_not_yet_valid",
+            VerifyApprovalError::Expired { .. } => "signed_and_expired",
+            VerifyApprovalError::LivesTooLong { .. } => "signed_for_too_long",
+            VerifyApprovalError::NoPolicy { .. } => "signed_gate_without_policy",
+            VerifyApprovalError::NotEntitled { .. } => "signed_by_no_approver",
+            VerifyApprovalError::Author { .. } => "signed_by_author",
+            VerifyApprovalError::NoAuthor { .. } => "signed_without_author",
+            VerifyApprovalError::UnknownAuthor { .. } => "signed_by_unknown_author",
+            VerifyApprovalError::TooMany(_) => "too_many_statements",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            VerifyApprovalError::Statement(error) => return error.hint(),
+            VerifyApprovalError::File(error) => return error.hint(),
+            VerifyApprovalError::Key(flaw) => return flaw.hint(),
+            VerifyApprovalError::NoSignature => {
+                "Sign the statement: `ssh-keygen -Y sign -n phasegate -f KEY FILE`.".to_owned()
+            }
+            VerifyApprovalError::NotASignature => "Take the file `.sig` unchanged.".to_owned(),
+            VerifyApprovalError::AnotherNamespace { .. } => {
+                "Sign with the namespace `phasegate`: `ssh-keygen -Y sign -n phasegate -f KEY FILE`.".to_owned()
+            }
+            VerifyApprovalError::UnknownKey { .. } => {
+                "Add it to the allowed signers, if you know whose it is.".to_owned()
+            }
+            VerifyApprovalError::Revoked { who, .. } => format!(
+                "It has to be signed with another key of {}.",
+                Printable(who)
+            ),
+            VerifyApprovalError::NamespaceNotAllowed { .. } => {
+                "Put `phasegate` into its `namespaces` in the allowed signers.".to_owned()
+            }
+            VerifyApprovalError::KeyNotYetValid { .. } => {
+                "Look at its `valid-after` in the allowed signers.".to_owned()
+            }
+            VerifyApprovalError::KeyExpired { .. } => {
+                "Look at its `valid-before` in the allowed signers.".to_owned()
+            }
+            VerifyApprovalError::DoesNotFit { who } => format!(
+                "It has to be signed again by {}: `ssh-keygen -Y sign -n phasegate -f KEY FILE`.",
+                Printable(who)
+            ),
+            VerifyApprovalError::NotTouched { .. } => {
+                "Make a key that asks for a touch: `ssh-keygen -t ed25519-sk`.".to_owned()
+            }
+            VerifyApprovalError::AnotherPlan { .. } | VerifyApprovalError::AnotherTarget { .. } => {
+                "Have a statement of this plan signed.".to_owned()
+            }
+            VerifyApprovalError::AnotherGate { .. } => {
+                "Have a statement of a gate of this plan signed.".to_owned()
+            }
+            VerifyApprovalError::NotYetValid { .. } => "Wait, or set the clocks right.".to_owned(),
+            VerifyApprovalError::Expired { who, .. } => {
+                format!("A new statement has to be signed by {}.", Printable(who))
+            }
+            VerifyApprovalError::LivesTooLong { who, .. } => format!(
+                "A statement that expires earlier has to be signed by {}.",
+                Printable(who)
+            ),
+            VerifyApprovalError::NoPolicy { .. } => {
+                "Write who may approve it into the policy.".to_owned()
+            }
+            VerifyApprovalError::Author { .. } | VerifyApprovalError::NotEntitled { .. } => {
+                "Have it signed by another approver of the gate.".to_owned()
+            }
+            VerifyApprovalError::NoAuthor { .. } => {
+                "Make a plan that names its author, or let the policy allow it: `author_may_approve`.".to_owned()
+            }
+            VerifyApprovalError::UnknownAuthor { .. } => {
+                "Write people the same way in the plan, in the policy and in the allowed signers.".to_owned()
+            }
+            VerifyApprovalError::SignatureTooLarge { .. } | VerifyApprovalError::TooMany(_) => {
+                return None;
+            }
+        })
+    }
 }
 
 fn minutes(time: Duration) -> String {

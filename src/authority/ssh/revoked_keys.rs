@@ -34,16 +34,14 @@ pub enum RevokedKeysError {
         size: usize,
     },
     /// It is binary.
-    #[error(
-        "the revoked keys are refused: the file is a binary key revocation list; make a list of the public keys, one on each line"
-    )]
+    #[error("the revoked keys are refused: the file is a binary key revocation list")]
     Binary,
     /// It is not text.
     #[error("the revoked keys are refused: the file is not UTF-8")]
     NotText,
     /// A line is a fingerprint.
     #[error(
-        "the revoked keys are refused: line {line} is a fingerprint, at which `ssh-keygen -Y verify -r` gives up; put the public key itself there"
+        "the revoked keys are refused: line {line} is a fingerprint, at which `ssh-keygen -Y verify -r` gives up"
     )]
     Fingerprint {
         /// Which, counted from 1.
@@ -57,6 +55,34 @@ pub enum RevokedKeysError {
         /// What is wrong with it.
         flaw: UnfitKey,
     },
+}
+
+impl RevokedKeysError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            RevokedKeysError::File(error) => error.code(),
+            RevokedKeysError::TooLarge { .. } => "revoked_keys_too_large",
+            RevokedKeysError::Binary => "revoked_keys_binary",
+            RevokedKeysError::NotText => "revoked_keys_not_text",
+            RevokedKeysError::Fingerprint { .. } => "revoked_keys_fingerprint",
+            RevokedKeysError::Line { .. } => "revoked_keys_line",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            RevokedKeysError::File(error) => return error.hint(),
+            RevokedKeysError::Binary => "Make a list of the public keys, one on each line.",
+            RevokedKeysError::Fingerprint { .. } => "Put the public key itself there.",
+            RevokedKeysError::Line { flaw, .. } => return flaw.hint(),
+            RevokedKeysError::TooLarge { .. } | RevokedKeysError::NotText => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl RevokedKeys {

@@ -34,6 +34,9 @@ const MOST: usize = 1000;
 ///     let mut approvals = SignedApprovals::new(plan, policy, signers);
 ///     for refused in approvals.add_directory("approvals")? {
 ///         eprintln!("{refused}");
+///         if let Some(hint) = refused.hint() {
+///             eprintln!("hint: {hint}");
+///         }
 ///     }
 ///     for rejection in approvals.rejections() {
 ///         operator.admit_rejection(&rejection, std::time::Duration::from_secs(2))?;
@@ -78,6 +81,18 @@ impl RejectedApprovalFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the stable name of the reason, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.why.code()
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        self.why.hint()
     }
 
     /// Why it does not count.

@@ -71,9 +71,7 @@ pub enum ParseApprovalError {
         member: String,
     },
     /// It says what a statement says, but not in canonical JSON.
-    #[error(
-        "the statement is refused: it is not in canonical JSON; sign the file as it was written"
-    )]
+    #[error("the statement is refused: it is not in canonical JSON")]
     NotCanonical,
     /// It holds a text that cannot be shown to people as it is.
     #[error("the statement is refused: its {member} {flaw}", member = Printable(.member))]
@@ -90,7 +88,7 @@ pub enum ParseApprovalError {
         member: &'static str,
     },
     /// It is over before it begins, or it does not say when it is over.
-    #[error("the statement is refused: it expires before it begins; give it a lifetime")]
+    #[error("the statement is refused: it expires before it begins")]
     NoLife,
     /// No phase of the plan is behind this gate.
     #[error("the statement is refused: no phase of the plan is behind gate `{gate}`", gate = Printable(.gate))]
@@ -101,6 +99,51 @@ pub enum ParseApprovalError {
     /// Its file was not read, or not written.
     #[error(transparent)]
     File(#[from] ReadFileError),
+}
+
+impl ParseApprovalError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            ParseApprovalError::Empty => "statement_empty",
+            ParseApprovalError::TooLarge { .. } => "statement_too_large",
+            ParseApprovalError::Malformed(_) => "statement_malformed",
+            ParseApprovalError::UnknownSchema { .. } => "statement_unknown_schema",
+            ParseApprovalError::UnknownMember { .. } => "statement_unknown_member",
+            ParseApprovalError::Twice { .. } => "statement_member_twice",
+            ParseApprovalError::NotCanonical => "statement_not_canonical",
+            ParseApprovalError::NotPlain { .. } => "statement_not_printable",
+            ParseApprovalError::Moment { .. } => "statement_moment",
+            ParseApprovalError::NoLife => "statement_no_life",
+            ParseApprovalError::NoSuchGate { .. } => "statement_no_such_gate",
+            ParseApprovalError::File(error) => error.code(),
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ParseApprovalError::Empty => "Write the file again: `ApprovalStatement::save`.",
+            ParseApprovalError::UnknownSchema { .. } => {
+                "Make the statement with this release: `ApprovalStatement::for_gate`."
+            }
+            ParseApprovalError::NotCanonical => "Sign the file as it was written.",
+            ParseApprovalError::NoLife => {
+                "Give it a lifetime: `ApprovalStatementBuilder::lasting`."
+            }
+            ParseApprovalError::NoSuchGate { .. } => "Name a gate of the plan.",
+            ParseApprovalError::File(error) => return error.hint(),
+            ParseApprovalError::TooLarge { .. }
+            | ParseApprovalError::Malformed(_)
+            | ParseApprovalError::UnknownMember { .. }
+            | ParseApprovalError::Twice { .. }
+            | ParseApprovalError::NotPlain { .. }
+            | ParseApprovalError::Moment { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The file, in the order of its members.

@@ -1,4 +1,5 @@
 use crate::base::printable::{Listed, Printable};
+use crate::outcome::{message_of, server_hint};
 
 /// The schema could not be installed. The database is as it was: all of it is one transaction.
 #[derive(Debug, thiserror::Error)]
@@ -11,30 +12,26 @@ pub enum InstallError {
         found: String,
     },
     /// The database cannot hold all characters.
-    #[error("not installed: the database is in {found}; create one with ENCODING 'UTF8'")]
+    #[error("not installed: the database is in {found}")]
     NotUtf8 {
         /// Its encoding.
         found: String,
     },
     /// The schema there is of a newer release.
-    #[error(
-        "not installed: the schema has {found}, which this release does not know; use the newer release"
-    )]
+    #[error("not installed: the schema has {found}, which this release does not know")]
     Newer {
         /// The version that is unknown.
         found: String,
     },
     /// The schema there has another content under a version that this release knows.
-    #[error(
-        "not installed: {found} in the database is not that of this release; it was changed by hand, or comes from an unreleased state. Drop the schema, or use the release that made it"
-    )]
+    #[error("not installed: {found} in the database is not that of this release")]
     Divergent {
         /// The version that differs.
         found: String,
     },
     /// A table, a sequence or a trigger of the schema is missing: a dump was restored in part, or it was dropped.
     #[error(
-        "not installed: the schema lacks {}. Restore it whole, in one transaction (`pg_restore -1`); or, if nothing in it is needed, drop it: `DROP SCHEMA phasegate CASCADE`",
+        "not installed: the schema lacks {}",
         Listed::new(.missing, ", ")
     )]
     Incomplete {
@@ -43,7 +40,7 @@ pub enum InstallError {
     },
     /// The schema has functions that no release put there.
     #[error(
-        "not installed: the schema has functions that this release has not: {}. Look at who made them, and drop them",
+        "not installed: the schema has functions that this release has not: {}",
         Listed::new(.found, ", ")
     )]
     Foreign {
@@ -51,16 +48,16 @@ pub enum InstallError {
         found: Vec<String>,
     },
     /// The roles or the schema were there before, and are not as they have to be.
-    #[error("not installed: {}", crate::outcome::describe(.0))]
+    #[error("not installed: {}", message_of(.0))]
     Unfit(::postgres::Error),
     /// The role that installs lacks a privilege; the message says which, and who can give it.
-    #[error("not installed: {}", crate::outcome::describe(.0))]
+    #[error("not installed: {}", message_of(.0))]
     Privilege(::postgres::Error),
     /// The server refused the SQL of a version; the message names an event trigger that did.
     #[error("not installed: {}", describe_with_context(.0))]
     Migration(::postgres::Error),
     /// The server refused a statement, or the connection was lost.
-    #[error("not installed: {}", crate::outcome::describe(.0))]
+    #[error("not installed: {}", message_of(.0))]
     Database(::postgres::Error),
 }
 
@@ -72,6 +69,49 @@ impl InstallError {
             _ => InstallError::Database(error),
         }
     }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            InstallError::OldServer { .. } => "install_old_server",
+            InstallError::NotUtf8 { .. } => "install_encoding",
+            InstallError::Newer { .. } => "install_newer",
+            InstallError::Divergent { .. } => "install_divergent",
+            InstallError::Incomplete { .. } => "install_incomplete",
+            InstallError::Foreign { .. } => "install_foreign",
+            InstallError::Unfit(_) => "install_unfit",
+            InstallError::Privilege(_) => "install_privilege",
+            InstallError::Migration(_) => "install_migration",
+            InstallError::Database(_) => "install_failed",
+        }
+    }
+
+    /// Returns what to do about it: where the server refused it, its HINT.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            InstallError::OldServer { .. } => "Upgrade the server to PostgreSQL 15 or newer.",
+            InstallError::NotUtf8 { .. } => {
+                "Create another: CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8'."
+            }
+            InstallError::Newer { .. } => "Install with the newer release.",
+            InstallError::Divergent { .. } => {
+                "It was changed by hand, or comes from an unreleased state. Use the release that made it, or drop the schema: DROP SCHEMA phasegate CASCADE."
+            }
+            InstallError::Incomplete { .. } => {
+                "Restore it whole, in one transaction: `pg_restore -1`. If nothing in it is needed, drop it: DROP SCHEMA phasegate CASCADE."
+            }
+            InstallError::Foreign { .. } => {
+                "Look at who created them, and drop them: DROP FUNCTION name."
+            }
+            InstallError::Unfit(error)
+            | InstallError::Privilege(error)
+            | InstallError::Migration(error)
+            | InstallError::Database(error) => return server_hint(error),
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl From<::postgres::Error> for InstallError {
@@ -82,7 +122,7 @@ impl From<::postgres::Error> for InstallError {
 
 /// The server's message, with the function that raised it: that of an event trigger.
 fn describe_with_context(error: &::postgres::Error) -> String {
-    let message = crate::outcome::describe(error);
+    let message = message_of(error);
     let context = error
         .as_db_error()
         .and_then(::postgres::error::DbError::where_);

@@ -1,28 +1,26 @@
-//! What can go wrong on the way to a server, each with what to do about it.
+//! What can go wrong on the way to a server.
 
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Says what was wrong, where, and what to do; never contains a password.
+use crate::outcome::server_hint;
+
+/// Says what was wrong and where; its [hint](ServerError::hint) says what to do. It never has a password in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// `DATABASE_URL` is set but cannot be used; no other source was tried in its place.
-    #[error(
-        "DATABASE_URL is set but cannot be used: {reason}.\n\
-         Correct it, or unset it to have a private server started instead."
-    )]
+    #[error("DATABASE_URL is set but cannot be used: {reason}")]
     DatabaseUrl {
         /// What was wrong with it.
         reason: String,
+        /// What to do about that, if more is known than to correct it.
+        remedy: Option<String>,
     },
 
     /// `PG_BIN_DIR` is set but holds no usable server; no other place was searched.
-    #[error(
-        "PG_BIN_DIR is set to {} but cannot be used: {reason}.\n\
-         Point it at a directory with `initdb` and `postgres`, or unset it.", path.display()
-    )]
+    #[error("PG_BIN_DIR is set to {} but cannot be used: {reason}", path.display())]
     BinDir {
         /// The directory that `PG_BIN_DIR` names.
         path: PathBuf,
@@ -31,10 +29,7 @@ pub enum ServerError {
     },
 
     /// The directory that the builder was given holds no server that can be used.
-    #[error(
-        "the server in {} cannot be used: {reason}.\n\
-         Give `TestPostgresBuilder::bin_dir` a directory with `initdb` and `postgres`.", path.display()
-    )]
+    #[error("the server in {} cannot be used: {reason}", path.display())]
     GivenDir {
         /// The directory.
         path: PathBuf,
@@ -45,9 +40,7 @@ pub enum ServerError {
     /// There is no PostgreSQL to use on this machine.
     #[error(
         "no PostgreSQL to test with: DATABASE_URL {url}; installed: {installed}; \
-         embedded: {embedded}.\n\
-         Install one (`apt-get install postgresql`, `brew install postgresql`), \
-         name its directory in PG_BIN_DIR, or set DATABASE_URL."
+         embedded: {embedded}"
     )]
     NoServer {
         /// Whether `DATABASE_URL` was unset or was not to be asked.
@@ -59,11 +52,7 @@ pub enum ServerError {
     },
 
     /// The directory of the private server could not be made or used.
-    #[error(
-        "no directory for the private server at {}: {reason}.\n\
-         Set TMPDIR to a directory that {account} can enter and write, such as /tmp.",
-        path.display()
-    )]
+    #[error("no directory for the private server at {}: {reason}", path.display())]
     Directory {
         /// The directory, or the one that it was to be made in.
         path: PathBuf,
@@ -74,10 +63,7 @@ pub enum ServerError {
     },
 
     /// A program that runs the private server could not be started or ended early.
-    #[error(
-        "cannot {doing} ({program}): {reason}.\n\
-         See that this account may run it, or name another server in PG_BIN_DIR or DATABASE_URL."
-    )]
+    #[error("cannot {doing} ({program}): {reason}")]
     Program {
         /// What it was to do.
         doing: &'static str,
@@ -88,10 +74,7 @@ pub enum ServerError {
     },
 
     /// `initdb` or `postgres` failed, or did not answer in time.
-    #[error(
-        "{stage} failed for {server}: {reason}. The last lines of its log:\n{log}\n\
-         Correct what the log names, or name another server in PG_BIN_DIR or DATABASE_URL."
-    )]
+    #[error("{stage} failed for {server}: {reason}; the last lines of its log:\n{log}")]
     Start {
         /// `initdb` or `postgres`.
         stage: &'static str,
@@ -104,19 +87,16 @@ pub enum ServerError {
     },
 
     /// The server refused a statement of the harness.
-    #[error("cannot {doing}: {}", whole(source))]
+    #[error("cannot {doing}: {}", whole(error))]
     Sql {
         /// What the statement was for.
         doing: String,
         /// The server's or the driver's answer.
-        #[source]
-        source: postgres::Error,
+        error: postgres::Error,
     },
 
     /// The server did not answer in time.
-    #[error(
-        "cannot {doing}: no answer within {limit:?}; see what holds up the server and run again"
-    )]
+    #[error("cannot {doing}: no answer within {limit:?}")]
     NoAnswer {
         /// What it was asked.
         doing: String,
@@ -127,25 +107,21 @@ pub enum ServerError {
     /// The server answers, but cannot be what the caller needs.
     #[error("the server cannot be used: {reason}")]
     Unfit {
-        /// What is missing and what to do about it.
+        /// What is missing.
         reason: String,
+        /// What to do about it.
+        remedy: Option<String>,
     },
 
     /// The operation needs a server that the harness started itself.
-    #[error(
-        "cannot {doing}: the server comes from DATABASE_URL and is not ours to break.\n\
-         Build it with `TestPostgres::builder().ignore_database_url()`."
-    )]
+    #[error("cannot {doing}: the server comes from DATABASE_URL and is not ours to break")]
     NotPrivate {
         /// The operation.
         doing: &'static str,
     },
 
     /// The private server did not end in time.
-    #[error(
-        "the private server in {} did not end: {reason}.\n\
-         End its processes and remove the directory by hand.", path.display()
-    )]
+    #[error("the private server in {} did not end: {reason}", path.display())]
     Stop {
         /// The server's directory.
         path: PathBuf,
@@ -158,7 +134,66 @@ impl ServerError {
     pub(super) fn url(reason: impl Into<String>) -> Self {
         Self::DatabaseUrl {
             reason: reason.into(),
+            remedy: None,
         }
+    }
+
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            ServerError::DatabaseUrl { .. } => "test_server_database_url",
+            ServerError::BinDir { .. } => "test_server_bin_dir",
+            ServerError::GivenDir { .. } => "test_server_given_dir",
+            ServerError::NoServer { .. } => "test_server_not_found",
+            ServerError::Directory { .. } => "test_server_directory",
+            ServerError::Program { .. } => "test_server_program",
+            ServerError::Start { .. } => "test_server_start",
+            ServerError::Sql { .. } => "test_server_sql",
+            ServerError::NoAnswer { .. } => "test_server_no_answer",
+            ServerError::Unfit { .. } => "test_server_unfit",
+            ServerError::NotPrivate { .. } => "test_server_not_private",
+            ServerError::Stop { .. } => "test_server_stop",
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ServerError::DatabaseUrl { remedy, .. } => match remedy {
+                Some(remedy) => remedy,
+                None => "Correct it, or unset it to have a private server started instead.",
+            },
+            ServerError::BinDir { .. } => {
+                "Point it at a directory with `initdb` and `postgres`, or unset it."
+            }
+            ServerError::GivenDir { .. } => {
+                "Give `TestPostgresBuilder::bin_dir` a directory with `initdb` and `postgres`."
+            }
+            ServerError::NoServer { .. } => {
+                "Install one (`apt-get install postgresql`, `brew install postgresql`), name its directory in PG_BIN_DIR, or set DATABASE_URL."
+            }
+            ServerError::Directory { account, .. } => {
+                return Some(format!(
+                    "Set TMPDIR to a directory that {account} can enter and write, such as /tmp."
+                ));
+            }
+            ServerError::Program { .. } => {
+                "Let this account run it, or name another server in PG_BIN_DIR or DATABASE_URL."
+            }
+            ServerError::Start { .. } => {
+                "Correct what the log names, or name another server in PG_BIN_DIR or DATABASE_URL."
+            }
+            ServerError::Sql { error, .. } => return server_hint(error),
+            ServerError::NoAnswer { .. } => "Look at what the server waits for, and run it again.",
+            ServerError::Unfit { remedy, .. } => return remedy.clone(),
+            ServerError::NotPrivate { .. } => {
+                "Build it with `TestPostgres::builder().ignore_database_url()`."
+            }
+            ServerError::Stop { .. } => "End its processes and remove the directory by hand.",
+        };
+        Some(hint.to_owned())
     }
 }
 

@@ -57,7 +57,10 @@ pub(super) fn find(settings: &[(String, String)]) -> Result<Option<(Source, Conf
     .map_err(|error| ServerError::url(format!("{server}: {error}")))?;
     answers
         .fit(settings)
-        .map_err(|reason| ServerError::url(format!("{server}: {reason}")))?;
+        .map_err(|(reason, remedy)| ServerError::DatabaseUrl {
+            reason: format!("{server}: {reason}"),
+            remedy,
+        })?;
     let version = answers
         .version
         .split_whitespace()
@@ -78,15 +81,16 @@ struct Answers {
 }
 
 impl Answers {
-    fn fit(&self, settings: &[(String, String)]) -> Result<(), String> {
+    /// The error is what is wrong, and what to do about it.
+    fn fit(&self, settings: &[(String, String)]) -> Result<(), (String, Option<String>)> {
         let Self { version, user, .. } = self;
         if self.number / 10_000 < i32::try_from(OLDEST).unwrap_or(i32::MAX) {
-            return Err(format!(
-                "it is PostgreSQL {version}; {OLDEST} or newer is needed"
-            ));
+            let reason = format!("it is PostgreSQL {version}; {OLDEST} or newer is needed");
+            return Err((reason, None));
         }
         if self.standby {
-            return Err("it is a standby; databases can be made only on a primary".into());
+            let reason = "it is a standby; databases can be made only on a primary";
+            return Err((reason.into(), Some("Name the primary in it.".into())));
         }
         let lacking: Vec<&str> = [(self.createdb, "CREATEDB"), (self.createrole, "CREATEROLE")]
             .into_iter()
@@ -94,16 +98,17 @@ impl Answers {
             .collect();
         if !lacking.is_empty() {
             let lacking = lacking.join(" and ");
-            return Err(format!(
-                "the role {user} lacks {lacking}; as a superuser: ALTER ROLE \"{user}\" {}",
-                lacking.replace(" and ", " ")
+            let grant = lacking.replace(" and ", " ");
+            return Err((
+                format!("the role {user} lacks {lacking}"),
+                Some(format!("As a superuser: ALTER ROLE \"{user}\" {grant}.")),
             ));
         }
         for ((name, wanted), has) in settings.iter().zip(&self.settings) {
             if wanted != has {
-                return Err(format!(
-                    "it has {name} = '{has}', and '{wanted}' is needed; \
-                     set that, or build with `ignore_database_url()`"
+                return Err((
+                    format!("it has {name} = '{has}', and '{wanted}' is needed"),
+                    Some("Set that, or build with `ignore_database_url()`.".into()),
                 ));
             }
         }

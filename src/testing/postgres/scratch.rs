@@ -85,9 +85,10 @@ impl ScratchDatabase {
         // is only a warning.
         if open {
             let reason = "its schema public stays open to everybody, since before PostgreSQL 15 \
-                          only a superuser can close it; connect as a superuser";
+                          only a superuser can close it";
             return Err(ServerError::Unfit {
                 reason: reason.into(),
+                remedy: Some("Connect as a superuser.".into()),
             });
         }
         Ok(database)
@@ -148,15 +149,15 @@ impl ScratchDatabase {
 
     pub(super) fn install_schema(&self) -> Result<Client, ServerError> {
         let mut client = self.connect_admin()?;
-        crate::schema::install(&mut client).map_err(unfit)?;
+        crate::schema::install(&mut client).map_err(|error| unfit(&error, error.hint()))?;
         Ok(client)
     }
 
     pub(super) fn connect_admin(&self) -> Result<Client, ServerError> {
         let connected = self.admin().connect(postgres::NoTls);
-        connected.map_err(|source| ServerError::Sql {
+        connected.map_err(|error| ServerError::Sql {
             doing: "connect as the administrator".to_owned(),
-            source,
+            error,
         })
     }
 
@@ -211,13 +212,16 @@ impl ScratchDatabase {
 pub(super) fn switched_on(client: Client) -> Result<Operator, ServerError> {
     let mut operator = Operator::new(client);
     let day = Duration::from_hours(24);
-    operator.switch_on("a test", day).map_err(unfit)?;
+    operator
+        .switch_on("a test", day)
+        .map_err(|error| unfit(&error, error.hint()))?;
     Ok(operator)
 }
 
-fn unfit(error: impl std::fmt::Display) -> ServerError {
+fn unfit(error: &impl std::fmt::Display, remedy: Option<String>) -> ServerError {
     ServerError::Unfit {
         reason: error.to_string(),
+        remedy,
     }
 }
 

@@ -38,11 +38,12 @@ pub(super) fn session<T: Send + 'static>(
     if let Err(error) = spawned {
         return Err(ServerError::Unfit {
             reason: format!("cannot {doing}: no thread for it: {error}"),
+            remedy: None,
         });
     }
     match answered.recv_timeout(limit) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(ServerError::Sql { doing, source }),
+        Ok(Err(error)) => Err(ServerError::Sql { doing, error }),
         Err(_) => Err(ServerError::NoAnswer { doing, limit }),
     }
 }

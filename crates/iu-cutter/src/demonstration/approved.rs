@@ -125,6 +125,7 @@ impl Shown {
             Err(denied) => {
                 terminal::held("does not count:");
                 terminal::said(&denied);
+                terminal::hint(denied.hint());
             }
             Ok(_) => self.check(false, "two gates need two people"),
         }
@@ -138,6 +139,7 @@ impl Shown {
             Err(denied) if both => {
                 terminal::held("the plan is stopped:");
                 terminal::said(&denied);
+                terminal::hint(denied.hint());
             }
             _ => self.check(false, "a rejection stops the plan"),
         }
@@ -154,9 +156,11 @@ impl Shown {
             Err(why) if as_expected(&why) => {
                 terminal::held("does not count:");
                 terminal::said(&why);
+                terminal::hint(why.hint());
             }
             Err(why) => {
                 terminal::said(&why);
+                terminal::hint(why.hint());
                 self.check(false, "refused for the expected reason");
             }
             Ok(()) => self.check(false, "refused"),
@@ -190,6 +194,7 @@ impl Shown {
         match answer {
             Err(Error::RolledBack(rollback)) => {
                 terminal::quoted(&rollback);
+                terminal::hint(rollback.hint());
                 let differ = matches!(rollback.cause(), RollbackCause::EffectsDiffer(_));
                 self.check(
                     differ && calls.count("enacted and taken back") == 1,
