@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// The lines of Rust that the core may have, tests of single modules included.
-const MOST_LINES: usize = 22_800;
+const MOST_LINES: usize = 24_000;
 
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;

@@ -13,7 +13,7 @@ pub enum NotCanonical {
     /// Its `Serialize` failed.
     #[error("it cannot be written as JSON: {}", Printable(&.0.to_string()))]
     Serialize(serde_json::Error),
-    /// JSON numbers are doubles (RFC 8785, section 3.2.2.3): this one would come back changed.
+    /// The number would come back changed: JSON numbers are doubles (RFC 8785, section 3.2.2.3).
     #[error(
         "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed", number = Printable(.number), path = Printable(.path))]
     Number {

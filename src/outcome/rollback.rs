@@ -64,7 +64,7 @@ pub enum RollbackCause {
     /// being committed. What the adapter did *after* that was no part of the phase; on tables under
     /// guard it was refused.
     EndedFromWithin(Failure),
-    /// The close was not answered. Resolved since: it was rolled back, and can never be committed.
+    /// The close was not answered; it was resolved since as rolled back, and can never be committed.
     NotCommitted {
         /// What came instead of an answer.
         said: Failure,
