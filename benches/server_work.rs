@@ -1,4 +1,4 @@
-//! What the wall costs the server, part by part, as the server itself counts it (`track_functions`), and
+//! What the interlock costs the server, part by part, as the server itself counts it (`track_functions`), and
 //! a guarded phase beside a bare transaction. `cargo bench --bench server_work`.
 
 #![allow(clippy::print_stdout)]

@@ -1,7 +1,7 @@
 //! Tests of a pipeline of your own: `cargo test --example own_tests`, or `cargo run --example own_tests`.
 //!
 //! The first two tests need no server: doubles of `phasegate::testing` stand for every collaborator,
-//! and one that nobody may call is a tripwire, which panics. The others use a database of their own
+//! and one that must not be called is a tripwire, which panics. The others use a database of their own
 //! in a private server. In a crate of yours these functions are in `tests/` with `#[test]` on each.
 #![allow(clippy::print_stdout)]
 

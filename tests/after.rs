@@ -183,7 +183,7 @@ fn a_batch_whose_receipt_is_left_out_is_missed() {
 }
 
 #[test]
-fn a_phase_that_not_every_run_has_may_be_missing_where_the_plan_misses_it() {
+fn an_optional_phase_may_be_missing_if_the_plan_lacks_it() {
     let database = database();
     let plan = planned(&database, 0, 0);
     assert!(plan.phases()[0].after().is_empty());

@@ -1,4 +1,4 @@
-//! Approvals: each reason for which a gate stays shut has its own refusal, and the adapter is not entered.
+//! Approvals: each reason for which a gate is not passed has its own refusal, and the adapter is not called.
 
 mod pipeline;
 mod server;
@@ -38,8 +38,8 @@ impl<F: FnMut(&mut ApprovalStatement)> Authority for Altered<F> {
     }
 }
 
-/// Why the first phase of the small pipeline is refused; nobody connects, and the adapter is not
-/// entered.
+/// Returns why the first phase of the small pipeline is refused; the connector and the adapter are not
+/// called.
 fn reason(authority: impl Authority) -> ApprovalRefusal {
     let draft = Draft::of(&["a"]);
     let answer = LiveRunner::new(PIPELINE)
@@ -69,13 +69,11 @@ struct Nowhere;
 impl Connector for Nowhere {}
 
 #[test]
-fn what_nobody_approved_is_refused() {
+fn a_phase_without_an_approval_is_refused() {
     let reason = reason(UnsignedApprovals::new());
     assert!(matches!(reason, ApprovalRefusal::Denied(_)), "{reason}");
     assert!(
-        reason
-            .to_string()
-            .contains("nobody has approved gate `SG_1`"),
+        reason.to_string().contains("no approval of gate `SG_1`"),
         "{reason}"
     );
 }
@@ -136,7 +134,7 @@ fn an_approval_that_is_over_when_it_is_asked_for_is_refused() {
 }
 
 #[test]
-fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
+fn an_approval_that_expires_before_its_phase_is_refused() {
     let draft = Draft::of(&["a"]);
     let mut given = false;
     let brief = Altered(|statement: &mut ApprovalStatement| {
@@ -169,7 +167,7 @@ fn an_approval_that_expires_before_its_phase_begins_is_refused_then() {
 }
 
 #[test]
-fn a_gate_that_no_further_phase_has_is_refused_and_the_authority_is_not_asked() {
+fn a_gate_of_no_further_phase_is_refused_without_an_authority() {
     let draft = Draft::of(&["a"]);
     let calls = Calls::new();
     let answer = LiveRunner::new(PIPELINE)
@@ -247,7 +245,7 @@ fn an_approval_that_was_not_admitted_is_refused_by_the_database() {
 }
 
 #[test]
-fn each_phase_asks_for_its_own_approval_and_the_authority_hears_for_which() {
+fn each_phase_requests_its_own_approval_by_its_name() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let calls = Calls::new();
@@ -266,7 +264,7 @@ fn each_phase_asks_for_its_own_approval_and_the_authority_hears_for_which() {
 }
 
 #[test]
-fn a_second_gate_that_is_not_approved_stops_the_run_there_and_what_came_before_is_committed() {
+fn a_second_gate_without_approval_stops_the_run_at_its_phase() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = database.plan(&draft);
@@ -285,7 +283,7 @@ fn a_second_gate_that_is_not_approved_stops_the_run_there_and_what_came_before_i
 }
 
 #[test]
-fn an_approval_of_one_plan_does_not_carry_over_to_a_plan_that_was_made_again() {
+fn an_approval_does_not_hold_for_a_plan_that_was_made_again() {
     let (draft, changed) = (Draft::of(&["a"]), Draft::of(&["b"]));
     let approved = plan_for(&nowhere(), &draft);
     let mut approvals = UnsignedApprovals::new();
@@ -318,7 +316,7 @@ fn a_lifetime_that_no_clock_can_show_approves_nothing() {
 }
 
 #[test]
-fn an_approval_for_a_later_phase_of_the_same_gate_is_good_for_the_next_one() -> Result<(), Error> {
+fn an_approval_for_a_later_phase_of_the_gate_fits_the_next_one() -> Result<(), Error> {
     // Both are behind SG_2, so one attestation names either; what it is bound to is gate and plan.
     let database = database();
     let draft = Draft::of(&["a"]);

@@ -1,4 +1,4 @@
-//! Ways that were found round the transaction, in safe code of a user's, and that are closed.
+//! Ways to bypass the transaction that were found, in safe user code, and are closed.
 #![allow(clippy::unwrap_used)]
 
 mod pipeline;
@@ -68,7 +68,7 @@ fn a_parameter_cannot_smuggle_a_commit_into_the_drivers_buffer() {
 }
 
 #[test]
-fn a_parameter_that_panicked_and_was_caught_leaves_nothing_for_the_close_to_carry() {
+fn a_parameter_that_panicked_leaves_no_bytes_for_the_close() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute(INSERT, &[&"a"])?;
@@ -115,7 +115,7 @@ fn copy_is_not_sent() {
 }
 
 #[test]
-fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
+fn a_caught_panic_during_the_close_does_not_commit_twice() {
     let database = database();
     database.at_commit("RAISE WARNING 'watch out'");
     let connector = database
@@ -148,7 +148,7 @@ fn a_panic_during_the_close_that_the_pipeline_catches_does_not_commit_twice() {
 }
 
 #[test]
-fn a_panic_inside_a_savepoint_that_the_adapter_catches_rolls_the_phase_back() {
+fn a_caught_panic_inside_a_savepoint_rolls_the_phase_back() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute(INSERT, &[&"a"])?;
@@ -165,7 +165,7 @@ fn a_panic_inside_a_savepoint_that_the_adapter_catches_rolls_the_phase_back() {
     assert_eq!(database.items(), []);
 }
 
-/// Hands out sessions that are not as they should be.
+/// A connector whose sessions are not new.
 struct Prepared(Config, &'static str);
 
 impl Connector for Prepared {
@@ -218,7 +218,7 @@ fn a_session_that_acts_as_another_role_is_refused() {
 }
 
 #[test]
-fn a_trigger_that_imitates_the_engines_own_error_is_a_rollback_and_no_doubt() {
+fn a_trigger_that_imitates_the_engines_error_is_a_rollback() {
     let database = database();
     database.at_commit("RAISE EXCEPTION 'an impostor' USING ERRCODE = 'ZG001'");
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| Ok(tx.execute(INSERT, &[&"a"])?));
@@ -229,7 +229,7 @@ fn a_trigger_that_imitates_the_engines_own_error_is_a_rollback_and_no_doubt() {
 const END_MYSELF: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
 
 #[test]
-fn an_adapter_that_drops_the_end_of_its_session_is_rolled_back_and_not_in_doubt() {
+fn an_adapter_that_ignores_a_lost_session_is_rolled_back() {
     let database = database();
     for _ in 0..10 {
         let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
@@ -267,7 +267,7 @@ fn a_session_that_ends_inside_a_savepoint_does_not_hide_the_row() {
 }
 
 #[test]
-fn a_row_that_failed_while_the_rows_arrived_and_was_dropped_is_named() {
+fn a_row_that_failed_in_a_stream_and_was_dropped_is_named() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let rows = tx.query_raw("SELECT 1 / (2 - g) FROM generate_series(0, 2) AS g", &[])?;
@@ -277,7 +277,7 @@ fn a_row_that_failed_while_the_rows_arrived_and_was_dropped_is_named() {
 }
 
 #[test]
-fn a_phase_cannot_make_its_commit_less_durable_than_its_session_was() {
+fn a_phase_cannot_make_its_commit_less_durable() {
     for (session, phase, committed) in [
         ("on", "local", "on"),
         ("on", "off", "on"),

@@ -1,4 +1,4 @@
-//! Ways that were found round the plan, by specs that are not what they seem, and that are closed.
+//! Ways to bypass the plan that were found, by specs whose value changes, and are closed.
 #![allow(clippy::unwrap_used)]
 
 mod pipeline;
@@ -88,7 +88,7 @@ fn what_validation_does_to_a_spec_is_not_performed() {
     assert_eq!(calls.so_far(), ["[1]"]);
 }
 
-/// Is called after something that is not in its bytes.
+/// A phase whose name depends on a field that is not in its bytes.
 #[derive(Serialize, Deserialize)]
 struct Region {
     #[serde(skip)]
@@ -212,7 +212,7 @@ impl Authority for OnlyTheFirst {
 }
 
 #[test]
-fn an_approval_that_was_asked_for_one_phase_does_not_open_the_next() {
+fn an_approval_for_one_phase_does_not_open_the_next() {
     let database = database();
     let calls = Calls::new();
     let plan = purging(&database, &calls);

@@ -1,4 +1,4 @@
-//! In doubt: the commit was sent and no usable answer came. It is said, with what resolves it, and the run stops.
+//! In doubt: the commit was sent and no usable response came. The error names the remedy, and the run stops.
 
 mod pipeline;
 mod server;
@@ -23,7 +23,7 @@ const INSERT: &str = "INSERT INTO item VALUES ('a', 'draft')";
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Hands a doubt on at once.
+/// Returns a phase in doubt at once, unresolved.
 const UNSETTLED: Timeouts = Timeouts::DEFAULT.resolve(Duration::ZERO);
 
 /// What is lost of the first close.
@@ -65,7 +65,7 @@ fn evidence(tx: &mut PhaseTx<'_>) -> Result<Evidence, Failure> {
     ))
 }
 
-/// Performs `Draft` through a proxy that does `at_close` to the close, and answers the doubt, which
+/// Performs `Draft` through a proxy that does `at_close` to the close, and returns the doubt, which
 /// must have the right evidence.
 fn doubted(database: &Database, at_close: fn() -> Verdict) -> InDoubt {
     let draft = Draft::of(&["a"]);
@@ -100,7 +100,7 @@ fn doubted(database: &Database, at_close: fn() -> Verdict) -> InDoubt {
     doubt
 }
 
-/// Resolves the doubt, twice, and answers `committed` or `rolled back`.
+/// Resolves the doubt, twice, and returns `committed` or `rolled back`.
 fn resolved(database: &Database, doubt: &InDoubt) -> &'static str {
     let resolve = || {
         doubt
@@ -121,7 +121,7 @@ fn resolved(database: &Database, doubt: &InDoubt) -> &'static str {
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_in_doubt_and_was_committed() {
+fn a_commit_whose_response_was_lost_is_in_doubt_and_committed() {
     let database = database();
     let doubt = doubted(&database, || Verdict::CutAnswer);
     assert_eq!(resolved(&database, &doubt), "committed");
@@ -129,7 +129,7 @@ fn a_commit_whose_answer_was_lost_is_in_doubt_and_was_committed() {
 }
 
 #[test]
-fn a_commit_that_did_not_arrive_is_in_doubt_and_was_not_committed() {
+fn a_commit_that_did_not_arrive_is_in_doubt_and_rolled_back() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Cut);
     assert_eq!(resolved(&database, &doubt), "rolled back");
@@ -137,7 +137,7 @@ fn a_commit_that_did_not_arrive_is_in_doubt_and_was_not_committed() {
 }
 
 #[test]
-fn a_fatal_answer_to_the_commit_is_in_doubt_since_it_may_have_been_committed() {
+fn a_fatal_response_to_the_commit_leaves_the_phase_in_doubt() {
     let database = database();
     let doubt = doubted(&database, || Verdict::Fatal);
     let answer = doubt.error().downcast_ref::<postgres::Error>();
@@ -167,7 +167,7 @@ fn the_message_says_what_not_to_do_and_what_to_ask() {
 }
 
 #[test]
-fn a_session_that_is_ended_in_the_middle_of_the_close_is_in_doubt() {
+fn a_session_that_ends_in_the_close_leaves_the_phase_in_doubt() {
     let database = database();
     database.at_commit("PERFORM pg_advisory_xact_lock(1)");
     let mut admin = database.admin();
@@ -198,7 +198,7 @@ fn a_session_that_is_ended_in_the_middle_of_the_close_is_in_doubt() {
 }
 
 #[test]
-fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipeline_says() {
+fn a_run_in_doubt_refuses_phases_and_returns_the_doubt() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let proxy = Proxy::new(&database.runner.config(), |sql| {
@@ -229,7 +229,11 @@ fn a_run_in_doubt_refuses_further_phases_and_answers_the_doubt_whatever_the_pipe
         });
     let doubt = doubt(answer);
     assert_eq!(doubt.phase(), "draft");
-    assert_eq!(proxy.messages.count("BEGIN"), 1, "nobody connected again");
+    assert_eq!(
+        proxy.messages.count("BEGIN"),
+        1,
+        "no session was opened again"
+    );
     database.is_left_clean();
     assert_eq!(resolved(&database, &doubt), "committed");
 }
@@ -258,7 +262,7 @@ fn a_doubt_outranks_the_pipelines_own_error() {
 }
 
 #[test]
-fn a_commit_whose_answer_was_lost_is_resolved_by_the_run_itself() {
+fn a_commit_whose_response_was_lost_is_resolved_by_the_run() {
     for (at_close, committed) in [(Fault::Answer, true), (Fault::Question, false)] {
         let database = database();
         let draft = Draft::of(&["a"]);
@@ -318,7 +322,7 @@ fn a_run_goes_on_when_it_has_resolved_its_doubt() {
     }
 }
 
-/// What stands in the adapter's statement, and what a pooler that has its own mind makes of it.
+/// The adapter's statement, which the proxy replaces.
 const HARMLESS: &str = "SELECT 'harmless'";
 
 /// Performs `Draft` through a proxy that ends the transaction from within by `ending`.

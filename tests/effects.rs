@@ -1,4 +1,4 @@
-//! A phase does what was planned, by the server's own count, or it does nothing.
+//! A phase has exactly the planned effects, as counted by the server, or is rolled back.
 
 mod pipeline;
 mod server;
@@ -177,7 +177,7 @@ fn a_phase_that_does_what_was_planned_is_committed() {
 }
 
 #[test]
-fn one_row_more_or_fewer_of_any_kind_is_rolled_back_with_expected_and_seen() {
+fn one_row_more_or_fewer_of_any_kind_is_rolled_back() {
     for (planned, statement, seen) in [
         ([3, 0, 0], "INSERT INTO item VALUES ('d'), ('e')", [2, 0, 0]),
         ([1, 0, 0], "INSERT INTO item VALUES ('d'), ('e')", [2, 0, 0]),
@@ -203,7 +203,7 @@ fn one_row_more_or_fewer_of_any_kind_is_rolled_back_with_expected_and_seen() {
 }
 
 #[test]
-fn a_reviewed_script_that_is_given_the_wrong_ids_and_deletes_for_real_does_not_commit() {
+fn a_reviewed_script_with_the_wrong_ids_does_not_commit() {
     let database = database();
     database.sql(
         "CREATE TABLE site (id int PRIMARY KEY, deleted_at timestamptz); \
@@ -227,7 +227,7 @@ fn a_reviewed_script_that_is_given_the_wrong_ids_and_deletes_for_real_does_not_c
 }
 
 #[test]
-fn a_tolerance_holds_for_each_kind_to_the_row_and_not_where_nothing_was_planned() {
+fn a_tolerance_holds_for_each_planned_kind_to_the_row() {
     let planned = || Change::of(&[(ITEM, [10, 5, 0])]).give_or_take(2);
     let run = |inserted: u32, updated: u32, deleted: u32| {
         let database = database();
@@ -293,7 +293,7 @@ fn a_phase_that_was_planned_to_change_nothing_changes_nothing() {
 }
 
 #[test]
-fn what_a_savepoint_takes_back_does_not_stand_for_what_is_missing() {
+fn rows_that_a_savepoint_rolls_back_do_not_replace_missing_ones() {
     let database = database();
     let swallows = |tx: &mut PhaseTx<'_>| {
         for name in ["a", "b", "c"] {
@@ -318,7 +318,7 @@ fn what_a_savepoint_takes_back_does_not_stand_for_what_is_missing() {
 }
 
 #[test]
-fn what_an_exception_block_of_a_server_function_takes_back_is_not_counted() {
+fn rows_that_an_exception_block_rolls_back_are_not_counted() {
     let database = database();
     database.sql(
         "CREATE FUNCTION writes(names text[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$ \
@@ -340,7 +340,7 @@ fn what_an_exception_block_of_a_server_function_takes_back_is_not_counted() {
 }
 
 #[test]
-fn rows_that_cascade_over_several_statements_are_counted_once_each() {
+fn rows_that_cascade_over_several_statements_count_once_each() {
     let database = database();
     let runner = database.runner.name();
     database.sql(&format!(
@@ -374,7 +374,7 @@ fn rows_that_cascade_over_several_statements_are_counted_once_each() {
 }
 
 #[test]
-fn rows_that_a_before_trigger_leaves_out_or_a_rule_adds_are_counted_as_they_are() {
+fn rows_that_a_trigger_drops_or_a_rule_adds_are_counted() {
     let database = database();
     database.sql(
         "CREATE TABLE audit (name text); SELECT phasegate.protect('audit'); \
@@ -391,7 +391,7 @@ fn rows_that_a_before_trigger_leaves_out_or_a_rule_adds_are_counted_as_they_are(
 }
 
 #[test]
-fn what_a_prepared_statement_a_cursor_and_a_writing_query_do_is_counted() {
+fn rows_of_prepared_statements_cursors_and_queries_are_counted() {
     let database = three_items();
     let planned = Change::of(&[(ITEM, [2, 2, 3])]);
     let done = planned.by(&database, |tx| {
@@ -461,7 +461,7 @@ fn a_plan_that_names_what_cannot_be_counted_is_not_admitted() {
 }
 
 #[test]
-fn a_partition_that_came_later_without_a_guard_refuses_the_phase_before_its_work() {
+fn a_later_partition_without_a_guard_refuses_the_phase() {
     let database = database();
     let runner = database.runner.name();
     database.sql(&format!(
@@ -497,7 +497,7 @@ fn a_partition_that_came_later_without_a_guard_refuses_the_phase_before_its_work
 }
 
 #[test]
-fn what_the_simulator_says_of_no_table_is_refused_in_the_dry_run() {
+fn effects_on_no_valid_table_name_are_refused_in_the_dry_run() {
     let database = database();
     for table in [
         "item",
@@ -532,7 +532,7 @@ fn a_phase_that_was_counted_leaves_no_count_behind() {
 }
 
 #[test]
-fn the_runner_can_neither_count_by_hand_nor_change_what_was_counted() {
+fn the_runner_can_neither_write_nor_change_the_counts() {
     let database = database();
     for (statement, code) in [
         ("SELECT phasegate.count_rows()", "0A000"),
@@ -575,7 +575,7 @@ fn replicas_role_does_not_keep_rows_from_being_counted() {
     assert_eq!(differing(&rollback), [expected]);
 }
 
-/// The plan has how many rows, and not which, nor what they become. README says so.
+/// The plan has the number of rows, but neither which rows nor their new values, as README says.
 #[test]
 fn another_program_with_equal_numbers_commits() {
     let database = database();
@@ -593,7 +593,7 @@ fn another_program_with_equal_numbers_commits() {
 }
 
 #[test]
-fn rows_that_are_moved_to_a_partition_that_drops_them_are_counted_as_deleted() {
+fn rows_moved_to_a_partition_that_drops_them_count_as_deleted() {
     let database = database();
     let runner = database.runner.name();
     database.sql(&format!(

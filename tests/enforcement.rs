@@ -1,4 +1,4 @@
-//! The kill switch: off by default, and whatever happens live happens only while it is on.
+//! The kill switch: off by default, and nothing live happens while it is off.
 
 mod pipeline;
 mod server;
@@ -26,7 +26,7 @@ use server::{
 const NAMES: [&str; 4] = ["draft", "check", "enact", "publish"];
 const STATES: [&str; 4] = ["draft", "draft", "enacted", "published"];
 
-/// A live run that panics if it asks anybody but the kill switch.
+/// A live run that panics if it calls anything but the kill switch.
 fn refused_by(switch: impl KillSwitch) -> Refusal {
     let plan = plan_for(&nowhere(), &Draft::of(&["a"]));
     let refused = refusal(
@@ -62,7 +62,7 @@ fn execution_is_off_by_default() {
 }
 
 #[test]
-fn a_live_run_with_the_switch_off_is_refused_and_nobody_else_is_asked() {
+fn a_live_run_with_the_switch_off_is_refused_before_other_calls() {
     let switch = ScriptedSwitch::on_for(0);
     let refusal = refused_by(&switch);
     assert!(
@@ -126,7 +126,7 @@ fn a_switch_in_a_file_refuses_unless_the_file_says_on() {
 }
 
 #[test]
-fn a_live_run_passes_while_the_file_says_on_and_stops_when_it_is_removed() {
+fn a_live_run_stops_when_the_file_of_its_switch_is_removed() {
     let database = database();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("switch");
@@ -154,7 +154,7 @@ fn a_live_run_passes_while_the_file_says_on_and_stops_when_it_is_removed() {
 }
 
 #[test]
-fn a_dry_run_is_untouched_by_the_switch_and_asks_the_simulator_alone() {
+fn a_dry_run_ignores_the_switch_and_calls_only_the_simulator() {
     let calls = Calls::new();
     let plan = |calls: &Calls| {
         DryRunner::new(PIPELINE)
@@ -171,7 +171,7 @@ fn a_dry_run_is_untouched_by_the_switch_and_asks_the_simulator_alone() {
 }
 
 #[test]
-fn a_live_run_passes_with_the_switch_on_and_reads_it_before_each_phase_and_each_commit() {
+fn a_live_run_reads_the_switch_before_each_phase_and_commit() {
     let database = database();
     let draft = Draft::of(&["a", "b"]);
     let switch = ScriptedSwitch::always_on();
@@ -186,7 +186,7 @@ fn a_live_run_passes_with_the_switch_on_and_reads_it_before_each_phase_and_each_
 }
 
 #[test]
-fn a_switch_that_turns_off_between_phases_refuses_the_next_one_before_it_connects() {
+fn a_switch_that_turns_off_refuses_the_next_phase() {
     for (phase, name) in NAMES.iter().enumerate() {
         let database = database();
         let calls = Calls::new();
@@ -244,7 +244,7 @@ fn stopped_in(phase: usize, script: impl Fn(usize) -> ScriptedSwitch) -> Rollbac
 }
 
 #[test]
-fn a_switch_that_turns_off_in_the_middle_of_a_phase_rolls_it_back() {
+fn a_switch_that_turns_off_in_a_phase_rolls_it_back() {
     for phase in 0..NAMES.len() {
         let rollback = stopped_in(phase, ScriptedSwitch::on_for);
         assert!(
@@ -255,7 +255,7 @@ fn a_switch_that_turns_off_in_the_middle_of_a_phase_rolls_it_back() {
 }
 
 #[test]
-fn a_switch_that_becomes_unreadable_in_the_middle_of_a_phase_rolls_it_back() {
+fn a_switch_that_becomes_unreadable_in_a_phase_rolls_it_back() {
     let rollback = stopped_in(0, ScriptedSwitch::unreadable_after);
     let unreadable = matches!(rollback.cause(), RollbackCause::SwitchUnreadable(_));
     assert!(unreadable, "{rollback}");
@@ -265,14 +265,14 @@ fn a_switch_that_becomes_unreadable_in_the_middle_of_a_phase_rolls_it_back() {
     );
 }
 
-/// Nobody gave these a body.
+/// Implements the traits without their methods.
 struct NotInjected;
 impl KillSwitch for NotInjected {}
 impl Authority for NotInjected {}
 impl Connector for NotInjected {}
 
 #[test]
-fn a_kill_switch_that_nobody_injected_refuses() {
+fn a_kill_switch_that_was_not_injected_refuses() {
     let refusal = refused_by(NotInjected);
     assert!(
         matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
@@ -281,7 +281,7 @@ fn a_kill_switch_that_nobody_injected_refuses() {
 }
 
 #[test]
-fn an_authority_that_nobody_injected_refuses() {
+fn an_authority_that_was_not_injected_refuses() {
     let draft = Draft::of(&["a"]);
     let answer = LiveRunner::new(PIPELINE)
         .plan(plan_for(&nowhere(), &draft))
@@ -299,7 +299,7 @@ fn an_authority_that_nobody_injected_refuses() {
 }
 
 #[test]
-fn a_connector_that_nobody_injected_refuses() {
+fn a_connector_that_was_not_injected_refuses() {
     let draft = Draft::of(&["a"]);
     let answer = LiveRunner::new(PIPELINE)
         .plan(plan_for(&nowhere(), &draft))
@@ -317,7 +317,7 @@ fn a_connector_that_nobody_injected_refuses() {
 }
 
 #[test]
-fn the_switch_in_this_process_is_on_in_its_scope_around_a_live_run_and_off_after_it() {
+fn the_switch_in_this_process_is_on_only_in_its_scope() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let switch = InProcessSwitch::new();
@@ -362,7 +362,7 @@ fn the_switch_in_this_process_is_off_after_the_adapter_panicked() {
 }
 
 #[test]
-fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_the_scope() {
+fn a_stop_in_the_middle_of_a_phase_holds_for_the_whole_scope() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let switch = InProcessSwitch::new();
@@ -397,7 +397,7 @@ fn the_stop_button_pressed_in_the_middle_of_a_phase_rolls_it_back_and_holds_for_
 }
 
 #[test]
-fn within_an_async_runtime_a_run_is_refused_and_a_blocking_thread_of_it_performs() {
+fn a_run_is_refused_in_an_async_runtime_but_not_in_its_threads() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);

@@ -71,7 +71,7 @@ const ENUMS: [(&str, &str, &str); 18] = [
     ("The journal", "src/database/journal.rs", "JournalError"),
     ("Evidence", "src/evidence/bundle.rs", "EvidenceError"),
     (
-        "Evidence that does not fit together",
+        "Inconsistent evidence",
         "src/evidence/check.rs",
         "EvidenceFlaw",
     ),
@@ -198,7 +198,7 @@ fn table(file: &str, name: &str) -> String {
     let mut rows = String::from("| code | variant | what it means |\n|---|---|---|\n");
     for (variant, code) in codes(file, name) {
         let about = &documented[&variant];
-        // Links of the documentation lead nowhere on this page.
+        // Links of the documentation do not resolve on this page.
         let about: String = about
             .split("](")
             .map(|part| part.split_once(')').map_or(part, |(_, rest)| rest))

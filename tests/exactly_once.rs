@@ -1,4 +1,4 @@
-//! Exactly once: whoever runs a plan again is handed what is committed, and goes on from there.
+//! Exactly once: running a plan again returns the receipts of committed phases, and goes on after them.
 
 mod pipeline;
 mod server;
@@ -50,7 +50,7 @@ fn a_plan_that_stopped_half_way_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_plan_that_is_done_is_not_performed_again_and_hands_back_the_same_receipts() {
+fn a_performed_plan_returns_the_same_receipts_again() {
     let (database, draft) = (database(), Draft::of(&["a"]));
     let plan = drafting_plan(&database.target, &draft);
     let first = database
@@ -123,7 +123,7 @@ impl Authority for Brief {
 }
 
 #[test]
-fn an_approval_that_a_committed_phase_has_spent_may_be_over_when_the_plan_is_run_again() {
+fn a_spent_approval_may_have_expired_when_the_plan_runs_again() {
     let (database, draft) = (database(), Draft::of(&["a"]));
     let plan = drafting_plan(&database.target, &draft);
     let live = |lasts| {
@@ -141,7 +141,7 @@ fn an_approval_that_a_committed_phase_has_spent_may_be_over_when_the_plan_is_run
 }
 
 #[test]
-fn another_input_under_the_same_plan_is_refused_after_a_commit_as_before() {
+fn another_input_for_the_same_plan_is_refused_after_a_commit() {
     let (database, draft) = (database(), Draft::of(&["a"]));
     let plan = drafting_plan(&database.target, &draft);
     let live = |draft: &Draft| {
@@ -163,7 +163,7 @@ fn another_input_under_the_same_plan_is_refused_after_a_commit_as_before() {
 }
 
 #[test]
-fn of_two_runs_of_one_plan_one_performs_and_the_other_waits_for_it() {
+fn of_two_runs_of_one_plan_one_performs_and_the_other_waits() {
     let (database, draft) = (database(), Draft::of(&["a"]));
     let plan = drafting_plan(&database.target, &draft);
     let performed = AtomicUsize::new(0);
@@ -273,7 +273,7 @@ fn failing(sqlstate: &str, fails: usize, retries: u32) -> (Result<u64, Error>, u
 }
 
 #[test]
-fn what_goes_away_by_itself_is_tried_again_as_a_whole_and_bounded() {
+fn a_transient_failure_is_retried_as_a_whole_and_bounded() {
     for sqlstate in ["40001", "40P01", "55P03"] {
         let (answer, tries, told) = failing(sqlstate, 2, 2);
         assert_eq!((answer.unwrap(), tries), (1, 3), "{sqlstate}");

@@ -1,5 +1,5 @@
-//! The first word of a statement is found as the server finds it: whatever ends a transaction there is not
-//! sent, however it is dressed, and nothing else is held back.
+//! The first word of a statement is found as the server finds it: a statement that ends a transaction there is
+//! not sent, in any spelling, and every other one is.
 
 mod pipeline;
 mod server;
@@ -100,7 +100,7 @@ fn depth(client: &mut Client) -> u32 {
 }
 
 #[test]
-fn what_the_server_takes_for_transaction_control_is_not_sent_and_nothing_else_is_held_back() {
+fn exactly_transaction_control_is_not_sent() {
     let database = database();
     let mut bare = database
         .admin_config()
@@ -127,7 +127,7 @@ fn what_the_server_takes_for_transaction_control_is_not_sent_and_nothing_else_is
             let control = is_control(&mut bare.borrow_mut(), &sql);
             let mut refused = false;
             let tx = &mut **tx.borrow_mut();
-            // What the server refuses is taken back: the phase goes on.
+            // A statement that the server refuses is rolled back: the phase goes on.
             let _ = tx.savepoint(|tx| {
                 let answer = tx.execute(&sql, &[]);
                 refused = matches!(answer, Err(SqlError::TransactionControl { .. }));

@@ -93,7 +93,7 @@ macro_rules! phase_called_sweep {
 phase_called_sweep!(Gentle, Harsh);
 
 #[test]
-fn two_specs_of_one_name_and_equal_bytes_are_one_phase_to_the_plan() {
+fn two_specs_of_one_name_and_equal_bytes_are_one_phase() {
     let plan_of = |harsh: bool| {
         DryRunner::new("sweeping")
             .target(target())

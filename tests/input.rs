@@ -65,7 +65,7 @@ impl Execute<Smuggler> for Customs {
 }
 
 #[test]
-fn what_is_performed_is_what_the_approved_bytes_say_and_nothing_else_that_the_spec_carried() {
+fn the_input_is_decoded_from_the_approved_bytes_only() {
     let database = database();
     let smuggler = |hidden: &str| Smuggler {
         rows: 3,

@@ -1,5 +1,5 @@
-//! The schema: installed in one transaction, again without effect, by two at once; and what is missing is
-//! said with the call that mends it.
+//! The schema: installed in one transaction, again without effect, by two at once; and errors name
+//! the call that fixes them.
 
 mod pipeline;
 mod server;
@@ -60,7 +60,7 @@ fn a_second_install_changes_nothing() {
 }
 
 #[test]
-fn installs_at_once_into_one_database_and_into_several_do_not_meet() {
+fn concurrent_installs_into_one_or_several_databases_succeed() {
     let server = server();
     let databases: Vec<_> = (0..3).map(|_| server.create_database().unwrap()).collect();
     let applied: Vec<(usize, usize)> = thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn installs_at_once_into_one_database_and_into_several_do_not_meet() {
 }
 
 #[test]
-fn an_install_that_fails_leaves_nothing_and_names_the_event_trigger() {
+fn a_failed_install_leaves_nothing_and_names_the_event_trigger() {
     let server = server();
     let database = server.create_database().unwrap();
     let mut client = database.admin().connect(NoTls).unwrap();
@@ -122,7 +122,7 @@ fn an_install_that_fails_leaves_nothing_and_names_the_event_trigger() {
 }
 
 #[test]
-fn a_function_that_was_dropped_altered_or_given_away_is_put_back() {
+fn a_dropped_altered_or_reowned_function_is_restored() {
     let server = server();
     let database = server.create_database().unwrap();
     let mut client = database.admin().connect(NoTls).unwrap();
@@ -311,7 +311,7 @@ fn what_cannot_be_put_back_is_named() {
     );
 }
 
-/// Who waits for a superuser to call what he has put there.
+/// Such a role could wait for a superuser to call its functions.
 #[test]
 fn a_schema_or_a_role_that_another_role_has_made_is_refused() {
     let server = server();
@@ -394,7 +394,7 @@ fn a_schema_or_a_role_that_another_role_has_made_is_refused() {
 }
 
 #[test]
-fn a_schema_of_a_newer_release_and_one_that_was_altered_are_refused() {
+fn a_newer_schema_and_an_altered_one_are_refused() {
     let server = server();
     let database = server.create_database().unwrap();
     let mut client = database.admin().connect(NoTls).unwrap();
@@ -423,7 +423,7 @@ fn a_schema_of_a_newer_release_and_one_that_was_altered_are_refused() {
 }
 
 #[test]
-fn a_plain_role_is_told_what_it_lacks_and_who_can_give_it_until_it_installs() {
+fn an_error_names_each_privilege_that_a_plain_role_lacks() {
     let server = server();
     let database = server.create_database().unwrap();
     let role = database.create_role("plain").unwrap();
@@ -516,7 +516,7 @@ fn a_database_that_cannot_hold_all_characters_is_refused() {
 }
 
 #[test]
-fn without_the_schema_a_live_run_is_refused_and_the_one_call_is_named() {
+fn without_the_schema_a_live_run_is_refused_with_the_call() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);

@@ -1,4 +1,4 @@
-//! The journal: what it holds, and that whatever is done to it shows.
+//! The content of the journal, and that every change of it is detected.
 #![allow(clippy::unwrap_used)]
 
 mod pipeline;
@@ -32,7 +32,7 @@ fn read(database: &Database, plan: &Plan) -> Journal {
 }
 
 #[test]
-fn it_has_a_row_for_each_phase_that_says_what_was_done_by_whom_and_why_it_was_allowed() {
+fn it_has_a_row_for_each_phase_with_effects_role_and_approvals() {
     let (database, plan) = performed();
     let entries = read(&database, &plan).verify().expect("a chain");
     let names: Vec<_> = entries.iter().map(|entry| &*entry.phase).collect();
@@ -76,11 +76,11 @@ fn it_has_a_row_for_each_phase_that_says_what_was_done_by_whom_and_why_it_was_al
     assert_eq!(effects(2), [("public.item", [0, 2, 0])]);
 }
 
-/// What verifying says after somebody with all the rights has done `tampering`.
+/// Returns the error of verifying after a superuser has done `tampering`.
 fn tampered(tampering: &str) -> (u32, String) {
     let (database, plan) = performed();
     let mut admin = database.admin();
-    // Even the owner of the journal has to say so in so many words.
+    // Even the owner of the journal has to disable the triggers first.
     let refused = admin.batch_execute(tampering).unwrap_err();
     assert_eq!(
         refused.code().map(SqlState::code),
@@ -97,7 +97,7 @@ fn tampered(tampering: &str) -> (u32, String) {
     (broken.place(), broken.to_string())
 }
 
-/// What an auditor says who has no tool of ours: the chain from the plan's digest, and the texts of
+/// The commands of an auditor without phasegate: the chain from the plan's digest, and the texts of
 /// the rows, each in a file.
 const CHAIN: &str = r#"
 set -eu
@@ -176,7 +176,7 @@ fn a_row_that_was_added_is_named() {
 }
 
 #[test]
-fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
+fn a_chain_rehashed_from_the_middle_on_differs_from_its_head() {
     // Row 4 is rewritten with a hash that fits; only the head, outside the journal, knows.
     let (found, said) = tampered(
         "UPDATE phasegate.journal AS j SET body = replace(j.body, 'publish', 'polish'), \
@@ -188,7 +188,7 @@ fn a_chain_that_was_rehashed_from_the_middle_on_still_differs_from_its_head() {
 }
 
 #[test]
-fn a_chain_that_was_made_anew_with_its_head_must_still_tell_of_its_own_plan_and_place() {
+fn a_rewritten_chain_must_still_name_its_own_plan_and_place() {
     for body in [
         r#"replace(body, '"place": 1', '"place": 7')"#,
         r#"regexp_replace(body, '"plan": "(.)(.*?)"', '"plan": "\2\1"')"#,
@@ -214,7 +214,7 @@ fn a_chain_that_was_made_anew_with_its_head_must_still_tell_of_its_own_plan_and_
 }
 
 #[test]
-fn a_plan_that_was_never_admitted_has_no_journal_and_one_that_was_not_performed_an_empty_one() {
+fn only_an_admitted_plan_has_a_journal_empty_at_first() {
     let database = database();
     let unknown = Digest::of(b"unknown");
     let error = Journal::read(&mut database.admin(), unknown).unwrap_err();

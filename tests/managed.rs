@@ -313,20 +313,20 @@ fn the_administrator_of_rds_needs_nothing_else() {
 
     // A runner that is also one of the administrators is told to be no longer, and not to take anything from them.
     service.sql("administrator", "GRANT rds_superuser TO closer");
-    let powers =
+    let privileges =
         "SELECT string_agg(DISTINCT remedy, '; ') FROM phasegate.bypass_privileges('closer')";
-    let remedy: String = service.ask(powers);
+    let remedy: String = service.ask(privileges);
     assert!(
         remedy.starts_with("REVOKE rds_superuser FROM closer") && !remedy.contains(';'),
         "{remedy}"
     );
     service.sql("administrator", &remedy);
-    assert!(service.ask::<Option<String>>(powers).is_none());
+    assert!(service.ask::<Option<String>>(privileges).is_none());
     // And the administrator, to use another role.
-    let powers =
+    let privileges =
         "SELECT string_agg(privilege, '; ') FROM phasegate.bypass_privileges('administrator')";
     assert_eq!(
-        service.ask::<String>(powers),
+        service.ask::<String>(privileges),
         "it is an administrator, and another role has to be the runner"
     );
 }
@@ -338,13 +338,13 @@ fn the_administrator_of_supabase_needs_nothing_else() {
 }
 
 #[test]
-fn the_administrator_of_neon_needs_nothing_else_if_it_may_end_sessions() {
+fn the_administrator_of_neon_needs_only_to_end_sessions() {
     let (_, installed) = by_an_administrator(&format!("{NEON}{NEON_THAT_SIGNALS}"));
     assert_eq!(installed.lacking, [""; 0]);
 }
 
 #[test]
-fn an_administrator_that_may_not_grant_predefined_roles_grants_the_runner_instead() {
+fn an_administrator_without_predefined_roles_grants_the_runner() {
     for (roles, lacking) in [(NEON, 1), (NO_PREDEFINED, 2)] {
         let (service, installed) = by_an_administrator(roles);
         // Before PostgreSQL 16 a role that may create roles may grant these too.
@@ -354,7 +354,7 @@ fn an_administrator_that_may_not_grant_predefined_roles_grants_the_runner_instea
 }
 
 #[test]
-fn the_owner_of_a_database_installs_once_another_role_has_made_the_four() {
+fn a_database_owner_installs_after_another_role_made_the_four() {
     let service = Service::new(
         "CREATE ROLE owner LOGIN; CREATE ROLE maker LOGIN CREATEROLE",
         "owner",
@@ -446,7 +446,7 @@ fn two_administrators_take_turns() {
 }
 
 #[test]
-fn an_administrator_that_joins_the_roles_it_creates_installs_too() {
+fn an_administrator_that_joins_its_own_roles_installs_too() {
     let service = Service::new(NO_PREDEFINED, "administrator");
     for grants in ["set", "inherit", "set, inherit"] {
         let mut client = service.session("administrator");
@@ -470,7 +470,7 @@ fn an_administrator_that_joins_the_roles_it_creates_installs_too() {
 }
 
 #[test]
-fn an_administrator_that_reads_all_data_dumps_the_schema_and_another_joins_its_owner() {
+fn an_administrator_dumps_the_schema_by_reading_or_membership() {
     for (roles, reads_all) in [(SUPABASE, true), (NO_PREDEFINED, false)] {
         let service = Service::new(roles, "administrator");
         let _ = install(&mut service.session("administrator")).unwrap();

@@ -1,4 +1,4 @@
-//! Which trait each proof has and has not, cell by cell, checked by the compiler on every
+//! Which trait each token has and has not, cell by cell, checked by the compiler on every
 //! toolchain: a derive too many breaks the build of this file.
 
 mod pipeline;
@@ -25,8 +25,8 @@ type RehearsalPhase<'r, 'run> = Phase<'r, 'run, Draft, Rehearsal>;
 /// What proves something about a run: none of it can be doubled, made from nothing, read from a
 /// file, written to one, compared, or sent to another thread.
 macro_rules! proves_something {
-    ($($proof:ty),+ $(,)?) => {$(
-        assert_not_impl_any!($proof:
+    ($($token:ty),+ $(,)?) => {$(
+        assert_not_impl_any!($token:
             Clone, Copy, Default, Serialize, DeserializeOwned, PartialEq, PartialOrd, Send, Sync);
     )+};
 }

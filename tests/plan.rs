@@ -73,7 +73,7 @@ fn batch_plan(target: &Target, order: &[u32]) -> Result<Plan, Error> {
     dry.map(|planned| planned.plan)
 }
 
-/// Plans some batches, performs others live, and answers how that ended and which are there.
+/// Plans some batches, performs others live, and returns how that ended and which are there.
 fn planned_and_performed(planned: &[u32], live: &[u32]) -> (Result<(), Error>, Vec<String>) {
     let database = database();
     let plan = batch_plan(&database.target, planned).expect("a dry run");
@@ -87,7 +87,7 @@ fn planned_and_performed(planned: &[u32], live: &[u32]) -> (Result<(), Error>, V
 }
 
 #[test]
-fn erased_phases_in_a_vector_run_dry_and_live_and_are_told_apart_by_their_instance() {
+fn erased_phases_in_a_vector_run_and_differ_by_their_instance() {
     let plan = batch_plan(&nowhere(), &[1, 2, 3]).unwrap();
     let names: Vec<_> = plan
         .phases()
@@ -101,7 +101,7 @@ fn erased_phases_in_a_vector_run_dry_and_live_and_are_told_apart_by_their_instan
 }
 
 #[test]
-fn another_phase_than_the_plans_next_is_refused_and_those_before_it_are_committed() {
+fn another_phase_than_the_plans_next_is_refused() {
     let (answer, there) = planned_and_performed(&[1, 2, 3], &[1, 3, 2]);
     let refusal = refusal(answer);
     let RefusalReason::NotNextInPlan { planned, .. } = refusal.reason() else {
@@ -144,7 +144,7 @@ fn a_phase_too_many_is_refused() {
 }
 
 #[test]
-fn phases_left_out_are_reported_with_what_is_committed_and_what_is_not() {
+fn phases_left_out_are_reported_as_missing() {
     let (answer, there) = planned_and_performed(&[1, 2, 3], &[1]);
     let Err(Error::Incomplete(incomplete)) = answer else {
         panic!("{answer:?}");
@@ -196,7 +196,7 @@ fn two_phases_of_one_name_are_refused_in_a_dry_run() {
     assert!(duplicate, "{refusal}");
 }
 
-/// The refusal of a live run that nobody may connect in.
+/// The refusal of a live run that must not connect.
 fn refused_before_connecting(planned: &Draft, presented: &Draft) -> Refusal {
     let answer = LiveRunner::new(PIPELINE)
         .plan(plan_for(&nowhere(), planned))
@@ -251,7 +251,7 @@ impl PhaseSpec for UngatedDraft {
 }
 
 #[test]
-fn a_phase_of_the_planned_name_and_input_without_its_gate_is_refused() {
+fn a_planned_phase_without_its_planned_gate_is_refused() {
     let draft = Draft::of(&["a"]);
     let answer = LiveRunner::new(PIPELINE)
         .plan(drafting_plan(&nowhere(), &draft))
@@ -277,7 +277,7 @@ fn a_phase_of_the_planned_name_and_input_without_its_gate_is_refused() {
 }
 
 #[test]
-fn another_target_than_the_plans_is_refused_and_the_adapter_not_entered() {
+fn another_target_than_the_plans_is_refused_before_the_adapter() {
     let (planned, other) = (database(), database());
     let draft = Draft::of(&["a"]);
     let another_role = PostgresConnector::no_tls(planned.admin_config());

@@ -1,4 +1,4 @@
-//! The plan as a file: anybody can check it, it does not outlive its time, and nothing hostile is read.
+//! The plan as a file: anyone can check its digest, it expires, and hostile files are refused.
 
 mod pipeline;
 mod server;
@@ -73,7 +73,7 @@ fn the_same_pipeline_with_the_same_input_leaves_the_same_plan() {
 }
 
 #[test]
-fn what_stands_in_the_plan_beside_the_phases_is_part_of_its_digest() {
+fn the_heading_of_a_plan_is_part_of_its_digest() {
     let dry = || {
         DryRunner::new(PIPELINE)
             .target(nowhere())
@@ -168,7 +168,7 @@ fn the_servers_clock_is_the_judge_of_a_plans_life() {
 }
 
 #[test]
-fn a_plan_that_is_over_half_way_hands_back_what_is_committed_and_performs_nothing_more() {
+fn a_plan_that_expires_half_way_performs_no_further_phase() {
     let database = database();
     let draft = draft();
     let plan = plan_valid_until(
@@ -198,7 +198,7 @@ fn a_plan_that_is_over_half_way_hands_back_what_is_committed_and_performs_nothin
     );
     assert_eq!(database.items(), all(&["a", "b"], "draft"));
 
-    // Again: the first phase is handed back, the second refused.
+    // Again: the first phase's receipt is returned, the second phase refused.
     let again = database.live(plan).run(|run, on| {
         let sg1 = run.approval()?;
         let drafted = run
@@ -239,7 +239,7 @@ fn a_file_of_a_gigabyte_is_refused_unread() {
 }
 
 #[test]
-fn a_file_that_is_missing_empty_or_changed_is_refused_by_its_own_error() {
+fn a_missing_empty_or_changed_file_has_its_own_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("plan.json");
     let plan = plan_for(&nowhere(), &draft());

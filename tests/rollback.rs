@@ -1,4 +1,4 @@
-//! A phase that fails leaves nothing behind, however it fails, and says which row it was.
+//! A phase that fails in any way leaves nothing behind, and names its row.
 
 mod pipeline;
 mod server;
@@ -26,7 +26,7 @@ fn is_as_before(database: &Database) {
 }
 
 #[test]
-fn a_failure_at_row_2_names_the_row_and_the_constraint_and_leaves_nothing() {
+fn a_failure_at_row_2_names_row_and_constraint_leaving_nothing() {
     let database = database();
     database.sql("ALTER TABLE item ADD CONSTRAINT no_secrets CHECK (name NOT LIKE 'secret%')");
     let draft = Draft::of(&["a", "secret-4711", "c"]);
@@ -58,7 +58,7 @@ fn a_failure_at_row_2_names_the_row_and_the_constraint_and_leaves_nothing() {
 #[test]
 fn rows_that_are_not_valid_are_refused_before_connecting() {
     let rows = Draft::of(&["a", "", "c"]);
-    // A dry run refuses them too, so the plan is one that somebody else made.
+    // A dry run refuses them too, so the plan is of another program.
     let plan = drafting_plan(&server::nowhere(), &Draft::of(&["a"]));
     let answer = LiveRunner::new(PIPELINE)
         .plan(plan)
@@ -96,7 +96,7 @@ fn an_adapter_that_fails_after_writing_leaves_nothing() {
 }
 
 #[test]
-fn a_rollback_is_asked_for_and_not_left_to_the_end_of_the_connection() {
+fn a_rollback_is_sent_and_not_left_to_the_end_of_the_connection() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
@@ -115,7 +115,7 @@ fn a_rollback_is_asked_for_and_not_left_to_the_end_of_the_connection() {
 }
 
 #[test]
-fn an_adapter_that_panics_after_writing_leaves_nothing_and_the_run_can_try_again() {
+fn an_adapter_that_panics_leaves_nothing_and_can_be_tried_again() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let mut first = true;
@@ -162,7 +162,7 @@ fn a_connection_that_is_lost_in_the_middle_leaves_nothing() {
 }
 
 #[test]
-fn a_connection_that_is_lost_and_whose_error_is_dropped_is_no_success() {
+fn a_lost_connection_whose_error_is_dropped_is_no_success() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute(INSERT, &[&"a"])?;
@@ -179,7 +179,7 @@ fn a_connection_that_is_lost_and_whose_error_is_dropped_is_no_success() {
 }
 
 #[test]
-fn a_deferred_constraint_that_fails_at_the_commit_is_a_certain_rollback_with_its_name() {
+fn a_deferred_constraint_that_fails_at_the_commit_is_named() {
     let database = database();
     database.sql(
         "ALTER TABLE item ADD CONSTRAINT one_of_each UNIQUE (state) DEFERRABLE INITIALLY DEFERRED",
@@ -221,7 +221,7 @@ fn a_deferred_trigger_of_the_owners_can_refuse_the_commit() {
 }
 
 #[test]
-fn a_phase_whose_commit_was_refused_does_not_count_as_performed_and_can_be_tried_again() {
+fn a_phase_whose_commit_was_refused_can_be_tried_again() {
     let database = database();
     database.at_commit("RAISE 'too late'");
     let draft = Draft::of(&["a"]);
@@ -246,7 +246,7 @@ fn a_phase_whose_commit_was_refused_does_not_count_as_performed_and_can_be_tried
 }
 
 #[test]
-fn a_statement_that_failed_and_whose_error_was_dropped_is_no_success() {
+fn a_failed_statement_whose_error_is_dropped_is_no_success() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute(INSERT, &[&"a"])?;
@@ -262,7 +262,7 @@ fn a_statement_that_failed_and_whose_error_was_dropped_is_no_success() {
         Some("division by zero (SQLSTATE 22012)")
     );
     assert!(
-        rollback.to_string().contains("answered Ok although"),
+        rollback.to_string().contains("returned Ok although"),
         "{rollback}"
     );
     is_as_before(&database);

@@ -1,4 +1,4 @@
-//! A guarded phase asks the server no more often than a bare transaction does: counted on the wire.
+//! A guarded phase makes no more round trips than a bare transaction: counted on the wire.
 #![allow(clippy::unwrap_used)]
 
 mod pipeline;
@@ -57,7 +57,7 @@ where
 }
 
 #[test]
-fn a_guarded_phase_makes_as_many_round_trips_as_a_bare_transaction() {
+fn a_guarded_phase_needs_the_round_trips_of_a_bare_transaction() {
     for rows in [
         &["a"][..],
         &["b", "c", "d"],

@@ -103,7 +103,7 @@ fn a_switch_that_is_off_stops_before_the_spec_is_looked_at() {
 }
 
 #[test]
-fn a_spec_that_is_not_valid_stops_before_it_is_compared_with_the_plan() {
+fn an_invalid_spec_stops_before_the_comparison_with_the_plan() {
     let plan = plan(&nowhere(), &TRACED);
     let invalid = Traced {
         valid: false,
@@ -136,7 +136,7 @@ fn a_spec_that_was_not_planned_stops_before_connecting() {
 
 const BOUND: Duration = Duration::from_secs(10);
 
-/// Leads nowhere, and says so.
+/// A connector that always fails.
 struct Unreachable;
 
 impl Connector for Unreachable {
@@ -204,7 +204,7 @@ fn another_target_stops_before_a_phase_is_opened() {
 }
 
 #[test]
-fn a_schema_that_opens_a_phase_and_says_that_it_is_elsewhere_stops_there() {
+fn a_schema_that_reports_another_target_stops_there() {
     let (database, plan) = ready();
     database.sql(
         "CREATE OR REPLACE FUNCTION phasegate.open(p_request bytea) RETURNS text LANGUAGE sql AS $$ \
@@ -225,7 +225,7 @@ fn a_schema_that_opens_a_phase_and_says_that_it_is_elsewhere_stops_there() {
 }
 
 #[test]
-fn a_server_that_opens_no_transaction_stops_before_the_adapter_is_entered() {
+fn a_server_that_opens_no_transaction_stops_before_the_adapter() {
     let (database, plan) = ready();
     let proxy = Proxy::new(&database.runner.config(), |_| {
         Verdict::Replace("BEGIN ISOLATION LEVEL", "BEGIN ISOLATION DEVIL")
@@ -292,7 +292,7 @@ fn an_adapter_that_fails_stops_before_the_switch_is_read_again() {
 }
 
 #[test]
-fn a_switch_that_is_off_when_it_is_read_again_stops_before_the_commit() {
+fn a_switch_that_is_off_at_the_second_reading_stops_the_commit() {
     let (database, plan) = ready();
     let (answer, calls) = live(
         plan,
@@ -311,7 +311,7 @@ fn a_switch_that_is_off_when_it_is_read_again_stops_before_the_commit() {
 }
 
 #[test]
-fn a_commit_that_the_server_refuses_is_the_last_step_and_is_not_passed() {
+fn a_commit_that_the_server_refuses_does_not_pass_its_step() {
     let database = database();
     database.sql("ALTER TABLE item ADD UNIQUE (state) DEFERRABLE INITIALLY DEFERRED");
     let spec = Traced {

@@ -11,7 +11,7 @@ use server::{Database, all, database, rollback};
 
 const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 
-/// Performs `f` as the one phase, after a row was written, and answers how that ended.
+/// Performs `f` as the one phase, after a row was written, and returns how that ended.
 fn phase<F>(database: &Database, mut f: F) -> Result<u64, phasegate::Error>
 where
     F: FnMut(&mut PhaseTx<'_>) -> Result<(), Failure>,
@@ -24,7 +24,7 @@ where
 }
 
 #[test]
-fn transaction_control_is_refused_before_it_is_sent_and_the_phase_can_go_on() {
+fn transaction_control_is_not_sent_and_the_phase_can_go_on() {
     let database = database();
     let answer = phase(&database, |tx| {
         for sql in [
@@ -82,7 +82,7 @@ fn several_statements_in_one_message_are_refused_by_the_server() {
 }
 
 #[test]
-fn a_commit_inside_a_block_or_a_procedure_fails_and_leaves_nothing() {
+fn a_commit_inside_a_block_or_procedure_fails_leaving_nothing() {
     for call in [
         "DO $$ BEGIN COMMIT; END $$",
         "DO $$ BEGIN ROLLBACK; END $$",
@@ -124,7 +124,7 @@ fn a_failure_inside_a_savepoint_is_undone_and_the_phase_goes_on() {
 }
 
 #[test]
-fn a_failure_of_the_adapters_own_inside_a_savepoint_is_undone_too() {
+fn a_failure_of_the_adapter_inside_a_savepoint_is_undone_too() {
     let database = database();
     let answer = phase(&database, |tx| {
         let failed: Result<(), _> = tx.savepoint(|tx| {
@@ -158,7 +158,7 @@ fn savepoints_nest_and_each_undoes_its_own_part() {
 }
 
 #[test]
-fn a_failure_that_is_dropped_inside_a_savepoint_is_reported_and_undone() {
+fn a_failure_dropped_inside_a_savepoint_is_reported_and_undone() {
     let database = database();
     let answer = phase(&database, |tx| {
         let failed = tx.savepoint(|tx| {
@@ -179,7 +179,7 @@ fn a_failure_that_is_dropped_inside_a_savepoint_is_reported_and_undone() {
 }
 
 #[test]
-fn a_savepoint_that_fails_and_is_not_handled_rolls_the_phase_back() {
+fn a_savepoint_with_an_unhandled_failure_rolls_the_phase_back() {
     let database = database();
     let answer = phase(&database, |tx| {
         tx.savepoint(|tx| Ok(tx.execute("SELECT 1 / 0", &[]).map(drop)?))
@@ -193,7 +193,7 @@ fn a_savepoint_that_fails_and_is_not_handled_rolls_the_phase_back() {
 }
 
 #[test]
-fn a_savepoint_does_not_hide_a_failure_that_was_dropped_before_it() {
+fn a_savepoint_does_not_hide_an_earlier_dropped_failure() {
     let database = database();
     let answer = phase(&database, |tx| {
         let _dropped = tx.execute("SELECT 1 / 0", &[]);
@@ -210,7 +210,7 @@ fn a_savepoint_does_not_hide_a_failure_that_was_dropped_before_it() {
 }
 
 #[test]
-fn rows_are_named_by_the_innermost_loop_and_a_row_of_the_callers_own_stays() {
+fn rows_are_named_by_the_innermost_loop_or_the_caller() {
     let database = database();
     let answer = phase(&database, |tx| {
         tx.for_each_row(

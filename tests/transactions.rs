@@ -16,7 +16,7 @@ use server::{PIPELINE, all, database, does, drafting, drafting_plan, rollback};
 const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 
 #[test]
-fn three_rows_are_committed_in_one_transaction_whose_id_the_receipt_has() {
+fn three_rows_are_committed_in_the_receipts_one_transaction() {
     let database = database();
     let draft = Draft::of(&["a", "b", "c"]);
     let (xid, target) = database
@@ -43,7 +43,7 @@ fn three_rows_are_committed_in_one_transaction_whose_id_the_receipt_has() {
 }
 
 #[test]
-fn the_opening_is_one_message_and_so_is_the_close_with_its_commit() {
+fn the_opening_is_one_message_and_the_close_with_commit_another() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let proxy = Proxy::new(&database.runner.config(), |_| Verdict::Pass);
@@ -83,7 +83,7 @@ fn a_phase_that_turned_durability_off_is_committed_durably() {
 }
 
 #[test]
-fn a_phase_that_was_rolled_back_comes_back_with_its_approval_and_can_be_tried_again() {
+fn a_rolled_back_phase_is_returned_with_its_approval() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let calls = Calls::new();
@@ -115,7 +115,7 @@ fn a_phase_that_was_rolled_back_comes_back_with_its_approval_and_can_be_tried_ag
     assert_eq!(calls.so_far(), ["attest SG_1 for draft"]);
 }
 
-/// Leaves behind in its session whatever a session can keep, and tells what it finds.
+/// Leaves everything in its session that a session can keep, and records what it finds.
 struct Litters(Vec<i32>);
 
 impl phasegate::Execute<Draft> for Litters {
@@ -175,7 +175,7 @@ fn what_one_phase_leaves_in_its_session_does_not_reach_the_next() {
 }
 
 #[test]
-fn a_retry_is_not_in_the_way_of_what_another_session_wrote_meanwhile() {
+fn a_retry_sees_rows_that_another_session_wrote_meanwhile() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let answer = database

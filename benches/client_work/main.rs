@@ -68,7 +68,7 @@ struct Place {
 }
 
 impl Place {
-    /// Admits the plans of so many notes more, and answers the number of the first.
+    /// Admits the plans of so many notes more, and returns the number of the first.
     fn admit(&mut self, notes: u32) -> Answer<u32> {
         let first = self.next;
         self.next += notes;

@@ -16,7 +16,7 @@ use crate::Answer;
 
 pub(crate) const INSERT_BARE: &str = "INSERT INTO bare VALUES ($1)";
 
-/// From connecting to the answer to the commit, and the session ended.
+/// From connecting to the response to the commit, and the session ended.
 pub(crate) fn bare(config: &Config, note: u32) -> Answer<()> {
     let mut client = config.connect(NoTls)?;
     in_session(&mut client, note)?;
@@ -75,7 +75,7 @@ pub(crate) fn plan_of(target: &Target, note: u32) -> Answer<Plan> {
     Ok(planned.plan)
 }
 
-/// Performs the plan of a note, and answers how long that took once there was a session.
+/// Performs the plan of a note, and returns how long that took once there was a session.
 pub(crate) fn guarded(config: &Config, plan: Plan, note: u32) -> Answer<Duration> {
     let connected = Arc::new(Mutex::new(None));
     let _ran = LiveRunner::new("bench")

@@ -18,7 +18,7 @@ pub const A_LITTLE: usize = 64 * 1024;
 /// up to this, before it looks whether there is as much.
 pub const A_KEY: usize = A_LITTLE + 1024 * 1024;
 
-/// Panics unless `refusal` says something, on one line, in which nothing steers a terminal.
+/// Panics unless `refusal` is a message on one line, without characters that control a terminal.
 pub fn assert_printable(refusal: &impl std::fmt::Display) {
     let said = refusal.to_string();
     assert!(
@@ -27,7 +27,7 @@ pub fn assert_printable(refusal: &impl std::fmt::Display) {
     );
 }
 
-/// What `read` answers, which may take `times` bytes of memory for each byte of `input`, and `beyond`
+/// Returns the result of `read`, which may take `times` bytes of memory for each byte of `input`, and `beyond`
 /// that. An allocation beyond both fails, which ends the process, which is a finding.
 pub fn bounded<T>(input: &[u8], times: usize, beyond: usize, read: impl FnOnce() -> T) -> T {
     // Who tells of a panic is not bounded.

@@ -1,5 +1,5 @@
 //! A policy may be any bytes: what is accepted is what stands in the journal, and no gate of it is
-//! approved by nobody.
+//! without an approver.
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};

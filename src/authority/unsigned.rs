@@ -81,7 +81,7 @@ impl Authority for UnsignedApprovals {
             .cloned()
             .ok_or_else(|| {
                 Denied::new(format!(
-                    "nobody has approved gate `{}` of plan {} for phase `{}`",
+                    "no approval of gate `{}` of plan {} for phase `{}`",
                     request.gate(),
                     request.plan(),
                     request.phase()

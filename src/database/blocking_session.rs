@@ -3,7 +3,7 @@ use ::postgres::{Client, Row};
 use crate::base::digest::Digest;
 use crate::outcome::BlockingSession;
 
-/// Returns the session that performs a phase of this plan, if the server says which.
+/// Returns the session that performs a phase of this plan, if the server reveals it.
 pub(crate) fn blocking_run(client: &mut Client, plan: Digest) -> Option<BlockingSession> {
     let query = "SELECT pid, role, application_name, since, NULL::pg_catalog.text AS prepared \
                  FROM phasegate.holder_of_run($1)";

@@ -153,7 +153,7 @@ pub trait Connector: Send {
     ///
     /// Returns an error if no session can be opened; the phase is then refused.
     fn connect(&mut self) -> Result<Connection, ConnectError> {
-        let error = ConnectError::new("this connector leads nowhere");
+        let error = ConnectError::new("no connector configured");
         Err(error.with_hint("Implement `Connector::connect`, or use `PostgresConnector`."))
     }
 }

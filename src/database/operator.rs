@@ -331,7 +331,7 @@ impl Operator {
                 &[],
             )
             .and_then(read)
-            .map_err(|error| OperatorError::new("say how the switch is", error))
+            .map_err(|error| OperatorError::new("read the state of the switch", error))
     }
 
     /// Deletes the records that keep attempts older than this from being opened late, and with them the possibility to
@@ -361,7 +361,7 @@ impl Operator {
         self.client
             .query(query, &[])
             .and_then(|rows| rows.iter().map(blocking_session::read).collect())
-            .map_err(|error| OperatorError::new("say who holds it up", error))
+            .map_err(|error| OperatorError::new("list the blocking sessions", error))
     }
 
     fn call(

@@ -136,7 +136,7 @@ pub enum ReadOnlyError {
     NotBegun(BoxError),
     /// The connector returned a session that is in a transaction already.
     #[error(
-        "no read-only session: the session that the connector handed out is in a transaction already"
+        "no read-only session: the session that the connector returned is in a transaction already"
     )]
     InTransaction,
     /// The role could write, and [`ReadOnlySession::open_as_reader`] was called.

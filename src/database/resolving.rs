@@ -96,7 +96,7 @@ fn try_to_resolve(
         })?;
     told.recv_timeout(time.max(AT_LEAST)).unwrap_or_else(|_| {
         Err(
-            "the server has not answered in time: it may be waiting for a synchronous standby"
+            "the server has not responded in time: it may be waiting for a synchronous standby"
                 .into(),
         )
     })
@@ -143,7 +143,7 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, BoxError> {
                 $5::pg_catalog.text::pg_catalog.timestamptz, pg_catalog.make_interval(secs => $6))",
         &params,
     )?;
-    let row = rows.first().ok_or("the server did not answer")?;
+    let row = rows.first().ok_or("the server did not respond")?;
     let answer: Answer = serde_json::from_str(row.try_get(0)?)?;
     match (answer.state.as_str(), answer.entry) {
         ("committed", Some(stored)) => Ok(Fate::Committed {
@@ -151,6 +151,6 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, BoxError> {
             hash: stored.hash,
         }),
         ("rolled back", _) => Ok(Fate::RolledBack),
-        (state, _) => Err(format!("the server answered `{state}`").into()),
+        (state, _) => Err(format!("the server returned `{state}`").into()),
     }
 }

@@ -258,7 +258,7 @@ impl Session {
                 warnings: self.warnings.take(),
             }),
             _ => Err(CloseError::NoAnswer(
-                "the server did not say that it committed".into(),
+                "the server did not confirm the commit".into(),
             )),
         }
     }
@@ -331,7 +331,7 @@ fn identify(client: &mut Client) -> Result<Identity, BoxError> {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    let row = row.ok_or("the server did not answer")?;
+    let row = row.ok_or("the server did not respond")?;
     let known = |column: usize| row.get(column).unwrap_or_default().to_owned();
     Ok(Identity {
         target: Target::new(known(0), known(1), known(2)),

@@ -32,7 +32,7 @@ impl std::fmt::Debug for PreparedStatement<'_> {
 #[non_exhaustive]
 pub enum SqlError {
     /// The statement would have ended the transaction, or begun another; it was not sent.
-    #[error("`{word}` is the engine's to say and was not sent")]
+    #[error("`{word}` is transaction control and was not sent")]
     TransactionControl {
         /// The statement's first word.
         word: String,
@@ -66,14 +66,14 @@ pub enum SqlError {
         given: usize,
     },
     /// The statement copies in the other direction, or not through the connection; the session is unusable after that.
-    #[error("it copies another way: the session is given up, and the phase is rolled back")]
+    #[error("it copies in another direction: the session is closed, and the phase is rolled back")]
     CopyOtherWay,
     /// The server broke off a copy, and the closure that read it did not return that error.
     #[error("the server broke the copy off, and the error was dropped")]
     CopyBrokenOff,
     /// The text that was passed as the function to call for each row is not a name in SQL; it was not sent.
     #[error(
-        "`{}` is not the name of a function as SQL has it; nothing was sent",
+        "`{}` is not the name of a function in SQL; nothing was sent",
         Printable(.name)
     )]
     NotAFunction {
@@ -81,19 +81,19 @@ pub enum SqlError {
         name: String,
     },
     /// A function that is called for each row did not return exactly one value for this row.
-    #[error("the function answered {answers} values for this row, and not one")]
+    #[error("the function returned {answers} values for this row, and not one")]
     NotOneAnswer {
         /// The number of values that it returned, as far as they were read.
         answers: usize,
     },
     /// A function that is called for each row returned null for this row, and the Rust type has no null.
-    #[error("the function answered null for this row")]
+    #[error("the function returned null for this row")]
     NullAnswer,
     /// A function that is called for each row returns `void`, and the Rust type needs a value.
-    #[error("the function answers nothing")]
+    #[error("the function returns nothing")]
     AnswersNothing,
     /// A function that is called for each row returned a value of another type, or one that cannot be decoded.
-    #[error("what the function answered was not taken: {0}")]
+    #[error("the function's result cannot be decoded: {0}")]
     Answer(BoxError),
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
@@ -368,7 +368,7 @@ mod tests {
     fn the_hint_says_what_to_do() {
         let error = refuse_unsendable("end").unwrap_err();
         let (said, hint) = (error.to_string(), error.hint().unwrap());
-        assert!(said.starts_with("`END` is the engine's to say"), "{said}");
+        assert!(said.starts_with("`END` is transaction control"), "{said}");
         assert!(hint.contains("PhaseTx::savepoint"), "{hint}");
         let hint = refuse_unsendable("prepare x as select 1")
             .unwrap_err()

@@ -70,7 +70,7 @@ impl Traces {
         let unfinished = std::mem::take(&mut self.unfinished_rows) > 0;
         let failed = self.failed_rows.take();
         failed.or_else(|| {
-            unfinished.then(|| "the rows did not come to their end: a panic was caught".to_owned())
+            unfinished.then(|| "the rows were not completed: a panic was caught".to_owned())
         })
     }
 }

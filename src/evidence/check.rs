@@ -237,7 +237,7 @@ fn check_statements(plan: Digest, admitted: &Admitted, decision: &str) -> Result
         return Ok(());
     };
     if evidence.statements.is_empty() {
-        return Err("has evidence in which nobody says anything".to_owned());
+        return Err("has evidence without a statement".to_owned());
     }
     let mut people = BTreeSet::new();
     for signed in &evidence.statements {

@@ -246,7 +246,7 @@ mod tests {
     use super::safe;
 
     #[test]
-    fn a_name_of_anybody_becomes_one_that_stays_where_it_is() {
+    fn any_name_becomes_one_that_stays_in_its_directory() {
         for (name, expected) in [
             ("SG_1", "SG_1"),
             ("ada@example.org", "ada_example_org"),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_anew_each_time() {
+    fn it_is_read_again_each_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("switch");
         let switch = FileSwitch::new(&path);

@@ -24,7 +24,7 @@ pub struct InDoubt {
 
 /// The resolution of a phase that was in doubt. It is final: a phase that was rolled back can never be committed late.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "it says whether the phase was committed"]
+#[must_use = "it tells whether the phase was committed"]
 pub enum Resolution {
     /// The phase was committed.
     Committed(Box<Committed>),
@@ -58,7 +58,7 @@ impl ResolveError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         super::server_hint(&*self.said).or_else(|| {
-            let again = "Do not repeat it by hand. Call `InDoubt::resolve` again once the server answers, or run the same plan again.";
+            let again = "Do not repeat it by hand. Call `InDoubt::resolve` again once the server responds, or run the same plan again.";
             Some(again.to_owned())
         })
     }
@@ -139,7 +139,7 @@ impl fmt::Display for InDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "phase `{}` is IN DOUBT: the commit was sent and no usable answer came ({})",
+            "phase `{}` is IN DOUBT: the commit was sent and no usable response came ({})",
             self.phase,
             super::describe(&*self.source),
         )

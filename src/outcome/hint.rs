@@ -72,14 +72,14 @@ impl Refusal {
                 "Give the run the plan of this pipeline, or run the pipeline of this plan.".to_owned()
             }
             RefusalReason::Unresolved { .. } => {
-                "Resolve that first: `Run::resolve`, or run the same plan again.".to_owned()
+                "Resolve that phase first: `Run::resolve`, or run the same plan again.".to_owned()
             }
             RefusalReason::AnotherTarget { planned, .. } => format!(
                 "Connect to the database of the plan, as role `{}`; or make a plan for this one.",
                 Printable(planned.role())
             ),
             RefusalReason::SessionInTransaction => {
-                "The connector has to return a new session. What that transaction did would be committed with the phase.".to_owned()
+                "The connector has to return a new session. Its work would be committed with the phase.".to_owned()
             }
             RefusalReason::ActingRole { .. } => "Log in as the role that the plan names.".to_owned(),
             RefusalReason::Standby => "Connect to the primary.".to_owned(),
@@ -90,7 +90,7 @@ impl Refusal {
                 "Call `phasegate::schema::install` of this release as the owner of the schema.".to_owned()
             }
             RefusalReason::NotARunner { role, .. } => format!(
-                "Let it: GRANT phasegate_runner TO {}.",
+                "Run GRANT phasegate_runner TO {}.",
                 Printable(role)
             ),
             RefusalReason::PrivilegedRole { .. } => {
@@ -104,7 +104,7 @@ impl Refusal {
             }
             RefusalReason::Held { .. } => "Wait for it, or end its session.".to_owned(),
             RefusalReason::SessionNotNew { .. } => {
-                "What other clients left in the session would reach the phase. Connect to the server itself, or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`).".to_owned()
+                "Settings, locks and temporary tables of other clients would reach the phase. Connect to the server itself, or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`).".to_owned()
             }
             RefusalReason::RehearsalOver { .. } => "Rehearse again.".to_owned(),
             RefusalReason::Stopped { .. }
@@ -164,14 +164,14 @@ impl Rollback {
                 "Rehearse it: the effects that a rehearsal measures are those that a plan needs."
             }
             RollbackCause::EndedFromWithin(_) => {
-                "An adapter must not end its transaction. Of what it did after that, something may remain on tables that are not guarded."
+                "An adapter must not end its transaction. Its later changes to tables that are not guarded may remain."
             }
             RollbackCause::CommitRefused(failure)
                 if failure
                     .sqlstate()
                     .is_some_and(|code| code.code().starts_with("23")) =>
             {
-                "It is a deferred constraint, for which no single row is to blame."
+                "It is a deferred constraint, which belongs to no single row."
             }
             RollbackCause::Failed(failure) => return failure.hint(),
             RollbackCause::Output(error) => return error.hint(),
@@ -187,7 +187,7 @@ impl InDoubt {
     #[must_use]
     pub fn hint(&self) -> String {
         format!(
-            "Do not repeat it by hand. Run the same plan again, or call `InDoubt::resolve`: on {}, phasegate.journal has nonce {} if it was committed, and never will if not.",
+            "Do not repeat it by hand. Run the same plan again, or call `InDoubt::resolve`: on {}, phasegate.journal has nonce {} if, and only if, it was committed.",
             self.target(),
             self.nonce()
         )
@@ -198,7 +198,7 @@ impl Incomplete {
     /// Returns what to do about it; see [`Error::hint`].
     #[must_use]
     pub fn hint(&self) -> String {
-        "What was performed is committed. Run the same plan again: it goes on where it stopped."
+        "The performed phases are committed. Run the same plan again: it goes on where it stopped."
             .to_owned()
     }
 }

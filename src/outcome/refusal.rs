@@ -197,7 +197,7 @@ pub enum RefusalReason {
         found: Box<Target>,
     },
     /// The connector returned a session that is in a transaction already.
-    #[error("the session that the connector handed out is in a transaction already")]
+    #[error("the session that the connector returned is in a transaction already")]
     SessionInTransaction,
     /// The connector returned a session that acts as another role than the one that logged in.
     #[error(
@@ -288,18 +288,18 @@ pub enum RefusalReason {
     },
     /// The connector returned a session that was opened before it was called.
     #[error(
-        "the session that the connector handed out had been in use for {age:.1} s: a pool stands between"
+        "the session that the connector returned had been in use for {age:.1} s: a pool stands between"
     )]
     SessionNotNew {
         /// The age of the session, in seconds.
         age: f64,
     },
     /// The journal has the phase as committed, but its output there cannot be decoded as this phase's output.
-    #[error("it is committed, and what it left cannot be read back: {0}")]
+    #[error("it is committed, but its output cannot be read back: {0}")]
     OutputUnreadable(BoxError),
     /// The rehearsal has lost its session, and with it the rows of its phases: the later phases cannot be rehearsed.
     #[error(
-        "the rehearsal is over: its session ended {}, and with it what the phases before had written{}",
+        "the rehearsal is over: its session ended {}, and with it the rows of the phases before{}",
         .lost_in.as_ref().map_or_else(|| "between two phases".to_owned(), |lost| format!("in phase `{lost}`")),
         .said.as_ref().map(|said| format!(" ({})", super::describe(&**said))).unwrap_or_default()
     )]

@@ -129,7 +129,7 @@ impl fmt::Display for Rollback {
                 None => write!(f, "failed: {failure}"),
             },
             RollbackCause::Output(error) => {
-                write!(f, "left an output that cannot be kept: {error}")
+                write!(f, "returned an output that cannot be stored: {error}")
             }
             RollbackCause::SwitchOff(switch) => write!(f, "was stopped: {switch}"),
             RollbackCause::Stopped(why) => {
@@ -141,14 +141,14 @@ impl fmt::Display for Rollback {
             RollbackCause::TimeOver => f.write_str("was ended: its time was over"),
             RollbackCause::SwitchUnreadable(error) => write!(f, "was stopped: {error}"),
             RollbackCause::Swallowed { statement } => {
-                f.write_str("answered Ok although something had failed")?;
+                f.write_str("returned Ok although something had failed")?;
                 match statement {
                     Some(statement) => write!(f, ": {statement}"),
                     None => Ok(()),
                 }
             }
             RollbackCause::SavepointLeftOpen => {
-                f.write_str("answered Ok although a panic had left one of its savepoints open")
+                f.write_str("returned Ok although a panic had left one of its savepoints open")
             }
             RollbackCause::ConnectionLost => {
                 f.write_str("lost its connection before the commit was sent")
@@ -174,7 +174,7 @@ impl fmt::Display for Rollback {
             RollbackCause::NotCommitted { said } => {
                 write!(
                     f,
-                    "was not committed: its close got no answer ({said}), and the matter is resolved"
+                    "was not committed: there was no response to its close ({said}), and it is resolved"
                 )
             }
         }?;

@@ -91,8 +91,8 @@ impl Auditor {
         files
     }
 
-    /// Writes the list of sums anew, as whoever tampers with a file would.
-    pub(crate) fn sum_anew(&self) {
+    /// Writes the list of sums again, as an attacker would.
+    pub(crate) fn sum_again(&self) {
         let mut sums = Command::new("sh");
         sums.args([
             "-c",
@@ -111,7 +111,7 @@ impl Auditor {
 
     /// What the script says.
     pub(crate) fn script(&self, arguments: &[&str]) -> Result<String, String> {
-        // The auditor's own copy: the bundle's may be anybody's.
+        // The auditor's own copy: that of the bundle may be forged.
         let own = self.place.path().join("verify.sh");
         fs::copy(SCRIPT, &own).unwrap();
         said(

@@ -41,7 +41,7 @@ fn judged_again(gate: usize, by: &[&str], rule: GateRule) -> String {
 }
 
 #[test]
-fn authors_lives_and_people_of_other_gates_are_judged_again_by_the_library() {
+fn the_library_verifies_authors_validity_and_other_gates_again() {
     let hour = Duration::from_hours(1);
     let fits = || {
         GateRule::of(["bob"])

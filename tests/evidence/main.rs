@@ -1,4 +1,4 @@
-//! The evidence of a run: verified by tools that every auditor has, and whatever is done to it shows.
+//! The evidence of a run: verified by tools that every auditor has; every change of it is detected.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../pipeline/mod.rs"]
@@ -28,10 +28,10 @@ use signing::{HandsOut, People, Rules};
 
 /// A policy by which two people approve `SG_1`, and another one `SG_2`.
 fn policy() -> String {
-    let anybody = |names: &[&str]| GateRule::of(names.iter().copied()).author_may_approve();
+    let any_of = |names: &[&str]| GateRule::of(names.iter().copied()).author_may_approve();
     let policy = Policy::builder()
-        .gate::<Sg1>(anybody(&["ada@example.org", "bob", "eve"]).needs(2))
-        .gate::<Sg2>(anybody(&["cat"]).other_people_than::<Sg1>());
+        .gate::<Sg1>(any_of(&["ada@example.org", "bob", "eve"]).needs(2))
+        .gate::<Sg2>(any_of(&["cat"]).other_people_than::<Sg1>());
     policy.build().unwrap().to_json()
 }
 

@@ -57,7 +57,7 @@ fn what_the_auditor_has_from_elsewhere_is_compared() {
     assert!(objection.contains("plan.json: this is plan"), "{objection}");
     let objection = auditor.script(&["-e", &plan]).unwrap_err();
     assert!(objection.contains("journal: it ends with"), "{objection}");
-    // Somebody else's key under a name that is right.
+    // The key of another person under a valid name.
     let key = |name: &str| signed.people.key(name);
     write(
         &signed
@@ -148,7 +148,7 @@ fn the_statement_is_one_of_in_toto_about_the_plan() {
 }
 
 #[test]
-fn who_is_no_auditor_collects_nothing_and_who_is_one_nothing_of_a_plan_that_is_not_there() {
+fn only_an_auditor_collects_and_only_of_an_admitted_plan() {
     let signed = Signed::planned();
     let mut runner = signed
         .database

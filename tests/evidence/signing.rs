@@ -1,4 +1,4 @@
-//! People with keys, who sign with the real `ssh-keygen`; and an authority that hands out what they signed.
+//! People with keys, who sign with the real `ssh-keygen`; and an authority that returns the approvals that they signed.
 
 use std::fs;
 use std::process::Command;
@@ -19,7 +19,7 @@ pub(crate) struct People {
     pub(crate) names: Vec<String>,
 }
 
-/// Runs a tool that no proof here can do without.
+/// Runs a tool that the tests here require.
 pub(crate) fn tool(command: &mut Command) -> Vec<u8> {
     let output = command.output();
     let output = output.unwrap_or_else(|error| {
@@ -59,14 +59,14 @@ impl People {
         names.position(|known| known == name).expect(name)
     }
 
-    /// The public key of somebody, in one line.
+    /// Returns the public key of this person, in one line.
     pub(crate) fn key(&self, name: &str) -> String {
         let file = format!("{}.pub", self.number(name));
         let key = fs::read_to_string(self.directory.path().join(file)).unwrap();
         key.trim_end().to_owned()
     }
 
-    /// The file of allowed signers: everybody, with these options.
+    /// Returns the file of allowed signers: all people, with these options.
     pub(crate) fn allowed_signers(&self, options: &str) -> String {
         let line = |name: &String| {
             // As `ssh-keygen` reads names: in quotes where there is a space.
@@ -179,6 +179,6 @@ impl Authority for HandsOut {
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         let fits = |a: &&Attestation| a.statement().gate == request.gate();
         let found = self.0.iter().find(fits).cloned();
-        found.ok_or_else(|| Denied::new(format!("nobody has signed `{}`", request.gate())))
+        found.ok_or_else(|| Denied::new(format!("`{}` is not signed", request.gate())))
     }
 }

@@ -1,4 +1,4 @@
-//! A run that did not come to its end has evidence of what it did.
+//! A run that stopped half way has evidence of its committed phases.
 
 use phasegate::approval::Decision;
 use serde_json::Value;
@@ -18,7 +18,7 @@ fn verified(signed: &Signed) -> (Auditor, Value) {
 }
 
 #[test]
-fn a_run_that_stopped_half_way_says_so() {
+fn a_run_that_stopped_half_way_is_reported() {
     let signed = Signed::planned();
     let no_more = "ALTER TABLE item ADD CHECK (state <> 'enacted')";
     signed.database.sql(no_more);
@@ -46,7 +46,7 @@ fn a_run_that_stopped_half_way_says_so() {
 }
 
 #[test]
-fn a_plan_that_was_not_begun_says_so() {
+fn a_plan_that_was_not_begun_is_reported() {
     let signed = Signed::planned();
     let (auditor, run) = verified(&signed);
     let said = auditor.script(&[]).expect("the script");
@@ -86,7 +86,7 @@ fn a_plan_that_was_rejected_says_by_whom() {
     let file = "rejections/01-SG_2/01.statement.json";
     let text = auditor.text(file).replace("\"reject\"", "\"approve\"");
     std::fs::write(auditor.path(file), text).unwrap();
-    auditor.sum_anew();
+    auditor.sum_again();
     let said = auditor.objection();
     assert!(
         said.contains("01.statement.json: its decision is not to reject"),
@@ -95,7 +95,7 @@ fn a_plan_that_was_rejected_says_by_whom() {
 }
 
 #[test]
-fn approvals_that_nobody_has_signed_are_not_verified() {
+fn unsigned_approvals_are_not_verified() {
     let mut signed = Signed::planned();
     // By an authority that asks no one.
     let live = signed.database.live(signed.plan.clone());
@@ -106,10 +106,10 @@ fn approvals_that_nobody_has_signed_are_not_verified() {
     bundle.verify().expect("it fits together");
     let auditor = Auditor::with(&bundle);
     let said = auditor.objection();
-    let nobody =
+    let unsigned =
         "journal/0001.json: the approval of gate \"SG_1\" that it spent is signed by nobody";
-    assert!(said.contains(nobody), "{said}");
-    auditor.page().expect_err("it says so at once");
+    assert!(said.contains(unsigned), "{said}");
+    auditor.page().expect_err("it fails at once");
     assert!(
         auditor
             .text("VERIFY.md")

@@ -1,4 +1,4 @@
-//! Whatever is done to a bundle shows, and is named.
+//! Every change of a bundle is detected, and named.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::Signed;
 use super::auditor::Auditor;
 use super::signing::{statement, text};
 
-/// What becomes of a file; nothing if it is removed.
+/// Returns the new content of a file; `None` removes it.
 type Tamper = dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>;
 
 /// Has `tamper` do something to a copy of the bundle each time, and lets `see` look.
@@ -90,7 +90,7 @@ fn a_file_that_was_changed_removed_or_added_is_named() {
 }
 
 #[test]
-fn a_list_of_sums_that_was_written_anew_hides_nothing() {
+fn a_rewritten_list_of_sums_hides_nothing() {
     let auditor = Auditor::with(&Signed::performed().collect());
     let files = auditor.files();
     let listed = |file: &String| {
@@ -104,7 +104,7 @@ fn a_list_of_sums_that_was_written_anew_hides_nothing() {
         Some(bytes)
     };
     let objects = |file: &str| {
-        auditor.sum_anew();
+        auditor.sum_again();
         let said = auditor.objection();
         auditor.by_hand().expect_err(file);
         let named = match file {
@@ -128,11 +128,11 @@ fn a_list_of_sums_that_was_written_anew_hides_nothing() {
     tamper_and_sum(&|_, _| None);
 }
 
-/// A bundle with which `tamper` does something, and then writes the sums anew: what the script says.
+/// Changes a bundle with `tamper`, writes the sums again, and returns the script's output.
 fn forged(signed: &Signed, tamper: impl Fn(&Auditor)) -> String {
     let auditor = Auditor::with(&signed.collect());
     tamper(&auditor);
-    auditor.sum_anew();
+    auditor.sum_again();
     auditor.by_hand().expect_err("the page has found nothing");
     auditor.objection()
 }
@@ -198,7 +198,7 @@ fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
     let head = bundle.journal().head().to_string();
     let last = chain.lines().last().unwrap();
     replace(&auditor, "run.intoto.json", &statement.replace(&head, last));
-    auditor.sum_anew();
+    auditor.sum_again();
     let said = auditor.script(&[]).expect("nothing in it knows");
     assert!(
         said.contains("the run stopped: 3 of 4 phases are committed"),
@@ -209,7 +209,7 @@ fn rows_that_changed_places_and_a_tail_that_was_cut_are_named() {
 }
 
 #[test]
-fn a_row_must_tell_of_its_own_plan_and_place_whatever_its_hash() {
+fn a_row_must_name_its_own_plan_and_place_despite_a_valid_hash() {
     let signed = Signed::performed();
     let (plan, other) = (
         signed.plan.digest().to_string(),
@@ -239,7 +239,7 @@ fn a_row_must_tell_of_its_own_plan_and_place_whatever_its_hash() {
 }
 
 #[test]
-fn a_journal_that_was_made_anew_from_a_row_on_is_held_against_its_chain() {
+fn a_journal_rewritten_from_a_row_on_does_not_fit_its_chain() {
     let signed = Signed::performed();
     let said = forged(&signed, |auditor| {
         let row = auditor.text("journal/0002.json");
@@ -256,7 +256,7 @@ fn a_journal_that_was_made_anew_from_a_row_on_is_held_against_its_chain() {
 }
 
 #[test]
-fn what_was_signed_by_another_key_or_says_something_else_is_named() {
+fn a_statement_by_another_key_or_with_other_content_is_named() {
     let signed = Signed::performed();
     let first = "approvals/01-SG_1/01.statement.json";
     let sign_anew = |auditor: &Auditor, by: &str, text: &str| {
@@ -288,7 +288,7 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
         said.contains("journal/0003.json: the files of the approval of gate \"SG_2\""),
         "{said}"
     );
-    // An approval that nobody has spent, among those that were.
+    // An unspent approval, among the spent ones.
     let auditor = Auditor::with(&signed.collect());
     let from = auditor.path("approvals/02-SG_2");
     let to = auditor.path("approvals/03-SG_2");
@@ -297,7 +297,7 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
     replace(&auditor, "approvals/03-SG_2/policy.json", "{}");
-    auditor.sum_anew();
+    auditor.sum_again();
     let said = auditor.objection();
     assert!(
         said.contains("approvals/03-SG_2: no row of the journal has spent it"),
@@ -305,8 +305,8 @@ fn what_was_signed_by_another_key_or_says_something_else_is_named() {
     );
 }
 
-/// A run whose operator admits whatever there is. Answers what the script says, after the page and our own check have
-/// found something too.
+/// Performs a run whose operator admits everything. Returns the script's output, after the page and the crate's own check
+/// have found a flaw too.
 fn admitted(meddle: impl Fn(&Signed, &mut Attestation)) -> String {
     let signed = Signed::planned();
     signed.database.sql(
@@ -348,7 +348,7 @@ fn a_signature_that_was_admitted_and_is_none_is_named() {
         });
     });
     assert!(said.contains(first), "{said}");
-    // By nobody who is allowed to.
+    // By a person who is not allowed to.
     let said = admitted(|signed, approval| {
         let others = signed.rules.allowed_signers.lines().skip(1);
         let others = others.collect::<Vec<_>>().join("\n");
@@ -378,7 +378,7 @@ fn a_signature_that_was_admitted_and_is_none_is_named() {
 }
 
 #[test]
-fn good_signatures_of_too_few_or_of_others_or_of_something_else_are_named() {
+fn good_signatures_that_do_not_count_are_named() {
     let approve = |signed: &Signed, by: &[&str]| {
         signed
             .people
@@ -446,7 +446,7 @@ fn good_signatures_of_too_few_or_of_others_or_of_something_else_are_named() {
 }
 
 #[test]
-fn what_does_not_fit_in_the_database_itself_is_found_before_it_is_written() {
+fn a_flaw_in_the_database_itself_is_found_before_writing() {
     let signed = Signed::performed();
     signed.collect().verify().expect("it fits");
     let tamper = |sql: &str| {

@@ -49,7 +49,7 @@ fn what_is_there_already_is_kept() {
 }
 
 #[test]
-fn an_empty_directory_is_filled_and_of_several_writers_one_writes() {
+fn an_empty_directory_is_filled_by_one_of_several_writers() {
     let (bundle, place) = (bundle(), tempfile::tempdir().unwrap());
     let at = place.path().join("evidence");
     fs::create_dir(&at).unwrap();

@@ -122,7 +122,7 @@ impl Case {
             .adapter(adapter)
     }
 
-    /// Performs the case, and answers what was committed, phase by phase.
+    /// Performs the case, and returns what was committed, phase by phase.
     pub(crate) fn perform<C, W>(&self, runner: Live<C, W>) -> Answer
     where
         C: Connector,

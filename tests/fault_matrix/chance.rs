@@ -167,7 +167,7 @@ fn run(
     if let Happens::Over(after) = happens {
         timeouts = timeouts.phase(after);
     }
-    // The role is none of this file's business, and looking at its powers takes most of the time.
+    // This file does not test the role, and checking its privileges takes most of the time.
     let runner = case
         .live(PostgresConnector::no_tls(worker.proxy.config.clone()))
         .dangerously_allow_privileged_role()
@@ -224,7 +224,7 @@ fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
 }
 
 #[test]
-fn of_two_who_run_one_plan_at_once_one_performs_each_phase_whatever_happens_to_the_other() {
+fn of_two_runs_of_one_plan_each_phase_is_performed_by_one() {
     const RIVALS: usize = 100;
     let seed = seed();
     println!("PHASEGATE_SEED={seed}");

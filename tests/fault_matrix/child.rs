@@ -55,7 +55,7 @@ fn performs() {
     };
     let runner = case.live(PostgresConnector::no_tls(config));
     let answer = case.perform(runner.observer(observer));
-    panic!("nobody stopped it: {answer:?}");
+    panic!("it was not stopped: {answer:?}");
 }
 
 /// A client that performs a case, and stops at one step of it.
@@ -107,7 +107,7 @@ impl Performing {
 
 impl Drop for Performing {
     fn drop(&mut self) {
-        // Whoever is dead already is welcome to.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

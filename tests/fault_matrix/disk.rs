@@ -85,7 +85,7 @@ fn a_disk_that_is_full_leaves_all_or_nothing() {
     page::has("disk full", &lines);
 }
 
-/// Takes what is left of the disk; dropped, gives it back.
+/// Takes what is left of the disk; dropped, releases it.
 struct Filler(PathBuf);
 
 impl Filler {
@@ -139,7 +139,7 @@ impl Execute<Again> for And {
     }
 }
 
-/// How three small rows may end: whether a page that is there has room is not ours to say.
+/// How three small rows may end: an existing page may have room or not.
 const MAY_BE: [&str; 3] = ["performed, 1", "rolled back, 0", "refused, 0"];
 
 const NOTHING: &str = "SELECT";

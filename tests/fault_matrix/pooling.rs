@@ -1,4 +1,4 @@
-//! Something between client and server that hands sessions on: pgbouncer, and a double of it.
+//! A pooler between client and server that reuses sessions: pgbouncer, and a double of it.
 
 use std::env;
 use std::fs;
@@ -132,7 +132,7 @@ fn not_new(answer: &Answer) -> Option<f64> {
 }
 
 #[test]
-fn a_session_that_was_there_before_it_was_asked_for_is_refused_by_name() {
+fn a_session_older_than_its_request_is_refused_by_name() {
     let database = database_on(server());
     let direct = database.runner.config();
     let mut client = database.admin();
@@ -189,7 +189,7 @@ impl Bouncer {
         let child = command.spawn().unwrap();
         let mut through = Config::new();
         through.host_path(at).user(user).dbname(database);
-        // Asked no further: for whoever logs in, it opens a session.
+        // It opens a session for each client that logs in, without another query.
         let begun = Instant::now();
         while UnixStream::connect(at.join(".s.PGSQL.5432")).is_err() {
             assert!(begun.elapsed() < BOUND, "pgbouncer does not listen");
@@ -205,7 +205,7 @@ impl Bouncer {
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
-        // Whoever is dead already is welcome to.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -220,8 +220,7 @@ fn pgbouncer() -> Option<PathBuf> {
 }
 
 #[test]
-fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_other_is_refused_by_name()
- {
+fn through_pgbouncer_only_a_new_session_is_accepted() {
     let Some(tool) = pgbouncer() else {
         println!("SKIPPED: a run through pgbouncer: there is none on PATH or in /usr/sbin");
         return;
@@ -275,7 +274,7 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
 
 /// With `server_lifetime = 0` a session ends with its client, or with its transaction.
 #[test]
-fn through_pgbouncer_that_opens_a_session_for_each_client_a_run_is_as_without_it() {
+fn through_pgbouncer_with_a_session_for_each_client_a_run_works() {
     let Some(tool) = pgbouncer() else {
         println!("SKIPPED: a run through pgbouncer: there is none on PATH or in /usr/sbin");
         return;

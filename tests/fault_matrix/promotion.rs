@@ -44,7 +44,7 @@ fn case_of_two(pair: &Pair, name: &str) -> Case {
     case
 }
 
-/// Judges on the new primary. The lease does not hold there, until an operator says so.
+/// Judges on the new primary. The lease does not hold there until an operator turns the switch on.
 fn judged_after(pair: &Pair, case: &Case, answer: Answer) -> String {
     let (mut client, direct) = (pair.admin_on_standby(), pair.runner_on_standby());
     let judged = before_again(&mut client, &direct, case, answer);
@@ -61,7 +61,7 @@ fn judged_after(pair: &Pair, case: &Case, answer: Answer) -> String {
     judged.to_string()
 }
 
-/// The second phase of `case`, whose answer to the close is lost.
+/// The second phase of `case`, whose response to the close is lost.
 fn answer_lost(
     pair: &Pair,
     case: &Case,
@@ -86,7 +86,7 @@ fn answer_lost(
 }
 
 #[test]
-fn what_an_asynchronous_promotion_loses_is_resolved_as_rolled_back() {
+fn a_commit_lost_by_a_promotion_is_resolved_as_rolled_back() {
     let mut lines = page::head(&["the primary is lost at", "the run returns, journal there"]);
     for step in [Step::AsPlanned, Step::Opened, Step::SwitchStillOn] {
         let Some(pair) = Pair::new() else {
@@ -139,7 +139,7 @@ fn what_an_asynchronous_promotion_loses_is_resolved_as_rolled_back() {
     page::has("asynchronous", &lines);
 }
 
-/// Waits until the commit waits for its standby, and answers whose it is.
+/// Waits until the commit waits for its standby, and returns whose it is.
 fn waiting_for_the_standby(pair: &Pair) -> i32 {
     let sql = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()";
     let mut admin = pair.database.admin();
@@ -191,7 +191,10 @@ fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
     pair.promote();
     let judged = judged_after(&pair, &case, Err(doubt.into()));
     assert_eq!(judged, "in doubt, committed, 2");
-    lines.push(page::row(&["in the close, whose response is lost", &judged]));
+    lines.push(page::row(&[
+        "in the close, whose response is lost",
+        &judged,
+    ]));
 
     let pair = Pair::new().unwrap();
     pair.synchronous();
@@ -208,7 +211,7 @@ fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
 }
 
 #[test]
-fn a_commit_that_its_synchronous_standby_has_not_heard_of_says_so() {
+fn a_commit_without_its_synchronous_standby_is_local_only() {
     let Some(pair) = Pair::new() else {
         return skipped("a synchronous standby that is cut off");
     };
@@ -223,7 +226,7 @@ fn a_commit_that_its_synchronous_standby_has_not_heard_of_says_so() {
     let cases = names.map(|name| Case::admitted(database, name));
     let [cancelled, out_of_time, ended, lost] = &cases;
     pair.cut_off();
-    // The administrator's own commits wait for nobody.
+    // The administrator's own commits wait for no standby.
     client
         .execute("SET synchronous_commit = local", &[])
         .unwrap();

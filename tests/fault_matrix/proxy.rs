@@ -1,4 +1,4 @@
-//! Stands between client and server, knows where each message of the protocol ends, and makes one
+//! A proxy between client and server that knows where each message of the protocol ends, and makes one
 //! fault at one place.
 
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ const BOUND: Duration = Duration::from_secs(20);
 const FATAL: &[u8] =
     b"E\0\0\0\x47SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator\0\0";
 
-/// Who speaks.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Client,
@@ -55,13 +55,13 @@ pub(crate) enum What {
     CutAfter,
     /// The message is passed on later.
     Delay(Duration),
-    /// The message is passed on when [`Script::release`] says so.
+    /// The message is passed on at [`Script::release`].
     Hold,
     /// The message is passed on twice.
     Twice,
     /// Instead of this answer, the client is told that its session was ended.
     Fatal,
-    /// The client is cut off; the server hears nothing of it until [`Script::release`].
+    /// The client is cut off; the server is not notified until [`Script::release`].
     LoseClient,
     /// The same, once the message has been passed on.
     LoseClientAfter,
@@ -237,7 +237,7 @@ impl Script {
                 ] {
                     scope.spawn(move || {
                         let _ = script.relay(connection, side, from, to);
-                        // Whoever has ended it already is welcome to.
+                        // It may have ended already.
                         let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
                         script.ended(1);
                     });
@@ -304,7 +304,7 @@ impl Script {
                 }
                 What::Hold => {
                     let mut state = lock(&self.state);
-                    // Should it die meanwhile, the server does not hear of that.
+                    // If the client dies meanwhile, the server is not notified.
                     state.lost = side == Side::Client;
                     state.held = true;
                     drop(state);
@@ -325,7 +325,7 @@ impl Script {
                     to.write_all(FATAL)?;
                     while message(&mut from, false)?[0] != b'Z' {}
                     // The driver forgets it over an end of the connection, so that comes with the
-                    // answer to whatever it says next.
+                    // response to its next message.
                     return message(&mut from, false).map(drop);
                 }
                 What::Twice => {

@@ -1,4 +1,4 @@
-//! What was said once is said again: on another connection, and after a reconnect.
+//! Recorded messages are sent again: on another connection, and after a reconnect.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ use crate::rule::{before_again, committed, judge, runs_again};
 use crate::server::{Database, database_on};
 use crate::wire::server;
 
-/// Says it in a new session, all at once, and answers the SQLSTATE of each error that came back.
+/// Says it in a new session, all at once, and returns the SQLSTATE of each error that came back.
 fn said_again(config: &Config, messages: &[Message]) -> Vec<String> {
     let Host::Unix(directory) = &config.get_hosts()[0] else {
         panic!("the server is on the network")

@@ -124,7 +124,7 @@ impl Pair {
         until(&mut self.admin_on_standby(), &sql);
     }
 
-    /// The standby hears nothing more.
+    /// Cuts the standby off.
     pub(crate) fn cut_off(&self) {
         let mut standby = self.admin_on_standby();
         for sql in [
@@ -139,7 +139,7 @@ impl Pair {
         );
     }
 
-    /// The primary is killed, the standby promoted, and whoever connects is led there.
+    /// Kills the primary, promotes the standby, and redirects connections to it.
     pub(crate) fn promote(&self) {
         self.primary.shut_down(Shutdown::Kill).unwrap();
         let mut standby = self.admin_on_standby();

@@ -1,5 +1,5 @@
-//! Resolving itself: whoever resolves, and whatever the owner of the attempt does meanwhile, there is
-//! one answer.
+//! Resolving itself: for every resolver, and every state of the attempt's owner, there is
+//! one result.
 
 use std::thread;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Scene {
 }
 
 #[test]
-fn thirty_pairs_of_resolvers_agree_whatever_the_owner_is_at() {
+fn thirty_pairs_of_resolvers_agree_at_every_state_of_the_owner() {
     let scene = Scene::new();
     let database = &scene.database;
     let direct = database.runner.config();
@@ -169,7 +169,7 @@ fn thirty_pairs_of_resolvers_agree_whatever_the_owner_is_at() {
             // Resolution once is resolved for good, also now that the plan is performed.
             assert_eq!(resolved_by_two(&direct, &doubt), resolved);
         }
-        // Who is first is not ours to say.
+        // Either may be first.
         let said = if owner == Owner::Committing {
             "committed *or* rolled back"
         } else {
@@ -183,7 +183,7 @@ fn thirty_pairs_of_resolvers_agree_whatever_the_owner_is_at() {
 }
 
 #[test]
-fn a_fatal_answer_to_the_close_says_nothing_of_its_commit() {
+fn a_fatal_response_to_the_close_does_not_tell_of_its_commit() {
     let scene = Scene::new();
     let database = &scene.database;
     let direct = database.runner.config();

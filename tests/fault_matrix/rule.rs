@@ -17,10 +17,10 @@ use crate::cases::{Answer, Case, ROWS};
 /// How long resolving may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a cell of the matrix says.
+/// The content of a cell of the matrix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Judged {
-    /// What the run answered, and how that was resolved.
+    /// The run's result, and its resolution.
     pub(crate) said: &'static str,
     /// How many rows the journal had before the plan was run again.
     pub(crate) journalled: usize,
@@ -78,7 +78,7 @@ pub(crate) fn committed(client: &mut Client, case: &Case) -> usize {
 /// Judges what a run answered: data and journal agree with each other and with the answer; and the
 /// same plan, run again, ends with every phase committed, each exactly once.
 ///
-/// `direct` leads to the server past whatever was in the way.
+/// `direct` connects to the server without the proxy.
 pub(crate) fn judge(client: &mut Client, direct: &Config, case: &Case, answer: Answer) -> Judged {
     let judged = before_again(client, direct, case, answer);
     runs_again(client, direct, case, judged.journalled);
@@ -155,7 +155,7 @@ pub(crate) fn runs_again(client: &mut Client, direct: &Config, case: &Case, befo
     let on = "SELECT phasegate.switch_on('run again', '1 day') FROM phasegate.switch_status() WHERE NOT is_on";
     client.execute(on, &[]).expect("the switch");
     let runner = case.live(PostgresConnector::no_tls(direct.clone()));
-    // Looking at the role's powers takes longer than all the rest, and none of this is about them.
+    // Checking the role's privileges takes longer than all the rest, and is not tested here.
     let again = case.perform(runner.dangerously_allow_privileged_role());
     let again = again.unwrap_or_else(|error| panic!("run again: {error}"));
     for (place, one) in again.iter().enumerate() {

@@ -190,7 +190,7 @@ fn end_backends(database: &Database) {
 const IN_THE_CLOSE: &str = "in the close, which the server is performing";
 
 #[test]
-fn a_session_or_a_server_that_is_ended_at_any_step_leaves_all_or_nothing() {
+fn a_session_or_server_ended_at_any_step_leaves_all_or_nothing() {
     let endings = [
         ("backend ended", Ending::Backend),
         (

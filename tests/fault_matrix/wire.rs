@@ -86,7 +86,7 @@ fn may_be(message: &Message, what: What, resolved_by_run: bool) -> Option<&'stat
             &["performed, 1", "performed, resolved, 1"],
             &["performed, 1", "in doubt, committed, 1"],
         ],
-        // Nobody waits for this answer: the closing message may be on its way.
+        // The client does not wait for this response: the closing message may be on its way.
         (Side::Server, 6) if cut => [
             &["rolled back, 0", "performed, resolved, 1"],
             &["in doubt, rolled back, 0", "in doubt, committed, 1"],
@@ -161,12 +161,12 @@ fn table(name: &str, threads: usize, timeouts: Timeouts, faults: &[(&str, What)]
 }
 
 #[test]
-fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_the_run_resolves_it() {
+fn a_cut_or_delay_at_any_message_is_resolved_by_the_run() {
     table("wire, resolved by the run", 4, Timeouts::default(), &FAULTS);
 }
 
 #[test]
-fn a_cut_or_a_delay_at_any_message_leaves_all_or_nothing_and_two_resolvers_agree() {
+fn after_a_cut_or_delay_at_any_message_two_resolvers_agree() {
     let timeouts = Timeouts::default().resolve(Duration::ZERO);
     table("wire, resolved by hand", 4, timeouts, &FAULTS);
 }

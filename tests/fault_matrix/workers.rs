@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Has several threads do `cell` for each of `cells`, and answers in their order. Each thread makes
+/// Has several threads do `cell` for each of `cells`, and returns in their order. Each thread makes
 /// itself what it needs.
 pub(crate) fn each<T, W, R>(
     threads: usize,

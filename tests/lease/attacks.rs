@@ -1,4 +1,4 @@
-//! Ways past a switch that is off, and ways in which a stop could hit somebody else.
+//! Ways to bypass a switch that is off, and ways in which a stop could end an unrelated session.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::server::database;
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_check_that_passed_inside_a_savepoint_that_was_rolled_back_is_made_again() {
+fn a_check_inside_a_rolled_back_savepoint_is_made_again() {
     let database = database();
     let (task, mut hand) = (task(&database), Hand::of(&database));
     hand.begin(&task, "a");
@@ -43,7 +43,7 @@ fn a_check_that_passed_early_holds_off_up_until_its_commit() {
 }
 
 #[test]
-fn the_runner_can_neither_lock_nor_write_what_the_switch_is_made_of() {
+fn the_runner_can_neither_lock_nor_write_the_switch() {
     let database = database();
     for attempt in [
         "LOCK TABLE phasegate.kill_switch IN ACCESS SHARE MODE",
@@ -70,7 +70,7 @@ fn the_runner_can_neither_lock_nor_write_what_the_switch_is_made_of() {
 }
 
 #[test]
-fn a_stop_ends_phases_and_nobody_else() {
+fn a_stop_ends_phases_and_no_other_session() {
     let database = database();
     let tasks = tasks(&database, 2);
     let runner = database.runner.name();
@@ -113,13 +113,13 @@ fn a_stop_ends_phases_and_nobody_else() {
 }
 
 #[test]
-fn a_phase_resolves_and_hands_back_while_the_switch_is_off() {
+fn a_phase_resolves_and_returns_while_the_switch_is_off() {
     let database = database();
     let (task, mut hand) = (task(&database), Hand::of(&database));
     hand.begin(&task, "a");
     hand.close_with("COMMIT").unwrap();
     let _ = database.operator().switch_off("stop", LONG).unwrap();
-    // Committed before: its row is handed back, and nothing is opened.
+    // Committed before: its receipt is returned, and nothing is opened.
     hand.open_at("READ COMMITTED", &task).unwrap();
     let _ = database.operator().switch_off("stop", LONG).unwrap();
     hand.client.batch_execute("ROLLBACK").unwrap();

@@ -76,7 +76,7 @@ fn pids(off: &SwitchedOff) -> Vec<i32> {
 }
 
 #[test]
-fn off_waits_for_a_commit_in_flight_and_the_commit_is_there_when_it_is_drained() {
+fn off_waits_for_a_commit_in_flight_which_is_then_visible() {
     let database = database();
     let (task, mut hand) = (task(&database), Hand::of(&database));
     hand.begin(&task, "a");
@@ -97,7 +97,7 @@ fn off_waits_for_a_commit_in_flight_and_the_commit_is_there_when_it_is_drained()
 }
 
 #[test]
-fn off_does_not_wait_for_a_phase_and_a_stopped_phase_cannot_commit() {
+fn off_does_not_wait_for_a_phase_which_then_cannot_commit() {
     let database = database();
     let tasks = tasks(&database, 3);
     let mut hands: Vec<Hand> = tasks.iter().map(|_| Hand::of(&database)).collect();
@@ -139,7 +139,7 @@ fn off_does_not_wait_for_a_phase_and_a_stopped_phase_cannot_commit() {
 }
 
 #[test]
-fn off_waits_no_longer_than_it_is_told_to_and_names_who_holds_it_up() {
+fn off_waits_as_long_as_it_is_told_and_names_blocking_sessions() {
     let database = database();
     let (task, mut hand) = (task(&database), Hand::of(&database));
     hand.begin(&task, "a");
@@ -216,7 +216,7 @@ fn a_prepared_transaction_holds_off_up_and_is_named() {
 }
 
 #[test]
-fn off_is_off_with_a_dead_standby_and_ends_the_commits_that_wait_for_it() {
+fn off_ends_the_commits_that_wait_for_a_dead_standby() {
     const COMMITTERS: usize = 50;
     let database = alone();
     let tasks = tasks(&database, COMMITTERS);

@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_millis(1_500);
 const INSERT: &str = "INSERT INTO item VALUES ('a', 'draft')";
 
 #[test]
-fn an_open_phase_commits_after_the_old_end_of_a_lease_that_was_extended() {
+fn an_open_phase_commits_within_an_extended_lease() {
     let database = database();
     let epoch = database.operator().switch_on("not long", SHORT).unwrap();
     let done = database.draft_by(&Draft::of(&["a"]), |_, tx| {
@@ -52,7 +52,7 @@ fn a_phase_ends_with_the_extended_lease() {
 }
 
 #[test]
-fn turning_the_switch_on_again_while_a_phase_is_open_is_refused_and_names_it() {
+fn turning_the_switch_on_is_refused_while_a_phase_is_open() {
     let database = database();
     let done = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let error = database
@@ -100,7 +100,7 @@ fn a_lease_is_extended_while_it_is_on_and_never_shortened() {
 }
 
 #[test]
-fn an_extension_that_waits_behind_off_does_not_turn_the_switch_on() {
+fn an_extension_behind_off_does_not_turn_the_switch_on() {
     let database = database();
     let (mut off, mut extends) = (database.admin(), database.admin());
     off.batch_execute("BEGIN; SELECT phasegate.switch_off('stop')")

@@ -59,7 +59,7 @@ fn nested_scopes_are_on_until_the_last_ends() {
 }
 
 #[test]
-fn off_holds_for_every_open_scope_and_for_those_entered_meanwhile() {
+fn off_holds_for_every_open_scope_and_for_later_ones_meanwhile() {
     let switch = InProcessSwitch::new();
     switch.on_while(|| {
         switch.on_while(|| {

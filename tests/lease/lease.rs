@@ -38,7 +38,7 @@ fn is_on(database: &Database) -> bool {
 }
 
 #[test]
-fn off_and_on_again_is_another_epoch_in_which_an_open_phase_does_not_commit() {
+fn an_open_phase_does_not_commit_in_a_later_epoch() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
@@ -106,7 +106,7 @@ fn a_lease_does_not_outlive_its_timeline() {
 
 /// As on Aurora, which refuses the functions with 55000, or with 0A000 in older releases.
 #[test]
-fn where_the_service_tells_no_timeline_a_lease_is_bound_to_the_server_process() {
+fn without_a_timeline_a_lease_is_bound_to_the_server_process() {
     let refuses = |code: &str| {
         format!(
             "SET allow_system_table_mods = on; \
@@ -263,7 +263,7 @@ fn the_history_says_who_why_and_when() {
 }
 
 #[test]
-fn a_lease_ends_with_the_process_of_the_server_and_off_stays_off() {
+fn a_lease_ends_with_the_server_process_and_off_stays_off() {
     let server = TestPostgres::builder().ignore_database_url();
     let server = server.setting("wal_writer_delay", "10s").start().unwrap();
     let database = database_on(&server);
@@ -337,7 +337,7 @@ fn a_database_that_is_copied_within_its_cluster_has_no_lease() {
     let name = database.target.database();
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
     admin.execute(end, &[&name]).unwrap();
-    database.until("nobody is in it", |_| {
+    database.until("no session is in it", |_| {
         let copy = format!("CREATE DATABASE copied TEMPLATE {name}");
         admin_of(&server).batch_execute(&copy).is_ok()
     });

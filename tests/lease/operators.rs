@@ -15,7 +15,7 @@ use crate::server::{Database, database};
 const LONG: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 24;
 
-/// Four operators turn it on and off as fast as they can; answers when each call began and ended,
+/// Four operators turn it on and off as fast as they can; returns when each call began and ended,
 /// by its why.
 fn to_and_fro(database: &Database) -> HashMap<String, (Instant, Instant)> {
     let calls = Mutex::new(HashMap::new());
@@ -41,7 +41,7 @@ fn to_and_fro(database: &Database) -> HashMap<String, (Instant, Instant)> {
 }
 
 #[test]
-fn operators_at_once_leave_what_the_last_of_the_history_says_and_no_call_undoes_a_later_one() {
+fn of_concurrent_operators_the_last_in_the_history_counts() {
     for isolation in ["read committed", "repeatable read", "serializable"] {
         let database = database();
         let name = database.target.database();
@@ -110,7 +110,7 @@ fn an_epoch_that_an_off_has_ended_does_not_come_back() {
 }
 
 #[test]
-fn an_operator_who_does_not_come_to_an_end_keeps_no_phase_from_being_stopped_and_refused() {
+fn a_stuck_operator_does_not_prevent_stopping_phases() {
     let database = database();
     let (task, mut hand) = (task(&database), Hand::of(&database));
     hand.begin(&task, "a");

@@ -50,7 +50,7 @@ fn stopped(
 }
 
 #[test]
-fn a_phase_ends_soon_whatever_it_is_doing() {
+fn a_phase_ends_soon_during_any_activity() {
     let busy: [Busy; 5] = [
         |tx| Ok(tx.execute("SELECT pg_sleep(60)", &[])?),
         |tx| Ok(tx.execute("SELECT count(*) FROM generate_series(1, 10000000000)", &[])?),
@@ -195,7 +195,7 @@ fn a_rehearsal_ends_soon() {
 
 /// However the stop and the commit meet, what is answered is what is there.
 #[test]
-fn a_stop_that_races_the_commit_gets_a_true_answer() {
+fn a_stop_that_races_the_commit_gets_a_true_result() {
     let database = database();
     let (mut committed, mut undone) = (0, 0);
     for try_ in 0..120_u64 {

@@ -1,4 +1,4 @@
-//! A peer that says nothing keeps nobody for longer than is stated.
+//! A silent peer blocks no caller for longer than documented.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::server::{database, does, drafting, drafting_plan, rollback};
 const GIVING_UP: Duration = Duration::from_secs(5);
 
 #[test]
-fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
+fn a_failed_phase_with_a_silent_peer_is_dropped_in_five_seconds() {
     let database = database();
     let proxy = Proxy::new(&database.runner.config(), |sql| {
         if sql.contains("ROLLBACK") {
@@ -42,7 +42,7 @@ fn a_failed_phase_whose_peer_is_silent_is_given_up_in_five_seconds() {
 
 /// What README says of a client that is frozen in the middle of a COPY, before any timeout of a program that watches.
 #[test]
-fn a_client_that_is_frozen_in_a_copy_keeps_its_locks_until_the_switch_is_turned_off() {
+fn a_client_frozen_in_a_copy_keeps_its_locks_until_off() {
     let database = database();
     let until = |what: &str, sql: &str| database.until(what, |database| database.ask(sql));
     let mut hand = Hand::of(&database);
@@ -74,7 +74,7 @@ fn a_client_that_is_frozen_in_a_copy_keeps_its_locks_until_the_switch_is_turned_
 }
 
 #[test]
-fn the_server_is_told_how_long_the_session_may_take_and_not_when_the_lease_ends() {
+fn the_server_gets_the_time_limit_but_not_the_end_of_the_lease() {
     const SETTINGS: &str = "SELECT array_agg(coalesce(current_setting(name, true), 'none') ORDER BY place) \
          FROM unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', \
                            'transaction_timeout']) WITH ORDINALITY AS s (name, place)";

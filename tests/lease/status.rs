@@ -26,7 +26,7 @@ fn the_status_says_on_and_never_drained_while_it_is() {
 }
 
 #[test]
-fn the_status_says_off_and_drained_when_nothing_can_be_committed() {
+fn the_status_is_off_and_drained_when_no_commit_is_possible() {
     let database = database();
     let _ = database.operator().switch_off("enough", HOUR).unwrap();
     let status = database.operator().status().unwrap();
@@ -64,7 +64,7 @@ fn the_status_does_not_say_drained_while_a_commit_is_in_flight() {
 }
 
 #[test]
-fn the_status_does_not_say_drained_when_the_lease_has_only_run_out() {
+fn the_status_is_not_drained_when_the_lease_has_only_run_out() {
     let database = database();
     database
         .operator()

@@ -1,4 +1,4 @@
-//! Who ends a phase in its middle: the switch, the end of its lease, the end of its time.
+//! A phase can be ended in its middle by the switch, the end of its lease, the end of its time.
 
 use std::sync::mpsc;
 use std::thread;
@@ -68,7 +68,7 @@ impl At {
     }
 }
 
-/// Turns the switch off in the middle of a phase; answers how long its session outlived that.
+/// Turns the switch off in the middle of a phase; returns how long its session outlived that.
 fn stopped_in(database: &Database, row: &str, at: At) -> Duration {
     let draft = Draft::of(&[row]);
     let (say, said) = mpsc::channel();
@@ -148,12 +148,12 @@ fn off_ends_a_phase_that_is_idle_within_250_ms() {
 }
 
 #[test]
-fn an_adapter_that_drops_the_error_is_told_of_the_switch_all_the_same() {
+fn the_switch_is_reported_even_if_the_adapter_drops_the_error() {
     is_stopped_at_once(At::IdleAndDeaf);
 }
 
 #[test]
-fn an_adapter_that_never_comes_back_to_the_database_is_not_in_doubt() {
+fn an_adapter_that_never_calls_the_database_is_not_in_doubt() {
     is_stopped_at_once(At::IdleToTheEnd);
 }
 
@@ -203,7 +203,7 @@ fn off_ends_a_phase_whose_statement_runs_in_parallel() {
 }
 
 #[test]
-fn a_phase_that_is_stopped_while_another_operator_holds_the_switch_is_told_so() {
+fn a_phase_stopped_while_an_operator_waits_reports_the_switch() {
     let database = database();
     let mut another = database.admin();
     let (say, said) = mpsc::channel();
@@ -237,7 +237,7 @@ fn a_phase_that_is_stopped_while_another_operator_holds_the_switch_is_told_so() 
     });
 }
 
-/// Performs a phase under `timeouts`, and answers why it was rolled back.
+/// Performs a phase under `timeouts`, and returns why it was rolled back.
 fn ended(
     database: &Database,
     timeouts: Timeouts,
@@ -264,7 +264,7 @@ const WAYS: [At; 4] = [
 ];
 
 #[test]
-fn a_lease_that_runs_out_ends_its_phase_running_or_idle_and_says_so() {
+fn a_lease_that_runs_out_ends_its_phase_running_or_idle() {
     for unset in [false, true] {
         for at in WAYS {
             let database = database();
@@ -288,7 +288,7 @@ fn a_lease_that_runs_out_ends_its_phase_running_or_idle_and_says_so() {
 }
 
 #[test]
-fn a_phase_whose_time_is_over_is_ended_running_or_idle_and_says_so() {
+fn a_phase_whose_time_is_over_is_ended_running_or_idle() {
     let quick = Timeouts::default().phase(Duration::from_millis(500));
     for unset in [false, true] {
         for at in WAYS {
@@ -309,7 +309,7 @@ fn a_phase_whose_time_is_over_is_ended_running_or_idle_and_says_so() {
 }
 
 #[test]
-fn a_phase_whose_time_is_over_in_the_close_has_a_certain_outcome() {
+fn a_phase_that_times_out_in_the_close_has_a_certain_outcome() {
     let quick = Timeouts::default()
         .phase(Duration::from_millis(500))
         .resolve(Duration::ZERO);
@@ -331,7 +331,7 @@ fn a_phase_whose_time_is_over_in_the_close_has_a_certain_outcome() {
 }
 
 #[test]
-fn a_phase_that_goes_on_after_a_cancelled_close_is_ended_and_resolved() {
+fn a_phase_that_survives_a_cancelled_close_is_resolved() {
     let quick = Timeouts::default().phase(Duration::from_millis(500));
     let database = database();
     database.at_commit(

@@ -34,7 +34,7 @@ fn off_is_off_although_no_session_can_be_ended() {
 }
 
 #[test]
-fn a_session_that_the_owner_may_not_see_is_refused_with_the_grant_that_helps() {
+fn a_session_that_the_owner_cannot_see_is_refused_with_a_grant() {
     let server = TestPostgres::builder()
         .ignore_database_url()
         .start()

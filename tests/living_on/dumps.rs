@@ -83,7 +83,7 @@ fn a_dump_is_restored_in_one_transaction_and_off() {
 
 /// Into the same database, whose switch was turned off since the dump was made.
 #[test]
-fn a_dump_that_replaces_what_it_was_made_of_is_off_and_a_run_goes_on_exactly_once() {
+fn a_dump_over_its_origin_is_off_and_a_run_goes_on_once() {
     let Some(place) = Place::new() else { return };
     let (_file, dump) = place.dump(&["-Fc"]);
     let _ = place
@@ -123,7 +123,7 @@ fn a_dump_of_the_definitions_alone_is_off_and_keeps_the_guard() {
 
 /// The guard's triggers are dumped with their tables, and need the schema.
 #[test]
-fn a_dump_of_the_tables_alone_is_restored_where_the_schema_is_installed() {
+fn a_dump_of_tables_is_restored_where_the_schema_is_installed() {
     let Some(place) = Place::new() else { return };
     let (_file, dump) = place.dump(&["-Fc", "-t", "public.item"]);
     let copy = place.empty("tables");
@@ -160,7 +160,7 @@ fn a_dump_without_owners_and_grants_is_named_by_install() {
 }
 
 #[test]
-fn a_dump_into_a_cluster_without_the_roles_is_refused_whole_and_install_makes_them() {
+fn a_dump_into_a_cluster_without_the_roles_needs_install_first() {
     let Some(place) = Place::new() else { return };
     let (_file, dump) = place.dump(&["-Fc"]);
     let other = TestPostgres::builder()
@@ -200,7 +200,7 @@ fn a_dump_into_a_cluster_without_the_roles_is_refused_whole_and_install_makes_th
 
 /// Where the schema is not wanted, the list of the dump is restored without its triggers.
 #[test]
-fn a_dump_of_the_tables_alone_is_restored_without_the_schema_by_a_list_without_its_triggers() {
+fn a_dump_of_tables_is_restored_without_schema_and_triggers() {
     let Some(place) = Place::new() else { return };
     let (_file, dump) = place.dump(&["-Fc", "-t", "public.item"]);
     let list = place.run("pg_restore", &["-l", &dump]).unwrap();

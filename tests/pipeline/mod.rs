@@ -1,4 +1,4 @@
-//! A small pipeline that the proofs share: `Draft`, `Check`, `Enact`, `Publish`.
+//! A small pipeline that the tests share: `Draft`, `Check`, `Enact`, `Publish`.
 #![allow(dead_code, unreachable_pub)]
 
 use phasegate::{
@@ -7,7 +7,7 @@ use phasegate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// More rows than any proof changes.
+/// More rows than any test changes.
 const ANY: u64 = 1_000_000;
 
 /// The table of the pipeline.
@@ -47,7 +47,7 @@ impl PhaseSpec for Draft {
         }
     }
 
-    /// Adapters of the proofs do to its table whatever the proof is about.
+    /// Adapters of the tests change its table in ways that the simulator does not predict.
     fn tolerance(&self, _: &str) -> u64 {
         ANY
     }

@@ -172,7 +172,7 @@ fn a_long_temporary_directory_is_no_obstacle() {
 }
 
 #[test]
-fn a_temporary_directory_that_the_account_cannot_use_is_an_error() {
+fn a_temporary_directory_that_cannot_be_used_is_an_error() {
     let place = Place::new();
     let missing = format!("{}/missing", place.path());
     let error = refusal(&[("TMPDIR", &missing)]);

@@ -84,8 +84,8 @@ fn its_supervisor_ends_it_on_a_signal() {
     }
 }
 
-/// Whether whoever started these tests has this signal ignored, as `nohup` does, and a script with what it leaves in
-/// the background.
+/// Whether the parent of these tests has this signal ignored, as `nohup` does, and a script with its background
+/// processes.
 fn is_ignored(signal: &str) -> bool {
     let number = match signal {
         "HUP" => 1,

@@ -19,7 +19,7 @@ fn own() -> TestPostgres {
 fn send_and_sync<T: Send + Sync + 'static>(_: &T) {}
 
 #[test]
-fn it_answers_and_ends_with_its_value() {
+fn it_accepts_connections_and_ends_with_its_value() {
     let server = own();
     send_and_sync(&server);
     let directory = server.directory().expect("it is private").to_owned();
@@ -188,7 +188,7 @@ fn it_ends_with_its_value_even_without_its_supervisor() {
     signal(family[0], "KILL");
     let error = server
         .shut_down(Shutdown::Fast)
-        .expect_err("nobody does it")
+        .expect_err("there is no supervisor")
         .to_string();
     assert!(error.contains("ended by signal 9"), "{error}");
     server.stop().expect("it ends");
@@ -254,7 +254,7 @@ fn family(server: &TestPostgres) -> Vec<u32> {
     family
 }
 
-/// How many pieces of System V shared memory nobody uses any more.
+/// Returns the number of System V shared memory segments without a process.
 fn segments() -> usize {
     let table = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     table

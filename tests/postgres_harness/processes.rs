@@ -22,7 +22,7 @@ fn stat(pid: u32) -> Option<(String, u32)> {
     Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
-/// A process that nobody has collected yet does not run.
+/// A process that its parent has not collected yet does not run.
 pub(crate) fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z" && state != "X")
 }

@@ -18,7 +18,7 @@ const DATABASES: &str = "SELECT count(*) FROM pg_database WHERE datname = $1";
 const ROLES: &str = "SELECT count(*) FROM pg_roles WHERE rolname = $1";
 
 #[test]
-fn a_database_and_its_roles_are_gone_with_it_whoever_is_connected() {
+fn a_database_and_its_roles_are_dropped_even_while_connected() {
     let database = server().create_database().expect("a database");
     let role = database.create_role("runner").expect("a role");
     let reserved = database.reserve_role("owner");
@@ -96,7 +96,7 @@ fn a_database_may_outlive_its_server() {
     server.shut_down(Shutdown::Kill).expect("it is killed");
     drop(one);
     drop(server);
-    other.remove().expect_err("there is nobody to drop it");
+    other.remove().expect_err("no role may drop it");
 }
 
 #[test]

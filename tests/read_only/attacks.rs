@@ -1,4 +1,4 @@
-//! After whatever the session accepts, the server refuses writes.
+//! After every statement that the session accepts, the server refuses writes.
 
 use phasegate::connect::{
     ConnectError, Connection, Connector, ReadOnlyError, ReadOnlySession, SqlError,
@@ -8,7 +8,7 @@ use postgres::{Client, Config, NoTls};
 use crate::server::{Database, database};
 use crate::{WRITE, powerful, said};
 
-/// Asserts that nothing can be written in the session any more, now and after it was begun anew.
+/// Asserts that nothing can be written in the session any more, now and after a refresh.
 #[track_caller]
 fn stays_shut(database: &Database, mut session: ReadOnlySession, after: &str) {
     let refused = said(session.query(WRITE, &[]));
@@ -33,7 +33,7 @@ fn stays_shut(database: &Database, mut session: ReadOnlySession, after: &str) {
 }
 
 #[test]
-fn after_whatever_the_server_accepts_a_write_is_refused() {
+fn after_every_accepted_statement_a_write_is_refused() {
     let database = database();
     for accepted in [
         "SELECT 1",
@@ -76,7 +76,7 @@ fn after_whatever_the_server_accepts_a_write_is_refused() {
 }
 
 #[test]
-fn what_would_write_or_open_the_transaction_is_refused_by_the_server() {
+fn writes_and_changes_of_the_transaction_mode_are_refused() {
     let database = database();
     for (refused, sqlstate) in [
         ("SET TRANSACTION READ WRITE", "25001"),
@@ -138,7 +138,7 @@ fn what_would_write_or_open_the_transaction_is_refused_by_the_server() {
 }
 
 #[test]
-fn read_only_alone_can_be_opened_by_the_first_statement_and_a_query_before_it_shuts_that() {
+fn a_first_query_prevents_that_read_only_becomes_read_write() {
     let database = database();
     drop(powerful(&database));
     let mut client = database.admin();
@@ -158,7 +158,7 @@ fn read_only_alone_can_be_opened_by_the_first_statement_and_a_query_before_it_sh
 }
 
 #[test]
-fn whatever_would_come_after_its_transaction_would_be_read_only_too() {
+fn every_later_transaction_would_be_read_only_too() {
     let database = database();
     let mut session = powerful(&database);
     let default = |session: &mut ReadOnlySession| -> String {
@@ -208,7 +208,7 @@ fn transaction_control_and_copy_are_not_sent() {
 }
 
 #[test]
-fn a_session_that_is_lost_writes_nothing_and_says_so() {
+fn a_lost_session_writes_nothing_and_is_reported() {
     let database = database();
     let mut session = powerful(&database);
     let ended = session.query("SELECT pg_terminate_backend(pg_backend_pid())", &[]);
@@ -233,7 +233,7 @@ impl Connector for Said {
 }
 
 #[test]
-fn a_session_that_is_in_a_transaction_already_is_refused_whatever_it_has_done() {
+fn a_session_that_is_in_a_transaction_already_is_refused() {
     let database = database();
     drop(powerful(&database));
     for before in ["BEGIN", "BEGIN; INSERT INTO kept VALUES (1)"] {

@@ -9,7 +9,7 @@ use crate::server::database;
 use crate::{powerful, said};
 
 #[test]
-fn what_the_role_could_write_is_said_and_a_reader_can_be_demanded() {
+fn the_writable_tables_are_listed_and_a_reader_can_be_required() {
     let database = database();
     let (reader, member) = (database.role("reader"), database.role("member"));
     database.sql(&format!(
@@ -77,7 +77,7 @@ fn what_waits_for_a_commit_never_comes_of_it() {
 }
 
 #[test]
-fn what_no_rollback_takes_back_is_not_refused() {
+fn effects_that_no_rollback_undoes_are_not_refused() {
     let database = database();
     let mut session = powerful(&database);
     let locked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77";

@@ -1,4 +1,4 @@
-//! A session for simulators: the server itself refuses every write, whatever was said before.
+//! A session for simulators: the server itself refuses every write, after any statement.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../pipeline/mod.rs"]
@@ -18,8 +18,8 @@ use server::{Database, PIPELINE, database, drafting};
 
 pub(crate) const WRITE: &str = "INSERT INTO kept VALUES (1)";
 
-/// A database with a table that everybody may write, and a session of its superuser, who may do
-/// anything: what is refused is refused because the session is read-only.
+/// A database with a table that PUBLIC may write, and a session of its superuser, who may do
+/// everything: every refusal comes from the session being read-only.
 pub(crate) fn powerful(database: &Database) -> ReadOnlySession {
     database.sql(
         "DROP TABLE IF EXISTS kept; CREATE TABLE kept (n int); GRANT ALL ON kept TO PUBLIC; \
@@ -49,7 +49,7 @@ pub(crate) fn said<T>(answer: Result<T, SqlError>) -> String {
 }
 
 #[test]
-fn everything_that_is_seen_is_of_one_moment_until_it_is_refreshed() {
+fn every_query_sees_one_moment_until_a_refresh() {
     let database = database();
     let mut session = powerful(&database);
     let count = "SELECT count(*) FROM kept";
@@ -62,7 +62,7 @@ fn everything_that_is_seen_is_of_one_moment_until_it_is_refreshed() {
 }
 
 #[test]
-fn after_a_statement_that_failed_nothing_is_answered_until_it_is_refreshed() {
+fn after_a_failed_statement_every_query_fails_until_a_refresh() {
     let database = database();
     let mut session = powerful(&database);
     assert_eq!(said(session.query("SELECT 1 / 0", &[])), "22012");
@@ -72,7 +72,7 @@ fn after_a_statement_that_failed_nothing_is_answered_until_it_is_refreshed() {
 }
 
 #[test]
-fn queries_take_parameters_and_answer_rows_in_every_way() {
+fn queries_take_parameters_and_return_rows_in_every_way() {
     let database = database();
     let mut session = powerful(&database);
     let row = session.query_one("SELECT $1::int + 1", &[&2]).unwrap();
@@ -109,7 +109,7 @@ impl Simulate<Draft> for Looks {
 }
 
 #[test]
-fn a_simulator_looks_at_the_real_data_and_its_dry_run_is_sent_like_any_other() {
+fn a_simulator_reads_the_real_data_in_a_dry_run() {
     let database = database();
     database.sql("INSERT INTO item VALUES ('a', 'there')");
     let mut connector = PostgresConnector::no_tls(database.admin_config());

@@ -1,4 +1,4 @@
-//! Nothing lets a rehearsal commit, whatever is said in its session.
+//! No statement in its session lets a rehearsal commit.
 
 use phasegate::{Failure, PhaseTx, connect::SqlError};
 use postgres::Client;
@@ -36,7 +36,7 @@ fn rehearsing(database: &Database) -> Client {
 }
 
 #[test]
-fn nothing_that_ends_a_transaction_commits_a_rehearsal_whatever_was_said_before() {
+fn no_statement_that_ends_a_transaction_commits_a_rehearsal() {
     let secret = "SELECT phasegate.seal(pg_catalog.decode('00', 'hex'))";
     let before: [&[&str]; 16] = [
         &[],
@@ -71,7 +71,7 @@ fn nothing_that_ends_a_transaction_commits_a_rehearsal_whatever_was_said_before(
         for end in ends {
             for way in WAYS {
                 let mut session = rehearsing(&database);
-                // With a savepoint an error that was expected is taken back, one by one.
+                // With a savepoint an expected error is rolled back, one by one.
                 if matches!(way, Way::OneMessage) && said.first() == Some(&"SAVEPOINT s") {
                     continue;
                 }
@@ -184,7 +184,7 @@ fn after_a_rollback_by_hand_the_guard_is_shut() {
 }
 
 #[test]
-fn a_phase_cannot_be_made_of_a_rehearsal_nor_a_rehearsal_of_a_phase() {
+fn a_rehearsal_cannot_become_a_phase_nor_a_phase_a_rehearsal() {
     let database = database();
     let attempt = Attempt::admitted(&database);
     // A phase in a rehearsal: later, and in the same message.
@@ -256,7 +256,7 @@ fn resolving_the_nonce_of_a_rehearsal_does_not_let_it_commit() {
 }
 
 #[test]
-fn a_deferred_trigger_that_arms_the_drain_does_not_let_a_rehearsal_commit() {
+fn a_deferred_trigger_in_the_drain_cannot_commit_a_rehearsal() {
     let database = database();
     database.sql(
         "CREATE FUNCTION arms() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \

@@ -1,4 +1,4 @@
-//! Sessions that say, in an order that chance picks, whatever there is to say to a rehearsal.
+//! Sessions that send all messages of a rehearsal in a random order.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,7 +43,7 @@ fn left(admin: &mut Client) -> i64 {
 }
 
 #[test]
-fn sessions_that_say_anything_in_any_order_commit_nothing_of_a_rehearsal() {
+fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
     let database = database();
     let attempt = Attempt::admitted(&database);
     let words = [

@@ -18,7 +18,7 @@ fn family(database: &Database, when: &str) {
 
 const ORPHAN: &str = "INSERT INTO child VALUES (1)";
 
-/// Performs one phase for each list of statements, and answers which of them failed, and by which
+/// Performs one phase for each list of statements, and returns which of them failed, and by which
 /// constraint.
 fn failures(database: &Database, phases: &[&[&str]]) -> Vec<(usize, String, bool)> {
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
@@ -55,7 +55,7 @@ fn by(constraint: &str, phase: usize, at_a_row: bool) -> (usize, String, bool) {
 }
 
 #[test]
-fn a_deferred_constraint_that_is_violated_is_reported_for_the_phase_that_did_it() {
+fn a_violated_deferred_constraint_is_reported_for_its_phase() {
     let database = database();
     family(&database, "INITIALLY DEFERRED");
     let failed = failures(
@@ -76,7 +76,7 @@ fn a_deferred_constraint_that_is_violated_is_reported_for_the_phase_that_did_it(
 }
 
 #[test]
-fn a_rollback_for_a_deferred_constraint_says_that_the_commit_would_have_been_refused() {
+fn a_violated_deferred_constraint_reports_a_refused_commit() {
     let database = database();
     family(&database, "INITIALLY DEFERRED");
     let adapter = Each(|_, tx: &mut PhaseTx<'_>| Ok(tx.execute(ORPHAN, &[])?));
@@ -93,7 +93,7 @@ fn a_rollback_for_a_deferred_constraint_says_that_the_commit_would_have_been_ref
 }
 
 #[test]
-fn a_constraint_that_is_checked_at_once_still_is_in_the_next_phase() {
+fn an_immediate_constraint_is_immediate_in_the_next_phase_too() {
     let database = database();
     family(&database, "INITIALLY IMMEDIATE");
     let put_off = "SET CONSTRAINTS has_parent DEFERRED";
@@ -122,7 +122,7 @@ fn a_constraint_that_is_checked_at_once_still_is_in_the_next_phase() {
 }
 
 #[test]
-fn names_that_are_used_twice_or_need_quotes_or_belong_to_others_do_not_disturb() {
+fn ambiguous_quoted_or_foreign_constraint_names_are_handled() {
     let database = database();
     family(&database, "INITIALLY IMMEDIATE");
     database.sql(&format!(

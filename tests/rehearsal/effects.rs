@@ -11,7 +11,7 @@ use crate::server::{Database, all, database};
 use crate::{Each, INSERT, Numbered, draft_by, next, nothing_remains, rehearsal};
 
 #[test]
-fn each_phase_sees_what_those_before_it_wrote_and_nothing_of_it_remains() {
+fn each_phase_sees_earlier_writes_and_nothing_remains() {
     let database = database();
     let draft = Draft::of(&["a", "b", "c"]);
     let rehearsed = rehearsal(&database, Adapter).run(|run, on| pipeline(run, on, draft.clone()));
@@ -40,7 +40,7 @@ fn triggers(database: &Database) {
 }
 
 #[test]
-fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_plan() {
+fn the_effects_equal_those_in_the_journal_of_a_live_run() {
     let database = database();
     triggers(&database);
     database.sql("SELECT phasegate.protect('log'); SELECT phasegate.protect('part')");
@@ -97,7 +97,7 @@ fn the_effects_are_those_that_the_journal_of_a_live_run_has_which_performs_its_p
 }
 
 #[test]
-fn a_phase_that_is_built_beforehand_or_erased_is_rehearsed_like_any_other() {
+fn a_prebuilt_or_erased_phase_is_rehearsed_like_any_other() {
     let database = database();
     let adapter =
         Each(|number: usize, tx: &mut PhaseTx<'_>| Ok(tx.execute(INSERT, &[&number.to_string()])?));
@@ -144,7 +144,7 @@ fn a_table_that_is_not_under_guard_is_named_as_that() {
 }
 
 #[test]
-fn what_a_savepoint_takes_back_is_not_counted() {
+fn rows_that_a_savepoint_rolls_back_are_not_counted() {
     let database = database();
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
         for name in ["a", "b"] {

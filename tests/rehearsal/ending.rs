@@ -39,7 +39,7 @@ fn a_panic_of_the_adapter_or_of_the_pipeline_rolls_back() {
 }
 
 #[test]
-fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
+fn after_a_caught_panic_the_rehearsal_is_over() {
     let database = database();
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
         let rows = inserts(number, tx)?;
@@ -56,7 +56,7 @@ fn after_a_panic_that_the_pipeline_catches_the_rehearsal_is_over() {
         assert_eq!(lost_in.as_deref(), Some("part[2]"));
         Ok(())
     });
-    // It says so itself, though the pipeline does not.
+    // The run returns the error, though the pipeline does not.
     let refused = refusal(answer);
     assert!(
         matches!(refused.reason(), RefusalReason::RehearsalOver { .. }),
@@ -93,7 +93,7 @@ fn a_rehearsal_needs_no_switch() {
 }
 
 #[test]
-fn a_rehearsal_in_progress_is_found_and_off_ends_it_inside_a_phase() {
+fn off_finds_a_rehearsal_and_ends_it_inside_a_phase() {
     let database = database();
     let answer = draft_by(&database, |_, tx| {
         tx.execute(INSERT, &[&"a"])?;
@@ -128,7 +128,7 @@ fn off_ends_a_rehearsal_between_two_phases() {
     let refused = refusal(answer);
     assert!(
         refused.to_string().starts_with(
-            "phase `part[2]`: refused, the rehearsal is over: its session ended between two phases, and with it what the phases before had written ("
+            "phase `part[2]`: refused, the rehearsal is over: its session ended between two phases, and with it the rows of the phases before ("
         ),
         "{refused}"
     );
@@ -136,7 +136,7 @@ fn off_ends_a_rehearsal_between_two_phases() {
 }
 
 #[test]
-fn a_phase_that_is_not_done_in_its_time_is_ended_whatever_it_told_the_server() {
+fn a_phase_beyond_its_time_is_ended_despite_its_own_settings() {
     let database = database();
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
         inserts(number, tx)?;
@@ -167,7 +167,7 @@ fn a_phase_that_is_not_done_in_its_time_is_ended_whatever_it_told_the_server() {
 }
 
 #[test]
-fn the_servers_own_timeouts_hold_and_what_a_phase_sets_ends_with_it() {
+fn the_servers_timeouts_hold_and_settings_end_with_their_phase() {
     let database = database();
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
         let ms = |tx: &mut PhaseTx<'_>, name: &str| -> Result<String, Failure> {
@@ -217,7 +217,7 @@ fn the_servers_own_timeouts_hold_and_what_a_phase_sets_ends_with_it() {
 }
 
 #[test]
-fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server_also_if_that_failed() {
+fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server() {
     let database = database();
     for fails in [false, true] {
         let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
@@ -245,7 +245,7 @@ fn a_pipeline_that_dawdles_after_a_phase_is_ended_by_the_server_also_if_that_fai
 }
 
 #[test]
-fn a_session_that_is_lost_in_a_phase_takes_the_whole_rehearsal_with_it() {
+fn a_session_lost_in_a_phase_ends_the_whole_rehearsal() {
     let database = database();
     for says_so in [true, false] {
         let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {

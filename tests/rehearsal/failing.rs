@@ -31,7 +31,7 @@ fn a_failure_at_row_k_names_row_k_as_a_live_run_does() {
 }
 
 #[test]
-fn after_a_failed_phase_the_pipeline_goes_on_without_what_it_wrote() {
+fn after_a_failed_phase_the_pipeline_goes_on_without_its_rows() {
     let database = database();
     let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
         let rows = tx.execute(INSERT, &[&number.to_string()])?;
@@ -111,7 +111,7 @@ fn a_dropped_failure_and_a_caught_panic_fail_the_phase_as_live() {
 }
 
 #[test]
-fn truncate_and_ddl_are_refused_as_live_and_the_rehearsal_goes_on() {
+fn truncate_and_ddl_are_refused_and_the_rehearsal_goes_on() {
     let database = database();
     database.sql(&format!(
         "CREATE TABLE unguarded (n int); INSERT INTO unguarded VALUES (1), (2); \
@@ -214,7 +214,7 @@ fn what_a_phase_leaves_in_its_session_does_not_reach_the_next() {
         .unwrap();
     database.sql(&format!("DROP OWNED BY {runner}_2; DROP ROLE {runner}_2"));
     assert!(seen[0].starts_with("t \"$user\", public 5MB"), "{seen:?}");
-    // A setting that is nobody's is empty, and not unknown, once it was set.
+    // A custom setting is empty, and not unknown, once it was set.
     let as_new = seen[0].replace("5MB 1", "5MB  1");
     assert!(seen[1..].iter().all(|later| *later == as_new), "{seen:?}");
     nothing_remains(&database);

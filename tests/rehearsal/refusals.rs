@@ -44,7 +44,7 @@ fn an_input_that_is_not_valid_is_refused_before_connecting() {
 }
 
 #[test]
-fn a_pipeline_that_performs_nothing_is_refused_and_nobody_connects() {
+fn a_pipeline_without_phases_is_refused_without_connecting() {
     let answer = rehearsal_through(TripwireConnector, TripwireAdapter).run(|_, _| Ok(()));
     assert!(matches!(refusal(answer).reason(), RefusalReason::EmptyPlan));
 }
@@ -116,7 +116,7 @@ fn a_session_that_others_used_before_is_refused() {
 }
 
 #[test]
-fn a_role_that_could_get_round_the_interlock_is_refused_unless_one_knows() {
+fn a_role_that_can_bypass_the_interlock_is_refused_by_default() {
     let database = database();
     database.sql(&format!("ALTER ROLE {} CREATEROLE", database.runner.name()));
     let refused = refused_after(&database, "");
@@ -147,7 +147,7 @@ fn a_role_that_may_not_perform_phases_may_not_rehearse_them() {
         matches!(refused.reason(), RefusalReason::NotARunner { .. }),
         "{refused}"
     );
-    // Nor may anybody where that is not wanted.
+    // No role may where EXECUTE is revoked.
     database.sql("REVOKE EXECUTE ON FUNCTION phasegate.open_rehearsal FROM phasegate_runner");
     let refused = refused_after(&database, "");
     assert!(
@@ -185,7 +185,7 @@ fn a_database_without_the_schema_and_a_standby_are_refused() {
 }
 
 #[test]
-fn a_connector_that_leads_nowhere_is_a_refusal_and_may_lead_somewhere_later() {
+fn a_failing_connector_is_a_refusal_and_may_work_later() {
     struct Second(Option<PostgresConnector>, u32);
     impl phasegate::connect::Connector for Second {
         fn connect(

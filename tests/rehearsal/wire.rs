@@ -1,5 +1,5 @@
-//! What a rehearsal says to the server, and what becomes of it when the connection is cut or falls
-//! silent: nothing remains, and nobody waits for long.
+//! The messages of a rehearsal, and its outcome when the connection is cut or falls
+//! silent: nothing remains, and no caller waits for long.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ fn it_asks_for_its_rollback_and_never_says_commit() {
 }
 
 #[test]
-fn wherever_the_connection_is_cut_or_falls_silent_nothing_remains_and_the_wait_is_bounded() {
+fn a_cut_or_silent_connection_leaves_nothing_in_bounded_time() {
     let database = database();
     // Silence in the opening is for the connection's own timeouts: there is no phase yet whose time could be over.
     let faults = [
@@ -91,7 +91,7 @@ fn wherever_the_connection_is_cut_or_falls_silent_nothing_remains_and_the_wait_i
 }
 
 #[test]
-fn a_server_that_does_not_answer_the_rollback_does_not_keep_the_run() {
+fn a_server_silent_at_the_rollback_does_not_block_the_run() {
     let database = database();
     let proxy = Proxy::new(&database.runner.config(), |message| {
         if message == "ROLLBACK" {

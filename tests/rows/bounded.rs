@@ -11,7 +11,7 @@ use phasegate::{
 
 use postgres::types::Type;
 
-use crate::laboratory::{Raw, in_a_phase, taken_back};
+use crate::laboratory::{Raw, in_a_phase, undone};
 use crate::pipeline::Draft;
 use crate::server::{database, does, drafting, drafting_plan};
 
@@ -116,7 +116,7 @@ fn rolled_back(f: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<u64, Failure>) {
 }
 
 #[test]
-fn a_switch_that_is_turned_off_is_seen_between_chunks_and_between_rows_that_go_alone() {
+fn off_is_seen_between_chunks_and_between_single_rows() {
     let mut done = 0;
     rolled_back(&mut |tx| {
         let rows = tx.batch(0..100_000_i64).call(
@@ -184,7 +184,7 @@ fn a_function_that_is_slow_gets_smaller_chunks() {
                     late.set(late.get().max(pulled.get() - done.get()));
                 }
             });
-            let seen = taken_back(tx, |tx| {
+            let seen = undone(tx, |tx| {
                 tx.batch(rows).call(
                     "slow",
                     |n, params| params.with(n),
@@ -201,7 +201,7 @@ fn a_function_that_is_slow_gets_smaller_chunks() {
 }
 
 #[test]
-fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
+fn a_session_keeps_no_prepared_statement_of_the_rows() {
     in_a_phase("", |tx| {
         let prepared = |tx: &mut PhaseTx<'_>| -> Result<i64, Failure> {
             let row = tx.query_one(
@@ -210,7 +210,7 @@ fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
             )?;
             Ok(row.try_get(0)?)
         };
-        let kept = taken_back(tx, |tx| {
+        let kept = undone(tx, |tx| {
             for shelf in 0..30_i64 {
                 tx.batch(0..10_i64).execute(
                     "UPDATE book SET shelf = $2 WHERE id = $1",
@@ -226,7 +226,7 @@ fn a_session_keeps_nothing_of_the_statements_that_were_performed_in_it() {
 
 /// A chunk that was sent at once is not one that was looked at at once.
 #[test]
-fn a_switch_that_is_turned_off_is_seen_in_time_when_the_callers_own_part_is_slow() {
+fn off_is_seen_in_time_when_the_callers_closure_is_slow() {
     let slowly = || std::thread::sleep(Duration::from_millis(5));
     let (mut read, mut checked) = (0, 0);
     rolled_back(&mut |tx| {

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read, Write};
 use phasegate::testing::ScriptedSwitch;
 use phasegate::{Error, Failure, PhaseTx, Receipt, connect::SqlError, error::RollbackCause};
 
-use crate::laboratory::{in_a_phase, taken_back};
+use crate::laboratory::{in_a_phase, undone};
 use crate::pipeline::Draft;
 use crate::server::{database, does, drafting, drafting_plan};
 
@@ -17,7 +17,7 @@ fn fill(tx: &mut PhaseTx<'_>, lines: &str) -> Result<u64, Failure> {
 }
 
 #[test]
-fn what_is_copied_in_is_committed_with_its_phase_and_counted_by_the_guard() {
+fn rows_copied_in_are_committed_and_counted_with_their_phase() {
     let database = database();
     let copied = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         tx.copy_in("COPY item FROM STDIN", |copy| {
@@ -35,9 +35,9 @@ fn what_is_copied_in_is_committed_with_its_phase_and_counted_by_the_guard() {
 }
 
 #[test]
-fn what_is_copied_out_is_what_is_there_and_what_is_not_read_is_dropped() {
+fn rows_are_copied_out_and_unread_ones_are_dropped() {
     in_a_phase("", |tx| {
-        let seen = taken_back(tx, |tx| {
+        let seen = undone(tx, |tx| {
             fill(tx, "1,1,one\n2,2,two\n")?;
             let mut text = String::new();
             tx.copy_out(
@@ -62,9 +62,9 @@ fn what_is_copied_out_is_what_is_there_and_what_is_not_read_is_dropped() {
 }
 
 #[test]
-fn a_line_that_the_server_refuses_is_named_without_what_was_in_it() {
+fn a_refused_line_is_named_without_its_content() {
     in_a_phase("", |tx| {
-        let says = taken_back(tx, |tx| fill(tx, "3,1,good\n4,1,good\nsecret,1,good\n"))
+        let says = undone(tx, |tx| fill(tx, "3,1,good\n4,1,good\nsecret,1,good\n"))
             .answer
             .unwrap_err()
             .says;
@@ -72,7 +72,7 @@ fn a_line_that_the_server_refuses_is_named_without_what_was_in_it() {
             says.contains("(SQLSTATE 22P02, COPY book, line 3)"),
             "{says}"
         );
-        let says = taken_back(tx, |tx| fill(tx, "3,1,good\n4,1,burnt\n"))
+        let says = undone(tx, |tx| fill(tx, "3,1,good\n4,1,burnt\n"))
             .answer
             .unwrap_err();
         assert_eq!(says.constraint.as_deref(), Some("book_title_check"));
@@ -81,7 +81,7 @@ fn a_line_that_the_server_refuses_is_named_without_what_was_in_it() {
 }
 
 #[test]
-fn a_copy_that_was_broken_off_copies_nothing_and_cannot_be_answered_ok_to() {
+fn a_broken_off_copy_copies_nothing_and_cannot_be_ignored() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let broken = tx.copy_in("COPY item FROM STDIN", |copy| {
@@ -107,9 +107,9 @@ fn a_copy_that_was_broken_off_copies_nothing_and_cannot_be_answered_ok_to() {
 }
 
 #[test]
-fn a_copy_out_that_fails_half_way_cannot_be_answered_ok_to() {
+fn a_copy_out_that_fails_half_way_cannot_be_ignored() {
     in_a_phase("", |tx| {
-        let seen = taken_back(tx, |tx| {
+        let seen = undone(tx, |tx| {
             tx.copy_out(
                 "COPY (SELECT 1000 / (5000 - n) FROM generate_series(1, 9000) AS n) TO STDOUT",
                 |copy| {
@@ -142,7 +142,7 @@ fn only_copy_copies() {
 }
 
 #[test]
-fn a_switch_that_is_turned_off_stops_a_copy_within_some_mebibytes() {
+fn off_stops_a_copy_within_some_mebibytes() {
     let database = database();
     let switch = ScriptedSwitch::on_for(3);
     let draft = Draft::of(&["a"]);
@@ -199,7 +199,7 @@ fn the_switch_is_read_within_what_is_written_at_once() {
 
 /// The driver is out of step with the server after it, and may take any answer for the one to the commit.
 #[test]
-fn a_copy_the_other_way_rolls_the_phase_back_and_leaves_no_doubt() {
+fn a_copy_the_other_way_rolls_the_phase_back_without_doubt() {
     for times in [1, 2] {
         for out in [false, true] {
             let database = database();
@@ -213,7 +213,8 @@ fn a_copy_the_other_way_rolls_the_phase_back_and_leaves_no_doubt() {
                     };
                     let says = copy.unwrap_err().to_string();
                     assert!(
-                        time > 0 || says.contains("copies another way: the session is given up"),
+                        time > 0
+                            || says.contains("copies in another direction: the session is closed"),
                         "{says}"
                     );
                 }

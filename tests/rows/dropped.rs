@@ -83,7 +83,7 @@ fn a_panic_that_is_caught_commits_no_row_before_it() {
 }
 
 #[test]
-fn a_failure_that_a_row_drops_is_not_forgotten_when_the_rows_around_it_are_done() {
+fn a_failure_that_a_row_drops_is_kept_by_the_outer_rows() {
     let database = database();
     swallowed(&database, "row 2 (b): not b", |tx| {
         let outer = tx.for_each_row(
@@ -99,7 +99,7 @@ fn a_failure_that_a_row_drops_is_not_forgotten_when_the_rows_around_it_are_done(
 }
 
 #[test]
-fn a_savepoint_around_the_rows_undoes_them_and_the_phase_goes_on() {
+fn a_savepoint_around_rows_undoes_them_and_the_phase_goes_on() {
     for over_rows in [in_a_loop, in_calls] {
         let database = database();
         let done = database.draft_by(&Draft::of(&["z"]), |_, tx| {

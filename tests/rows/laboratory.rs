@@ -1,4 +1,4 @@
-//! A phase in which one thing after another is tried, and taken back.
+//! A phase in which one statement after another is tried, and rolled back.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -57,7 +57,7 @@ BEGIN
 END $$;
 ";
 
-/// Lets `f` try things in a phase, each by [`taken_back`]. What it finds wrong, it panics with.
+/// Lets `f` try things in a phase, each by [`undone`]. What it finds wrong, it panics with.
 pub(crate) fn in_a_phase(more: &str, mut f: impl FnMut(&mut PhaseTx<'_>)) -> Database {
     let database = database();
     let runner = database.runner.name().to_owned();
@@ -78,12 +78,12 @@ pub(crate) fn in_a_phase(more: &str, mut f: impl FnMut(&mut PhaseTx<'_>)) -> Dat
     if let Some(panic) = panicked {
         resume_unwind(panic);
     }
-    answer.expect("everything was taken back");
+    answer.expect("everything was rolled back");
     database
 }
 
-/// What `f` answers and what the tables then are, all of it taken back.
-pub(crate) fn taken_back<T>(
+/// Returns the result of `f` and the tables after it, and rolls all of it back.
+pub(crate) fn undone<T>(
     tx: &mut PhaseTx<'_>,
     f: impl FnOnce(&mut PhaseTx<'_>) -> Result<T, Failure>,
 ) -> Seen<T> {
@@ -101,9 +101,9 @@ pub(crate) fn taken_back<T>(
             answer: answer.map_err(|failure| Blame::of(&failure)),
             tables,
         });
-        Err(Failure::new("taken back"))
+        Err(Failure::new("rolled back"))
     });
-    assert_eq!(back.unwrap_err().to_string(), "taken back");
+    assert_eq!(back.unwrap_err().to_string(), "rolled back");
     seen.unwrap()
 }
 
@@ -135,7 +135,7 @@ impl Blame {
     }
 }
 
-/// Bytes that are sent as they are, for whatever type.
+/// Bytes that are sent unchanged, for any type.
 #[derive(Debug, Clone)]
 pub(crate) struct Raw(pub Option<Vec<u8>>);
 

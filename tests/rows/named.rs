@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use phasegate::{Error, Failure, PhaseTx, batch::Discard, connect::SqlError, error::RollbackCause};
 use postgres::types::Type;
 
-use crate::laboratory::{Blame, Raw, in_a_phase, taken_back};
+use crate::laboratory::{Blame, Raw, in_a_phase, undone};
 use crate::pipeline::Draft;
 use crate::server::{all, database};
 
@@ -39,16 +39,16 @@ fn blame<T: std::fmt::Debug>(
     tx: &mut PhaseTx<'_>,
     f: impl FnOnce(&mut PhaseTx<'_>) -> Result<T, Failure>,
 ) -> Blame {
-    taken_back(tx, f).answer.unwrap_err()
+    undone(tx, f).answer.unwrap_err()
 }
 
 #[test]
-fn a_function_that_does_not_answer_once_is_refused_with_its_row() {
+fn a_function_that_does_not_return_once_is_refused_with_its_row() {
     in_a_phase(FUNCTIONS, |tx| {
         let none = blame(tx, |tx| call(tx, "pair", &[1, 2, 5, 6]));
         assert_eq!(none.row, Some((3, "number 5".to_owned())));
         assert!(
-            none.says.contains("answered 0 values for this row"),
+            none.says.contains("returned 0 values for this row"),
             "{none:?}"
         );
         let last = blame(tx, |tx| call(tx, "pair", &[1, 2, 5]));
@@ -56,7 +56,7 @@ fn a_function_that_does_not_answer_once_is_refused_with_its_row() {
         let two = blame(tx, |tx| call(tx, "pair", &[1, 7, 2]));
         assert_eq!(two.row, Some((2, "number 7".to_owned())));
         assert!(
-            two.says.contains("answered 2 values for this row"),
+            two.says.contains("returned 2 values for this row"),
             "{two:?}"
         );
         let alone = blame(tx, |tx| call(tx, "pair", &[7]));
@@ -99,7 +99,7 @@ fn functions_are_called_by_any_name_with_any_arguments() {
             |n, Discard| Ok(*n),
         );
         assert_eq!(nothing.unwrap(), [1, 2, 3]);
-        // Arrays of arrays are none: these go one by one.
+        // There are no arrays of arrays: these are sent row by row.
         let least = tx.batch([vec![3_i64, 2], vec![5], vec![]]).call(
             "least_of",
             |numbers, params| params.with(numbers),
@@ -116,7 +116,7 @@ fn functions_are_called_by_any_name_with_any_arguments() {
 }
 
 #[test]
-fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
+fn a_result_of_another_type_is_named_with_the_right_type() {
     in_a_phase(FUNCTIONS, |tx| {
         // Two travel together, and one goes alone.
         for numbers in [&[1_i64, 2][..], &[1]] {
@@ -129,14 +129,14 @@ fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
                     .call("no_number", |n, params| params.with(n), |_, n: i64| Ok(n))
             }));
             assert!(
-                null.ends_with("the function answered null for this row"),
+                null.ends_with("the function returned null for this row"),
                 "{null}"
             );
             let void = says(blame(tx, |tx| {
                 tx.batch(numbers)
                     .call("nothing", |n, params| params.with(n), |_, n: i64| Ok(n))
             }));
-            assert!(void.ends_with("answers nothing"), "{void}");
+            assert!(void.ends_with("returns nothing"), "{void}");
             let text = says(blame(tx, |tx| {
                 tx.batch(numbers).types(&[Type::INT8]).call(
                     "twice",
@@ -145,7 +145,7 @@ fn an_answer_of_another_type_is_said_and_what_to_take_instead() {
                 )
             }));
             assert!(
-                text.ends_with("what the function answered was not taken: cannot convert between the Rust type `i64` and the Postgres type `text`"),
+                text.ends_with("the function's result cannot be decoded: cannot convert between the Rust type `i64` and the Postgres type `text`"),
                 "{text}"
             );
         }
@@ -271,7 +271,7 @@ fn a_failure_that_is_dropped_rolls_the_phase_back_all_the_same() {
 }
 
 #[test]
-fn a_failure_is_dropped_inside_a_savepoint_in_vain_and_outside_of_it_for_good() {
+fn a_failure_dropped_inside_a_savepoint_still_counts() {
     let database = database();
     let answer = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let inside = tx.savepoint(|tx| {
@@ -304,13 +304,13 @@ fn a_check_that_panics_and_is_caught_rolls_the_phase_back() {
         panic!("{answer:?}")
     };
     assert!(
-        rollback.to_string().contains("did not come to their end"),
+        rollback.to_string().contains("were not completed"),
         "{rollback}"
     );
 }
 
 #[test]
-fn a_deferred_constraint_names_no_row_and_says_when_it_was_checked() {
+fn a_deferred_constraint_names_no_row_but_when_it_was_checked() {
     let database = database();
     database.sql("CREATE TABLE shelf (id bigint PRIMARY KEY); CREATE TABLE book (shelf bigint REFERENCES shelf DEFERRABLE INITIALLY DEFERRED)");
     database.sql(&format!(
@@ -346,7 +346,7 @@ fn the_types_of_a_function_need_not_be_the_runners_to_name() {
                 .iter()
                 .map(|colour| Raw(Some(colour.as_bytes().to_vec())))
                 .collect();
-            taken_back(tx, |tx| {
+            undone(tx, |tx| {
                 tx.batch(&colours).call(
                     "paint",
                     |colour, params| params.with(*colour),

@@ -1,11 +1,11 @@
-//! `call` is the plain loop: same answers, same row, same tables.
+//! `call` equals the plain loop: same results, same failed row, same tables.
 
 use phasegate::{Failure, PhaseTx};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use crate::laboratory::{Seen, in_a_phase, taken_back};
+use crate::laboratory::{Seen, in_a_phase, undone};
 
 const DEEDS: [&str; 15] = [
     "insert", "on", "later", "shelf", "unshelve", "cast", "next", "after", "try", "rename",
@@ -56,7 +56,7 @@ fn check(deed: &Deed, answer: Option<Value>) -> Result<Value, Failure> {
 }
 
 fn by_a_loop(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         let shelve = tx.prepare("SELECT shelve($1, $2, $3)")?;
         tx.for_each_row(
             deeds,
@@ -70,7 +70,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
 }
 
 fn by_calls(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         tx.batch(deeds).key(|deed| deed.id).call(
             "shelve",
             |deed, params| params.with(&deed.what).with(&deed.id).with(&deed.title),
@@ -80,7 +80,7 @@ fn by_calls(tx: &mut PhaseTx<'_>, deeds: &[Deed]) -> Seen<Vec<Value>> {
 }
 
 #[test]
-fn whatever_the_rows_do_the_answers_the_row_that_failed_and_the_tables_are_those_of_a_loop() {
+fn function_calls_have_the_results_and_failures_of_a_loop() {
     let (mut failed, mut done) = (0, 0);
     in_a_phase("", |tx| {
         let mut runner = TestRunner::new(Config {

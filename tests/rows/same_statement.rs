@@ -1,10 +1,10 @@
-//! `execute` is the plain loop: same numbers of rows, same row that failed, same tables.
+//! `execute` equals the plain loop: same numbers of rows, same row that failed, same tables.
 
 use phasegate::{Failure, PhaseTx};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::laboratory::{Seen, in_a_phase, taken_back};
+use crate::laboratory::{Seen, in_a_phase, undone};
 use crate::pipeline::Draft;
 use crate::server::database;
 
@@ -34,7 +34,7 @@ fn check((id, _): &(i64, String), changed: u64) -> Result<u64, Failure> {
 }
 
 fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Vec<u64>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         let one = tx.prepare(sql)?;
         tx.for_each_row(
             rows,
@@ -45,7 +45,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Ve
 }
 
 fn by_calls(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Vec<u64>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         tx.batch(rows).key(|(id, _)| *id).execute(
             sql,
             |(id, title), params| params.with(id).with(title),
@@ -55,7 +55,7 @@ fn by_calls(tx: &mut PhaseTx<'_>, sql: &str, rows: &[(i64, String)]) -> Seen<Vec
 }
 
 #[test]
-fn whatever_a_statement_does_the_counts_the_row_that_failed_and_the_tables_are_those_of_a_loop() {
+fn statements_have_the_counts_and_failures_of_a_loop() {
     let (mut failed, mut done) = ([0; STATEMENTS.len()], [0; STATEMENTS.len()]);
     in_a_phase(VIEW, |tx| {
         let mut runner = TestRunner::new(Config {
@@ -105,7 +105,7 @@ fn whatever_a_statement_does_the_counts_the_row_that_failed_and_the_tables_are_t
 #[test]
 fn a_role_that_may_only_insert_inserts() {
     in_a_phase("CREATE TABLE drop_box (n bigint);", |tx| {
-        taken_back(tx, |tx| {
+        undone(tx, |tx| {
             let rows = 0..20_i64;
             tx.batch(rows).execute(
                 "INSERT INTO drop_box VALUES ($1)",
@@ -129,7 +129,7 @@ fn a_statement_has_as_many_parameters_as_in_a_loop() {
     in_a_phase(&format!("CREATE TABLE wide ({wide});"), |tx| {
         for count in [99, 100, 120] {
             let values: Vec<_> = (1..=count).map(|n| format!("${n}")).collect();
-            let seen = taken_back(tx, |tx| {
+            let seen = undone(tx, |tx| {
                 tx.batch(0..10).execute(
                     &format!("INSERT INTO wide VALUES ({})", values.join(", ")),
                     |_, params| (0..count).fold(params, |params, _| params.with(&"it's")),
@@ -143,7 +143,7 @@ fn a_statement_has_as_many_parameters_as_in_a_loop() {
 
 /// It is the statement that has to be allowed, and not how it is performed.
 #[test]
-fn a_role_that_the_phase_has_taken_on_may_do_what_it_may_in_a_loop() {
+fn a_role_set_by_the_phase_has_the_same_privileges_as_in_a_loop() {
     let database = database();
     let clerk = database.role("clerk");
     let (clerk, runner) = (clerk.name(), database.runner.name());

@@ -4,7 +4,7 @@ use phasegate::{Failure, PhaseTx};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::laboratory::{Blame, Raw, Seen, in_a_phase, taken_back};
+use crate::laboratory::{Blame, Raw, Seen, in_a_phase, undone};
 
 /// The types that travel together, and some that do not.
 const TYPES: [&str; 26] = [
@@ -139,7 +139,7 @@ fn value() -> impl Strategy<Value = Raw> {
 
 /// What the server made of a value, and of which row it was.
 fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         let one = tx.prepare(sql)?;
         tx.for_each_row(
             values,
@@ -150,7 +150,7 @@ fn by_a_loop(tx: &mut PhaseTx<'_>, sql: &str, values: &[Raw]) -> Seen<Vec<Option
 }
 
 fn by_calls(tx: &mut PhaseTx<'_>, function: &str, values: &[Raw]) -> Seen<Vec<Option<String>>> {
-    taken_back(tx, |tx| {
+    undone(tx, |tx| {
         tx.batch(values).call(
             function,
             |value, params| params.with(*value),
@@ -255,13 +255,13 @@ fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
                 let row = tx.query_one(&format!("SELECT kept_{n}()"), &[])?;
                 Ok(row.try_get(0)?)
             };
-            let expected = taken_back(tx, |tx| {
+            let expected = undone(tx, |tx| {
                 for value in &values {
                     tx.execute(&insert, &[value])?;
                 }
                 kept(tx)
             });
-            let seen = taken_back(tx, |tx| {
+            let seen = undone(tx, |tx| {
                 tx.batch(&values).execute(
                     &insert,
                     |value, params| params.with(*value),
@@ -280,7 +280,7 @@ fn a_value_of_any_type_is_kept_by_a_statement_as_in_a_loop() {
 
 /// A body that the planner puts in the place of the call needs no argument that it does not come to.
 #[test]
-fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
+fn an_unused_value_of_a_function_is_refused_as_in_a_loop() {
     let functions = ["jsonb", "json", "mood", "small"].map(|ty| {
         format!("CREATE FUNCTION unseen(first text, value {ty}) RETURNS text LANGUAGE sql AS 'SELECT coalesce(first, value::text)';
                  CREATE FUNCTION unseen_{ty}(first text, value {ty}) RETURNS text LANGUAGE sql AS 'SELECT first';")
@@ -302,7 +302,7 @@ fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
                     format!("SELECT {function}($1, $2)")
                 };
                 let mut types = Vec::new();
-                let expected = taken_back(tx, |tx| {
+                let expected = undone(tx, |tx| {
                     let one = tx.prepare(&sql)?;
                     types = one.params().to_vec();
                     tx.for_each_row(
@@ -311,7 +311,7 @@ fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
                         |tx, row| Ok(tx.query_one(&one, &[&row.0, &row.1])?.try_get(0)?),
                     )
                 });
-                let seen = taken_back(tx, |tx| {
+                let seen = undone(tx, |tx| {
                     tx.batch(&rows).types(&types).call(
                         &function,
                         |row, params| params.with(&row.0).with(&row.1),
@@ -327,13 +327,13 @@ fn a_value_that_a_function_does_not_look_at_is_refused_as_in_a_loop() {
 }
 
 #[test]
-fn a_value_of_what_a_domain_is_made_of_is_taken_for_one_row_and_for_many() {
+fn a_value_of_a_domains_base_type_is_taken_for_one_or_many_rows() {
     let functions = "CREATE FUNCTION pasted(one small, other short) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN one || other; END $$;
         CREATE TABLE numbered (one small, other integer);";
     in_a_phase(functions, |tx| {
         for many in [1, 2, 20] {
             let rows = vec![(7, "short".to_owned()); many];
-            let seen = taken_back(tx, |tx| {
+            let seen = undone(tx, |tx| {
                 tx.batch(&rows).execute(
                     "INSERT INTO numbered VALUES ($1::small, $2)",
                     |(one, _), params| params.with(one).with(one),

@@ -1,4 +1,4 @@
-//! A real database for each proof, with the small pipeline's table in it and a role that may use that.
+//! A real database for each test, with the small pipeline's table in it and a role that may use that.
 #![allow(dead_code, unreachable_pub)]
 
 mod prepared;
@@ -16,7 +16,7 @@ use postgres::{Client, Config, NoTls};
 
 use crate::pipeline::{Adapter, Draft, Simulator, pipeline};
 
-/// What pipelines of the proofs are called.
+/// The name of the tests' pipelines.
 pub const PIPELINE: &str = "small";
 
 /// What `synchronous_commit` can be.
@@ -170,17 +170,17 @@ impl Database {
         self.scratch.create_role(label).expect("a role")
     }
 
-    /// What the administrator's query answers, which is one value.
+    /// Returns the single value of the administrator's query.
     pub fn ask<T: for<'a> postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         self.admin().query_one(sql, &[]).expect(sql).get(0)
     }
 
-    /// The session of an operator: the kill switch is on until it says otherwise.
+    /// The session of an operator: the kill switch is on until it turns the switch off.
     pub fn operator(&self) -> MutexGuard<'_, Operator> {
         self.operator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a plan, and everything that the double which approves everything would say.
+    /// Admits a plan, with every approval of [`ApprovesEverything`].
     pub fn admit(&self, plan: &Plan) {
         ApprovesEverything::admit(&mut self.operator(), plan).expect("an operator admits");
     }
@@ -220,7 +220,7 @@ impl Database {
         Prepared::new(plan, self.connector(), adapter)
     }
 
-    /// Performs the one phase `Draft` live by what `f` does, and answers how that ended.
+    /// Performs the one phase `Draft` live by what `f` does, and returns how that ended.
     pub fn draft_by<F>(&self, draft: &Draft, f: F) -> Result<u64, Error>
     where
         F: FnMut(&Draft, &mut PhaseTx<'_>) -> Result<u64, Failure>,
@@ -267,7 +267,7 @@ impl Database {
     }
 }
 
-/// The rows as `items` answers them, all in `state`.
+/// The rows as `items` returns them, all in `state`.
 pub fn all(names: &[&str], state: &str) -> Vec<(String, String)> {
     let item = |name: &&str| ((*name).to_owned(), state.to_owned());
     names.iter().map(item).collect()

@@ -14,7 +14,7 @@ use super::PIPELINE;
 /// The parts of a live run: always on, everything approved, unless a test says otherwise.
 #[must_use]
 pub struct Prepared<W, K = ScriptedSwitch, A = ApprovesEverything, C = PostgresConnector> {
-    conduct: LiveRunner,
+    runner: LiveRunner,
     plan: Plan,
     kill_switch: K,
     authority: A,
@@ -25,7 +25,7 @@ pub struct Prepared<W, K = ScriptedSwitch, A = ApprovesEverything, C = PostgresC
 impl<W> Prepared<W> {
     pub(super) fn new(plan: Plan, connector: PostgresConnector, adapter: W) -> Self {
         Prepared {
-            conduct: LiveRunner::new(PIPELINE),
+            runner: LiveRunner::new(PIPELINE),
             plan,
             kill_switch: ScriptedSwitch::always_on(),
             authority: ApprovesEverything,
@@ -38,7 +38,7 @@ impl<W> Prepared<W> {
 impl<W, K, A, C> Prepared<W, K, A, C> {
     pub fn kill_switch<V>(self, kill_switch: V) -> Prepared<W, V, A, C> {
         Prepared {
-            conduct: self.conduct,
+            runner: self.runner,
             plan: self.plan,
             kill_switch,
             authority: self.authority,
@@ -49,7 +49,7 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
 
     pub fn authority<V>(self, authority: V) -> Prepared<W, K, V, C> {
         Prepared {
-            conduct: self.conduct,
+            runner: self.runner,
             plan: self.plan,
             kill_switch: self.kill_switch,
             authority,
@@ -60,7 +60,7 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
 
     pub fn connector<V>(self, connector: V) -> Prepared<W, K, A, V> {
         Prepared {
-            conduct: self.conduct,
+            runner: self.runner,
             plan: self.plan,
             kill_switch: self.kill_switch,
             authority: self.authority,
@@ -70,27 +70,27 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
     }
 
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
-        self.conduct = self.conduct.observer(observer);
+        self.runner = self.runner.observer(observer);
         self
     }
 
     pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
-        self.conduct = self.conduct.stop_handle(stop);
+        self.runner = self.runner.stop_handle(stop);
         self
     }
 
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.conduct = self.conduct.timeouts(timeouts);
+        self.runner = self.runner.timeouts(timeouts);
         self
     }
 
     pub fn retries(mut self, retries: u32) -> Self {
-        self.conduct = self.conduct.retries(retries);
+        self.runner = self.runner.retries(retries);
         self
     }
 
     pub fn dangerously_allow_privileged_role(mut self) -> Self {
-        self.conduct = self.conduct.dangerously_allow_privileged_role();
+        self.runner = self.runner.dangerously_allow_privileged_role();
         self
     }
 
@@ -100,7 +100,7 @@ impl<W, K, A, C> Prepared<W, K, A, C> {
         A: Authority,
         C: Connector,
     {
-        self.conduct
+        self.runner
             .plan(self.plan)
             .kill_switch(self.kill_switch)
             .authority(self.authority)

@@ -1,4 +1,4 @@
-//! Stands between the driver and the server, reads along, and cuts or changes what a proof tells it to.
+//! A proxy between the driver and the server that reads the messages, and cuts or changes those that a test names.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -16,9 +16,9 @@ pub enum Verdict {
     Pass,
     /// Send the second text where the first stands.
     Replace(&'static str, &'static str),
-    /// Lose it: neither side hears of it, and the connection is gone.
+    /// Drop it and close the connection: neither side receives it.
     Cut,
-    /// Lose it, and whatever is said after it, and end nothing.
+    /// Drop it and every later message, and keep the connection.
     Silence,
     /// Pass it, wait until the server has answered, and lose the answer with the connection.
     CutAnswer,

@@ -65,7 +65,7 @@ fn a_plan_is_performed_by_what_was_admitted_of_it() {
 }
 
 #[test]
-fn what_nobody_has_admitted_is_denied_and_says_who_admits() {
+fn an_unadmitted_approval_is_denied_with_who_admits_it() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -79,7 +79,7 @@ fn what_nobody_has_admitted_is_denied_and_says_who_admits() {
 }
 
 #[test]
-fn a_plan_that_was_not_admitted_and_a_session_of_another_role_are_told_apart() {
+fn an_unadmitted_plan_and_another_role_are_distinguished() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -134,7 +134,7 @@ fn reason(refused: Refusal) -> ApprovalRefusal {
 }
 
 #[test]
-fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(), Error> {
+fn a_gate_may_be_approved_while_earlier_phases_are_performed() -> Result<(), Error> {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = database.plan(&draft);
@@ -150,7 +150,7 @@ fn a_gate_may_be_approved_while_the_phases_before_it_are_performed() -> Result<(
     let ran = live.run(|run, on| {
         let drafted = drafting(run, on, &draft)?;
         let checked = run.phase(Check).perform(on, Ungated, &drafted)?;
-        assert!(run.approval::<Sg2>().is_err(), "nobody has approved it");
+        assert!(run.approval::<Sg2>().is_err(), "it is not approved");
         approve("SG_2");
         let sg2 = run.approval()?;
         let enacted = run.phase(Enact).perform(on, sg2, &checked)?;
@@ -204,7 +204,7 @@ fn a_database_that_cannot_be_asked_means_no() {
 }
 
 #[test]
-fn an_approval_that_nobody_signed_is_read_as_such() {
+fn an_unsigned_approval_is_read_as_unsigned() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);

@@ -1,4 +1,4 @@
-//! The evidence: a third party needs no more than it, and the server refuses one that says something else.
+//! The evidence: it is enough for a third party, and the server refuses evidence that differs from the approval.
 
 use phasegate::testing::SshSigner;
 use phasegate::{
@@ -14,7 +14,7 @@ use crate::server::{Database, database, drafting, drafting_plan};
 use crate::{HOUR, admit, all_sign, anyone, signers, statement};
 
 #[test]
-fn a_third_party_verifies_with_ssh_keygen_what_stands_in_the_journal_and_nothing_else() {
+fn a_third_party_verifies_the_journal_with_ssh_keygen_alone() {
     let (database, keys) = (database(), Keys::new());
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -99,7 +99,7 @@ fn said(
 }
 
 #[test]
-fn evidence_that_says_something_else_than_what_is_admitted_is_refused() {
+fn evidence_that_differs_from_what_is_admitted_is_refused() {
     let database = database();
     let (_, approval) = approved(&database);
     let (statement, who) = (approval.statement().clone(), approval.approver());
@@ -147,9 +147,9 @@ fn evidence_that_says_something_else_than_what_is_admitted_is_refused() {
         refused.contains("needs more approvals by its policy"),
         "{refused}"
     );
-    let mut nobody = evidence.clone();
-    nobody.statements = Vec::<SignedStatement>::new();
-    said(&database, statement.clone(), "", nobody);
+    let mut unsigned = evidence.clone();
+    unsigned.statements = Vec::<SignedStatement>::new();
+    said(&database, statement.clone(), "", unsigned);
     let mut other = evidence.clone();
     other.policy = other.policy.replace("SG_1", "SG_9");
     let refused = said(&database, statement.clone(), who, other);
@@ -186,7 +186,7 @@ fn a_nonce_that_was_admitted_with_other_signatures_is_refused() {
 }
 
 #[test]
-fn gates_that_need_different_people_are_not_admitted_for_the_same_whichever_comes_first() {
+fn gates_that_need_different_people_are_not_admitted_for_one() {
     let rule = || GateRule::of(["ada", "grace"]).author_may_approve();
     let policy = Policy::builder().gate::<Sg1>(rule());
     let policy = policy

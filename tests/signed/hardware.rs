@@ -100,7 +100,7 @@ impl Token {
 }
 
 #[test]
-fn what_a_hardware_key_signs_when_it_is_touched_counts_and_ssh_keygen_agrees() {
+fn a_touched_hardware_key_counts_as_it_does_for_ssh_keygen() {
     let (keys, plan) = (Keys::new(), plan());
     let message = statement(&plan).bytes().unwrap();
     for token in [ed25519(), ecdsa()] {

@@ -93,7 +93,7 @@ fn read_by_this_thread() -> u64 {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_nobody_waits_for_it() {
+fn a_path_that_is_no_file_is_refused_without_waiting() {
     let directory = directory();
     let pipe = directory.path().join("pipe");
     assert!(
@@ -193,7 +193,7 @@ fn a_pattern_of_many_stars_takes_no_time() {
 }
 
 #[test]
-fn more_statements_than_anybody_makes_are_refused() {
+fn too_many_statements_are_refused() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let mut answer = Ok(());
@@ -242,7 +242,7 @@ fn samples() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn whatever_is_read_nobody_panics_and_nothing_is_approved() {
+fn random_bytes_cause_no_panic_and_no_approval() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let (good, signature) = ada.sign(&statement(&plan)).unwrap();
     let config = ProptestConfig {

@@ -46,7 +46,7 @@ fn counts(plan: &Plan, key: &Key, text: &[u8], signature: &[u8]) {
 }
 
 #[test]
-fn what_ssh_keygen_signs_with_any_kind_of_key_counts_and_nothing_else_does_with_that_signature() {
+fn a_signature_of_ssh_keygen_counts_for_its_statement_only() {
     let (keys, plan) = (Keys::new(), plan());
     let (text, other) = (
         statement(&plan).bytes().unwrap(),
@@ -97,7 +97,7 @@ fn the_file_that_is_written_is_the_one_that_is_signed_and_read() {
 }
 
 #[test]
-fn what_the_double_signs_ssh_keygen_verifies_and_by_the_same_file_of_signers() {
+fn ssh_keygen_verifies_signatures_of_the_double() {
     let (keys, plan) = (Keys::new(), plan());
     let ada = SshSigner::new("ada");
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();
@@ -227,7 +227,7 @@ fn a_signature_of_a_certificate_is_refused_by_its_name() {
 }
 
 #[test]
-fn keys_that_are_too_short_too_long_or_too_old_are_refused_by_their_names() {
+fn keys_of_bad_length_or_old_algorithm_are_refused_by_name() {
     let (keys, plan) = (Keys::new(), plan());
     let text = statement(&plan).bytes().unwrap();
     let good = keys.make("good", &["-t", "ed25519"]);

@@ -79,7 +79,7 @@ impl Keys {
         Key { private, public }
     }
 
-    /// `ssh-keygen -Y sign` of this file; answers the file of the signature.
+    /// `ssh-keygen -Y sign` of this file; returns the file of the signature.
     pub(crate) fn sign_file(&self, key: &Key, namespace: &str, file: &str) -> PathBuf {
         let mut command = Command::new("ssh-keygen");
         command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]);

@@ -35,7 +35,7 @@ fn sign(approvals: &mut SignedApprovals, who: &SshSigner, statement: &ApprovalSt
 }
 
 #[test]
-fn a_gate_is_approved_by_as_many_people_as_the_policy_says_and_by_fewer_not() {
+fn a_gate_needs_as_many_people_as_the_policy_says() {
     let (plan, people) = (plan(), three());
     let all: Vec<_> = people.iter().collect();
     for needs in 1..=3_u32 {
@@ -54,7 +54,7 @@ fn a_gate_is_approved_by_as_many_people_as_the_policy_says_and_by_fewer_not() {
 }
 
 #[test]
-fn the_attestation_of_several_is_one_that_ends_with_the_first_and_is_the_same_whoever_asks() {
+fn a_joint_attestation_expires_first_and_is_deterministic() {
     let (plan, [ada, grace, mary]) = (plan(), three());
     let people = [&ada, &grace, &mary];
     let signers = signers(&people);
@@ -90,7 +90,7 @@ fn the_attestation_of_several_is_one_that_ends_with_the_first_and_is_the_same_wh
 }
 
 #[test]
-fn somebody_who_signs_twice_or_with_two_keys_or_under_two_names_is_one_person() {
+fn a_signer_with_two_keys_or_two_names_is_one_person() {
     let (plan, [ada, grace, _]) = (plan(), three());
     let (second, third) = (SshSigner::new("ada"), SshSigner::new("a.lovelace"));
     let lines = format!(
@@ -157,7 +157,7 @@ fn separate() -> Policy {
 }
 
 #[test]
-fn whoever_signs_a_gate_does_not_count_for_one_that_needs_other_people() {
+fn a_signer_does_not_count_for_a_gate_that_needs_other_people() {
     let (plan, [ada, grace, mary]) = (plan(), three());
     let signers = signers(&[&ada, &grace, &mary]);
     let second = |plan: &Plan| {
@@ -195,7 +195,7 @@ fn approvals_of_one_gate_are_none_of_another() {
 }
 
 #[test]
-fn a_plan_that_does_not_say_who_made_it_is_approved_by_nobody_unless_the_policy_lets_its_author() {
+fn a_plan_without_an_author_has_no_approver_by_default() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let policy = policy(GateRule::of(["ada"]));
     let mut approvals = SignedApprovals::new(&plan, policy, signers(&[&ada]));
@@ -216,7 +216,7 @@ fn by_clock(approvals: SignedApprovals) -> (SignedApprovals, Arc<AtomicI64>) {
 }
 
 #[test]
-fn a_clock_that_jumps_does_not_let_what_is_over_or_not_begun_pass() {
+fn a_clock_that_jumps_lets_no_expired_or_future_statement_pass() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let approvals = SignedApprovals::new(&plan, policy(rule()), signers(&[&ada]));
     let (mut approvals, clock) = by_clock(approvals);
@@ -231,7 +231,7 @@ fn a_clock_that_jumps_does_not_let_what_is_over_or_not_begun_pass() {
         clock.store(jump, Ordering::Relaxed);
         assert_eq!(approvals.add(&text, &signature).is_ok(), counts, "{jump}");
     }
-    // What was added is judged anew each time.
+    // Added statements are verified again each time.
     for (jump, counts) in [
         (0, true),
         (-3600, false),
@@ -327,7 +327,7 @@ fn plan_by(author: &str, last_editor: Option<&str>) -> Plan {
 }
 
 #[test]
-fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
+fn author_and_last_editor_do_not_approve_under_any_name() {
     let [ada, grace, mary] = three();
     let dora = SshSigner::new("dora");
     let lines = format!(
@@ -364,7 +364,7 @@ fn who_made_a_plan_and_who_edited_it_last_do_not_approve_it_under_any_name() {
 }
 
 #[test]
-fn a_plan_by_somebody_whom_the_signers_do_not_name_is_approved_by_nobody_who_might_be_that() {
+fn a_plan_by_an_unknown_author_has_no_eligible_approver() {
     let [ada, grace, mary] = three();
     let rule = || GateRule::of(["ada", "grace", "mary"]);
     for (author, editor) in [

@@ -83,7 +83,7 @@ fn one_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_file_that_says_something_twice_or_something_else_is_refused() {
+fn a_file_with_a_member_twice_or_unknown_is_refused() {
     let written = with(rule()).unwrap().to_json();
     let altered = |from: &str, to: &str| {
         assert!(written.contains(from), "{from}");

@@ -14,7 +14,7 @@ use phasegate::{
 
 use crate::{HOUR, anyone, in_seconds, plan, said, signers, statement};
 
-/// That `answer` is this refusal, and that it says so.
+/// Asserts that `answer` is this refusal, and that its message contains the text.
 #[track_caller]
 fn refused(
     answer: &Result<(), VerifyApprovalError>,
@@ -64,7 +64,7 @@ fn a_statement_about_another_target_is_refused() {
 }
 
 #[test]
-fn a_statement_about_a_gate_that_the_plan_does_not_have_is_refused() {
+fn a_statement_about_a_gate_that_the_plan_lacks_is_refused() {
     let mut other = statement(&plan());
     other.gate = "SG_9".to_owned();
     refused(
@@ -91,7 +91,7 @@ fn a_statement_that_is_over_is_refused() {
 }
 
 #[test]
-fn a_statement_that_is_not_valid_yet_is_refused_but_for_a_clock_that_is_a_little_ahead() {
+fn a_statement_not_valid_yet_is_refused_beyond_the_clock_skew() {
     let mut early = statement(&plan());
     early.valid_from = in_seconds(600);
     refused(
@@ -104,7 +104,7 @@ fn a_statement_that_is_not_valid_yet_is_refused_but_for_a_clock_that_is_a_little
 }
 
 #[test]
-fn a_statement_that_is_good_for_longer_than_the_policy_allows_is_refused() {
+fn a_statement_valid_for_longer_than_allowed_is_refused() {
     let day = Duration::from_hours(24);
     let lasting = |life| {
         ApprovalStatement::for_gate::<Sg1>(&plan())
@@ -144,7 +144,7 @@ fn a_signature_for_another_namespace_is_refused() {
 }
 
 #[test]
-fn a_key_that_the_allowed_signers_let_sign_other_things_only_is_refused() {
+fn a_key_allowed_for_other_namespaces_only_is_refused() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let line = format!("ada namespaces=\"git,file\" {}\n", ada.public_key());
     let mut approvals = SignedApprovals::new(
@@ -161,7 +161,7 @@ fn a_key_that_the_allowed_signers_let_sign_other_things_only_is_refused() {
 }
 
 #[test]
-fn a_key_that_nobody_has_is_refused_and_named() {
+fn an_unknown_key_is_refused_and_named() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let stranger = SshSigner::new("ada");
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
@@ -169,7 +169,7 @@ fn a_key_that_nobody_has_is_refused_and_named() {
     refused(
         &approvals.add(&text, &signature),
         |why| matches!(why, VerifyApprovalError::UnknownKey { fingerprint } if fingerprint.starts_with("SHA256:")),
-        "which is nobody's",
+        "which no allowed signer has",
     );
 }
 
@@ -221,7 +221,7 @@ fn a_key_is_valid_from_its_first_moment_to_its_last() {
 }
 
 #[test]
-fn somebody_who_is_not_among_the_approvers_is_refused() {
+fn a_signer_who_is_not_among_the_approvers_is_refused() {
     let (plan, ada, eve) = (plan(), SshSigner::new("ada"), SshSigner::new("eve"));
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada, &eve]));
     let (text, signature) = eve.sign(&statement(&plan)).unwrap();
@@ -292,7 +292,7 @@ fn no_bit_of_a_statement_or_its_signature_can_be_changed() {
             "cut at {end}"
         );
     }
-    // Only the newline at the end is nobody's.
+    // Only the newline at the end is ignored.
     for end in 0..signature.len() - 1 {
         assert!(
             approvals.add(&text, &signature[..end]).is_err(),
@@ -304,7 +304,7 @@ fn no_bit_of_a_statement_or_its_signature_can_be_changed() {
 }
 
 #[test]
-fn a_signature_is_taken_in_the_one_form_that_ssh_keygen_gives_it() {
+fn a_signature_is_accepted_only_in_the_form_of_ssh_keygen() {
     let (plan, ada) = (plan(), SshSigner::new("ada"));
     let mut approvals = SignedApprovals::new(&plan, anyone(&[&ada]), signers(&[&ada]));
     let (text, signature) = ada.sign(&statement(&plan)).unwrap();

@@ -1,4 +1,4 @@
-//! A rejection by somebody who is entitled stops the plan, for every gate and in the database too.
+//! A rejection by an eligible approver stops the plan, for every gate and in the database too.
 
 use std::cell::RefCell;
 
@@ -34,7 +34,7 @@ fn rejected(plan: &Plan) -> Attestation {
 }
 
 #[test]
-fn a_rejection_of_one_gate_stops_every_gate_whatever_was_approved() {
+fn a_rejection_of_one_gate_stops_every_gate_even_approved_ones() {
     let (plan, ada, grace) = (plan(), SshSigner::new("ada"), SshSigner::new("grace"));
     let rule = |who: &str| GateRule::of([who]).author_may_approve();
     let policy = Policy::builder()
@@ -63,7 +63,7 @@ fn a_rejection_of_one_gate_stops_every_gate_whatever_was_approved() {
 }
 
 #[test]
-fn a_rejection_by_somebody_who_approves_nothing_of_the_plan_does_not_count() {
+fn a_rejection_by_no_approver_of_the_plan_does_not_count() {
     let (plan, ada, eve) = (plan(), SshSigner::new("ada"), SshSigner::new("eve"));
     let rule = |who: &str| GateRule::of([who]).author_may_approve();
     let policy = Policy::builder()
@@ -128,7 +128,7 @@ fn a_run_whose_authority_has_a_rejection_is_refused() {
 }
 
 #[test]
-fn a_plan_whose_rejection_is_admitted_is_not_performed_whoever_approves_it() {
+fn a_plan_with_an_admitted_rejection_is_not_performed() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -157,7 +157,7 @@ fn a_plan_whose_rejection_is_admitted_is_not_performed_whoever_approves_it() {
 }
 
 #[test]
-fn a_phase_that_is_open_when_the_rejection_is_admitted_does_not_commit() {
+fn a_phase_open_when_a_rejection_is_admitted_does_not_commit() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -187,7 +187,7 @@ fn a_phase_that_is_open_when_the_rejection_is_admitted_does_not_commit() {
 }
 
 #[test]
-fn a_rejection_stops_also_the_phases_without_a_gate_and_what_is_committed_is_handed_back() {
+fn a_rejection_stops_also_the_phases_without_a_gate() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = database.plan(&draft);
@@ -211,7 +211,7 @@ fn a_rejection_stops_also_the_phases_without_a_gate_and_what_is_committed_is_han
         "{refused}"
     );
     assert_eq!(database.items(), all(&["a"], "draft"));
-    // The same again: the first is handed back, the second refused.
+    // The same again: the first phase's receipt is returned, the second phase refused.
     let refused = refusal(live(&plan).run(|run, on| pipeline(run, on, draft.clone())));
     assert!(
         matches!(refused.reason(), RefusalReason::Rejected { .. } if refused.phase() == Some("check")),
@@ -229,7 +229,7 @@ fn said(
 }
 
 #[test]
-fn a_rejection_is_not_admitted_as_an_approval_nor_an_approval_as_a_rejection() {
+fn rejections_and_approvals_are_not_admitted_as_each_other() {
     let database = database();
     let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
     let _ = database.operator().admit_plan(&plan).unwrap();

@@ -26,7 +26,7 @@ fn comments_blank_lines_and_comments_after_keys_are_passed_over() {
 }
 
 #[test]
-fn a_file_that_names_nobody_is_refused() {
+fn a_file_without_a_name_is_refused() {
     for text in ["", "\n", "# nobody\n"] {
         let error = AllowedSigners::parse(text).unwrap_err();
         assert!(matches!(error, AllowedSignersError::Empty), "{error}");
@@ -34,7 +34,7 @@ fn a_file_that_names_nobody_is_refused() {
 }
 
 #[test]
-fn patterns_are_refused_since_they_are_nobody() {
+fn patterns_are_refused_since_they_name_no_person() {
     for names in ["*", "*@example.org", "ada,gr?ce", "!ada", "ada,!grace"] {
         assert!(matches!(flaw(names), SignerFlaw::Pattern(_)), "{names}");
     }
@@ -80,7 +80,7 @@ fn local_time_is_refused_and_says_what_is_missing() {
 }
 
 #[test]
-fn options_that_are_unknown_twice_unquoted_or_contradictory_are_refused() {
+fn unknown_repeated_unquoted_or_bad_options_are_refused() {
     let is = |line: &str, is: fn(&SignerFlaw) -> bool| {
         let flaw = flaw(line);
         assert!(is(&flaw), "{line}: {flaw}");

@@ -1,4 +1,4 @@
-//! An approval is spent in the transaction of the phase that it allows: once, whoever tries again.
+//! An approval is spent in the transaction of the phase that it allows, and only once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn spent(database: &Database) -> i64 {
 }
 
 #[test]
-fn rolled_back_it_is_unspent_and_committed_it_is_spent_whoever_runs_the_plan_again() {
+fn an_approval_is_spent_by_a_commit_and_not_by_a_rollback() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -136,7 +136,7 @@ fn one_that_is_admitted_for_one_plan_is_spent_by_no_other() {
     admit(&database, &plans[0], &approvals);
     let approved = approvals.attestation("SG_1").unwrap();
     let _ = database.operator().admit_plan(&plans[1]).unwrap();
-    // By an authority that says so, so that it comes to the database.
+    // By a custom authority, so that the attestation reaches the database.
     let authority = Says(move |request: &ApprovalRequest<'_>| {
         let mut statement = approved.statement().clone();
         statement.plan = request.plan();
@@ -151,7 +151,7 @@ fn one_that_is_admitted_for_one_plan_is_spent_by_no_other() {
 }
 
 #[test]
-fn the_clock_of_the_server_says_when_it_is_over_whatever_the_clock_of_the_runner_says() {
+fn an_approval_expires_by_the_servers_clock_not_the_runners() {
     let database = database();
     let draft = Draft::of(&["a"]);
     let plan = drafting_plan(&database.target, &draft);
@@ -186,7 +186,7 @@ fn the_clock_of_the_server_says_when_it_is_over_whatever_the_clock_of_the_runner
     assert_eq!(spent(&database), 0);
 }
 
-/// Attests to whatever its closure says.
+/// Returns the attestation of its closure.
 struct Says<F>(F);
 
 impl<F: FnMut(&ApprovalRequest<'_>) -> ApprovalStatement> Authority for Says<F> {

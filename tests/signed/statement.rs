@@ -218,7 +218,7 @@ fn nothing_in_it_moves_the_cursor_of_who_reads_it_or_hides() {
 }
 
 #[test]
-fn one_that_nobody_gave_a_lifetime_or_too_long_a_one_is_not_made() {
+fn one_without_a_lifetime_or_with_too_long_a_one_is_not_made() {
     let plan = plan();
     let statement = || ApprovalStatement::for_gate::<Sg1>(&plan);
     for built in [

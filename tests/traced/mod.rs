@@ -121,7 +121,7 @@ pub fn heard(calls: &Calls) -> impl FnMut(&Event<'_>) + Send + 'static {
     }
 }
 
-/// Performs `spec` live with these collaborators, and answers how it ended and who was called.
+/// Performs `spec` live with these collaborators, and returns how it ended and who was called.
 pub fn live(
     plan: Plan,
     spec: &Traced,

@@ -1,4 +1,4 @@
-//! Evidence is data: it attests to nothing until somebody says that it was verified.
+//! Evidence is data: it attests to nothing until a caller asserts that it was verified.
 
 use phasegate::approval::{ApprovalStatement, Attestation, Evidence};
 

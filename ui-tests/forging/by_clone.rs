@@ -1,4 +1,4 @@
-//! No proof can be cloned.
+//! No token can be cloned.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

@@ -1,4 +1,4 @@
-//! No proof can be copied.
+//! No token can be copied.
 
 use phasegate::{KillSwitchOn, Sg1Approved};
 

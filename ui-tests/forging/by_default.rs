@@ -1,4 +1,4 @@
-//! No proof has a default.
+//! No token has a default.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

@@ -1,4 +1,4 @@
-//! No proof comes out of a file.
+//! No token can be deserialized.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

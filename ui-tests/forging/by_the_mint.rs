@@ -1,4 +1,4 @@
-//! The functions that make proofs are the engine's alone.
+//! Only the engine can call the functions that make tokens.
 
 use phasegate::{KillSwitchOn, Sg1Approved};
 

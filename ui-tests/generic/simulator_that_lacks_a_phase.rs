@@ -1,4 +1,4 @@
-//! Who performs a pipeline performs each of its phases, and the pipeline's own bound says so.
+//! The performer of a pipeline performs each of its phases, and the pipeline's own bound requires it.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;

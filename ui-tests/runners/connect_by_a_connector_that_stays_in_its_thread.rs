@@ -1,4 +1,4 @@
-//! A connector is used by whoever watches a phase, too, in a thread of its own.
+//! The watcher of a phase uses the connector too, in a thread of its own.
 
 use std::rc::Rc;
 

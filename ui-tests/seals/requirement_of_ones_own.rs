@@ -1,4 +1,4 @@
-//! A requirement that nobody has to meet.
+//! A custom requirement, which would demand no approval.
 
 use phasegate::{Mode, approval::Requirement};
 

@@ -1,4 +1,4 @@
-//! Switched off is not drained: a commit may still be in flight, and who holds it up is in the answer.
+//! Switched off is not drained: a commit may still be in flight, and the result has the blocking sessions.
 #![deny(unused_must_use)]
 
 use std::time::Duration;

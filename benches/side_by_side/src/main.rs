@@ -67,7 +67,7 @@ const QUICK: [Scale; 3] = [
     scale(1_000, 3, &Way::ALL),
 ];
 
-/// What would take longer than this, from the start of the program, is left out, and the page says so. The
+/// What would take longer than this, from the start of the program, is left out, and the page names it. The
 /// digests of a million rows, and the build, come on top.
 const MINUTES: u64 = 11;
 

@@ -24,7 +24,7 @@ pub fn page(results: &Results, server: &str, took: Duration) -> String {
         goals(results)
     );
     for (title, of) in [
-        ("From connecting to the answer to the commit", CONNECTING),
+        ("From connecting to the response to the commit", CONNECTING),
         ("Within the session", SESSION),
     ] {
         for call in Call::BOTH {
@@ -145,8 +145,8 @@ fn per_row(time: Duration, n: u64) -> f64 {
 /// What was aimed at, and whether it was reached.
 fn goals(results: &Results) -> String {
     let mut goals = "## Goals\n\n\
-        Ratios of times from connecting to the answer to the commit; guards, effects, journal and interlock are \
-        included for phasegate and for nobody else. Each is the median of the rounds' own ratios.\n\n\
+        Ratios of times from connecting to the response to the commit; guards, effects, journal and interlock are \
+        included for phasegate and for no other variant. Each is the median of the rounds' own ratios.\n\n\
         | goal | rows | create | enact |\n|---|---|---|---|\n"
         .to_owned();
     let many = |n: &u64| *n >= 1_000;

@@ -117,7 +117,7 @@ impl Site {
         Self::resolve(&mut admin, n)
     }
 
-    /// Nothing is left to be written that anybody would wait for.
+    /// Writes everything out, so that no later measurement waits for it.
     fn resolve(admin: &mut Client, n: u64) -> Outcome<()> {
         if n >= WRITES_MUCH {
             admin.batch_execute("CHECKPOINT")?;

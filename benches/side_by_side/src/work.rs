@@ -145,7 +145,7 @@ fn address(index: u64) -> String {
 /// One measurement, of one call.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Times {
-    /// From before connecting to the answer to the commit.
+    /// From before connecting to the response to the commit.
     pub connecting: Duration,
     /// From the connection on.
     pub session: Duration,

@@ -259,7 +259,7 @@ impl Shown {
         println!();
         if self.held {
             terminal::held(
-                "everything held: what was refused touched nothing, five phases were committed as planned and approved, one that failed at a row left nothing, one that did something else was not committed, one was stopped, one whose commit was not answered was resolved, and the evidence fits together",
+                "everything held: what was refused touched nothing, five phases were committed as planned and approved, one that failed at a row left nothing, one that did something else was not committed, one was stopped, one without a response to its commit was resolved, and the evidence is consistent",
             );
         } else {
             terminal::broke("something did not hold; see above");

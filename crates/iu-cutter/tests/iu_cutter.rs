@@ -67,7 +67,7 @@ impl<S: PhaseSpec> Simulate<S> for Both {
 }
 
 #[test]
-fn live_each_of_the_five_phases_calls_its_adapter_and_no_simulator() {
+fn live_each_of_five_phases_calls_its_adapter_and_no_simulator() {
     let database = test_database();
     let calls = Calls::new();
     let document = three_units();
@@ -116,7 +116,7 @@ impl<S: PhaseSpec> Execute<S> for Reversed {
 }
 
 #[test]
-fn dry_each_of_the_five_phases_calls_its_simulator_and_no_adapter() {
+fn dry_each_of_five_phases_calls_its_simulator_and_no_adapter() {
     let calls = Calls::new();
     let document = three_units();
     let dry = DryRunner::new(PIPELINE)
@@ -137,7 +137,7 @@ fn dry_each_of_the_five_phases_calls_its_simulator_and_no_adapter() {
 }
 
 #[test]
-fn all_five_live_phases_are_refused_with_the_switch_off_and_their_adapter_is_not_called() {
+fn with_the_switch_off_all_five_live_phases_are_refused() {
     let document = three_units();
     for (place, phase) in PHASES.iter().enumerate() {
         let database = test_database();
@@ -212,14 +212,14 @@ fn approved_for<G: phasegate::Gate>(missing: &str) -> (Refusal, Vec<String>) {
 }
 
 #[test]
-fn cut_leg_a_live_needs_sg_1_and_its_adapter_is_not_entered_without() {
+fn live_cut_leg_a_needs_sg_1_before_its_adapter_is_called() {
     let (refusal, calls) = approved_for::<Sg2>("SG_1");
     assert_eq!(refusal.phase(), Some("cut_leg_a"));
     assert_eq!(calls, [""; 0]);
 }
 
 #[test]
-fn lifecycle_enact_live_needs_sg_2_and_its_adapter_is_not_entered_without() {
+fn live_lifecycle_enact_needs_sg_2_before_its_adapter_is_called() {
     let (refusal, calls) = approved_for::<Sg1>("SG_2");
     assert_eq!(refusal.phase(), Some("lifecycle_enact"));
     assert_eq!(
@@ -233,7 +233,7 @@ fn lifecycle_enact_live_needs_sg_2_and_its_adapter_is_not_entered_without() {
 }
 
 #[test]
-fn three_units_are_created_linked_and_enacted_and_triggers_and_log_are_surveyed() {
+fn three_units_are_created_linked_enacted_and_surveyed() {
     let database = test_database();
     let calls = Calls::new();
     let enacted = database.live(&three_units(), &calls).unwrap();
@@ -258,7 +258,7 @@ fn three_units_are_created_linked_and_enacted_and_triggers_and_log_are_surveyed(
 }
 
 #[test]
-fn a_failure_at_unit_2_of_creating_names_the_row_and_leaves_no_unit() {
+fn creating_that_fails_at_unit_2_names_the_row_and_leaves_none() {
     let database = test_database();
     let mut document = three_units();
     document.units[1].body = "As the Chamber of Sealed\nLedgers has it.".to_owned();
@@ -278,7 +278,7 @@ fn a_failure_at_unit_2_of_creating_names_the_row_and_leaves_no_unit() {
 }
 
 #[test]
-fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_line() {
+fn a_unit_without_title_or_body_is_refused_with_its_line() {
     let planned = three_units();
     let blank_title = |unit: &mut Unit| unit.title = " ".to_owned();
     let no_body = |unit: &mut Unit| unit.body.clear();
@@ -303,7 +303,7 @@ fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_l
 }
 
 #[test]
-fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
+fn enacting_that_fails_at_unit_2_names_the_row_and_enacts_none() {
     let database = test_database();
     database.sql(
         "CREATE FUNCTION iu.refuse() RETURNS trigger LANGUAGE plpgsql \
@@ -371,7 +371,7 @@ where
 }
 
 #[test]
-fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
+fn a_register_whose_lifecycle_trigger_is_off_enacts_nothing() {
     let database = test_database();
     let document = three_units();
     let rollback = rollback(live(
@@ -421,7 +421,7 @@ fn the_amendment_fails_at_unit_6_and_the_charter_stays_as_it_is() {
 }
 
 #[test]
-fn rehearsed_the_five_phases_do_what_the_simulator_foretells_and_leave_nothing() {
+fn a_rehearsal_has_the_effects_that_the_simulator_predicts() {
     let database = test_database();
     let before = database.tables();
     for document in [three_units(), document("charter.md", CHARTER)] {

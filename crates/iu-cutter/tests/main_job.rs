@@ -128,7 +128,7 @@ fn it_shows_that_everything_holds() {
 }
 
 #[test]
-fn a_document_with_empty_headings_is_refused_with_file_and_line_or_cut_without_them() {
+fn empty_headings_are_refused_with_their_line_or_left_out() {
     const DOCUMENT: &str = "# One\n\nText.\n\n## Empty\n\n# Two\n\nText.\n";
     let place = place();
     let mut refused = iu_cutter(&place);
@@ -159,7 +159,7 @@ fn a_document_with_empty_headings_is_refused_with_file_and_line_or_cut_without_t
 }
 
 #[test]
-fn text_above_the_first_heading_is_a_unit_and_comments_can_be_left_out() {
+fn text_above_the_first_heading_is_a_unit_unless_left_out() {
     let place = place();
     for (document, arguments, says) in [
         (

@@ -68,7 +68,7 @@ pub enum AllowedSignersError {
     #[error("the allowed signers are refused: the file is not UTF-8")]
     NotText,
     /// The file has no signer.
-    #[error("the allowed signers are refused: the file names nobody")]
+    #[error("the allowed signers are refused: the file has no signer")]
     Empty,
     /// A line is refused.
     #[error("the allowed signers are refused: line {line}: {flaw}")]

@@ -19,7 +19,7 @@ impl SignedApprovals {
         judged: &[VerifiedStatement],
     ) -> Result<Attestation, Denied> {
         let rule = self.policy.gate(gate).ok_or_else(|| {
-            let denied = format!("gate `{gate}` has no policy, and so nobody can approve it");
+            let denied = format!("gate `{gate}` has no policy, so it has no eligible approver");
             Denied::new(denied).with_hint("Write who may approve it into the policy.")
         })?;
         let excluded = self.signers_of_other_gates(gate, rule, judged)?;
@@ -71,7 +71,7 @@ impl SignedApprovals {
             let names: Vec<&str> = of.iter().map(|approver| &***approver).collect();
             names.join(by)
         };
-        let nobody = if open.is_empty() {
+        let none_left = if open.is_empty() {
             "; no approver is left who could sign one"
         } else {
             ""
@@ -85,7 +85,7 @@ impl SignedApprovals {
             ),
         };
         let denied = Denied::new(format!(
-            "gate `{gate}` of plan {} has {} of the {} approvals that it needs{nobody}{why_not}",
+            "gate `{gate}` of plan {} has {} of the {} approvals that it needs{none_left}{why_not}",
             self.plan.digest,
             approving.len(),
             rule.needed(),
@@ -122,7 +122,7 @@ impl SignedApprovals {
     /// Attests to statements of the same content, by different people.
     pub(super) fn attest_to(&self, statements: &[&VerifiedStatement]) -> Attestation {
         let mut all = statements.iter().map(|one| &one.statement);
-        let first = all.next().expect("a rule that needs nobody is refused");
+        let first = all.next().expect("a rule that needs no person is refused");
         let mut statement = first.clone();
         for other in all {
             statement.expires = statement.expires.min(other.expires);
@@ -181,7 +181,7 @@ impl SignedApprovals {
                 continue;
             }
             if one.over {
-                return Err(format!("had expired when {who}'s word was needed"));
+                return Err(format!("had expired when {who}'s statement was needed"));
             }
             people.insert(one.person, one);
         }

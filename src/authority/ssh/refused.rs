@@ -38,7 +38,7 @@ pub enum VerifyApprovalError {
         found: String,
     },
     /// The key is not among the allowed signers.
-    #[error("it is signed with the key {fingerprint}, which is nobody's")]
+    #[error("it is signed with the key {fingerprint}, which no allowed signer has")]
     UnknownKey {
         /// The fingerprint of the key.
         fingerprint: String,
@@ -150,7 +150,7 @@ pub enum VerifyApprovalError {
     },
     /// The policy does not have the gate.
     #[error(
-        "gate `{gate}` has no policy, and so nobody can approve it", gate = Printable(.gate))]
+        "gate `{gate}` has no policy, so it has no eligible approver", gate = Printable(.gate))]
     NoPolicy {
         /// The gate in the statement.
         gate: String,

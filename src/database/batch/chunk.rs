@@ -39,7 +39,7 @@ impl Answer<'_> {
             Answer::Value(row, column) => row
                 .try_get(column)
                 .map_err(|error| not_taken(error, row.columns()[*column].type_()).into()),
-            Answer::Changed(_) => Err(Failure::new("the function answered no value")),
+            Answer::Changed(_) => Err(Failure::new("the function returned no value")),
         }
     }
 

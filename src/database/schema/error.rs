@@ -40,7 +40,7 @@ pub enum InstallError {
     },
     /// The schema has functions that no release has created.
     #[error(
-        "not installed: the schema has functions that this release has not: {}",
+        "not installed: the schema has functions that this release does not have: {}",
         Listed::new(.found, ", ")
     )]
     Foreign {

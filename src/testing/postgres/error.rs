@@ -96,7 +96,7 @@ pub enum ServerError {
     },
 
     /// The server did not respond in time.
-    #[error("cannot {doing}: no answer within {limit:?}")]
+    #[error("cannot {doing}: no response within {limit:?}")]
     NoAnswer {
         /// The purpose of the statement.
         doing: String,
@@ -114,7 +114,7 @@ pub enum ServerError {
     },
 
     /// The operation needs a server that the harness started itself.
-    #[error("cannot {doing}: the server comes from DATABASE_URL and is not ours to break")]
+    #[error("cannot {doing}: the server comes from DATABASE_URL and is not private")]
     NotPrivate {
         /// The operation.
         doing: &'static str,

@@ -145,7 +145,7 @@ impl PrivateServer {
                     &supervisor,
                     "postgres",
                     &self.label,
-                    format!("no answer within {READY:?}: {refusal}"),
+                    format!("no response within {READY:?}: {refusal}"),
                 ));
             }
             thread::sleep(POLL);

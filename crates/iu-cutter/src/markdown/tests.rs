@@ -63,7 +63,7 @@ fn levels_may_be_jumped_over() {
 }
 
 #[test]
-fn a_body_is_kept_byte_for_byte_without_the_blank_lines_around_it() {
+fn a_body_is_kept_byte_for_byte_without_blank_lines_around_it() {
     let body = "    indented code\n\n| a | b |\n|---|:-:|\n| 1 |  2|\n\n```sh\n# no heading\n```\n\n* x\n   * y";
     assert_eq!(
         table(&format!("# A\n\n \n{body}  \n\n")),
