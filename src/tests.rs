@@ -8,7 +8,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::testing::ServerError;
 use crate::approval::*;
 use crate::audit::*;
 use crate::connect::*;
@@ -18,6 +17,7 @@ use crate::plan::*;
 use crate::schema::*;
 use crate::ssh::*;
 use crate::switch::*;
+use crate::testing::ServerError;
 use crate::*;
 
 /// What one error says, and what its causes do.
