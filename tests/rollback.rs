@@ -75,7 +75,7 @@ fn rows_that_are_not_valid_are_refused_before_connecting() {
     assert!(
         refusal
             .to_string()
-            .contains("refused before connecting, row 2"),
+            .contains("refused, row 2"),
         "{refusal}"
     );
 }
