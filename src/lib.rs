@@ -126,10 +126,10 @@ mod typed;
 
 pub use crate::postgres::{
     AdmittedApprovals, BrokenChain, ConnectError, Connection, Connector, CopyIn, CopyOut, Discard,
-    Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
+    Guard, Journal, JournalEntry, JournalError, LeaseSwitch, Operator, OperatorError, PhaseTx,
     PlanAdmission, PostgresConnector, PreparedStatement, ReadOnlyError, ReadOnlySession, ReadRows,
     Rejected, RowBatch, RowParams, RowStream, SpentApproval, Sql, SqlError, SwitchStatus,
-    SwitchedOff, Warnings, protect, unprotect,
+    SwitchedOff, Warnings, protect, protect_as, unprotect,
 };
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
