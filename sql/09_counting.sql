@@ -451,8 +451,11 @@ DECLARE
 BEGIN
     PERFORM phasegate.ensure_message('^SELECT phasegate[.]before_savepoint[(][)]; '
                                      'SAVEPOINT [a-z0-9_]+$');
-    -- Where they differ there is nothing that stands. Where the number is that of the last mark,
-    -- nothing was written since.
+    IF v_number IS NULL THEN
+        RETURN;
+    END IF;
+    -- Where they differ no mark can be made. Where the number is that of the last one, nothing was
+    -- written since.
     IF v_number = currval('phasegate.begun')::text AND v_number IS DISTINCT FROM nullif(
            current_setting('phasegate.mark' || currval('phasegate.secret'), true), '')::jsonb
            ->> 'number' THEN
