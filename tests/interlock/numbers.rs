@@ -321,7 +321,8 @@ fn a_part_that_is_counted_in_another_way_is_refused() {
         tx.execute(update, &[])?;
         Ok(1)
     });
-    crate::hand::rolled_back_by(&database, answer, "ZG025");
+    let rollback = crate::server::rollback(answer);
+    assert!(rollback.to_string().contains("ZG025"), "{rollback}");
 }
 
 #[test]
