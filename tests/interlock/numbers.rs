@@ -111,10 +111,8 @@ fn no_plan_that_the_server_prints_has_the_name() {
     });
     let mut session: Client = config.connect(NoTls).unwrap();
     for sql in [
-        "SET client_min_messages = debug5",
+        "SET client_min_messages = log",
         "SET debug_print_plan = on",
-        "SET debug_print_parse = on",
-        "SET debug_print_rewritten = on",
         "SET debug_pretty_print = off",
         &attempt.begin(),
         INSERT,
@@ -130,20 +128,22 @@ fn no_plan_that_the_server_prints_has_the_name() {
         session.simple_query(sql).unwrap();
     }
     let secret: i64 = database.ask("SELECT last_value FROM phasegate.secret");
+    // It is printed in lines.
     let said = said.lock().unwrap();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     let bytes = |bytes: &[u8]| {
         // As `outDatum` has them: signed.
         let bytes: Vec<_> = bytes
             .iter()
             .map(|byte| byte.cast_signed().to_string())
             .collect();
-        format!(" {} ", bytes.join(" "))
+        bytes.join(" ")
     };
     let literal = bytes(b"phasegate.number");
-    assert!(said.contains(literal.trim_end()), "plans are printed");
+    assert!(said.contains(&literal), "plans are printed");
     assert!(!said.contains(&secret.to_string()));
-    assert!(!said.contains(bytes(secret.to_string().as_bytes()).trim()));
-    assert!(!said.contains(bytes(&secret.to_le_bytes()).trim()));
+    assert!(!said.contains(&bytes(secret.to_string().as_bytes())));
+    assert!(!said.contains(&bytes(&secret.to_le_bytes())));
 }
 
 const INSERT_TWO: &str = "INSERT INTO item VALUES ('two', 'draft')";
