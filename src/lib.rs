@@ -181,10 +181,10 @@ pub mod operator {
 
 /// What the owner of a database does: install the schema `phasegate`, and put tables under guard.
 pub mod schema {
+    pub use crate::database::{Guard, protect, protect_as, unprotect};
     #[cfg(feature = "install")]
     #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
     pub use crate::database::{InstallError, Installed, install};
-    pub use crate::database::{protect, unprotect};
 }
 
 /// What an auditor reads: the journal, and the evidence of a run.

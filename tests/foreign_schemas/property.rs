@@ -291,7 +291,7 @@ impl Trial<'_> {
                 text()
             );
             if seen.is_exact {
-                // A row that moves from a partition to another one is counted as updated, and was deleted and inserted.
+                // Counted by statements, a row that moves to another partition is updated; it was deleted and inserted.
                 let [physically_inserted, physically_updated, physically_deleted] =
                     tried.get(table).copied().unwrap_or_default();
                 let moved = physically_inserted
