@@ -6,16 +6,15 @@
 //! > switched on, or that did something else than was planned, and refuses any other write of the
 //! > runner role to guarded tables.
 //!
-//! What the compiler sees is that nothing live is performed without asking for the switch, the plan
-//! and the approval, nor before the phases that it comes after. Whether the switch *is* ON, the
-//! input *planned* and the approval *given* is asked at run time, before anything is touched, and
-//! once more by the database, inside the commit.
+//! The compiler checks that nothing live is performed without asking for the switch, the plan and the approval, nor
+//! before the phases that it comes after. Whether the switch *is* ON, the input *planned* and the approval *given* is
+//! checked at run time, before anything is touched, and again by the database, inside the commit.
 //!
-//! A *phase* is one step of a data change; live, it is exactly one transaction. A *pipeline* is a
-//! plain function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a
-//! [simulator](Simulate) performs them and leaves a [`Plan`]; [`Live`], a [live adapter](Execute)
-//! does, and nothing but what was planned; in a [`Rehearsal`] the live adapter does, measured, and
-//! everything is rolled back.
+//! A *phase* is one step of a data change; in a live run, it is exactly one transaction. A *pipeline* is a plain
+//! function that performs phases, written once and generic over [`Mode`]: in a [`DryRun`] a [simulator](Simulate)
+//! performs them, and the run returns a [`Plan`]; in a [`Live`] run a [live adapter](Execute) performs them, exactly
+//! as planned; in a [`Rehearsal`] the live adapter performs them, its effects are measured, and everything is rolled
+//! back.
 //!
 //! ```
 //! use phasegate::{Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Start, Switch};
@@ -51,31 +50,33 @@
 //!
 //! # The signatures to read
 //!
-//! An auditor has these to believe, and little else:
+//! An auditor has to trust these signatures, and little else:
 //!
-//! - [`Phase::live`]: what a live phase cannot be built without;
-//! - [`LiveRunner::run`]: what a live run cannot be started without;
-//! - [`Run::approval`]: where an [`Approval`] is made;
-//! - [`Attestation::assert_verified`](approval::Attestation::assert_verified): what every authority comes down to.
-//!   [`UnsignedApprovals`](approval::UnsignedApprovals) call it for you: search for both names;
-//! - [`Operator`](operator::Operator): who admits plans and approvals to the database, and turns its kill switch;
+//! - [`Phase::live`]: the arguments without which no live phase can be built;
+//! - [`LiveRunner::run`]: the parts without which no live run can be started;
+//! - [`Run::approval`]: the function that makes an [`Approval`];
+//! - [`Attestation::assert_verified`](approval::Attestation::assert_verified): the function that every authority ends
+//!   in. [`UnsignedApprovals`](approval::UnsignedApprovals) call it for you: search for both names;
+//! - [`Operator`](operator::Operator): admits plans and approvals to the database, and turns its kill switch on and
+//!   off;
 //! - [`Step`](runner::Step): the order in which the engine checks everything again;
-//! - [`PhaseTx`]: what an adapter is lent.
+//! - [`PhaseTx`]: the transaction that an adapter borrows.
 //!
 //! # The map
 //!
-//! The root has what the source of a pipeline needs, and [`prelude`] has most of that for one `use`. The rest is in modules by subject:
+//! The root has the names that a pipeline needs, and [`prelude`] has most of them for one `use`. The rest is in
+//! modules by subject:
 //!
 //! | subject | where |
 //! |---|---|
 //! | modes, phases, tokens, adapters, the three runners, the plan | the root |
-//! | parts of a run, what it leaves and reports, stopping it | [`runner`] |
-//! | who approved, and what they signed | [`approval`]; with SSH keys, and the feature `ssh`, [`ssh`](crate#modules) |
+//! | parts of a run, its results and events, stopping it | [`runner`] |
+//! | approvals: statements, authorities, evidence | [`approval`]; with SSH keys, and the feature `ssh`, [`ssh`](crate#modules) |
 //! | the kill switch | [`switch`] |
 //! | sessions, connectors, statements, reading the real data | [`connect`] |
 //! | many rows in one phase | [`batch`] |
-//! | what a plan says | [`plan`] |
-//! | how a run ends other than well | [`error`] |
+//! | the contents of a plan | [`plan`] |
+//! | the errors of a run | [`error`] |
 //! | the schema and the guard | [`schema`] |
 //! | admitting, and the switch of the database | [`operator`] |
 //! | the journal and the evidence | [`audit`] |
@@ -87,26 +88,25 @@
 //! |---|---|
 //! | expected `Approval<'_, Sg1, M>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
 //! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
-//! | expected `..<.., Live>`, found `..<.., DryRun>` | something of a dry run does not count in a live one, nor does something of a rehearsal |
+//! | expected `..<.., Live>`, found `..<.., DryRun>` | a token of a dry run is not valid in a live run, nor is one of a rehearsal |
 //! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
 //! | `..` is not general enough, in `.observer(..)` | write the argument's type: `\|event: &Event<'_>\|` |
-//! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes an error type of your own |
-//! | the trait `std::error::Error` is not implemented for `str` (`StdError`, where the source of this crate is shown) | say `Failure::new("..")` |
-//! | use of moved value (E0382) | an approval is consumed by the phase it allows: ask for another |
+//! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes a custom error type |
+//! | the trait `std::error::Error` is not implemented for `str` (`StdError`, where the source of this crate is shown) | write `Failure::new("..")` |
+//! | use of moved value (E0382) | an approval is consumed by the phase that it allows: request another |
 //! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
-//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or was to leave its run (the output may: `into_output`). Every run has a lifetime of its own that nothing else can be given |
+//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or would leave its run (the output may: `into_output`). Every run has a lifetime of its own, which no other value can have |
 //! | lifetime may not live long enough, in `.key(\|row\| &row.name)` | the rows are given by value, and a key cannot borrow from one: `tx.batch(&rows)`, or `row.name.clone()` |
-//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | say what the function returns: `\|row, id: i64\|`; and `\|row, Discard\|` where it returns nothing, or nothing that matters |
-//! | no method named `commit` on `PhaseTx` | what the adapter returns ends the transaction: `Ok` commits, `Err` rolls back |
+//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | write the type that the function returns: `\|row, id: i64\|`; and `\|row, Discard\|` if it returns nothing, or nothing of interest |
+//! | no method named `commit` on `PhaseTx` | the adapter's return value ends the transaction: `Ok` commits, `Err` rolls back |
 //!
 //! # What this does not protect from
 //!
-//! The types prevent accidents and make intent greppable. They do not stop hostile code in the same
-//! process: safe Rust can forge any witness by a compiler bug (rust-lang/rust#25860). Neither the
-//! types nor the engine see an adapter or a simulator that starts a run of its own inside, or one
-//! that writes through another connection; the database's guard sees the latter, on the tables that it
-//! stands on. What the database does not enforce is listed in `docs/limits.md`. The crate's tests
-//! show each of the holes.
+//! The types prevent accidents and make intent greppable. They do not stop hostile code in the same process: safe Rust
+//! can forge any token by a compiler bug (rust-lang/rust#25860). Neither the types nor the engine see an adapter or a
+//! simulator that starts a run of its own inside, or one that writes through another connection; the database's guard
+//! sees the latter, on the guarded tables. `docs/limits.md` lists what the database does not enforce. The crate's
+//! tests demonstrate each of these limits.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod authority;
@@ -141,7 +141,7 @@ pub use crate::typed::{
     Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
 
-/// Who approved a gate: statements, attestations, and the authorities that a run asks.
+/// Approvals of gates: statements, attestations, and the authorities that a run asks.
 pub mod approval {
     pub use crate::authority::{
         ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
@@ -151,7 +151,7 @@ pub mod approval {
     pub use crate::typed::{Approvable, Requirement};
 }
 
-/// Approvals that are signed with SSH keys: keys, policies, and what is wrong with a file.
+/// Approvals that are signed with SSH keys: keys, policies, and the errors of their files.
 #[cfg(feature = "ssh")]
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub mod ssh {
@@ -162,7 +162,7 @@ pub mod ssh {
     };
 }
 
-/// The kill switch: what says ON, and why one is OFF.
+/// The kill switch, and the reasons why one is OFF.
 pub mod switch {
     pub use crate::database::LeaseSwitch;
     pub use crate::kill_switch::{
@@ -171,7 +171,7 @@ pub mod switch {
     };
 }
 
-/// What an operator does: admit plans and approvals, and turn the switch of the database.
+/// The operator's tasks: admitting plans and approvals, and turning the switch of the database.
 pub mod operator {
     pub use crate::database::{
         Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
@@ -179,7 +179,7 @@ pub mod operator {
     pub use crate::outcome::BlockingSession;
 }
 
-/// What the owner of a database does: install the schema `phasegate`, and put tables under guard.
+/// The database owner's tasks: installing the schema `phasegate`, and guarding tables.
 pub mod schema {
     pub use crate::database::{Guard, protect, protect_as, unprotect};
     #[cfg(feature = "install")]
@@ -187,7 +187,7 @@ pub mod schema {
     pub use crate::database::{InstallError, Installed, install};
 }
 
-/// What an auditor reads: the journal, and the evidence of a run.
+/// The auditor's records: the journal, and the evidence of a run.
 pub mod audit {
     pub use crate::database::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
     pub use crate::evidence::{
@@ -196,7 +196,7 @@ pub mod audit {
     pub use crate::outcome::{CommitEvidence, Committed, Durability};
 }
 
-/// How a phase and a run end other than well, and the errors of inputs.
+/// The errors of a phase and of a run, and those of inputs.
 pub mod error {
     pub use crate::base::canonical::NotCanonical;
     pub use crate::base::digest::DigestError;
@@ -212,7 +212,7 @@ pub mod batch {
     pub use crate::database::{CopyIn, CopyOut, Discard, RowBatch, RowParams, RowStream};
 }
 
-/// Sessions: how one is made, what it is sent, and sessions that only read.
+/// Sessions: connectors, statements, and read-only sessions.
 pub mod connect {
     pub use crate::database::{
         ConnectError, Connection, Connector, PostgresConnector, PreparedStatement, ReadOnlyError,
@@ -220,7 +220,7 @@ pub mod connect {
     };
 }
 
-/// The parts of a run, what it leaves, what it reports on the way, and how it is stopped.
+/// The parts of a run, its results and events, and how to stop it.
 pub mod runner {
     pub use crate::engine::{FailedRehearsal, RehearsedPhase, StopHandle};
     pub use crate::observer::{Ending, Event, Step};

@@ -1,55 +1,55 @@
-//! What a run tells about itself while it goes on.
+//! The events of a run, while it is in progress.
 
-/// Something that happened in a run.
+/// An event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A phase begins.
     #[non_exhaustive]
     Begins {
-        /// The phase.
+        /// The name of the phase.
         phase: &'a str,
-        /// Its place in the run, counted from 1.
+        /// The place of the phase in the run, counted from 1.
         place: usize,
-        /// How many phases the plan has; unknown in a dry run and in a rehearsal, which make the plan.
+        /// The number of phases in the plan; `None` in a dry run and in a rehearsal, which make the plan.
         of: Option<usize>,
     },
     /// A step of a phase was passed.
     #[non_exhaustive]
     Passed {
-        /// The phase.
+        /// The name of the phase.
         phase: &'a str,
         /// The step.
         step: Step,
     },
-    /// The phase has done rows: after each row of [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row), after at
-    /// most 64 of [`PhaseTx::batch`](crate::PhaseTx::batch). Where it goes through rows several times, each time counts from 1; a
-    /// copy says nothing.
+    /// The phase has performed rows: sent after each row of [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row),
+    /// and after at most 64 of [`PhaseTx::batch`](crate::PhaseTx::batch). In a phase with several loops, each loop
+    /// counts from 1; a copy sends no event.
     #[non_exhaustive]
     Rows {
-        /// The phase.
+        /// The name of the phase.
         phase: &'a str,
-        /// How many rows are done.
+        /// The number of rows that are done.
         done: u64,
-        /// How many there are, if that is known.
+        /// The number of all rows, if that is known.
         total: Option<u64>,
     },
-    /// A phase was rolled back for a reason that passes, and is about to be performed once more.
+    /// A phase was rolled back for a transient reason, and is about to be performed again.
     #[non_exhaustive]
     TriesAgain {
-        /// The phase.
+        /// The name of the phase.
         phase: &'a str,
-        /// Which try it will be, counted from 1.
+        /// The number of the next attempt, counted from 1.
         attempt: u32,
-        /// What the server said: 40001, 40P01 or 55P03.
+        /// The SQLSTATE of the failure: 40001, 40P01 or 55P03.
         sqlstate: &'a str,
     },
     /// A phase has ended.
     #[non_exhaustive]
     Ends {
-        /// The phase.
+        /// The name of the phase.
         phase: &'a str,
-        /// How.
+        /// How the phase ended.
         ending: Ending,
     },
 }
@@ -67,8 +67,8 @@ pub enum Event<'a> {
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
 /// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, EffectsDiffer, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
 ///
-/// A dry run passes [`Valid`](Step::Valid) and [`Performed`](Step::Performed) only. A rehearsal passes
-/// these, [`Connected`](Step::Connected) once, and [`Opened`](Step::Opened) for each phase.
+/// A dry run passes only [`Valid`](Step::Valid) and [`Performed`](Step::Performed). A rehearsal passes these,
+/// [`Connected`](Step::Connected) once, and [`Opened`](Step::Opened) for each phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Step {
@@ -76,15 +76,14 @@ pub enum Step {
     SwitchOn,
     /// The spec was read back from its own bytes and is valid.
     Valid,
-    /// It is the next phase of the plan, with the gates and the input that were approved, and its
-    /// approvals hold.
+    /// The phase is the next one of the plan, with the approved gates and input, and its approvals are valid.
     AsPlanned,
-    /// There is a session, and it leads to the database of the plan, by a role that may perform
-    /// phases and cannot bypass the interlock.
+    /// A session is connected to the database of the plan, as a role that may perform phases and cannot bypass the
+    /// interlock.
     Connected,
-    /// The transaction is open, and the phase in it: admitted, in order, approved, switched on.
+    /// The transaction and the phase in it are open: admitted, in order, approved, switched on.
     Opened,
-    /// The adapter, or the simulator, is done.
+    /// The adapter, or the simulator, has returned.
     Performed,
     /// The kill switch was read again and is still ON.
     SwitchStillOn,
@@ -96,22 +95,22 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// It was performed; live, it is committed; in a rehearsal, a commit would have been accepted.
+    /// The phase was performed; in a live run it is committed, and in a rehearsal a commit would have been accepted.
     Performed,
-    /// It had been committed before, by an earlier run of the same plan or by another one.
+    /// The phase was committed already, by an earlier or concurrent run of the same plan.
     AlreadyCommitted,
     /// A check failed, and nothing was touched.
     Refused,
-    /// It failed, and nothing of it remains.
+    /// The phase failed, and was rolled back completely.
     RolledBack,
-    /// Whether it was committed is not known.
+    /// It is not known whether the phase was committed.
     InDoubt,
 }
 
-/// Is told what happens in a run; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+/// A function that is called with the events of a run; see [`LiveRunner::observer`](crate::LiveRunner::observer).
 pub(crate) type Observer<'a> = dyn FnMut(&Event<'_>) + Send + 'a;
 
-/// An observer that tells `first`, and then `second`.
+/// Returns an observer that calls `first`, and then `second`.
 pub(crate) fn observed_by(
     mut first: Box<Observer<'static>>,
     mut second: impl FnMut(&Event<'_>) + Send + 'static,

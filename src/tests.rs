@@ -1,4 +1,4 @@
-//! What holds for the message, the hint and the causes of every error beside those of `outcome`.
+//! Tests of the message, the hint and the causes of every error beside those of `outcome`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ use crate::switch::*;
 use crate::testing::ServerError;
 use crate::*;
 
-/// What one error says, and what its causes do.
+/// The message and the causes of one error.
 struct Said {
     code: &'static str,
     hint: Option<String>,
@@ -429,7 +429,7 @@ fn all() -> Vec<Said> {
     parts.into_iter().flatten().collect()
 }
 
-/// Every code that a table of codes has is that of a value above.
+/// Checks that every code in a table of codes is that of a value above.
 #[test]
 fn no_variant_is_left_out() {
     let listed: BTreeSet<_> = all().iter().map(|said| said.code).collect();

@@ -143,7 +143,7 @@ fn report(counted: &Counted, socket: &Walls, tcp: &Walls) {
     println!("|---|---|---|---|---|");
     for (transport, walls) in [
         ("Unix socket", socket),
-        ("TCP, each answer 1 ms later", tcp),
+        ("TCP, each response 1 ms later", tcp),
     ] {
         let compared = [
             ("from connecting", &walls.bare, &walls.guarded),

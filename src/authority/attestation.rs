@@ -3,7 +3,7 @@ use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::plan::Target;
 
-/// What an authority is asked: was this gate approved, for this plan?
+/// A request to an authority: was this gate approved, for this plan?
 #[derive(Debug, Clone, Copy)]
 pub struct ApprovalRequest<'a> {
     pub(crate) gate: &'a str,
@@ -14,43 +14,43 @@ pub struct ApprovalRequest<'a> {
 }
 
 impl<'a> ApprovalRequest<'a> {
-    /// The gate's name.
+    /// Returns the gate's name.
     #[must_use]
     pub fn gate(&self) -> &'a str {
         self.gate
     }
 
-    /// The next phase of the plan that is behind this gate.
+    /// Returns the next phase of the plan that is behind this gate.
     #[must_use]
     pub fn phase(&self) -> &'a str {
         self.phase
     }
 
-    /// The pipeline that is running.
+    /// Returns the pipeline that is running.
     #[must_use]
     pub fn pipeline(&self) -> &'a str {
         self.pipeline
     }
 
-    /// The digest of the plan that is running.
+    /// Returns the digest of the plan that is running.
     #[must_use]
     pub fn plan(&self) -> Digest {
         self.plan
     }
 
-    /// The database that the plan is for.
+    /// Returns the database that the plan is for.
     #[must_use]
     pub fn target(&self) -> &'a Target {
         self.target
     }
 }
 
-/// What an authority attests: that this approver made this statement.
+/// An authority's assertion that this approver made this statement.
 ///
-/// The engine compares gate, plan, target and expiry with the run before it makes a witness of it;
-/// an attestation by itself opens nothing. The database compares once more: an operator has
-/// [admitted](crate::operator::Operator::admit_approval) it under its nonce, it is for that gate of that plan, it
-/// has not expired by the server's clock, and it is spent in the transaction of the phase that it allows.
+/// The engine compares gate, plan, target and expiry with the run before it creates an [`Approval`](crate::Approval)
+/// from it; an attestation by itself opens nothing. The database checks once more that an operator has
+/// [admitted](crate::operator::Operator::admit_approval) it under its nonce, that it is for that gate of that plan,
+/// and that it has not expired by the server's clock. It is spent in the transaction of the phase that it allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
     statement: ApprovalStatement,
@@ -59,10 +59,9 @@ pub struct Attestation {
 }
 
 impl Attestation {
-    /// Asserts that `approver` made `statement`, and that the caller has verified it.
+    /// Asserts that `approver` made `statement`, and that the caller has verified this.
     ///
-    /// Every authority comes down to a call of this function; to review who can approve, search
-    /// for its name.
+    /// Every authority ends in a call of this function: to review who can approve, search for its name.
     pub fn assert_verified(statement: ApprovalStatement, approver: impl Into<String>) -> Self {
         Attestation {
             statement,
@@ -71,33 +70,33 @@ impl Attestation {
         }
     }
 
-    /// Adds what a third party needs to verify it once more; the journal keeps it.
+    /// Adds the evidence that a third party needs to verify it again; the journal stores it.
     #[must_use]
     pub fn with_evidence(mut self, evidence: Evidence) -> Self {
         self.evidence = Some(evidence);
         self
     }
 
-    /// What was approved.
+    /// Returns the statement.
     #[must_use]
     pub fn statement(&self) -> &ApprovalStatement {
         &self.statement
     }
 
-    /// Who approved it.
+    /// Returns the approver.
     #[must_use]
     pub fn approver(&self) -> &str {
         &self.approver
     }
 
-    /// What was signed, and by what rules it was judged; `None` if nothing was signed.
+    /// Returns the signed statements, with the rules by which they were verified; `None` if the approval is unsigned.
     #[must_use]
     pub fn evidence(&self) -> Option<&Evidence> {
         self.evidence.as_ref()
     }
 }
 
-/// An authority did not attest to an approval.
+/// Why an authority did not attest to an approval.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("not approved: {reason}", reason = Printable(.reason))]
 pub struct Denied {
@@ -107,7 +106,7 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// Says why.
+    /// Creates a denial with this reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Denied {
             reason: reason.into(),
@@ -116,14 +115,14 @@ impl Denied {
         }
     }
 
-    /// Adds what to do about it, as full sentences for the person at the terminal.
+    /// Adds the remedy, as full sentences for the person at the terminal.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// A person who is entitled to has rejected the plan.
+    /// Creates the denial for a plan that an eligible approver has rejected.
     pub fn rejected(by: impl Into<String>, comment: impl Into<String>) -> Self {
         let (by, comment) = (by.into(), comment.into());
         Denied {
@@ -147,9 +146,9 @@ impl Denied {
     }
 }
 
-/// Says whether a gate was approved: evidence in, attestation out.
+/// Decides whether a gate was approved, and returns the attestation.
 ///
-/// Open for implementation. The provided body refuses, so an empty `impl` approves nothing.
+/// Open for implementation. The provided body denies, so that an empty `impl` approves nothing.
 ///
 /// ```
 /// use phasegate::approval::{ApprovalRequest, ApprovalStatement, Attestation, Authority, Denied};
@@ -177,11 +176,11 @@ impl Denied {
     note = "give the runner one before `run`: `.authority(authority)`; it implements `Authority`"
 )]
 pub trait Authority {
-    /// Attests that the gate of `request` was approved, or says why not.
+    /// Attests that the gate of `request` was approved, or denies it with a reason.
     ///
     /// # Errors
     ///
-    /// [`Denied`], with a [hint](Denied::with_hint) of what the person at the terminal should do.
+    /// Returns a [`Denied`], with a [hint](Denied::with_hint) for the person at the terminal.
     fn attest(&mut self, request: &ApprovalRequest<'_>) -> Result<Attestation, Denied> {
         Err(Denied::new(format!(
             "this authority approves nothing, and so not gate `{}`",

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-/// What was signed, and by what rules it was judged: all that a third party needs to judge it again.
+/// The signed statements, and the rules by which they were verified: everything that a third party needs to verify
+/// them again.
 ///
-/// Data, which proves nothing by itself. It stands in the journal beside the approval that it speaks
-/// for, with every text as it was, byte for byte, so that `ssh-keygen -Y verify` can be asked.
+/// Evidence is data and proves nothing by itself. The journal stores it with its approval, every text byte for byte,
+/// so that `ssh-keygen -Y verify` can verify it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -14,7 +15,7 @@ pub struct Evidence {
     pub allowed_signers: String,
     /// The file of revoked keys, if there was one.
     pub revoked_keys: Option<String>,
-    /// Who signed what.
+    /// The signed statements, with their signers.
     pub statements: Vec<SignedStatement>,
 }
 
@@ -23,16 +24,16 @@ pub struct Evidence {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SignedStatement {
-    /// Who signed it: the principal that the allowed signers name for the key.
+    /// The signer: the principal that the allowed signers name for the key.
     pub approver: String,
     /// The exact text that was signed.
     pub statement: String,
-    /// The signature, in the armor that `ssh-keygen -Y sign` gives it.
+    /// The armored signature, as `ssh-keygen -Y sign` writes it.
     pub signature: String,
 }
 
 impl Evidence {
-    /// Statements that were judged by these rules.
+    /// Creates the evidence from statements, and the rules by which they were verified.
     pub fn new(
         policy: impl Into<String>,
         allowed_signers: impl Into<String>,
@@ -49,7 +50,7 @@ impl Evidence {
 }
 
 impl SignedStatement {
-    /// This text, signed by `approver`.
+    /// Creates a statement of this text, signed by `approver`.
     pub fn new(
         approver: impl Into<String>,
         statement: impl Into<String>,

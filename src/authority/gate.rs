@@ -1,9 +1,8 @@
-//! Gates: the names that approvals are given for.
+//! Gates: the named approvals that phases need.
 
 /// A named approval that a phase needs.
 ///
-/// A gate is a type without values, so that a signature can name it. [`Sg1`] and [`Sg2`] come with
-/// the crate; add your own:
+/// A gate is a type without values, so that a signature can name it. The crate has [`Sg1`] and [`Sg2`]; add your own:
 ///
 /// ```
 /// /// The data protection officer has agreed.
@@ -13,9 +12,9 @@
 /// }
 /// ```
 ///
-/// The name is what people approve, what stands in the plan, and what an
-/// [`Authority`](crate::approval::Authority) is asked about. Two types with one name are one gate to all of
-/// these, though not to the compiler.
+/// People approve the gate by its name, which also stands in the plan and in the request to an
+/// [`Authority`](crate::approval::Authority). Two types with one name are one gate to all of these, though not to the
+/// compiler.
 pub trait Gate: 'static {
     /// The gate's name, as people know it.
     const NAME: &'static str;
@@ -25,7 +24,7 @@ pub trait Gate: 'static {
 #[derive(Debug)]
 pub enum Sg1 {}
 
-/// The gate `SG_2`: what was written may be enacted.
+/// The gate `SG_2`: the written cut may be enacted.
 #[derive(Debug)]
 pub enum Sg2 {}
 

@@ -1,10 +1,10 @@
-//! Approvals: what is asked, who is asked, and what they attest to.
+//! Approvals: requests, authorities, and their attestations.
 //!
-//! An [`Authority`] turns evidence into an [`Attestation`]; the engine checks that against the run
-//! and makes the witness [`Approval`](crate::Approval) of it. How evidence is had (a form, a
-//! ticket, a signature) is the authority's business. `SignedApprovals`, with the feature `ssh`, verifies
-//! signatures; [`AdmittedApprovals`](crate::approval::AdmittedApprovals) asks the database what an operator has admitted;
-//! [`UnsignedApprovals`] says in its name what it is.
+//! An [`Authority`] turns evidence into an [`Attestation`]; the engine checks that against the run and creates an
+//! [`Approval`](crate::Approval) from it. How the authority gets the evidence (from a form, a ticket, a signature) is
+//! up to its implementation. `SignedApprovals`, with the feature `ssh`, verifies signatures;
+//! [`AdmittedApprovals`](crate::approval::AdmittedApprovals) reads from the database what an operator has admitted;
+//! [`UnsignedApprovals`] verifies nothing, as its name tells.
 
 mod attestation;
 mod evidence;

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::plan::Target;
 
-/// What an approver says to a plan.
+/// An approver's decision on a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
-    /// It may be performed.
+    /// The plan may be performed.
     Approve,
-    /// It may not, even if others have approved it.
+    /// The plan may not be performed, even if others have approved it.
     Reject,
 }
 
@@ -25,27 +25,27 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What is approved: one gate of one plan on one database, until some time. Or rejects.
+/// An approval of one gate of one plan on one database, until some time; or a rejection.
 ///
-/// A statement is data and proves nothing; [`Attestation::assert_verified`](super::Attestation) is
-/// where a caller says that it was verified.
+/// A statement is data and proves nothing; [`Attestation::assert_verified`](super::Attestation) is where a caller
+/// asserts that it was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalStatement {
-    /// Approved or rejected.
+    /// Approval or rejection.
     pub decision: Decision,
     /// The gate's name.
     pub gate: String,
     /// The digest of the plan.
     pub plan: Digest,
-    /// The database.
+    /// The target of the plan.
     pub target: Target,
-    /// From when on the approval means something: when it was made.
+    /// When the approval becomes valid: when it was made.
     pub valid_from: SystemTime,
-    /// From when on the approval means nothing: no phase is opened by it, and none that it has opened commits.
+    /// When the approval expires: after that it opens no phase, and no phase that it has opened commits.
     pub expires: SystemTime,
-    /// What makes this approval this one, among all that say the same. It is what the database admits
-    /// and spends.
+    /// Distinguishes this approval from any other with the same content. The database admits and spends the approval
+    /// by its nonce.
     pub nonce: String,
-    /// For people.
+    /// A comment, for people.
     pub comment: String,
 }

@@ -6,9 +6,10 @@ use crate::plan::Plan;
 
 /// Approvals that were given inside this process, and that are **not signed**.
 ///
-/// The operator of the database [admits](crate::operator::Operator::admit_approval) each of them before it can
-/// be spent. It binds each to a gate, a plan, a target, an expiry and a nonce. It cannot know who called [`approve`](UnsignedApprovals::approve): use it for demonstrations, for
-/// tests, and where something else has verified the approver already.
+/// The operator of the database [admits](crate::operator::Operator::admit_approval) each of them before it can be
+/// spent. Each is bound to a gate, a plan, a target, an expiry and a nonce. This type cannot know who called
+/// [`approve`](UnsignedApprovals::approve): use it for demonstrations, for tests, and where other code has verified
+/// the approver already.
 ///
 /// ```
 /// use phasegate::{Plan, Sg1, approval::UnsignedApprovals};
@@ -26,7 +27,7 @@ pub struct UnsignedApprovals {
 }
 
 impl UnsignedApprovals {
-    /// No approvals yet.
+    /// Creates an empty set of approvals.
     #[must_use]
     pub fn new() -> Self {
         UnsignedApprovals::default()
@@ -34,8 +35,8 @@ impl UnsignedApprovals {
 
     /// Adds an approval of gate `G` for `plan`, by `approver`, that lasts for `lifetime`.
     ///
-    /// It holds for every phase of the plan that is behind that gate, each of which asks for it
-    /// again. A lifetime that no clock can show approves nothing.
+    /// The approval holds for every phase of the plan that is behind that gate; each phase requests it again. A
+    /// lifetime beyond the clock's range approves nothing.
     pub fn approve<G: Gate>(
         &mut self,
         plan: &Plan,
@@ -61,7 +62,7 @@ impl UnsignedApprovals {
 }
 
 impl UnsignedApprovals {
-    /// What was approved so far, for an operator to admit.
+    /// Returns the approvals so far, for an operator to admit.
     #[must_use]
     pub fn attestations(&self) -> &[Attestation] {
         &self.given

@@ -6,26 +6,26 @@ use serde_json::Value;
 
 use crate::base::printable::Printable;
 
-/// A value that cannot be written as canonical JSON, or does not come back from it as it was.
+/// Why a value cannot be written as canonical JSON, or is changed when it is read back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotCanonical {
-    /// Its `Serialize` failed.
+    /// `Serialize` failed.
     #[error("it cannot be written as JSON: {}", Printable(&.0.to_string()))]
     Serialize(serde_json::Error),
-    /// The number would come back changed: JSON numbers are doubles (RFC 8785, section 3.2.2.3).
+    /// The number would be changed when read back: JSON numbers are doubles (RFC 8785, section 3.2.2.3).
     #[error(
         "the number {number} at `{path}` is beyond 2^53 and would come back from JSON changed", number = Printable(.number), path = Printable(.path))]
     Number {
-        /// Where it stands, as a JSON pointer.
+        /// The place of the number, as a JSON pointer.
         path: String,
-        /// The number as it was given.
+        /// The number in the value.
         number: String,
     },
-    /// Its `Deserialize` does not accept what its `Serialize` wrote.
+    /// `Deserialize` does not accept what `Serialize` wrote.
     #[error("it cannot be read back from its own JSON: {}", Printable(&.0.to_string()))]
     Deserialize(serde_json::Error),
-    /// Read back and written again it is another text, so its digest would not mean anything.
+    /// Read back and written again, the value has another text, so that its digest would not identify it.
     #[error("read back from its own JSON it is another value")]
     Unstable,
 }
@@ -64,8 +64,8 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, NotCanonical> {
     serde_json_canonicalizer::to_vec(&value).map_err(NotCanonical::Serialize)
 }
 
-/// Writes `value` as canonical JSON, and reads it back: what comes back is the value that the
-/// bytes stand for, without whatever `#[serde(skip)]` or interior mutability kept out of them.
+/// Writes `value` as canonical JSON, and reads it back. The result is the value of those bytes, without data that
+/// `#[serde(skip)]` or interior mutability kept out of them.
 pub(crate) fn round_trip<T: Serialize + DeserializeOwned>(
     value: &T,
 ) -> Result<(Vec<u8>, T), NotCanonical> {
@@ -77,7 +77,7 @@ pub(crate) fn round_trip<T: Serialize + DeserializeOwned>(
     Ok((bytes, back))
 }
 
-/// Reads back what [`encode`] wrote.
+/// Decodes what [`encode`] wrote.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotCanonical> {
     serde_json::from_slice(bytes).map_err(NotCanonical::Deserialize)
 }
@@ -89,8 +89,8 @@ fn refuse_inexact_numbers(value: &Value, path: &mut String) -> Result<(), NotCan
             let exact = match (number.as_u64(), number.as_i64()) {
                 (Some(n), _) => n <= EXACT,
                 (None, Some(n)) => n.unsigned_abs() <= EXACT,
-                // A double; or, where a crate of the program has serde_json keep every digit, an
-                // integer that is too large for both.
+                // A double; or, where a crate of the program enables `arbitrary_precision` in serde_json, an integer
+                // that is too large for both.
                 (None, None) => number.to_string().contains(['.', 'e', 'E']),
             };
             if exact {

@@ -22,7 +22,7 @@ use crate::base::hex::hex;
 #[serde(into = "String", try_from = "String")]
 pub struct Digest([u8; 32]);
 
-/// A text is not a digest.
+/// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a SHA-256 digest: {0:?}")]
 pub struct DigestError(String);
@@ -34,7 +34,7 @@ impl DigestError {
         "not_a_digest"
     }
 
-    /// Returns how a digest is written.
+    /// Returns the form of a digest.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = "A digest is 64 lower-case hexadecimal digits, as `sha256sum` prints them.";
@@ -43,13 +43,13 @@ impl DigestError {
 }
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Digest(Sha256::digest(bytes).into())
     }
 
-    /// Its 32 bytes.
+    /// Returns its 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

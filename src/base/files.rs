@@ -1,4 +1,4 @@
-//! Files of an unknown writer, of which no more is read than they may have.
+//! Reads files of an unknown author, up to a limit.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -6,38 +6,38 @@ use std::path::{Path, PathBuf};
 
 use crate::base::printable::Printable;
 
-/// A file was not read, or not written. One variant for each reason.
+/// Why a file was not read, or not written. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadFileError {
-    /// The operating system refused it.
+    /// The operating system refused to read the file.
     #[error("{}: not read, {error}", Printable(&.path.to_string_lossy()))]
     NotRead {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The operating system refused it.
+    /// The operating system refused to write the file.
     #[error("{}: not written, {error}", Printable(&.path.to_string_lossy()))]
     NotWritten {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It is a directory, a device, a pipe, or the like.
+    /// The path is a directory, a device, a pipe, or the like.
     #[error("{}: not read, it is no regular file", Printable(&.path.to_string_lossy()))]
     NotAFile {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
-    /// It is larger than any such file is.
+    /// The file is larger than allowed.
     #[error("{}: not read, it is larger than {limit} bytes", Printable(&.path.to_string_lossy()))]
     TooLarge {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What it may have.
+        /// The greatest size, in bytes.
         limit: usize,
     },
 }
@@ -72,13 +72,13 @@ impl ReadFileError {
     }
 }
 
-/// The content of a file that has at most `limit` bytes; of a larger one, no more than that is read.
+/// Returns the content of a file of at most `limit` bytes. A larger one is not read to its end.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReadFileError> {
     let not_read = |error| ReadFileError::NotRead {
         path: path.to_owned(),
         error,
     };
-    // Before it is opened: opening a pipe waits for whoever writes into it.
+    // Checked before opening: opening a pipe would block until another process writes to it.
     if !fs::metadata(path).map_err(not_read)?.is_file() {
         return Err(ReadFileError::NotAFile {
             path: path.to_owned(),

@@ -1,7 +1,7 @@
 //! Bytes as hexadecimal digits.
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    // Not by formatting, which takes a hundred instructions for each byte.
+    // Formatting by `format!` would take a hundred instructions for each byte.
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
     let mut text = String::with_capacity(2 * bytes.len());

@@ -1,4 +1,5 @@
-//! What everything else is built from: canonical JSON, digests, times, secrets, files, and texts that are safe to print.
+//! The foundation of all other modules: canonical JSON, digests, times, secrets, files, and texts that are safe to
+//! print.
 
 pub(crate) mod canonical;
 pub(crate) mod digest;

@@ -1,15 +1,15 @@
-//! Text from outside that reaches a terminal, a log or a file: what a reader sees is what is there.
+//! Text from outside that reaches a terminal, a log or a file: every character is visible as it is.
 
 use std::fmt::{self, Write as _};
 
-/// How many members of a list a message names.
+/// The most members of a list that a message names.
 const LISTED: usize = 20;
 
-/// How many characters of one text a message shows.
+/// The most characters of one text that a message shows.
 const SHOWN: usize = 2_000;
 
-/// Returns the first character of `text` for which it is not one line that is seen as it is: one
-/// that moves the cursor, turns the direction of the text, or is not seen.
+/// Returns the first character of `text` that makes it unprintable: one that breaks the line, moves the cursor,
+/// changes the direction of the text, or is invisible.
 pub(crate) fn first_unprintable(text: &str) -> Option<char> {
     text.chars().find(|&c| is_unprintable(c))
 }
@@ -18,7 +18,7 @@ fn is_unprintable(c: char) -> bool {
     c.is_control() || is_format(c)
 }
 
-/// What Unicode calls formats and separators of lines: directions, joiners, tags.
+/// Returns whether Unicode classifies the character as a format or a line separator: directions, joiners, tags.
 fn is_format(c: char) -> bool {
     matches!(
         u32::from(c),
@@ -29,15 +29,15 @@ fn is_format(c: char) -> bool {
     )
 }
 
-/// Displays a text on one line, with escapes (`\n`, `\u{1b}`) where a character would not be seen
-/// as it is, and no more than its first 2,000 characters.
+/// Displays a text on one line, with escapes (`\n`, `\u{1b}`) for characters that are not visible, and at most its
+/// first 2,000 characters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.width().is_some() {
-            // A column of a table.
+            // Padded, for a column of a table.
             return f.pad(&Printable(self.0).to_string());
         }
         let mut characters = self.0.chars();

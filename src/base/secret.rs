@@ -1,12 +1,12 @@
-//! What cannot be guessed: the secret that seals a phase, and the nonce of an attempt.
+//! Random values: the secret that seals a phase, and the nonce of an attempt.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::digest::Digest;
 use crate::base::hex::hex;
 
-/// Knowing it seals the phase that was opened with its [`lock`](Secret::lock). The server hears of
-/// it in the closing message, and not earlier.
+/// A secret that seals the phase that was opened with its [`lock`](Secret::lock). The server gets it in the closing
+/// message, and not earlier.
 pub(crate) struct Secret([u8; 32]);
 
 impl Secret {
@@ -25,7 +25,7 @@ impl Secret {
     }
 }
 
-/// What makes an attempt this one: a random UUID, as the server prints it.
+/// Returns a nonce for an attempt: a random UUID, as the server prints it.
 pub(crate) fn nonce() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
@@ -39,7 +39,7 @@ pub(crate) fn nonce() -> Result<String, getrandom::Error> {
     Ok(nonce)
 }
 
-/// Text that nothing else has, for what must differ and need not be secret.
+/// Returns a unique text, for names that must differ and need not be secret.
 pub(crate) fn unique() -> String {
     nonce().unwrap_or_else(|_| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -51,9 +51,9 @@ pub(crate) fn unique() -> String {
     })
 }
 
-/// A time between nothing and `most`.
+/// Returns a random time between zero and `most`.
 pub(crate) fn jitter(most: Duration) -> Duration {
-    // Without randomness everybody waits for as long as anybody may.
+    // Without randomness, every process waits for the longest time.
     getrandom::u32().map_or(most, |random| {
         most.mul_f64(f64::from(random) / f64::from(u32::MAX))
     })

@@ -1,6 +1,7 @@
 //! The SQLSTATEs that the schema raises, class `ZG`.
 
-/// The transaction is not a phase that was opened, sealed and finished; or it is a rehearsal, which is not committed.
+/// The transaction is not a phase that was opened, sealed and finished; or it is a rehearsal, which is never
+/// committed.
 pub(crate) const NOT_SEALED: &str = "ZG001";
 /// The kill switch is OFF.
 pub(crate) const SWITCH_OFF: &str = "ZG002";
@@ -12,7 +13,7 @@ pub(crate) const LEASE_ELSEWHERE: &str = "ZG004";
 pub(crate) const NOT_ADMITTED: &str = "ZG010";
 /// An approval is missing, was not admitted, is spent, or has expired.
 pub(crate) const NOT_APPROVED: &str = "ZG013";
-/// The phase did not do what was planned; DATATYPE has the tables as JSON.
+/// The effects differ from the plan; DATATYPE has the tables as JSON.
 pub(crate) const EFFECTS_DIFFER: &str = "ZG014";
 /// The session is in a transaction already, acts as another role, or has another isolation level.
 pub(crate) const SESSION_UNFIT: &str = "ZG016";
@@ -20,7 +21,7 @@ pub(crate) const SESSION_UNFIT: &str = "ZG016";
 pub(crate) const ANOTHER_PROTOCOL: &str = "ZG017";
 /// The role has privileges that bypass the interlock; DATATYPE has each, with its remedy, as JSON.
 pub(crate) const PRIVILEGED_ROLE: &str = "ZG018";
-/// The plan, or an approval that the phase has spent, is over.
+/// The plan, or an approval that the phase has spent, has expired.
 pub(crate) const PLAN_EXPIRED: &str = "ZG023";
-/// A person who is entitled to has rejected the plan.
+/// An eligible approver has rejected the plan.
 pub(crate) const REJECTED: &str = "ZG024";

@@ -1,11 +1,11 @@
-//! Moments as files have them.
+//! Times in files.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// The last second of the year 9999, the last that RFC 3339 can say.
+/// The last second of the year 9999, the last that RFC 3339 can represent.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A time to the second, as RFC 3339 writes it in UTC: `2026-11-30T00:00:00Z`.
@@ -14,7 +14,7 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 pub(crate) struct Timestamp(Duration);
 
 impl Timestamp {
-    /// The second in which `time` is; one that RFC 3339 cannot say becomes the nearest that it can.
+    /// Rounds `time` down to the second; a time that RFC 3339 cannot represent becomes the nearest that it can.
     pub(crate) fn of(time: SystemTime) -> Self {
         let since = time
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -22,7 +22,7 @@ impl Timestamp {
         Timestamp(Duration::from_secs(since.min(LAST).as_secs()))
     }
 
-    /// The second in which `time` is, if RFC 3339 can say it.
+    /// Rounds `time` down to the second; `None` if RFC 3339 cannot represent it.
     #[cfg(feature = "ssh")]
     pub(crate) fn exactly(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -56,7 +56,7 @@ impl From<Timestamp> for String {
 impl TryFrom<String> for Timestamp {
     type Error = String;
 
-    /// Only what it would itself write: one moment has one text.
+    /// Accepts only the form that `Timestamp` itself writes: one time has one text.
     fn try_from(text: String) -> Result<Self, String> {
         humantime::parse_rfc3339(&text)
             .ok()

@@ -1,4 +1,4 @@
-//! What an operator hears who admits a plan or a rejection.
+//! The results of admitting a plan or a rejection.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -8,23 +8,23 @@ use ::postgres::Row;
 use crate::base::timestamp::Timestamp;
 use crate::outcome::BlockingSession;
 
-/// What was known of a plan when it was admitted.
+/// The state of a plan when it was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a plan that was performed before is not performed again, and this says so"]
 #[non_exhaustive]
 pub enum PlanAdmission {
-    /// It was not admitted before.
+    /// The plan was not admitted before.
     New,
-    /// It was admitted before, and some of its phases are still to be performed.
+    /// The plan was admitted before, and some of its phases are not committed yet.
     Unfinished {
-        /// When it was admitted, by the server's clock.
+        /// When the plan was admitted first, by the server's clock.
         admitted_at: SystemTime,
-        /// How many of its phases are committed.
+        /// The number of its committed phases.
         committed: usize,
-        /// How many it has.
+        /// The number of all its phases.
         phases: usize,
     },
-    /// All of its phases are committed: a run of it changes nothing.
+    /// All phases of the plan are committed: a run of it changes nothing.
     Performed {
         /// When the last of its phases was committed, by the server's clock.
         at: SystemTime,
@@ -70,13 +70,13 @@ impl fmt::Display for PlanAdmission {
     }
 }
 
-/// A rejection is admitted. Whether the last commit whose checks had passed before has ended is what this says.
+/// A rejection is admitted; the variant tells whether the last commit whose checks had passed before has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a commit may still be in flight"]
 pub enum Rejected {
-    /// No phase of the plan commits any more: every commit that had been let through has ended.
+    /// No phase of the plan commits any more: every commit that had passed its check has ended.
     Drained,
-    /// No check passes any more. These had passed before, of this plan or of others, and have not ended within the
-    /// time that was given. Empty if the server could not be asked for them.
+    /// No further check passes. These sessions had passed their checks before, for this plan or for others, and have
+    /// not ended within the given time. Empty if the server could not be asked for them.
     Pending(Vec<BlockingSession>),
 }

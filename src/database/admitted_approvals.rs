@@ -12,11 +12,11 @@ use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::outcome::{BoxError, Remedy, message_of, server_hint};
 
-/// What an operator has [admitted](crate::operator::Operator::admit_approval) to the database, where it was
-/// judged: who performs a plan needs no keys, no policy, and no word of the approvers.
+/// The approvals that an operator has [admitted](crate::operator::Operator::admit_approval) to the database, where
+/// they were verified: the program that performs a plan needs no keys, no policy, and no contact with the approvers.
 ///
-/// The database is asked each time, in a session of its own, so that a gate may be approved while the
-/// phases before it are performed.
+/// The database is queried each time, in a session of its own, so that a gate may be approved while the phases before
+/// it are performed.
 pub struct AdmittedApprovals {
     connector: Box<dyn Connector>,
 }
@@ -29,7 +29,8 @@ impl AdmittedApprovals {
         }
     }
 
-    /// Returns the approval of the gate that lasts longest; where there is none, or a rejection, the denial that says why.
+    /// Returns the approval of the gate that lasts longest. If there is none, or there is a rejection, returns the
+    /// denial with its reason.
     fn read(
         &mut self,
         request: &ApprovalRequest<'_>,
@@ -40,7 +41,7 @@ impl AdmittedApprovals {
         if let Some(row) = rows.iter().find(|row| row.rejects) {
             return Ok(Err(Denied::rejected(&*row.approver, &*row.comment)));
         }
-        // One that has expired too: a phase that has spent it already is not performed again.
+        // Includes an expired approval: a phase that has spent it already is not performed again.
         let approvals = rows.into_iter().filter(|row| row.gate == request.gate());
         if let Some(longest) = approvals.max_by_key(|row| row.expires) {
             return Ok(Ok(longest));
@@ -125,10 +126,10 @@ struct AdmittedRow {
     gate: String,
     approver: String,
     admitted_at: SystemTime,
-    /// None for a rejection, which lasts.
+    /// `None` for a rejection, which does not expire.
     expires: Option<SystemTime>,
     comment: String,
-    /// As JSON.
+    /// The evidence, as JSON.
     evidence: Option<String>,
 }
 
@@ -138,14 +139,14 @@ fn read_standing(client: &mut Client, plan: Digest) -> Result<(String, bool), ::
         "SELECT session_user::pg_catalog.text, EXISTS (SELECT FROM phasegate.progress_of($1))",
         &[(&plan.as_bytes().as_slice(), Type::BYTEA)],
     )?;
-    // One row, always.
+    // The query always returns one row.
     let row = rows.first();
     row.map_or(Ok((String::new(), false)), |row| {
         Ok((row.try_get(0)?, row.try_get(1)?))
     })
 }
 
-/// What was admitted of this plan.
+/// Reads the approvals and rejections that were admitted for this plan.
 fn read_admitted(client: &mut Client, plan: Digest) -> Result<Vec<AdmittedRow>, ::postgres::Error> {
     let read = |row: &Row| -> Result<AdmittedRow, ::postgres::Error> {
         Ok(AdmittedRow {
@@ -159,7 +160,7 @@ fn read_admitted(client: &mut Client, plan: Digest) -> Result<Vec<AdmittedRow>, 
             evidence: row.try_get("evidence")?,
         })
     };
-    // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
+    // In one message: a pooler in transaction mode does not keep a statement that was prepared before.
     let rows = client.query_typed(
         "SELECT decision, nonce, gate, approver, admitted_at, expires, comment, evidence \
          FROM phasegate.approvals_of($1)",

@@ -1,18 +1,18 @@
-//! The server's process of a session.
+//! The server's backend process of a session.
 
 use ::postgres::Client;
 
 /// How a session is ended from another one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum EndBackend {
-    /// Its statement is cancelled.
+    /// Cancels its statement.
     Cancel,
-    /// It is terminated.
+    /// Terminates its backend.
     Terminate,
 }
 
-/// Ends the session with this process, if it is the one that began then. Returns whether it was still there; `None` if the
-/// server cannot be asked. A role may end sessions of its own.
+/// Ends the session with this process id, if its backend started at the given time. Returns whether the session still
+/// existed; `None` if the server cannot be asked. A role may end sessions of its own.
 pub(crate) fn end_backend(
     client: &mut Client,
     pid: i32,

@@ -11,7 +11,7 @@ use ::postgres::{Client, Config, NoTls, Socket};
 use crate::base::printable::Printable;
 use crate::outcome::{message_of, server_hint};
 
-/// A connector gave no connection.
+/// A connector returned no connection.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}", reason = Printable(.reason))]
 pub struct ConnectError {
@@ -20,7 +20,7 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// Says why there is no connection.
+    /// Creates an error with the reason why there is no connection.
     pub fn new(reason: impl Into<String>) -> Self {
         ConnectError {
             reason: reason.into(),
@@ -28,7 +28,7 @@ impl ConnectError {
         }
     }
 
-    /// Adds what to do about it, as full sentences.
+    /// Adds the remedy, as full sentences.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -62,18 +62,18 @@ impl From<::postgres::Error> for ConnectError {
     }
 }
 
-/// A session that a [`Connector`] hands out, and what it overhears of the server's warnings.
+/// A session that a [`Connector`] returns, with the server's warnings in it.
 ///
-/// `Client` becomes one by `into()`; then the warnings are lost, and a commit that did not reach
-/// its synchronous standby looks like one that did.
+/// A `Client` converts by `into()`; its warnings are then lost, and a commit that did not reach its synchronous
+/// standby looks like one that did.
 pub struct Connection {
     client: Client,
     warnings: Warnings,
 }
 
 impl Connection {
-    /// A session whose warnings are written into `warnings`, by the
-    /// [callback](Warnings::callback) that its `Config` was given.
+    /// Creates a connection from a session whose warnings go into `warnings`, by the [callback](Warnings::callback) of
+    /// its `Config`.
     #[must_use]
     pub fn new(client: Client, warnings: Warnings) -> Self {
         Connection { client, warnings }
@@ -96,7 +96,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What the server warned of in one session, in order.
+/// The server's warnings in one session, in order.
 ///
 /// ```
 /// # use phasegate::connect::{ConnectError, Connection, Connector, Warnings};
@@ -115,7 +115,7 @@ impl fmt::Debug for Connection {
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// For `postgres::Config::notice_callback`.
+    /// Returns a callback for `postgres::Config::notice_callback`.
     pub fn callback(&self) -> impl Fn(DbError) + Send + Sync + 'static {
         let warnings = Arc::clone(&self.0);
         move |notice| {
@@ -126,21 +126,21 @@ impl Warnings {
         }
     }
 
-    /// Returns the warnings so far, and forgets them.
+    /// Returns the warnings so far, and clears them.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Gives the engine the sessions that it needs, each a new one: for each attempt at a live phase,
-/// after every check that needs no server; to end a phase whose time is over; to resolve a commit in
-/// doubt; and for the whole of a rehearsal. It is never asked in a dry run.
+/// Opens the sessions of the engine, a new one each time: for each attempt at a live phase, after every check that
+/// needs no server; to end a phase that has exceeded its time; to resolve an in-doubt commit; and for the whole of a
+/// rehearsal. A dry run never calls it.
 ///
-/// The engine closes each session after its use, and refuses one that is older than the asking,
-/// since whatever an earlier user left in it (settings, locks, temporary tables) would reach the
-/// phase. So nothing may stand between that hands sessions on, like pgbouncer.
+/// The engine closes each session after its use, and refuses one that is older than the call that returned it: what an
+/// earlier user left in it (settings, locks, temporary tables) would reach the phase. So do not put a pooler that
+/// reuses sessions, like pgbouncer, in between.
 ///
-/// Open for implementation. The provided body refuses, so an empty `impl` reaches nothing.
+/// Open for implementation. The provided body returns an error, so that an empty `impl` reaches no database.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connector",
     label = "nothing here leads to a database",
@@ -151,7 +151,7 @@ pub trait Connector: Send {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none to be had; the phase is then refused.
+    /// Returns an error if no session can be opened; the phase is then refused.
     fn connect(&mut self) -> Result<Connection, ConnectError> {
         let error = ConnectError::new("this connector leads nowhere");
         Err(error.with_hint("Implement `Connector::connect`, or use `PostgresConnector`."))
@@ -172,13 +172,14 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
     }
 }
 
-/// Why there is no connection within an async runtime, and what to do.
+/// Returns the error for a call within an async runtime, with its remedy.
 fn within_a_runtime() -> ConnectError {
     ConnectError::new("called within an async runtime, whose thread it would block")
         .with_hint("Call it from `tokio::task::spawn_blocking`, or from a thread of its own.")
 }
 
-/// Whether the driver has panicked because the thread is a runtime's: it drives its connections by one of its own.
+/// Returns whether the driver has panicked because the thread belongs to a runtime: the driver drives its connections
+/// by a runtime of its own.
 fn is_within_a_runtime(panic: &(dyn Any + Send)) -> bool {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -189,10 +190,9 @@ type Listener = Arc<dyn Fn(&DbError) + Send + Sync>;
 
 /// Connects with a [`Config`] of the driver, over TLS if it is given a connector for that.
 ///
-/// Where the configuration sets none, it bounds the wait: 10 s to connect, and 30 s until a peer
-/// that answers nothing counts as lost. It listens to the server's notices itself, so that a
-/// `notice_callback` of the configuration is not called; see
-/// [`on_notice`](PostgresConnector::on_notice).
+/// Where the configuration sets no bound, the connector bounds the wait: 10 s to connect, and 30 s until a peer that
+/// does not respond counts as lost. The connector receives the server's notices itself, so that a `notice_callback` of
+/// the configuration is not called; see [`on_notice`](PostgresConnector::on_notice).
 #[derive(Clone)]
 pub struct PostgresConnector<T = NoTls> {
     config: Config,
@@ -201,7 +201,7 @@ pub struct PostgresConnector<T = NoTls> {
 }
 
 impl PostgresConnector {
-    /// Connects without TLS: for a Unix socket, or a network that needs none.
+    /// Connects without TLS: for a Unix socket, or a network that does not need TLS.
     #[must_use]
     pub fn no_tls(config: Config) -> Self {
         PostgresConnector::tls(config, NoTls)
@@ -232,7 +232,7 @@ impl<T> PostgresConnector<T> {
         }
     }
 
-    /// Is told every notice of the server, in the place of `Config::notice_callback`.
+    /// Calls `f` with every notice of the server, in place of `Config::notice_callback`.
     #[must_use]
     pub fn on_notice(mut self, f: impl Fn(&DbError) + Send + Sync + 'static) -> Self {
         self.on_notice = Some(Arc::new(f));

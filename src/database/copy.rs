@@ -1,4 +1,4 @@
-//! Rows in bulk, into and out of a phase.
+//! Bulk copies of rows, into and out of a phase.
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
@@ -10,18 +10,19 @@ use super::tx::{PhaseTx, Traces};
 use crate::kill_switch::KillSwitch;
 use crate::outcome::Failure;
 
-/// After how many bytes the kill switch is read again.
+/// The number of bytes after which the kill switch is read again.
 const BYTES_BETWEEN_READINGS: usize = 4 << 20;
 
 impl PhaseTx<'_> {
-    /// Performs `COPY .. FROM STDIN` with what `write` writes, in the format that the statement says, and
+    /// Performs `COPY .. FROM STDIN` with the bytes that `write` writes, in the format that the statement names, and
     /// returns how many rows were copied.
     ///
-    /// The kill switch is read again after every 4 MiB. A failure says at which line it was, as the server
-    /// says it in English; what the phase did is rolled back, as after any statement that failed.
+    /// The kill switch is read again after every 4 MiB. A failure names the line at which it occurred, from the
+    /// server's message in English. The phase is rolled back, as after any statement that failed.
     ///
-    /// The server waits for a program that is frozen here (stopped, or swapped out), whose locks stay as long: no timeout of
-    /// PostgreSQL 15 and 16 bounds that. It commits nothing; [`Operator::switch_off`](crate::operator::Operator::switch_off) ends its session.
+    /// The server waits for a client that is frozen (stopped, or swapped out), and keeps its locks for that time: no
+    /// timeout of PostgreSQL 15 and 16 bounds the wait. Such a client commits nothing;
+    /// [`Operator::switch_off`](crate::operator::Operator::switch_off) ends its session.
     ///
     /// ```
     /// use std::io::Write;
@@ -38,8 +39,8 @@ impl PhaseTx<'_> {
     ///
     /// # Errors
     ///
-    /// What the server says; the failure of `write`, and then nothing is copied; that the kill
-    /// switch stopped the phase; or that the statement is not `COPY`.
+    /// Returns the server's error, the failure of `write` (nothing is copied then), an error if the kill switch
+    /// stopped the phase, or one if the statement is not `COPY`.
     pub fn copy_in(
         &mut self,
         sql: &str,
@@ -61,7 +62,7 @@ impl PhaseTx<'_> {
             traces,
             unread: 0,
         };
-        // Dropped unfinished, it has the server fail the statement, and with it the transaction.
+        // Dropped unfinished, it makes the server fail the statement, and with it the transaction.
         if let Err(failure) = write(&mut copy) {
             let CopyIn { writer, traces, .. } = copy;
             drop(writer);
@@ -73,8 +74,8 @@ impl PhaseTx<'_> {
         Ok(writer.finish().map_err(|error| traces.note(error))?)
     }
 
-    /// Performs `COPY .. TO STDOUT`, and lets `read` read what the server sends, in the format that the
-    /// statement says. What it does not read is dropped.
+    /// Performs `COPY .. TO STDOUT`, and lets `read` read the bytes that the server sends, in the format that the
+    /// statement names. Bytes that `read` leaves are dropped.
     ///
     /// ```
     /// use std::io::BufRead;
@@ -86,7 +87,7 @@ impl PhaseTx<'_> {
     ///
     /// # Errors
     ///
-    /// What the server says; the failure of `read`; or that the statement is not `COPY`.
+    /// Returns the server's error, the failure of `read`, or an error if the statement is not `COPY`.
     pub fn copy_out<T>(
         &mut self,
         sql: &str,
@@ -101,15 +102,15 @@ impl PhaseTx<'_> {
         };
         let answer = read(&mut copy);
         match answer {
-            // An error that was not looked at leaves a transaction that has failed.
+            // An error that `read` ignored leaves a failed transaction.
             Ok(_) if copy.failed => Err(SqlError::CopyBrokenOff.into()),
             answer => answer,
         }
     }
 }
 
-/// Where the statement copies the other way, the driver takes the answer to one statement for that to
-/// another from then on: such a session is given up, and what the phase did is rolled back.
+/// Returns the error. Where the statement copies in the other direction, the driver confuses the responses of later
+/// statements: such a session is dropped, and the phase is rolled back.
 fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> SqlError {
     let is_servers = error.as_db_error().is_some();
     let noted = traces.note(error);
@@ -120,12 +121,12 @@ fn not_begun(traces: &mut Traces, error: ::postgres::Error) -> SqlError {
     SqlError::CopyOtherWay
 }
 
-/// What is written to it is copied into the database; see [`PhaseTx::copy_in`].
+/// A writer whose bytes are copied into the database; see [`PhaseTx::copy_in`].
 pub struct CopyIn<'c> {
     writer: CopyInWriter<'c>,
     kill_switch: &'c dyn KillSwitch,
     traces: &'c mut Traces,
-    /// How many bytes were written since the kill switch was read.
+    /// The number of bytes that were written since the kill switch was read.
     unread: usize,
 }
 
@@ -136,7 +137,7 @@ impl Write for CopyIn<'_> {
             on.map_err(|off| io::Error::other(off.to_string()))?;
             self.unread = 0;
         }
-        // Of more at once the switch would be read only afterwards.
+        // Larger writes are split, or the switch would be read only after them.
         let most = BYTES_BETWEEN_READINGS - self.unread;
         let written = self.writer.write(&bytes[..bytes.len().min(most)])?;
         self.unread += written;
@@ -148,7 +149,7 @@ impl Write for CopyIn<'_> {
     }
 }
 
-/// What the server sends; see [`PhaseTx::copy_out`].
+/// A reader of the bytes that the server sends; see [`PhaseTx::copy_out`].
 pub struct CopyOut<'c> {
     reader: CopyOutReader<'c>,
     failed: bool,

@@ -7,10 +7,10 @@ use ::postgres::types::ToSql;
 
 use super::operator::OperatorError;
 
-/// How often the lock of a table is tried for.
+/// The number of tries to lock a table.
 const TRIES: u32 = 5;
 
-/// How long writers have between two tries.
+/// The pause for writers between two tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// How the rows are counted that a phase changes in a table under guard.
@@ -37,25 +37,24 @@ impl Guard {
     }
 }
 
-/// Puts a table under guard, with its partitions: from then on a role that may perform phases
-/// changes it inside an open phase, and nowhere else: not in `psql`, not after a smuggled
-/// `ROLLBACK`, not after the phase is finished. Other roles write it as before, at the cost of a
-/// trigger that asks whether the role is a runner: some 2 us for each statement.
+/// Guards a table and its partitions: from then on, a role that may perform phases changes the table inside an open
+/// phase only: not in `psql`, not after a smuggled `ROLLBACK`, not after the phase is finished. Other roles write the
+/// table as before, at the cost of a trigger that asks whether the role is a runner: some 2 us for each statement.
 ///
 /// Rows are counted by [`Guard::Counters`]; a table that was put under guard by [`protect_as`] keeps its way to count,
 /// and a partition has that of its parent.
 ///
-/// `client` is the table's owner; `table` is a name as SQL has it (`accounts`, `bank.accounts`).
-/// Calling it again changes nothing, and takes no lock. Otherwise it takes one that writers queue behind: it waits 2 s for
-/// it, lets the writers pass, and tries again, five times. A partition that is attached later has no guard of its own
-/// until it is called again; writes through the parent are guarded all the same. Until then, a role
-/// that may write it by itself is refused when it opens a phase.
+/// `client` is a session of the table's owner; `table` is a name in SQL syntax (`accounts`, `bank.accounts`). Calling
+/// it again changes nothing, and takes no lock. The first call takes a lock that writers queue behind: it waits 2 s
+/// for the lock, lets the writers pass, and tries again, five times. A partition that is attached later has no guard
+/// of its own until `protect` is called again; writes through the parent are guarded in any case. Until then, a role
+/// that may write the partition directly is refused when it opens a phase.
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such table, the session's role does not own it, it can be written through a
-/// parent that has no guard, a partition of it is a foreign table, its access method is not `heap`, or a transaction that
-/// writes it does not end.
+/// Returns an error if there is no such table, if the session's role does not own it, if it can be written through a
+/// parent that has no guard, if a partition of it is a foreign table, if its access method is not `heap`, or if a
+/// transaction that writes it does not end.
 pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.protect($1::pg_catalog.text::pg_catalog.regclass)";
     between_writers(client, sql, &[&table])
@@ -73,7 +72,7 @@ pub fn protect_as(client: &mut Client, table: &str, guard: Guard) -> Result<(), 
         .map_err(|error| OperatorError::of_the_owner("protect the table", error))
 }
 
-/// Tries until the lock is had between two transactions of writers.
+/// Tries until the lock is granted between two transactions of writers.
 fn between_writers(
     client: &mut Client,
     sql: &str,
@@ -91,7 +90,7 @@ fn between_writers(
     }
 }
 
-/// Takes the guard off a table and its partitions.
+/// Removes the guard of a table and its partitions.
 ///
 /// # Errors
 ///

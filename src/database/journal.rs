@@ -15,71 +15,70 @@ use crate::plan::{Effects, Target};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SpentApproval {
-    /// The gate.
+    /// The name of the gate that was approved.
     pub gate: String,
-    /// Who approved.
+    /// The name of the approver.
     pub approver: String,
-    /// What makes the approval this one.
+    /// Distinguishes this approval from any other: an approval is admitted once by its nonce.
     pub nonce: String,
-    /// When it would have been over, by the server's clock.
+    /// When the approval would have expired, by the server's clock.
     pub expires: String,
-    /// What the approver said.
+    /// The approver's comment.
     pub comment: String,
-    /// What was signed; `None` if nothing was.
+    /// The signed evidence; `None` if the approval is unsigned.
     pub evidence: Option<Evidence>,
 }
 
-/// What the journal says of one committed phase. Written by the server, in the transaction of the
-/// phase itself.
+/// The journal's record of one committed phase. The server writes it in the transaction of the phase itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct JournalEntry {
     /// The digest of the plan.
     pub plan: Digest,
-    /// The pipeline.
+    /// The name of the pipeline.
     pub pipeline: String,
     /// The phase's place in the plan, counted from 1.
     pub place: u32,
-    /// The phase.
+    /// The name of the phase.
     pub phase: String,
-    /// The digest of its input.
+    /// The digest of the phase's input.
     pub input: Digest,
-    /// What it left, as canonical JSON.
+    /// The phase's output, as canonical JSON.
     pub output: String,
-    /// The approvals that it has spent.
+    /// The approvals that the phase has spent.
     pub approvals: Vec<SpentApproval>,
-    /// What it did to each table that it changed, by the server's own count, triggers and functions
-    /// included.
+    /// The changes that the phase made to each table, as the server itself counted them, including those of triggers
+    /// and functions.
     pub effects: Effects,
-    /// What makes this attempt this one.
+    /// Distinguishes this attempt from any other.
     pub nonce: String,
     /// The server's 64-bit transaction id.
     pub xid: String,
-    /// The cluster.
+    /// The system identifier of the cluster.
     pub system_identifier: String,
-    /// The timeline.
+    /// The timeline of the cluster.
     pub timeline: String,
-    /// The database.
+    /// The name of the database.
     pub database: String,
-    /// The role that performed it.
+    /// The role that performed the phase.
     pub role: String,
-    /// The address that it was performed from, or `local`.
+    /// The client's address, or `local` for a Unix socket.
     pub from: String,
-    /// What the session called itself.
+    /// The `application_name` of the session.
     pub application_name: String,
-    /// The server's process.
+    /// The process id of the server's backend.
     pub backend_pid: i32,
-    /// When that process began.
+    /// When that backend started.
     pub backend_start: String,
-    /// The epoch of the kill switch.
+    /// The epoch of the kill switch in which the phase was performed.
     pub epoch: i64,
     /// When the phase was opened, by the server's clock.
     pub opened_at: String,
-    /// When it was finished, which is just before its commit.
+    /// When the phase was finished, which is just before its commit.
     pub finished_at: String,
 }
 
-/// A row of the journal as it is stored: the text that was hashed, and the hash.
+/// A row of the journal as it is stored: the hashed text, and the hash.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct StoredEntry {
     pub(crate) body: String,
@@ -94,8 +93,8 @@ impl StoredEntry {
 
 /// The journal of one plan, as it is stored.
 ///
-/// Reading it takes a member of `phasegate_auditor`. [`verify`](Journal::verify) recomputes the chain
-/// here, from the stored text, and takes the server's word for nothing.
+/// Reading it requires a member of `phasegate_auditor`. [`verify`](Journal::verify) recomputes the chain here, from
+/// the stored text, and trusts no computation of the server.
 ///
 /// The chain is over text, so that `sha256sum` and a shell can recompute it too. It begins with the
 /// SHA-256 of `phasegate/journal/1 `, followed by the plan's digest; each row's hash is the SHA-256
@@ -105,19 +104,19 @@ impl StoredEntry {
 pub struct Journal {
     plan: Digest,
     entries: Vec<(i32, StoredEntry)>,
-    /// How many phases are committed, and the hash of the last one, from outside the journal.
+    /// The number of committed phases, and the hash of the last one, both stored outside the journal.
     committed: i32,
     head: Digest,
 }
 
-/// The journal could not be read.
+/// Why the journal could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// The plan was never admitted in this database.
     #[error("the journal cannot be read: plan {0} was never admitted in this database")]
     NoSuchPlan(Digest),
-    /// The server refused it, or its answer makes no sense.
+    /// The server refused the query, or its response is malformed.
     #[error("the journal cannot be read: {}", message_of(&**.0))]
     Database(BoxError),
 }
@@ -142,11 +141,11 @@ impl JournalError {
     }
 }
 
-/// What to do where a plan is unknown.
+/// The remedy where a plan is unknown.
 pub(crate) const NO_SUCH_PLAN: &str =
     "Compare the digest with that of the plan, and connect to the database that it names.";
 
-/// The server's HINT; of a role that is no auditor, how it becomes one.
+/// Returns the server's HINT; for a role that is not an auditor, how to make it one.
 pub(crate) fn auditor_hint(error: &BoxError) -> Option<String> {
     server_hint(&**error).or_else(|| {
         let denied = sqlstate_of(&**error) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
@@ -155,7 +154,7 @@ pub(crate) fn auditor_hint(error: &BoxError) -> Option<String> {
     })
 }
 
-/// The journal does not fit together: it was changed.
+/// The rows of the journal do not form its chain: the journal was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenChain {
     place: u32,
@@ -168,7 +167,7 @@ impl BrokenChain {
         BrokenChain { place, why }
     }
 
-    /// The place of the first row that does not fit, counted from 1.
+    /// Returns the place of the first row that does not fit, counted from 1.
     #[must_use]
     pub fn place(&self) -> u32 {
         self.place
@@ -180,7 +179,7 @@ impl BrokenChain {
         "broken_chain"
     }
 
-    /// Returns what the rows from there on are worth.
+    /// Returns which rows can no longer be trusted.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = "What the journal says from that row on is no evidence. Compare it with a backup, and look at who could write it.";
@@ -201,7 +200,7 @@ impl fmt::Display for BrokenChain {
 impl std::error::Error for BrokenChain {}
 
 impl JournalEntry {
-    /// Returns the commit that the row with this hash is of.
+    /// Returns the commit that the row with this hash records.
     pub(crate) fn committed(&self, hash: Digest, how: CommitEvidence) -> Committed {
         Committed {
             target: Target::new(&*self.system_identifier, &*self.database, &*self.role),
@@ -216,7 +215,7 @@ impl JournalEntry {
     }
 }
 
-/// Counts the phases of a plan that the journal has, as far as this role may see them.
+/// Counts the phases of a plan that the journal has and this role may see.
 pub(crate) fn count_journalled(
     client: &mut Client,
     plan: Digest,
@@ -236,7 +235,7 @@ impl Journal {
     ///
     /// Returns an error if the plan is unknown, or the server refuses it.
     pub fn read(client: &mut Client, plan: Digest) -> Result<Self, JournalError> {
-        // One snapshot: a phase that is committed meanwhile is in both or in neither.
+        // In one snapshot: a phase that is committed meanwhile is in both results or in neither.
         let tx = client
             .build_transaction()
             .isolation_level(::postgres::IsolationLevel::RepeatableRead)
@@ -246,7 +245,7 @@ impl Journal {
         Journal::read_in(&mut tx.map_err(foreign)?, plan)
     }
 
-    /// Reads it in a transaction that reads one snapshot.
+    /// Reads the journal in `tx`, which has to read one snapshot.
     pub(crate) fn read_in(tx: &mut Transaction<'_>, plan: Digest) -> Result<Self, JournalError> {
         let foreign = |error: ::postgres::Error| JournalError::Database(error.into());
         let key = plan.as_bytes().as_slice();
@@ -284,20 +283,20 @@ impl Journal {
         })
     }
 
-    /// The hash of the last row, as it is kept outside the journal. Written down elsewhere, it shows
-    /// whether rows were cut off, or the whole was made again.
+    /// Returns the hash of the last row, as it is stored outside the journal. A copy of it that is kept elsewhere
+    /// reveals whether rows were cut off, or the whole journal was rewritten.
     #[must_use]
     pub fn head(&self) -> Digest {
         self.head
     }
 
-    /// The texts that were hashed, in order, each with the hash that is stored with it.
+    /// Returns the texts that were hashed, in order, each with the hash that is stored with it.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (&str, Digest)> {
         let entries = self.entries.iter();
         entries.map(|(_, entry)| (&*entry.body, entry.hash))
     }
 
-    /// What the chain begins with.
+    /// Returns the hash that the chain begins with.
     pub(crate) fn first_head(plan: Digest) -> Digest {
         Digest::of(format!("phasegate/journal/1 {plan}").as_bytes())
     }
@@ -306,8 +305,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`BrokenChain`] names the first row that does not fit: one that was changed, added, removed
-    /// or moved, also at the end.
+    /// Returns a [`BrokenChain`] with the place of the first row that does not fit: one that was changed, added,
+    /// removed or moved, at the end of the journal too.
     pub fn verify(&self) -> Result<Vec<JournalEntry>, BrokenChain> {
         let mut chain = Journal::first_head(self.plan);
         let mut verified = Vec::with_capacity(self.entries.len());

@@ -11,10 +11,10 @@ use crate::outcome::{message_of, server_hint};
 
 /// Reads the kill switch of the database, through a session of its own.
 ///
-/// The lease is checked by the server itself, in the message that opens a phase and again inside its
-/// commit, whatever other switches a run has. This one reads it earlier: before a run begins, before
-/// each phase, between rows, and before each close. That is one round trip each, on a session that it keeps.
-///
+/// The server itself checks the lease, in the message that opens a phase and again inside the commit of that phase,
+/// independently of the other switches of a run. This switch reads the lease earlier: before a run begins, before each
+/// phase, between rows, and before each close. Each reading is one round trip, on a session that the switch keeps.
+/// Where that costs too much, use another switch: the server requires the lease to be ON in any case.
 /// Where that is too much, any other switch does: the lease must be ON all the same.
 pub struct LeaseSwitch<C> {
     state: Mutex<State<C>>,
@@ -26,8 +26,7 @@ struct State<C> {
 }
 
 impl<C: Connector> LeaseSwitch<C> {
-    /// Reads through sessions of `connector`; the role must be one that performs phases, or an
-    /// auditor's.
+    /// Reads through sessions of `connector`; their role must be one that performs phases, or an auditor's.
     pub fn new(connector: C) -> Self {
         LeaseSwitch {
             state: Mutex::new(State {
@@ -80,10 +79,10 @@ fn unreadable(reason: String, hint: Option<String>) -> SwitchUnreadable {
     }
 }
 
-/// Reads who turned the database's switch off, when and why. What cannot be read is left out.
+/// Reads who turned the database's switch off, when, and for which reason. A part that cannot be read is left out.
 pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
     let off = SwitchOff::of_the_database();
-    // While an operator is at it, OFF counts before its row says so.
+    // While an operator is turning the switch off, OFF counts before its row is committed.
     let sql = "SELECT actor, reason, at FROM phasegate.switch_status() \
                WHERE until OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz";
     let Ok(Some(row)) = client.query_opt(sql, &[]) else {
@@ -96,13 +95,13 @@ pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
     }
 }
 
-/// Returns whether an operator has turned the switch off since `epoch`. What cannot be asked counts as no.
+/// Returns whether an operator has turned the switch off since `epoch`; `false` if the server cannot be asked.
 pub(crate) fn switched_off_since(client: &mut Client, epoch: i64) -> bool {
     let answer = client.query_one("SELECT phasegate.switched_off_since($1)", &[&epoch]);
     answer.and_then(|row| row.try_get(0)).unwrap_or(false)
 }
 
-/// Returns how long the lease of `epoch` lasts from now; `None` if it is over, or the server cannot be asked.
+/// Returns how long the lease of `epoch` lasts from now; `None` if the lease is over, or the server cannot be asked.
 pub(crate) fn lease_left(client: &mut Client, epoch: i64) -> Option<Duration> {
     let left = "SELECT pg_catalog.date_part('epoch', until OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) \
                 FROM phasegate.switch_status() WHERE is_on AND epoch OPERATOR(pg_catalog.=) $1";
@@ -110,7 +109,7 @@ pub(crate) fn lease_left(client: &mut Client, epoch: i64) -> Option<Duration> {
     Duration::try_from_secs_f64(row.try_get(0).ok()?).ok()
 }
 
-/// What has become of a lease.
+/// The state of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseState {
     On,
@@ -118,9 +117,9 @@ pub(crate) enum LeaseState {
     Off,
 }
 
-/// Returns what has become of the lease of `epoch`; `None` if the server cannot be asked.
+/// Returns the state of the lease of `epoch`; `None` if the server cannot be asked.
 pub(crate) fn lease_state(client: &mut Client, epoch: i64) -> Option<LeaseState> {
-    // Off counts before its row says so.
+    // OFF counts before its row is committed.
     let row = client
         .query_one(
             "SELECT is_on AND epoch OPERATOR(pg_catalog.=) $1, \

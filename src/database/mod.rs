@@ -1,8 +1,8 @@
-//! Everything that talks to PostgreSQL: the connector, the session of one phase, its transaction,
-//! and the enforcement in the database, whose own part is the SQL in `sql/`.
+//! All communication with PostgreSQL: the connector, the session of one phase, its transaction, and the client side of
+//! the enforcement in the database, whose server side is the SQL in `sql/`.
 //!
-//! Each phase has a session of its own, which is closed when the phase has ended, however it ended:
-//! no setting, lock, cursor or temporary object of one phase can reach the next.
+//! Each phase has a session of its own, which is closed when the phase has ended, with or without a commit: no
+//! setting, lock, cursor or temporary object of one phase can reach the next.
 
 mod admission;
 mod admitted_approvals;

@@ -11,21 +11,21 @@ use crate::authority::{Attestation, Evidence};
 use crate::outcome::{BlockingSession, message_of, server_hint, sqlstate_of};
 use crate::plan::Plan;
 
-/// Longer than a caller waits, and not too long for the server's clock.
+/// A wait that is practically unlimited, but within the range of the server's clock.
 const FOR_EVER: Duration = Duration::from_hours(24 * 24);
 
-/// A session of a member of `phasegate_operator`: admits plans and approvals, turns
-/// the kill switch on and off. The role that performs phases is not one, and cannot do any of it.
+/// A session of a member of `phasegate_operator`: it admits plans and approvals, and turns the kill switch on and off.
+/// The role that performs phases is not a member, and can do none of this.
 pub struct Operator {
     client: Client,
 }
 
-/// The server refused what an operator asked for.
+/// The server refused an operator's request.
 #[derive(Debug, thiserror::Error)]
 #[error("the server did not {what}: {}", message_of(.error))]
 pub struct OperatorError {
     what: &'static str,
-    /// What to do where the role lacks the privilege, and the server gives no HINT.
+    /// The remedy where the role lacks the privilege, and the server sends no HINT.
     on_denied: &'static str,
     error: ::postgres::Error,
 }
@@ -52,7 +52,7 @@ impl OperatorError {
         "operator_call_failed"
     }
 
-    /// Returns the server's HINT; where there is none and the role lacks the privilege, which role has it.
+    /// Returns the server's HINT; without one, and if the role lacks the privilege, which role has it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         server_hint(&self.error).or_else(|| {
@@ -61,64 +61,66 @@ impl OperatorError {
         })
     }
 
-    /// Returns the server's error, or the driver's.
+    /// Returns the error of the server or the driver.
     #[must_use]
     pub fn error(&self) -> &::postgres::Error {
         &self.error
     }
 }
 
-/// The kill switch is OFF. Whether the last commit that was let through has ended is what this says.
+/// The kill switch is OFF; the variant tells whether the last commit that had passed its check has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a commit may still be in flight"]
 pub enum SwitchedOff {
-    /// No later commit passes: every one that had been let through has ended.
+    /// No later commit passes: every commit that had passed its check has ended.
     Drained,
-    /// No check of the switch passes any more. These had passed it before, and their commits have
-    /// not ended within the time that was given. Empty if the server could not be asked for them.
+    /// No further commit passes the check of the switch. These sessions had passed it before, and their commits have
+    /// not ended within the given time. Empty if the server could not be asked for them.
     Pending(Vec<BlockingSession>),
 }
 
-/// What the kill switch of a database says.
+/// The state of the kill switch of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SwitchStatus {
     /// Whether a phase may begin, and commit, now.
     pub on: bool,
-    /// Why not: switched off, lease over, another timeline.
+    /// Why no phase may begin: the switch was turned off, its lease is over, or the cluster is on another timeline.
     pub refusal: Option<String>,
-    /// Counts every turn of the switch. A phase commits in the epoch in which it began, or not.
+    /// The number of the current epoch; every turn of the switch begins a new one. A phase commits only in the epoch
+    /// in which it began.
     pub epoch: i64,
-    /// When the lease ends, by the server's clock; none if it was switched off.
+    /// When the lease ends, by the server's clock; `None` if the switch was turned off.
     pub until: Option<SystemTime>,
-    /// Who turned it last.
+    /// The role that turned the switch last.
     pub who: String,
-    /// Why.
+    /// The reason that was given for the last turn.
     pub why: String,
-    /// When.
+    /// When the switch was turned last, by the server's clock.
     pub at: SystemTime,
-    /// Phases that are open.
+    /// The phases that are open.
     pub phases: Vec<BlockingSession>,
-    /// Whether it is known that nothing is being committed and nothing can be: the switch is off,
-    /// and the lock that every commit shares was free. Otherwise it is not known.
+    /// Whether it is certain that no commit is in progress and none can begin: the switch is off, and the lock that
+    /// every commit shares was free. `false` if that is not known.
     pub drained: bool,
 }
 
 impl Operator {
-    /// Works through this session.
+    /// Creates an operator that works through this session.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Operator { client }
     }
 
-    /// Admits a plan, so that its phases can be opened. The server reads its bytes itself. Admitting it again changes
-    /// nothing; what is returned says whether it was admitted before, and whether it was performed: a plan is performed
-    /// once, so that of a change that recurs with the same input and the same numbers nothing would be done.
+    /// Admits a plan, so that its phases can be opened. The server reads the bytes of the plan itself. Admitting the
+    /// plan again changes nothing. The result tells whether the plan was admitted before, and whether it was
+    /// performed: a plan is performed once, so that a recurring change with the same input and the same numbers would
+    /// not be performed a second time.
     ///
     /// # Errors
     ///
-    /// Returns an error if the plan is for another database, if the role that it names cannot perform it, or the call
-    /// fails.
+    /// Returns an error if the plan is for another database, if the role that the plan names cannot perform it, or if
+    /// the call fails.
     pub fn admit_plan(&mut self, plan: &Plan) -> Result<PlanAdmission, OperatorError> {
         let what = "admit the plan";
         let failed = |source| OperatorError::new(what, source);
@@ -132,16 +134,16 @@ impl Operator {
         Ok(before.unwrap_or(PlanAdmission::New))
     }
 
-    /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind
-    /// its gate. The caller has verified it. Admitting it again changes nothing.
+    /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind its gate. The
+    /// caller has verified the approval. Admitting it again changes nothing.
     ///
-    /// The server verifies no signature; but it reads what was signed, and refuses evidence that says
-    /// something else than what is admitted, and fewer people than the policy in it demands.
+    /// The server verifies no signature; but it reads the signed statements, and refuses evidence that differs from
+    /// what is admitted, or that has fewer people than the policy in it demands.
     ///
     /// # Errors
     ///
-    /// Returns an error if no admitted plan has that gate, when it has expired, when its nonce is that of another
-    /// approval, when it is a rejection, or the server refuses it.
+    /// Returns an error if no admitted plan has that gate, if the approval has expired, if its nonce is that of
+    /// another approval, if it is a rejection, or if the server refuses it.
     pub fn admit_approval(&mut self, approval: &Attestation) -> Result<(), OperatorError> {
         self.admit(
             "admit the approval",
@@ -150,14 +152,14 @@ impl Operator {
         )
     }
 
-    /// Admits a rejection: no phase of its plan is opened any more, and none that is open commits,
-    /// also when its gates were approved. There is no way back. The caller has verified it.
+    /// Admits a rejection: no phase of its plan is opened any more, and no open phase commits, even if its gates were
+    /// approved. A rejection cannot be undone. The caller has verified it.
     ///
-    /// Waits at most `patience` for commits whose checks had passed before, and names those that have not ended.
+    /// Waits at most `patience` for commits whose checks had passed before, and returns those that have not ended.
     ///
     /// # Errors
     ///
-    /// Returns an error if the plan is not admitted, if it is an approval, or the call fails.
+    /// Returns an error if the plan is not admitted, if the attestation is an approval, or if the call fails.
     pub fn admit_rejection(
         &mut self,
         rejection: &Attestation,
@@ -168,7 +170,7 @@ impl Operator {
             "SELECT phasegate.admit_rejection($1, $2, $3, $4, $5, $6, $7::pg_catalog.text::pg_catalog.jsonb, $8)",
             rejection,
         )?;
-        // It is admitted: what fails from here on is only not known.
+        // The rejection is admitted: a failure from here on only means that the draining is not known.
         let drained = self.ask(
             "wait for commits in flight",
             "SELECT phasegate.wait_for_commits(pg_catalog.make_interval(secs => $1))",
@@ -205,17 +207,17 @@ impl Operator {
         )
     }
 
-    /// Turns the kill switch on, in a new epoch, for at most a day; returns the epoch. No phase of an
-    /// earlier epoch commits.
+    /// Turns the kill switch on, in a new epoch, for at most a day; returns the epoch. No phase of an earlier epoch
+    /// commits.
     ///
-    /// The lease ends with the time, with [`switch_off`](Operator::switch_off), and with the server's
-    /// process: after a restart, a restore or a promotion, it is turned on again. Where it is ON and
-    /// phases are open, [`extend`](Operator::extend) leaves it on for longer.
+    /// The lease ends when its time is over, at [`switch_off`](Operator::switch_off), and when the server's process
+    /// ends: after a restart, a restore or a promotion, turn the switch on again. While the switch is ON and phases
+    /// are open, use [`extend`](Operator::extend) to keep it on for longer.
     ///
     /// # Errors
     ///
-    /// Returns an error if `why` is empty, `lasts` is zero or longer than a day, the switch is ON and a
-    /// phase is open, or the call fails.
+    /// Returns an error if `why` is empty, if `lasts` is zero or longer than a day, if the switch is ON and a phase is
+    /// open, or if the call fails.
     pub fn switch_on(&mut self, why: &str, lasts: Duration) -> Result<i64, OperatorError> {
         self.ask(
             "turn the switch on",
@@ -224,13 +226,13 @@ impl Operator {
         )
     }
 
-    /// Extends the lease that holds now to `lasts` from now, for at most a day; returns when it ends. The
-    /// epoch stays: a phase that is open may take until then.
+    /// Extends the current lease to `lasts` from now, for at most a day; returns when it ends. The epoch stays: an
+    /// open phase may take until then.
     ///
     /// # Errors
     ///
-    /// Returns an error if the switch is OFF, `why` is empty, `lasts` is longer than a day, the lease
-    /// would not end later than it does, or the call fails.
+    /// Returns an error if the switch is OFF, if `why` is empty, if `lasts` is longer than a day, if the lease would
+    /// not end later than it does already, or if the call fails.
     pub fn extend(&mut self, why: &str, lasts: Duration) -> Result<SystemTime, OperatorError> {
         self.ask(
             "extend the lease",
@@ -239,14 +241,14 @@ impl Operator {
         )
     }
 
-    /// Turns the kill switch off, ends the phases that are open, and waits at most `patience` for
-    /// the commits that had been let through. It never waits for a phase.
+    /// Turns the kill switch off, ends the open phases, and waits at most `patience` for the commits that had passed
+    /// their check. It never waits for a phase.
     ///
     /// Once it has returned [`SwitchedOff::Drained`], no later commit passes.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it. After an error of the connection, the switch may be off or not.
+    /// Returns an error if the server refuses the call. After an error of the connection, the switch may be on or off.
     pub fn switch_off(
         &mut self,
         why: &str,
@@ -257,7 +259,7 @@ impl Operator {
             "SELECT phasegate.switch_off($1)",
             &[&why],
         )?;
-        // It is OFF: what fails from here on is only not known.
+        // The switch is OFF: a failure from here on only means that the draining is not known.
         if let Ok(true) = self.drain(patience) {
             return Ok(SwitchedOff::Drained);
         }
@@ -265,13 +267,13 @@ impl Operator {
         Ok(SwitchedOff::Pending(holders.unwrap_or_default()))
     }
 
-    /// Ends the sessions whose commits hold [`switch_off`](Operator::switch_off) up, for example
-    /// behind a synchronous standby that is dead, and waits at most `patience` for them to be gone.
-    /// What they have committed stays committed on this server.
+    /// Ends the sessions whose commits [`switch_off`](Operator::switch_off) waits for, for example behind a
+    /// synchronous standby that is down, and waits at most `patience` for those sessions to end. A commit that they
+    /// have made stays committed on this server.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it.
+    /// Returns an error if the server refuses the call.
     pub fn end_commits_in_flight(
         &mut self,
         patience: Duration,
@@ -288,11 +290,11 @@ impl Operator {
         Ok(SwitchedOff::Pending(holders))
     }
 
-    /// What the switch says, without waiting for a lock.
+    /// Returns the state of the switch, without waiting for a lock.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server does not answer.
+    /// Returns an error if the server does not respond.
     pub fn status(&mut self) -> Result<SwitchStatus, OperatorError> {
         let before = self.read_status()?.epoch;
         let drained = self.drain(Duration::ZERO)?;
@@ -300,13 +302,13 @@ impl Operator {
         let status = self.read_status()?;
         Ok(SwitchStatus {
             phases,
-            // Unless somebody has turned it meanwhile.
+            // Unless another session has turned the switch meanwhile.
             drained: drained && !status.on && status.epoch == before,
             ..status
         })
     }
 
-    /// Without phases, and as if nothing were known of commits.
+    /// Reads the state without the open phases, and with `drained` as `false`.
     fn read_status(&mut self) -> Result<SwitchStatus, OperatorError> {
         let read = |row: Row| -> Result<SwitchStatus, ::postgres::Error> {
             Ok(SwitchStatus {
@@ -332,12 +334,13 @@ impl Operator {
             .map_err(|error| OperatorError::new("say how the switch is", error))
     }
 
-    /// Deletes what keeps attempts older than this from being opened late, and with it the
-    /// possibility to resolve them; at least a day is kept. Answers how many. The journal stays.
+    /// Deletes the records that keep attempts older than this from being opened late, and with them the possibility to
+    /// resolve those attempts; records of the last day are kept. Returns the number of deleted records. The journal
+    /// stays.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it.
+    /// Returns an error if the server refuses the call.
     pub fn forget_attempts(&mut self, older_than: Duration) -> Result<i64, OperatorError> {
         self.ask(
             "forget old attempts",
@@ -383,8 +386,8 @@ impl Operator {
             .map_err(|error| OperatorError::new(what, error))
     }
 
-    /// Whatever the session's defaults are: an operator who has waited for another one must see what
-    /// that one did.
+    /// Performs `f` in a transaction with an explicit isolation level, independently of the session's defaults: an
+    /// operator who has waited for another one must see that one's changes.
     fn perform(
         &mut self,
         query: &str,
@@ -402,7 +405,7 @@ impl Operator {
     }
 }
 
-/// Texts and lists of texts, which JSON can hold.
+/// Encodes the evidence as JSON; it consists of texts and lists of texts.
 fn as_json(evidence: &Evidence) -> String {
     serde_json::to_value(evidence)
         .unwrap_or_default()

@@ -6,11 +6,11 @@ use bytes::BytesMut;
 use super::statement::SqlError;
 use crate::outcome::BoxError;
 
-/// A parameter that is already in the server's form.
+/// A parameter that is already encoded for the server.
 ///
-/// The driver hands a parameter's own `to_sql` the buffer of the whole message, and what is in that
-/// buffer when `to_sql` panics goes out with the next one. Code of a user's never sees it here: each
-/// parameter is encoded into a buffer of its own, before the driver is called.
+/// The driver passes the buffer of the whole message to the parameter's own `to_sql`, and what is in that buffer when
+/// `to_sql` panics is sent with the next message. Here user code never sees that buffer: each parameter is encoded
+/// into a buffer of its own, before the driver is called.
 #[derive(Debug)]
 pub(super) struct Encoded {
     bytes: BytesMut,

@@ -12,8 +12,8 @@ use crate::base::printable::{Listed, Printable};
 use crate::outcome::{BoxError, message_of, server_hint};
 use crate::plan::Target;
 
-/// Begins to look. `SET TRANSACTION READ WRITE` is refused by the server once a query was made, and so
-/// one is made in the message that begins.
+/// Begins the read-only transaction. The server refuses `SET TRANSACTION READ WRITE` once a query was made, so that
+/// the message that begins makes one.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
     SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
            pg_catalog.current_database(), session_user, \
@@ -21,7 +21,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
            pg_catalog.current_setting('transaction_isolation'), \
            pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
 
-/// What the role, or one that it may act as, could write if it were let.
+/// Selects what the role, or a role that it may act as, could write outside of a read-only transaction.
 const WRITABLE: &str = "WITH acting AS ( \
       SELECT r.oid, r.rolname, r.rolsuper FROM pg_catalog.pg_roles AS r \
       WHERE pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')) \
@@ -40,18 +40,18 @@ const WRITABLE: &str = "WITH acting AS ( \
                OR pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT, UPDATE'))) \
     ORDER BY n.nspname, c.relname)";
 
-/// A session for a simulator that wants to look at the real data: the server itself refuses writes.
+/// A session for a simulator that reads the real data: the server itself refuses writes.
 ///
-/// One transaction, `REPEATABLE READ` and `READ ONLY`: everything that is seen is of one moment, that
-/// of the opening. It is never committed. A query was made in it before it is handed out, so that the
-/// server refuses to make it `READ WRITE`; transaction control is not sent, so that it stays this
-/// transaction; and whatever would come after it is read-only by the session's default. Each method
-/// sends one statement, by the extended protocol, as [`PhaseTx`](crate::PhaseTx) does.
+/// The session is one transaction, `REPEATABLE READ` and `READ ONLY`: every query sees the data as of the moment of
+/// opening. It is never committed. Opening it makes a query first, so that the server refuses to make the transaction
+/// `READ WRITE`. Transaction control is not sent, so that the session stays in this transaction; any later transaction
+/// would be read-only by the session's default. Each method sends one statement, by the extended protocol, as
+/// [`PhaseTx`](crate::PhaseTx) does.
 ///
-/// A statement that fails ends the looking: the server refuses every other one until
-/// [`refresh`](ReadOnlySession::refresh) begins again, at another moment.
+/// After a statement that fails, the server refuses every other one until [`refresh`](ReadOnlySession::refresh) begins
+/// again, at another moment.
 ///
-/// The simulator owns it, beside whatever else it has:
+/// The simulator owns the session:
 ///
 /// ```
 /// # use phasegate::{*, connect::{PostgresConnector, ReadOnlySession}};
@@ -90,7 +90,7 @@ const WRITABLE: &str = "WITH acting AS ( \
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// There is no way to change anything by it, nor to end its transaction:
+/// No method changes data or ends the transaction:
 ///
 /// ```compile_fail,E0599
 /// fn hasty(bank: &mut phasegate::connect::ReadOnlySession) {
@@ -100,55 +100,55 @@ const WRITABLE: &str = "WITH acting AS ( \
 ///
 /// # What `READ ONLY` does not refuse
 ///
-/// Since nothing is ever committed, what a rollback takes back never stays: large objects, which
-/// servers before 16 let a read-only transaction write; `NOTIFY`, which waits for a commit. What is
-/// left is what no rollback takes back either:
+/// Nothing is ever committed, so an effect that a rollback undoes never stays: large objects, which servers before 16
+/// let a read-only transaction write; and `NOTIFY`, which takes effect at a commit. These effects are not undone by a
+/// rollback:
 ///
-/// - advisory locks, and locks on tables of any strength, which hold others up until the session ends; what a
-///   table's owner may do for its upkeep (`REINDEX`, `CLUSTER`, `ANALYZE`) takes such locks too;
+/// - advisory locks, and locks on tables of any strength, which block other sessions until the session ends; the
+///   maintenance commands of a table's owner (`REINDEX`, `CLUSTER`, `ANALYZE`) take such locks too;
 /// - functions that work outside of the transaction: in untrusted languages, `dblink` and the like, which open another
 ///   connection, files and programs on the server, `pg_terminate_backend`.
 ///
-/// So the best is a role that can only `SELECT`, and is given to nothing else (the plan's target is then another's:
-/// [`Target::identify`](crate::Target::identify), connected as the role that will perform it):
-/// [`open_as_reader`](ReadOnlySession::open_as_reader) refuses any other, and
-/// [`could_write`](ReadOnlySession::could_write) says what the role could write if it were let.
+/// The best choice is therefore a role that can only `SELECT` and serves no other purpose. The plan's target is then
+/// not this session's; take it from [`Target::identify`](crate::Target::identify), connected as the role that will
+/// perform the plan. [`open_as_reader`](ReadOnlySession::open_as_reader) refuses a role that could write, and
+/// [`could_write`](ReadOnlySession::could_write) returns what the role could write outside of a read-only transaction.
 ///
-/// It holds a snapshot for as long as it lives, behind which the server cannot clean up: do not keep
-/// it for long. A standby will do as well as a primary.
+/// The session holds a snapshot for as long as it lives, and the server cannot vacuum rows that the snapshot still
+/// sees: do not keep the session for long. A standby serves as well as a primary.
 pub struct ReadOnlySession {
     session: Session,
     target: Target,
     could_write: Vec<String>,
-    /// It has ended, and could not begin again: what is sent now would be a transaction of its own.
+    /// The session has ended and could not begin again: a statement sent now would be a transaction of its own.
     ended: bool,
 }
 
-/// There is no read-only session.
+/// Why a read-only session was not opened or refreshed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadOnlyError {
-    /// The connector gave no connection.
+    /// The connector returned no connection.
     #[error(transparent)]
     NotConnected(#[from] ConnectError),
-    /// The server did not begin one.
+    /// The server did not begin a read-only transaction.
     #[error("no read-only session: {}", message_of(&**.0))]
     NotBegun(BoxError),
-    /// The connector handed out a session that is in a transaction already.
+    /// The connector returned a session that is in a transaction already.
     #[error(
         "no read-only session: the session that the connector handed out is in a transaction already"
     )]
     InTransaction,
-    /// The role could write, and [`ReadOnlySession::open_as_reader`] was asked.
+    /// The role could write, and [`ReadOnlySession::open_as_reader`] was called.
     #[error(
         "no read-only session: role `{}` can do more than read: {}",
         Printable(.role),
         Listed::new(.what, ", ")
     )]
     CouldWrite {
-        /// The role.
+        /// The role of the session.
         role: String,
-        /// The tables that it could write, and the powers that it has.
+        /// The tables that the role could write, and the privileges that it has.
         what: Vec<String>,
     },
 }
@@ -183,7 +183,7 @@ impl ReadOnlyError {
 }
 
 impl ReadOnlySession {
-    /// Opens a session that the server keeps from writing, whatever its role could do.
+    /// Opens a session in which the server refuses writes, independently of the role's privileges.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl ReadOnlySession {
     pub fn open(connector: &mut dyn Connector) -> Result<Self, ReadOnlyError> {
         let mut session = Session::connect(connector)?;
         let not_begun = |error: ::postgres::Error| ReadOnlyError::NotBegun(error.into());
-        // In a message of its own: with BEGIN behind it, it would be part of that transaction.
+        // Sent in a message of its own: in one message with BEGIN, it would be part of that transaction.
         session
             .client()
             .simple_query("SET default_transaction_read_only = on")
@@ -210,12 +210,12 @@ impl ReadOnlySession {
         })
     }
 
-    /// As [`open`](ReadOnlySession::open), by a role that can do nothing but read.
+    /// Opens a session as [`open`](ReadOnlySession::open) does, and refuses a role that could write.
     ///
     /// # Errors
     ///
-    /// As [`open`](ReadOnlySession::open), and when the role, or one that it may act as, could write a
-    /// table, a file or a program's input if it were let.
+    /// As [`open`](ReadOnlySession::open), and when the role, or a role that it may act as, could write a table, a
+    /// file or a program's input outside of a read-only transaction.
     pub fn open_as_reader(connector: &mut dyn Connector) -> Result<Self, ReadOnlyError> {
         let session = ReadOnlySession::open(connector)?;
         if session.could_write.is_empty() {
@@ -227,26 +227,27 @@ impl ReadOnlySession {
         })
     }
 
-    /// The database that it looks at, as the server itself says. The role is the one that looks; a
-    /// plan names the one that will perform it.
+    /// Returns the database of the session, as the server identifies it. The role in it is the one that reads; a plan
+    /// names the role that will perform it.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// What the role, or one that it may act as, could write if it were let: tables, and powers that
-    /// reach further. Empty for a role that can only read.
+    /// Returns what the role, or a role that it may act as, could write outside of a read-only transaction: tables,
+    /// and broader privileges. Empty for a role that can only read.
     #[must_use]
     pub fn could_write(&self) -> &[String] {
         &self.could_write
     }
 
-    /// Begins again: what is seen from here on is of this moment. The way to go on after a statement
-    /// that failed.
+    /// Begins a new transaction: later queries see the data as of this moment. Call it to go on after a statement that
+    /// failed.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server does not begin a read-only transaction. The session then answers nothing more.
+    /// Returns an error if the server does not begin a read-only transaction. Every later query of the session then
+    /// fails.
     pub fn refresh(&mut self) -> Result<(), ReadOnlyError> {
         self.ended = true;
         let rolled_back = self.session.client().simple_query("ROLLBACK");
@@ -260,8 +261,8 @@ impl ReadOnlySession {
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it, which it does to every write (SQLSTATE 25006); or the statement is
-    /// transaction control or `COPY`, which are not sent.
+    /// Returns an error if the server refuses the statement, as it refuses every write (SQLSTATE 25006); or if the
+    /// statement is transaction control or `COPY`, which are not sent.
     pub fn query(
         &mut self,
         sql: &str,
@@ -291,7 +292,7 @@ impl ReadOnlySession {
             .query_one(&statement, &by_reference(&params))?)
     }
 
-    /// Performs a query, and returns its row, if it has one.
+    /// Performs a query, and returns its row, or `None` if there is none.
     ///
     /// # Errors
     ///
@@ -312,7 +313,7 @@ impl ReadOnlySession {
     ///
     /// # Errors
     ///
-    /// As [`query`](ReadOnlySession::query), and so does each row.
+    /// As [`query`](ReadOnlySession::query); each row can be an error too.
     pub fn query_raw(
         &mut self,
         sql: &str,
@@ -344,8 +345,7 @@ impl ReadOnlySession {
     }
 }
 
-/// Begins the transaction, and returns where it is, once the server has said that it is what it should
-/// be.
+/// Begins the transaction, and returns its target, after the server has confirmed that the transaction is read-only.
 fn begin(session: &mut Session) -> Result<Target, ReadOnlyError> {
     session.open = true;
     let answer = session.client().simple_query(BEGIN);

@@ -1,5 +1,5 @@
-//! The messages of a rehearsal: a transaction in which one phase after the other is performed, each in
-//! a savepoint, and which is never committed.
+//! The messages of a rehearsal: one transaction, never committed, in which the phases are performed one after the
+//! other, each in a savepoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::base::hex::hex;
 use crate::outcome::BoxError;
 use crate::plan::{RowCounts, Target};
 
-/// What is asked for in the opening message.
+/// The parameters of the opening message.
 #[derive(Serialize)]
 pub(crate) struct RehearsalRequest {
     pub(crate) application_name: String,
@@ -19,7 +19,7 @@ pub(crate) struct RehearsalRequest {
     pub(crate) refuse_privileged_role: bool,
 }
 
-/// What each phase asks for. All timeouts are in milliseconds.
+/// The parameters of each phase. All timeouts are in milliseconds.
 #[derive(Serialize)]
 pub(crate) struct RehearsedRequest {
     pub(crate) application_name: String,
@@ -28,7 +28,7 @@ pub(crate) struct RehearsedRequest {
     pub(crate) idle_timeout: u64,
 }
 
-/// The server's answer to the opening message.
+/// The server's response to the opening message.
 #[derive(Deserialize)]
 struct Opened {
     system_identifier: String,
@@ -42,19 +42,19 @@ struct Opened {
     measured: Measured,
 }
 
-/// What the rehearsal has done up to a moment.
+/// The effects of the rehearsal up to a moment.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Measured {
     #[serde(default)]
     pub(crate) effects: BTreeMap<String, Seen>,
-    /// Rows that the session has tried to write, for each table, whether it is locked still or not.
+    /// Rows that the session has tried to write, for each table, including tables whose lock was released since.
     pub(crate) tried: BTreeMap<String, RowCounts>,
     /// The strongest lock on each table.
     pub(crate) locks: BTreeMap<String, String>,
     pub(crate) sequences: BTreeSet<String>,
 }
 
-/// What was done to one table: exactly, since it was last measured; otherwise, since the session began.
+/// The changes to one table: if exact, since the last measurement; otherwise, since the session began.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) exactly: bool,
@@ -63,23 +63,24 @@ pub(crate) struct Seen {
     pub(crate) deleted: u64,
 }
 
-/// An open rehearsal. Dropped, it rolls back.
+/// An open rehearsal. Dropping it rolls it back.
 pub(crate) struct Rehearsing {
     session: Session,
     pub(crate) target: Target,
     pub(crate) backend_pid: i32,
     pub(crate) backend_start: String,
     pub(crate) epoch: i64,
-    /// What the session's settings were, as JSON.
+    /// The session's settings at the beginning, as JSON.
     settings: String,
-    /// The constraints that are checked at once unless a phase says otherwise.
+    /// The constraints that are checked immediately unless a phase defers them.
     immediate: Vec<String>,
-    /// What was done up to the end of the last phase.
+    /// The effects up to the end of the last phase.
     pub(crate) so_far: Measured,
 }
 
 impl Rehearsing {
-    /// Opens a rehearsal. Refused, the session comes back, to be asked why.
+    /// Opens a rehearsal. If the server refuses it, the session is returned with the error, so that the reason can be
+    /// queried in it.
     pub(crate) fn open(
         mut session: Session,
         request: &RehearsalRequest,
@@ -117,7 +118,7 @@ impl Rehearsing {
     /// Begins a phase, in one round trip.
     pub(crate) fn begin(&mut self, request: &RehearsedRequest) -> Result<(), BoxError> {
         let request = serde_json::to_vec(request)?;
-        // The timeouts before the savepoint, so that they stay when it is rolled back.
+        // The timeouts are set before the savepoint, so that they stay when it is rolled back.
         self.session.client().simple_query(&format!(
             "SELECT phasegate.rehearse(pg_catalog.decode('{}', 'hex')); SAVEPOINT phasegate_phase",
             hex(&request)
@@ -125,9 +126,9 @@ impl Rehearsing {
         Ok(())
     }
 
-    /// Ends a phase, in one round trip: checks the deferred constraints, as the close of a live one
-    /// would; measures; keeps what was written for the phases that come; and makes the session as
-    /// new as one transaction can, since live each phase has its own.
+    /// Ends a phase, in one round trip: checks the deferred constraints, as the close of a live phase would; measures;
+    /// keeps the written rows for the later phases; and resets the session as far as one transaction can, since each
+    /// live phase has a session of its own.
     pub(crate) fn end(&mut self, idle_timeout: u64) -> Result<Measured, CloseError> {
         if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);
@@ -155,7 +156,7 @@ impl Rehearsing {
         measured(&answer).map_err(CloseError::NoAnswer)
     }
 
-    /// Takes back what a phase did that failed. On an error the rehearsal is over.
+    /// Rolls back a phase that failed. After an error, the rehearsal cannot go on.
     pub(crate) fn take_back(&mut self) -> Result<Measured, BoxError> {
         let answer = self.client().simple_query(
             "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; \

@@ -11,36 +11,37 @@ use super::session::Session;
 use crate::base::digest::Digest;
 use crate::outcome::{BoxError, CommitEvidence, InDoubt, Resolution, ResolveError};
 
-/// How long to wait before the server is asked again.
+/// The pause between two tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// How long one try may wait for the attempt's own session to end.
 const ONE_TRY: Duration = Duration::from_secs(5);
 
-/// How long one try has in any case.
+/// The least time that one try has.
 const AT_LEAST: Duration = Duration::from_secs(1);
 
-/// What became of an attempt, for good.
+/// The final outcome of an attempt.
 pub(crate) enum Fate {
     Committed {
         entry: Box<JournalEntry>,
         hash: Digest,
     },
-    /// Its nonce is claimed: it was rolled back, and cannot be committed any more.
+    /// Its nonce is claimed: the attempt was rolled back, and cannot be committed later.
     RolledBack,
 }
 
 impl InDoubt {
-    /// Resolves it, trying for at most `patience`, through sessions of `connector`, whose role is the
+    /// Resolves the in-doubt phase, trying for at most `patience`, through sessions of `connector`, whose role is the
     /// one that performed the phase, or an operator's.
     ///
-    /// It is not looked at but claimed: the session of the attempt is ended if it lives, and then
-    /// either its row is there, or its nonce is taken, so that it can never be committed late. Two
-    /// who resolve the same doubt get the same answer.
+    /// Resolving claims the outcome instead of only reading it: the session of the attempt is ended if it lives, and
+    /// then either the attempt's row exists, or its nonce is claimed, so that the attempt can never be committed late.
+    /// Two sessions that resolve the same in-doubt phase get the same result.
     ///
     /// # Errors
     ///
-    /// Returns an error if no server answers, or not the one in question; the doubt stays, and can be resolved later.
+    /// Returns an error if no server responds, or only another server than the one in question; the phase stays in
+    /// doubt, and can be resolved later.
     pub fn resolve(
         &self,
         mut connector: impl Connector,
@@ -76,9 +77,9 @@ pub(crate) fn resolve(
     }
 }
 
-/// The server answers when the claim is committed, and a commit may wait for a synchronous standby
-/// that is not there, which no timeout of the server bounds. So another thread waits for it; what is
-/// claimed meanwhile is found by the next who resolves.
+/// Tries once. The server responds when the claim is committed, and a commit may wait without limit for a synchronous
+/// standby that is down: no timeout of the server bounds that wait. So another thread waits for the response. A claim
+/// that is committed after this function has returned is found by the next call that resolves the phase.
 fn try_to_resolve(
     connector: &mut dyn Connector,
     doubt: &InDoubt,
@@ -90,7 +91,7 @@ fn try_to_resolve(
     thread::Builder::new()
         .name("phasegate-resolve".to_owned())
         .spawn(move || {
-            // Nobody listens any more if it took too long.
+            // The receiver is gone if the claim took too long.
             let _ = tell.send(claim(session, &doubt));
         })?;
     told.recv_timeout(time.max(AT_LEAST)).unwrap_or_else(|_| {
@@ -109,7 +110,7 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, BoxError> {
         entry: Option<StoredEntry>,
     }
     let identity = session.identify()?;
-    // The nonce is the judge, wherever the cluster goes on; but not in another one.
+    // The nonce decides on any node of the same cluster, but not in another cluster.
     if identity.target.system_identifier() != doubt.target().system_identifier()
         || identity.target.database() != doubt.target().database()
     {
@@ -135,7 +136,7 @@ fn claim(mut session: Session, doubt: &InDoubt) -> Result<Fate, BoxError> {
         (backend_start, Type::TEXT),
         (&ONE_TRY.as_secs_f64(), Type::FLOAT8),
     ];
-    // In one message: behind a pool in transaction mode, a statement that was prepared before is not there.
+    // In one message: a pooler in transaction mode does not keep a statement that was prepared before.
     let rows = session.client().query_typed(
         "SELECT phasegate.resolve($1, $2::pg_catalog.text::pg_catalog.uuid, \
                 $3::pg_catalog.text::pg_catalog.timestamptz, $4::pg_catalog.int4, \

@@ -16,11 +16,12 @@ use crate::base::secret::Secret;
 use crate::outcome::BoxError;
 use crate::plan::Target;
 
-/// How long giving a session up may take. After that, the connection is left to a thread of its own.
+/// The longest time to wait for the rollback of a dropped session. After that, the connection is left to a thread of
+/// its own.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
-/// How much older than the asking a session may be, in seconds, since two clocks measured it. A phase
-/// takes longer, so that not even the one before it leaves its session to the next.
+/// The tolerance for the age of a session, in seconds: two clocks measure it, the server's and this machine's. A phase
+/// takes longer than that, so that the session of one phase is not accepted for the next.
 const CLOCKS_DIFFER_BY: f64 = 0.005;
 
 /// The version of the messages between this crate and the schema.
@@ -28,21 +29,21 @@ const PROTOCOL: u32 = 1;
 
 /// The session of one phase: connect, open, and close, which consumes it.
 ///
-/// Dropped before a close that succeeded, it rolls back; and whatever happened, the connection ends
-/// with it, and giving it up takes a bounded time.
+/// Dropped before a close that succeeded, the session is rolled back; in every case its connection is closed, and the
+/// drop takes a bounded time.
 pub(crate) struct Session {
-    /// None once it is given up.
+    /// `None` once the session is dropped or closed.
     client: Option<Client>,
     warnings: Warnings,
     pub(super) open: bool,
     asked_at: Instant,
 }
 
-/// What is asked for in the opening message.
+/// The parameters of the opening message.
 #[derive(Serialize)]
 pub(crate) struct OpenRequest<'a> {
     pub(crate) plan: Digest,
-    /// Counted from 1.
+    /// The place of the phase in the plan, counted from 1.
     pub(crate) place: usize,
     pub(crate) phase: &'a str,
     pub(crate) input: Digest,
@@ -53,14 +54,14 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) application_name: String,
     /// Whether a role that has privileges that bypass the interlock is refused.
     pub(crate) refuse_privileged_role: bool,
-    /// All in milliseconds.
+    /// All timeouts are in milliseconds.
     pub(crate) lock_timeout: u64,
     pub(crate) statement_timeout: u64,
     pub(crate) idle_timeout: u64,
     pub(crate) phase_timeout: u64,
 }
 
-/// The server's answer to the opening message.
+/// The server's response to the opening message.
 #[derive(Debug, Deserialize)]
 #[allow(clippy::struct_field_names)] // `opened_at` is the journal's word
 pub(crate) struct Opened {
@@ -71,7 +72,7 @@ pub(crate) struct Opened {
     pub(crate) backend_pid: i32,
     pub(crate) backend_start: String,
     pub(crate) opened_at: String,
-    /// The transaction, unless the phase is committed already.
+    /// The transaction id, unless the phase is committed already.
     #[serde(default)]
     pub(crate) xid: String,
     #[serde(default)]
@@ -90,30 +91,30 @@ impl Opened {
 
 /// Why a phase was not opened.
 pub(crate) enum OpenError {
-    /// The server refused it, and opened nothing.
+    /// The server refused the phase, and opened nothing.
     Refused(::postgres::Error),
-    /// There was no usable answer. What may be open cannot commit: it is not sealed.
+    /// There was no usable response. A phase that may be open cannot commit: it is not sealed.
     NoAnswer(BoxError),
-    /// The session is older than the asking for it.
+    /// The session is older than the call of the connector.
     NotNew {
-        /// How old, in seconds.
+        /// The age of the session, in seconds.
         age: f64,
     },
 }
 
-/// Who is at the other end.
+/// The server, database and role of a session.
 pub(crate) struct Identity {
     pub(crate) target: Target,
     pub(crate) is_standby: bool,
-    /// The role that it acts as, if that is not the one that it logged in as.
+    /// The role that the session acts as, if it is not the one that logged in.
     pub(crate) acting_role: Option<String>,
 }
 
-/// The server's answer to the close.
+/// The server's response to the close.
 pub(crate) struct Closed {
     /// The hash of the journal's row.
     pub(crate) hash: Digest,
-    /// What the server warned of on the way.
+    /// The server's warnings during the close.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -125,7 +126,7 @@ pub(crate) enum CloseError {
     StatementHadFailed,
     /// The server refused the close: the seal, a deferred constraint, the interlock, or the commit.
     Refused(::postgres::Error),
-    /// No answer, or none that says commit: it may have been committed or not.
+    /// There was no response, or none that confirms the commit: the phase may be committed or not.
     NoAnswer(BoxError),
 }
 
@@ -147,12 +148,12 @@ impl Session {
             .expect("a session has a client until it is dropped or closed, which consume it")
     }
 
-    /// Asks the server who it is, in a transaction of its own.
+    /// Asks the server for its identity, in a transaction of its own.
     pub(crate) fn identify(&mut self) -> Result<Identity, BoxError> {
         identify(self.client())
     }
 
-    /// Rolls back what a refused opening left, so that something else can be asked.
+    /// Rolls back the rest of a refused opening, so that another query can be sent.
     pub(crate) fn roll_back(&mut self) -> Result<(), ::postgres::Error> {
         self.open = false;
         self.client().simple_query("ROLLBACK").map(drop)
@@ -163,7 +164,7 @@ impl Session {
         self.opening("open", request)
     }
 
-    /// Begins the transaction and calls the function of ours that opens something in it, in one round
+    /// Begins the transaction and calls the schema's function that opens a phase or a rehearsal in it, in one round
     /// trip.
     pub(super) fn opening<T: DeserializeOwned>(
         &mut self,
@@ -178,7 +179,7 @@ impl Session {
         }
         #[derive(Deserialize)]
         struct Age {
-            /// Seconds.
+            /// In seconds.
             session_age: f64,
         }
         let no_answer = |error: BoxError| OpenError::NoAnswer(error);
@@ -187,7 +188,7 @@ impl Session {
             request,
         })
         .map_err(|error| no_answer(error.into()))?;
-        // ASCII, every name qualified, no operator: no setting of the session changes what it says.
+        // ASCII, every name qualified, no operator: no setting of the session changes the meaning.
         let message = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
              SELECT phasegate.{function}(pg_catalog.decode('{}', 'hex'))",
@@ -213,12 +214,12 @@ impl Session {
         serde_json::from_str(text).map_err(|error| no_answer(error.into()))
     }
 
-    /// Closes the phase, in one round trip: seal it; drain the deferred constraints; write the
-    /// journal; commit.
+    /// Closes the phase, in one round trip: seals it, checks the deferred constraints, writes the journal, and
+    /// commits.
     ///
-    /// They travel in one message, of which the server drops the rest at the first error: a failed
-    /// transaction cannot get as far as the `COMMIT`, to which the server would answer with a
-    /// rollback and the driver with `Ok`.
+    /// The statements travel in one message, and the server skips the rest of it at the first error. So a failed
+    /// transaction never reaches the `COMMIT`, to which the server would respond with a rollback and the driver with
+    /// `Ok`.
     pub(crate) fn close(mut self, secret: &Secret, output: &[u8]) -> Result<Closed, CloseError> {
         if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);
@@ -232,7 +233,7 @@ impl Session {
             hex(output)
         );
         self.warnings.take();
-        // How it ends is the server's to say from here on, also if a callback of the driver panics.
+        // From here on the server decides how the transaction ends, also if a callback of the driver panics.
         self.open = false;
         let answer = match self.client().simple_query(&close) {
             Ok(answer) => answer,
@@ -241,9 +242,9 @@ impl Session {
                 return Err(close_error(error));
             }
         };
-        // The driver does not hand on what the server calls what it did. Each of the four statements
-        // was performed, or the answer would have been an error; and a COMMIT that was performed in
-        // a transaction that had not failed commits.
+        // The driver does not return the server's command tags. Each of the four statements was performed, or the
+        // response would have been an error; and a COMMIT that was performed in a transaction that had not failed
+        // commits.
         let performed = answer
             .iter()
             .filter(|message| matches!(message, SimpleQueryMessage::CommandComplete(_)));
@@ -267,8 +268,8 @@ pub(super) fn close_error(error: ::postgres::Error) -> CloseError {
     let Some(database) = error.as_db_error() else {
         return CloseError::NoAnswer(error.into());
     };
-    // Only `ERROR` says that the transaction is over and undone; a session that was ended may have
-    // been ended between the commit and its answer.
+    // Only `ERROR` means that the transaction is over and rolled back; a session that was terminated may have been
+    // terminated between its commit and the response.
     if database.parsed_severity() != Some(Severity::Error) {
         CloseError::NoAnswer(error.into())
     } else if *database.code() == SqlState::IN_FAILED_SQL_TRANSACTION {
@@ -288,12 +289,12 @@ impl Drop for Session {
         }
         let open = self.open;
         let (gone, is_gone) = mpsc::channel();
-        // A peer that is silent would keep whoever waits for it: so somebody else does.
+        // A peer that does not respond would block the calling thread, so another thread waits for it.
         let give_up = move |mut client: Client| {
             if open {
-                // Asked for, not left to the end of the connection, so that its locks are gone when
-                // the caller hears of the failure. An error, or a panic of a callback, means at
-                // worst that the transaction ends with the session.
+                // The rollback is sent explicitly, and not left to the end of the connection, so that its locks are
+                // released when the caller receives the failure. An error, or a panic of a callback, means at worst
+                // that the transaction ends with the session.
                 let client = AssertUnwindSafe(&mut client);
                 let _ = catch_unwind(|| { client }.simple_query("ROLLBACK").map(drop));
             }
@@ -316,8 +317,8 @@ pub(super) fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
     })
 }
 
-/// Asks the server who it is, in a message of its own: in a new session, that is a transaction of its
-/// own too, which begins with the statement.
+/// Asks the server for its identity, in a message of its own: in a new session, that is also a transaction of its own,
+/// which begins with the statement.
 fn identify(client: &mut Client) -> Result<Identity, BoxError> {
     let answer = client.simple_query(
         "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
@@ -340,12 +341,12 @@ fn identify(client: &mut Client) -> Result<Identity, BoxError> {
 }
 
 impl Target {
-    /// The database that `client` is connected to, and the role that it is connected as: connect as the one
+    /// Returns the database that `client` is connected to, and the role that it is connected as: connect as the role
     /// that will perform the plan.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server does not answer.
+    /// Returns an error if the server does not respond.
     pub fn identify(client: &mut Client) -> Result<Self, ConnectError> {
         let identity = identify(client).map_err(|error| ConnectError::from_foreign(&*error))?;
         Ok(identity.target)

@@ -5,8 +5,8 @@ use ::postgres::types::Type;
 use crate::base::printable::Printable;
 use crate::outcome::{BoxError, server_hint};
 
-/// A statement that was prepared in the transaction of a phase, by
-/// [`PhaseTx::prepare`](super::PhaseTx::prepare), and that ends with it.
+/// A statement that [`PhaseTx::prepare`](super::PhaseTx::prepare) has prepared in the transaction of a phase, and that
+/// ends with that transaction.
 #[derive(Clone)]
 pub struct PreparedStatement<'tx> {
     pub(super) driver: ::postgres::Statement,
@@ -14,7 +14,7 @@ pub struct PreparedStatement<'tx> {
 }
 
 impl PreparedStatement<'_> {
-    /// The types of its parameters.
+    /// Returns the types of the statement's parameters.
     #[must_use]
     pub fn params(&self) -> &[Type] {
         self.driver.params()
@@ -27,28 +27,28 @@ impl std::fmt::Debug for PreparedStatement<'_> {
     }
 }
 
-/// A statement of a phase was not performed.
+/// Why a statement of a phase was not performed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlError {
-    /// It would have ended the transaction, or begun another; it was not sent.
+    /// The statement would have ended the transaction, or begun another; it was not sent.
     #[error("`{word}` is the engine's to say and was not sent")]
     TransactionControl {
         /// The statement's first word.
         word: String,
     },
-    /// It would have copied rows through the connection, where nothing would have read or written
-    /// them; it was not sent.
+    /// The statement would have copied rows through the connection, without a reader or writer for them; it was not
+    /// sent.
     #[error("`COPY` was not sent: nothing would read or write its rows")]
     Copy,
-    /// What was to copy rows is something else; it was not sent.
+    /// A statement that was passed to a copy method is not `COPY`; it was not sent.
     #[error("`{}` is not `COPY`, and was not sent", Printable(.word))]
     NotCopy {
         /// The statement's first word.
         word: String,
     },
-    /// In a [`ReadOnlySession`](crate::connect::ReadOnlySession), it would have ended the transaction, begun
-    /// another, or copied; it was not sent.
+    /// In a [`ReadOnlySession`](crate::connect::ReadOnlySession), the statement would have ended the transaction,
+    /// begun another, or copied; it was not sent.
     #[error("`{word}` was not sent: a read-only session is one transaction, asked by queries")]
     ReadOnly {
         /// The statement's first word.
@@ -60,46 +60,45 @@ pub enum SqlError {
     /// The statement takes another number of parameters.
     #[error("the statement takes {expected} parameters and was given {given}; it was not sent")]
     ParameterCount {
-        /// How many it takes.
+        /// The number that the statement takes.
         expected: usize,
-        /// How many it was given.
+        /// The number that was passed.
         given: usize,
     },
-    /// The statement copies the other way, or not through the connection, which leaves the session of no use.
+    /// The statement copies in the other direction, or not through the connection; the session is unusable after that.
     #[error("it copies another way: the session is given up, and the phase is rolled back")]
     CopyOtherWay,
-    /// The server broke a copy off, and its reader did not return that error.
+    /// The server broke off a copy, and the closure that read it did not return that error.
     #[error("the server broke the copy off, and the error was dropped")]
     CopyBrokenOff,
-    /// What was to be called for rows is not the name of a function; it was not sent.
+    /// The text that was passed as the function to call for each row is not a name in SQL; it was not sent.
     #[error(
         "`{}` is not the name of a function as SQL has it; nothing was sent",
         Printable(.name)
     )]
     NotAFunction {
-        /// What was given.
+        /// The text that was passed.
         name: String,
     },
-    /// A function that is called for each row did not answer one value for this one.
+    /// A function that is called for each row did not return exactly one value for this row.
     #[error("the function answered {answers} values for this row, and not one")]
     NotOneAnswer {
-        /// How many it answered, as far as they were read.
+        /// The number of values that it returned, as far as they were read.
         answers: usize,
     },
-    /// A function that is called for each row answered null for this one, and what was to be taken has
-    /// no null.
+    /// A function that is called for each row returned null for this row, and the Rust type has no null.
     #[error("the function answered null for this row")]
     NullAnswer,
-    /// A function that is called for each row answers nothing, and something was to be taken.
+    /// A function that is called for each row returns `void`, and the Rust type needs a value.
     #[error("the function answers nothing")]
     AnswersNothing,
-    /// What a function that is called for each row answered is of another type, or cannot be decoded.
+    /// A function that is called for each row returned a value of another type, or one that cannot be decoded.
     #[error("what the function answered was not taken: {0}")]
     Answer(BoxError),
     /// A parameter is not of the type that the statement takes, or could not be encoded.
     #[error("a parameter was not accepted: {0}")]
     Parameter(BoxError),
-    /// The server refused it, or there is no connection any more.
+    /// The server refused the statement, or the connection is lost.
     #[error("the statement was not performed{}", .0.code().map(|code| format!(" (SQLSTATE {})", code.code())).unwrap_or_default())]
     Database(#[source] ::postgres::Error),
 }
@@ -172,7 +171,7 @@ impl From<::postgres::Error> for SqlError {
     }
 }
 
-/// What a phase can send: a text, or a [`PreparedStatement`] that it has prepared. Sealed.
+/// A statement that a phase can send: a text, or a [`PreparedStatement`]. Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a statement that a phase can send",
     label = "not a text, not a `phasegate::connect::PreparedStatement`",
@@ -187,7 +186,7 @@ impl Sql for PreparedStatement<'_> {}
 pub(super) mod sealed {
     use super::PreparedStatement;
 
-    /// Only a text, or what `prepare` made of one.
+    /// Seals [`Sql`]: a text, or a prepared statement.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a statement that a phase can send",
         label = "not a text, not a `phasegate::connect::PreparedStatement`",
@@ -222,8 +221,8 @@ pub(super) mod sealed {
     }
 }
 
-/// The first words of the statements that begin, end, or divide a transaction. `SET TRANSACTION`
-/// and `SET CONSTRAINTS` stay allowed: they change nothing about who ends it.
+/// The first words of the statements that begin, end, or divide a transaction. `SET TRANSACTION` and `SET CONSTRAINTS`
+/// are allowed: they do not change who ends the transaction.
 const TRANSACTION_CONTROL: [&str; 9] = [
     "ABORT",
     "BEGIN",
@@ -236,12 +235,12 @@ const TRANSACTION_CONTROL: [&str; 9] = [
     "START",
 ];
 
-/// Refuses what must not be sent. After a `ROLLBACK` that got through, every later
-/// statement of the phase would commit by itself.
+/// Refuses a statement that must not be sent. After a `ROLLBACK` that reached the server, every later statement of the
+/// phase would commit by itself.
 ///
-/// The protocol that is used sends one statement per message, so the first word decides. `PREPARE`
-/// is refused as a whole: `PREPARE TRANSACTION` hands the transaction to any session, and the
-/// other form has [`PhaseTx::prepare`](super::PhaseTx::prepare).
+/// The extended protocol sends one statement per message, so that the first word decides. `PREPARE` is refused as a
+/// whole: `PREPARE TRANSACTION` makes the transaction available to any session, and for the other form there is
+/// [`PhaseTx::prepare`](super::PhaseTx::prepare).
 pub(super) fn refuse_unsendable(sql: &str) -> Result<(), SqlError> {
     let word = first_word(sql).to_ascii_uppercase();
     match word.as_str() {
@@ -253,7 +252,7 @@ pub(super) fn refuse_unsendable(sql: &str) -> Result<(), SqlError> {
     }
 }
 
-/// Refuses what is not `COPY`.
+/// Refuses a statement that is not `COPY`.
 pub(super) fn refuse_unless_copy(sql: &str) -> Result<(), SqlError> {
     match refuse_unsendable(sql) {
         Err(SqlError::Copy) => Ok(()),
@@ -265,8 +264,8 @@ pub(super) fn refuse_unless_copy(sql: &str) -> Result<(), SqlError> {
     }
 }
 
-/// The first word of a statement, as the server's lexer finds it: after white space, comments
-/// (which nest) and empty statements.
+/// Returns the first word of a statement, as the server's lexer finds it: after white space, comments (which nest) and
+/// empty statements.
 pub(super) fn first_word(sql: &str) -> &str {
     let mut rest = sql;
     loop {

@@ -14,18 +14,17 @@ use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
 
-/// After how many rows [`PhaseTx::for_each_row`] reads the kill switch again.
+/// The number of rows after which [`PhaseTx::for_each_row`] reads the kill switch again.
 pub(super) const ROWS_BETWEEN_READINGS: u64 = 64;
 
-/// For how many answers room is made on the word of an iterator.
+/// The most results that are allocated in advance from an iterator's size hint.
 pub(super) const MOST_ROWS_RESERVED: usize = 4096;
 
-/// Holding one lets an adapter read and write in the transaction of its phase, and neither commit it
-/// nor roll it back.
+/// Holding one lets an adapter read and write in the transaction of its phase, but not commit it or roll it back.
 ///
-/// Lent to a live adapter for as long as it performs the phase. There is no way to keep it: what the
-/// adapter returns decides how it ends. Its lifetime is fresh for each
-/// performance and invariant, so that two transactions cannot be exchanged for each other.
+/// A live adapter borrows it for as long as it performs the phase, and cannot keep it: the adapter's return value
+/// decides how the transaction ends. The lifetime is fresh for each performance and invariant, so that two
+/// transactions cannot be exchanged for each other.
 ///
 /// Each method sends one statement by the extended protocol. Statements that would begin, end or
 /// divide the transaction are recognised by their first word and not sent; inside `DO` and `CALL`
@@ -42,31 +41,31 @@ pub struct PhaseTx<'tx> {
     pub(super) kill_switch: &'tx dyn KillSwitch,
     pub(super) observer: &'tx mut Observer<'tx>,
     pub(super) traces: Traces,
-    /// How many names this transaction has given.
+    /// The number of names (of savepoints and statements) that this transaction has used.
     pub(super) names: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
 }
 
-/// What a transaction remembers for the engine, whatever the adapter returns.
+/// The state of a transaction that the engine reads after the adapter has returned, independently of its return value.
 #[derive(Default)]
 pub(crate) struct Traces {
-    /// What the server said to the last statement that failed and was not undone by a savepoint.
+    /// The server's message for the first statement that failed and was not undone by a savepoint.
     pub(crate) failed_statement: Option<String>,
     /// Why a loop or calls over rows failed, unless a savepoint undid them: some rows were performed and others were
     /// not, so that an adapter cannot return `Ok` in spite of it.
     pub(crate) failed_rows: Option<String>,
-    /// How many loops and calls over rows have not come to their end: one that panicked never does.
+    /// The number of loops and calls over rows that have not ended: one that panicked never does.
     pub(crate) unfinished_rows: u32,
-    /// Why the kill switch stopped it.
+    /// Why the kill switch stopped the phase.
     pub(crate) stopped: Option<RollbackCause>,
-    /// The session is gone, and the server has rolled the transaction back.
+    /// Whether the session is lost, and the server has rolled the transaction back.
     pub(crate) lost: bool,
-    /// How many savepoints were neither released nor rolled back to.
+    /// The number of savepoints that were neither released nor rolled back to.
     pub(crate) open_savepoints: u32,
 }
 
 impl Traces {
-    /// Why rows failed whose error may have been dropped; none if none failed.
+    /// Returns why rows failed whose error may have been dropped; `None` if none failed.
     pub(crate) fn dropped_rows(&mut self) -> Option<String> {
         let unfinished = std::mem::take(&mut self.unfinished_rows) > 0;
         let failed = self.failed_rows.take();
@@ -77,7 +76,7 @@ impl Traces {
 }
 
 impl<'tx> PhaseTx<'tx> {
-    /// Called by the engine alone, for an open transaction.
+    /// Called only by the engine, for an open transaction.
     pub(crate) fn new(
         client: &'tx mut Client,
         phase: &'tx str,
@@ -103,7 +102,7 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it, or the statement is transaction control.
+    /// Returns an error if the server refuses the statement, or the statement is transaction control.
     pub fn execute<Q: Sql + ?Sized>(
         &mut self,
         sql: &Q,
@@ -144,7 +143,7 @@ impl<'tx> PhaseTx<'tx> {
         self.noted(answer)
     }
 
-    /// Performs a query, and returns its row, if it has one.
+    /// Performs a query, and returns its row, or `None` if there is none.
     ///
     /// # Errors
     ///
@@ -163,7 +162,7 @@ impl<'tx> PhaseTx<'tx> {
     ///
     /// # Errors
     ///
-    /// As [`execute`](PhaseTx::execute), and so does each row.
+    /// As [`execute`](PhaseTx::execute); each row can be an error too.
     pub fn query_raw<Q: Sql + ?Sized>(
         &mut self,
         sql: &Q,
@@ -204,14 +203,14 @@ impl<'tx> PhaseTx<'tx> {
         })
     }
 
-    /// Performs `f`, and if it fails takes back what it did, so that the phase can go on.
+    /// Performs `f`, and rolls back its effects if it fails, so that the phase can go on.
     ///
-    /// This is the way to try something that may fail: after a failed statement the server refuses
-    /// every other one until the transaction, or a savepoint in it, is rolled back.
+    /// Use it for work that may fail: after a failed statement, the server refuses every other one until the
+    /// transaction, or a savepoint in it, is rolled back.
     ///
     /// # Errors
     ///
-    /// The failure of `f`, once what it did is taken back.
+    /// Returns the failure of `f`, after its effects are rolled back.
     pub fn savepoint<T>(
         &mut self,
         f: impl FnOnce(&mut PhaseTx<'tx>) -> Result<T, Failure>,
@@ -225,7 +224,7 @@ impl<'tx> PhaseTx<'tx> {
         let before = self.traces.failed_statement.take();
         let rows_before = self.traces.failed_rows.take();
         let unfinished_before = std::mem::take(&mut self.traces.unfinished_rows);
-        // Stays counted if `f` panics: then what it did was not taken back.
+        // Stays counted if `f` panics: its effects were then not rolled back.
         self.traces.open_savepoints += 1;
         let answer = f(self);
         self.traces.open_savepoints -= 1;
@@ -236,7 +235,7 @@ impl<'tx> PhaseTx<'tx> {
             ))),
             _ => answer,
         };
-        // Refused by the server if a statement of `f` failed and `f` did not say so.
+        // The server refuses this if a statement of `f` failed and `f` did not return the error.
         let released =
             answer.and_then(
                 |value| match (self.control(&format!("RELEASE {name}")), dropped) {
@@ -248,7 +247,7 @@ impl<'tx> PhaseTx<'tx> {
                 },
             );
         if released.is_err() {
-            // Where it cannot be taken back the session is gone, and the failure says so already.
+            // If the rollback fails, the session is lost, and `released` holds an error already.
             let undone = self.message(&format!(
                 "ROLLBACK TO SAVEPOINT {name}; SELECT phasegate.after_rollback()"
             ));
@@ -265,20 +264,21 @@ impl<'tx> PhaseTx<'tx> {
         released
     }
 
-    /// Performs `f` for each of `rows`, and collects what it returns.
+    /// Performs `f` for each of `rows`, and collects the results.
     ///
-    /// The first failure ends the loop, and names its row: by its place, counted from 1, and by
-    /// `key`, which is the caller's own name for it. Observers of the run see each row done.
+    /// The first failure ends the loop, and names its row by its place, counted from 1, and by `key`, the caller's own
+    /// name for the row. Observers of the run receive an event after each row.
     ///
-    /// All rows are done, or none: after a failure the phase cannot be committed even if the adapter drops the
-    /// error, nor after a panic of `f` that was caught, unless a [`savepoint`](PhaseTx::savepoint) around the loop undoes it.
+    /// Either all rows are performed or none: after a failure the phase cannot be committed even if the adapter drops
+    /// the error, nor after a panic of `f` that was caught, unless a [`savepoint`](PhaseTx::savepoint) around the loop
+    /// undoes it.
     ///
-    /// The kill switch is read again after every 64 rows; once it is not ON, the loop ends and the
-    /// phase is rolled back, whatever the adapter makes of that.
+    /// The kill switch is read again after every 64 rows. Once it is not ON, the loop ends and the phase is rolled
+    /// back, even if the adapter ignores the error.
     ///
     /// # Errors
     ///
-    /// The first failure of `f`, with the row; or that the kill switch stopped the phase.
+    /// Returns the first failure of `f`, with its row, or an error if the kill switch stopped the phase.
     pub fn for_each_row<R, K: ToString, T>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
@@ -309,7 +309,7 @@ impl<'tx> PhaseTx<'tx> {
         })
     }
 
-    /// Performs `f`, which goes over rows. If it fails, or panics, the phase cannot be committed.
+    /// Performs `f`, which iterates over rows. If `f` fails or panics, the phase cannot be committed.
     pub(super) fn all_rows<T>(
         &mut self,
         f: impl FnOnce(&mut PhaseTx<'tx>) -> Result<T, Failure>,
@@ -328,8 +328,8 @@ impl<'tx> PhaseTx<'tx> {
         self.traces.stop_unless_on(self.kill_switch)
     }
 
-    /// What the driver is given: a prepared statement, and parameters that are encoded already. A
-    /// text is prepared first, which the driver would do too.
+    /// Returns what the driver is given: a prepared statement, and parameters that are encoded already. A text is
+    /// prepared first, as the driver itself would do.
     fn ready<Q: Sql + ?Sized>(
         &mut self,
         sql: &Q,
@@ -382,7 +382,7 @@ impl Traces {
     pub(super) fn note(&mut self, error: ::postgres::Error) -> SqlError {
         let severity = error.as_db_error().map(DbError::parsed_severity);
         match severity {
-            // The first says what was wrong; those after it, that something was.
+            // The first message names the cause; later ones only say that the transaction has failed.
             Some(Some(Severity::Error)) => {
                 let describe = || crate::outcome::describe(&error);
                 self.failed_statement.get_or_insert_with(describe);

@@ -1,4 +1,4 @@
-//! From the opening to the close: the adapter, the kill switch once more, and the closing message.
+//! Performs a phase from the opening to the close: the adapter, the kill switch once more, and the closing message.
 
 use ::postgres::error::DbError;
 
@@ -12,14 +12,14 @@ use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
 
-/// What happens between the opening and the close.
+/// The steps between the opening and the close.
 pub(super) struct Inside<'a, 'o> {
     pub(super) perform: &'a mut dyn FnMut(&mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed>,
     pub(super) kill_switch: &'a dyn KillSwitch,
     pub(super) observer: &'a mut Observer<'o>,
     pub(super) in_doubt: &'a mut Option<InDoubt>,
     pub(super) attempted: &'a Attempted,
-    /// Whether the session was lost on the way.
+    /// Set if the session was lost meanwhile.
     pub(super) lost: &'a mut bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn perform_and_close(
         attempted,
         lost,
     } = inside;
-    // A panic in here drops the session, which rolls back.
+    // A panic in the adapter drops the session, which rolls back.
     let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer);
     let answer = perform(&mut tx);
     let mut traces = tx.into_traces();
@@ -82,9 +82,9 @@ pub(super) fn perform_and_close(
         Err(error) => return Err(rolled_back(RollbackCause::SwitchUnreadable(error)).into()),
     }
 
-    // In doubt from here on, until there is an answer: even if a callback of the driver panics.
+    // In doubt from here on, until a response arrives: even if a callback of the driver panics.
     if !watch.closes() {
-        // The program has stopped the run, which the caller knows the reason of.
+        // The program has stopped the run; the caller has the reason.
         return Err(rolled_back(RollbackCause::SwitchOff(kill_switch.describe_off())).into());
     }
     let doubt = |source| InDoubt::new(phase, attempted.clone(), source);

@@ -1,4 +1,4 @@
-//! A dry run: the plan so far. It has no connection.
+//! Performs a dry run. It has no connection.
 
 use super::job::{Done, Job, Simulation};
 use super::timeouts::Timeouts;
@@ -6,7 +6,7 @@ use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{DRY_RUN, PhaseError, Refusal, RefusalReason, Rollback};
 use crate::plan::{Effects, PlannedPhase};
 
-/// What a dry run holds: the plan so far.
+/// The state of a dry run: the phases that were performed so far.
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
@@ -24,7 +24,7 @@ impl<'run> DryEngine<'run> {
         }
     }
 
-    /// Returns the phases that were performed, as they stand in the plan.
+    /// Returns the phases that were performed, in the form of the plan.
     pub(crate) fn into_phases(self) -> Vec<PlannedPhase> {
         self.phases
     }

@@ -1,4 +1,4 @@
-//! What the engine is given of a phase, and what it returns: names and bytes.
+//! The input and output of the engine for one phase: names and bytes.
 
 use super::timeouts::Timeouts;
 use crate::base::canonical::NotCanonical;
@@ -6,13 +6,13 @@ use crate::database::PhaseTx;
 use crate::outcome::{Failure, Refusal, RefusalReason, RollbackCause};
 use crate::plan::{Effects, PlannedPhase};
 
-/// A phase to be performed. Of its type the engine knows nothing: that is behind [`Input`], and in the function that
-/// performs it.
+/// A phase to be performed. The engine knows nothing of its Rust type: that is behind [`Input`], and in the function
+/// that performs the phase.
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct Job<'j> {
     /// The phase's name, with its instance.
     pub(crate) phase: &'j str,
-    /// The gates that it is behind, in order.
+    /// The names of its gates, in order.
     pub(crate) gates: &'j [&'static str],
     /// The phases whose receipts it was given.
     pub(crate) after: Vec<String>,
@@ -20,12 +20,12 @@ pub struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// Returns the phase as it presents itself, with an input of these bytes.
+    /// Returns the phase in the form of a plan, with an input of these bytes, but without its summary and effects.
     pub(super) fn presented(&self, bytes: &[u8]) -> PlannedPhase {
         PlannedPhase::presented(self.phase, self.gates, self.after.clone(), bytes)
     }
 
-    /// Returns the phase as it stands in a plan, unless it says something of itself that a plan cannot hold.
+    /// Returns the phase as it stands in a plan, or a refusal if its name, summary or effects cannot stand in a plan.
     pub(super) fn planned(&self, bytes: &[u8], effects: &Effects) -> Result<PlannedPhase, Refusal> {
         let planned = self.input.plan(bytes, self.presented(bytes), effects)?;
         match planned.flaw() {
@@ -40,10 +40,10 @@ impl Job<'_> {
 
 /// The input of a phase.
 pub(crate) trait Input {
-    /// Encodes it, reads it back, and checks that it is valid.
+    /// Encodes the input, reads it back, and checks that it is valid.
     fn validate(&self, run_timeouts: Timeouts) -> Result<ValidInput, Refusal>;
 
-    /// Returns the phase as it stands in a plan, with what it says of itself and these effects.
+    /// Returns the phase as it stands in a plan, with its summary and these effects.
     fn plan(
         &self,
         bytes: &[u8],
@@ -55,26 +55,26 @@ pub(crate) trait Input {
 /// An input that was read back from its own bytes and is valid.
 #[derive(Debug)]
 pub(crate) struct ValidInput {
-    /// Canonical JSON: what is hashed, approved and performed.
+    /// Canonical JSON: the bytes that are hashed, approved and performed.
     pub(crate) bytes: Vec<u8>,
     /// How long the phase may take.
     pub(crate) timeouts: Timeouts,
 }
 
-/// Calls a simulator: with the bytes of the input, for those of the output.
+/// Calls a simulator: takes the bytes of the input, and returns those of the output.
 pub(crate) type Simulation<'f> =
     dyn FnMut(&[u8], &mut Effects) -> Result<Vec<u8>, NotPerformed> + 'f;
 
-/// Calls a live adapter: with the bytes of the input, for those of the output.
+/// Calls a live adapter: takes the bytes of the input, and returns those of the output.
 pub(crate) type Execution<'f> =
     dyn FnMut(&[u8], &mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed> + 'f;
 
-/// Why an adapter or a simulator left no output.
+/// Why an adapter or a simulator returned no output.
 #[derive(Debug)]
 pub enum NotPerformed {
-    /// It returned an error, or its input could not be read.
+    /// It returned an error, or its input could not be decoded.
     Failed(Failure),
-    /// Its output cannot be kept and read back.
+    /// Its output cannot be encoded and read back.
     Output(NotCanonical),
 }
 
@@ -90,7 +90,7 @@ impl From<NotPerformed> for RollbackCause {
 /// A phase that was performed.
 #[derive(Debug)]
 pub struct Done<E> {
-    /// Its output as canonical JSON; live, as the journal has it.
+    /// The output as canonical JSON; in a live run, exactly as the journal stores it.
     pub(crate) output: Vec<u8>,
     pub(crate) evidence: E,
 }

@@ -1,4 +1,4 @@
-//! A live run: the plan, how far it got, and the checks that come before a phase touches anything.
+//! A live run: the plan, its progress, and the checks before a phase touches anything.
 
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use crate::outcome::{
 };
 use crate::plan::{Plan, PlannedPhase};
 
-/// How a live run is performed, apart from its parts.
+/// The options of a live run.
 #[derive(Debug, Clone)]
 pub(crate) struct LiveOptions {
     pub(crate) stop: Option<StopHandle>,
@@ -37,22 +37,22 @@ impl Default for LiveOptions {
     }
 }
 
-/// What a live run holds: the plan and how far it got, and the collaborators, which it asks again
+/// The state of a live run: the plan, its progress, and the authority, switch and connector, which the run asks again
 /// for every phase.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
 pub struct LiveEngine<'run> {
     pub(super) plan: &'run Plan,
-    /// How many of the plan's phases are committed, by this run or before it.
+    /// The number of the plan's phases that are committed, by this run or before it.
     pub(super) performed: usize,
-    /// How many of these were committed before this run, and when the last of them was.
+    /// The number of these that were committed before this run, and when the last of them was.
     pub(super) before: usize,
     pub(super) before_at: Option<String>,
-    /// How many the journal was seen to have.
+    /// The number of phases that the journal had when it was last read.
     journalled: usize,
-    /// What every `Approved` of this run stands for, in the order of the asking.
+    /// The attestation behind each `Approval` of this run, in the order in which they were requested.
     granted: Vec<Rc<VerifiedApproval>>,
     pub(super) in_doubt: Option<InDoubt>,
-    /// The role was found not to have powers that it must not have.
+    /// Whether the role was already found to have no privileges that bypass the interlock.
     pub(super) role_is_fit: bool,
     pub(super) kill_switch: &'run dyn KillSwitch,
     authority: &'run mut dyn Authority,
@@ -61,14 +61,14 @@ pub struct LiveEngine<'run> {
     pub(super) options: LiveOptions,
 }
 
-/// How far a run got: every phase of its plan is committed.
+/// The progress of a run that has ended with every phase of its plan committed.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// How many phases this run committed.
+    /// The number of phases that this run committed.
     pub(crate) performed: usize,
-    /// How many were committed before.
+    /// The number of phases that were committed before.
     pub(crate) before: usize,
-    /// When the last of those was committed.
+    /// When the last of those was committed, by the server's clock.
     pub(crate) before_at: Option<String>,
 }
 
@@ -98,12 +98,12 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    /// Why the program has stopped the run, if it has.
+    /// Returns why the program has stopped the run; `None` if it has not.
     pub(super) fn stopped(&self) -> Option<String> {
         self.options.stop.as_ref().and_then(StopHandle::stopped)
     }
 
-    /// Reads the kill switch; `phase` is the one that is about to begin, or none if the run is.
+    /// Reads the kill switch. `phase` is the one that is about to begin; `None` at the beginning of a run.
     pub(crate) fn refuse_unless_on(&self, phase: Option<&str>) -> Result<(), Refusal> {
         let phase = phase.map(str::to_owned);
         if let Some(why) = self.stopped() {
@@ -121,12 +121,12 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    /// Returns what is in doubt, if anything is: whatever the pipeline returned.
+    /// Returns the phase that is in doubt, if there is one, independently of the pipeline's own result.
     pub(crate) fn in_doubt(&self) -> Option<&InDoubt> {
         self.in_doubt.as_ref()
     }
 
-    /// Returns how far the run got, if that is to the plan's end.
+    /// Returns the progress, or an error if not every phase of the plan was performed.
     pub(crate) fn conclude(self) -> Result<Progress, Incomplete> {
         let missing = &self.plan.phases()[self.performed..];
         if missing.is_empty() {
@@ -197,7 +197,8 @@ impl<'run> LiveEngine<'run> {
         Ok(())
     }
 
-    /// A plan that is over. What it has committed is handed back all the same.
+    /// Refuses a phase of an expired plan. A phase that is committed already passes: its receipt is returned all the
+    /// same.
     pub(super) fn refuse_expired(&mut self, phase: &str) -> Result<(), Refusal> {
         match self.plan.valid_until() {
             Some(valid_until)
@@ -216,7 +217,7 @@ impl<'run> LiveEngine<'run> {
         self.granted.iter().map(|granted| granted.attestation())
     }
 
-    /// What the witnesses that the phase was given stand for, in the order of its gates, and checked
+    /// Returns the attestations behind the approvals that the phase was given, in the order of its gates, checked
     /// again at this moment: one may have expired since it was given.
     pub(super) fn approvals_of(
         &mut self,
@@ -242,8 +243,8 @@ impl<'run> LiveEngine<'run> {
         Ok(approvals)
     }
 
-    /// The approval of `gate` that was asked for last for `phase`, and is not `taken`; or else for
-    /// whichever phase it was asked, so that the refusal can say which.
+    /// Returns the approval of `gate` that was requested last for `phase`, and is not in `taken`; if there is none,
+    /// one that was requested for another phase, so that the refusal can name that phase.
     fn granted_for(
         &self,
         phase: &str,
@@ -260,8 +261,8 @@ impl<'run> LiveEngine<'run> {
         of_phase.or_else(|| of_gate().next()).cloned()
     }
 
-    /// Checks an approval for the phase at `place`, counted from 0. One that the phase has spent
-    /// already need not hold any longer.
+    /// Checks an approval for the phase at `place`, counted from 0. An approval that the phase has spent already may
+    /// have expired since.
     fn check(
         &mut self,
         granted: &VerifiedApproval,
@@ -275,8 +276,7 @@ impl<'run> LiveEngine<'run> {
         }
     }
 
-    /// Whether the journal has the phase at `place`, counted from 0. A server that does not say so
-    /// means no.
+    /// Returns whether the journal has the phase at `place`, counted from 0; `false` if the server cannot be asked.
     fn is_journalled(&mut self, place: usize) -> bool {
         if self.journalled <= place
             && let Ok(mut session) = Session::connect(self.connector)
@@ -301,7 +301,7 @@ impl LiveEngine<'_> {
     /// The mode's name, for people.
     pub(crate) const MODE: &'static str = LIVE;
 
-    /// Asks the authority for the approval of `gate`, for the plan's next phase behind it.
+    /// Requests the approval of `gate` from the authority, for the plan's next phase behind that gate.
     pub(crate) fn approve(&mut self, gate: &str) -> Result<(), Refusal> {
         let plan = self.plan;
         let mut ahead = plan.phases().iter().enumerate().skip(self.performed);
@@ -332,7 +332,7 @@ impl LiveEngine<'_> {
         Ok(())
     }
 
-    /// Performs the plan's next phase, which `job` has to be.
+    /// Performs the plan's next phase, which must be `job`.
     pub(crate) fn perform(
         &mut self,
         job: &Job<'_>,

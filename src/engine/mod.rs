@@ -1,8 +1,9 @@
 //! The engine: performs phases, and checks everything again before, during and after.
 //!
-//! It has no type parameter: a [`Job`] goes in, with the names and bytes of a phase and a function that performs it; a
-//! [`Done`] comes out, or a [`PhaseError`](crate::outcome::PhaseError). One file for each step of a live phase, in the
-//! order in which they are passed: `live` (the checks that touch nothing), `open`, `perform`, `close`, `resolve`.
+//! The engine has no type parameter: a [`Job`] goes in, with the names and bytes of a phase and a function that
+//! performs it; a [`Done`] comes out, or a [`PhaseError`](crate::outcome::PhaseError). There is one file for each step
+//! of a live phase, in the order of the steps: `live` (the checks that touch nothing), `open`, `perform`, `close`,
+//! `resolve`.
 
 mod close;
 mod dry;

@@ -1,4 +1,4 @@
-//! Opening a live phase: the connection, the opening message, and which check failed.
+//! Opens a live phase: the connection, the opening message, and which check failed.
 
 use std::rc::Rc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -23,11 +23,11 @@ use crate::outcome::{
 };
 use crate::plan::Plan;
 
-/// How often the program is asked whether it stops the run.
+/// The interval at which the program's stop is checked.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 impl LiveEngine<'_> {
-    /// What the opening message of the next phase asks for.
+    /// Returns the parameters of the opening message of the next phase.
     pub(super) fn request<'a>(
         &self,
         phase: &'a str,
@@ -65,7 +65,7 @@ impl LiveEngine<'_> {
         })?;
         let answer = self.open_unless_stopped(&mut session, request);
         if let Some(why) = self.stopped() {
-            // The session may still be cancelled: it is dropped, and rolls back.
+            // The session may still be cancelled, so it is dropped, which rolls it back.
             return Err(Refusal::of_phase(phase, RefusalReason::Stopped { why }));
         }
         let opened = match answer {
@@ -92,7 +92,8 @@ impl LiveEngine<'_> {
         Ok((session, opened))
     }
 
-    /// Opens; cancels that when the program stops the run meanwhile: it may wait for another run of the plan.
+    /// Opens the phase. The opening may wait for another run of the plan; it is cancelled when the program stops the
+    /// run.
     fn open_unless_stopped(
         &self,
         session: &mut Session,
@@ -107,7 +108,8 @@ impl LiveEngine<'_> {
             let cancels = move || {
                 while is_opened.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
                     if stop.stopped().is_some() {
-                        // The server takes it without TLS too. If it does not arrive, the lock timeout bounds the wait.
+                        // The server accepts a cancel request without TLS too. If the request is lost, the lock
+                        // timeout bounds the wait.
                         let _ = cancel.cancel_query(NoTls);
                     }
                 }
@@ -119,7 +121,7 @@ impl LiveEngine<'_> {
         })
     }
 
-    /// Returns a phase that is committed already, with the output that it left.
+    /// Returns a phase that is committed already, with its output from the journal.
     pub(super) fn committed_before(
         &mut self,
         phase: &str,
@@ -137,8 +139,8 @@ impl LiveEngine<'_> {
         })
     }
 
-    /// Which check of the server failed. What it says is asked for again where the refusal itself
-    /// does not say it. A rehearsal has no plan, and is not refused for one.
+    /// Returns which check of the server failed. What the error itself does not contain is queried in the session. A
+    /// rehearsal has no plan, and is not refused for one.
     pub(super) fn why_not_opened(
         plan: Option<&Plan>,
         mut session: Session,
@@ -230,7 +232,7 @@ impl LiveEngine<'_> {
     }
 }
 
-/// Whether the server, as it is, was fit, and the opening itself refused.
+/// Returns whether the server itself was suitable, and only the opening was refused.
 fn comes_after_connecting(reason: &RefusalReason) -> bool {
     matches!(
         reason,

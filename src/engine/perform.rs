@@ -1,4 +1,4 @@
-//! A live phase, step by step. The order is part of the contract; see [`Step`].
+//! Performs a live phase, step by step. The order is part of the contract; see [`Step`].
 
 use std::rc::Rc;
 use std::thread;
@@ -18,7 +18,7 @@ use crate::outcome::{
     Attempted, Committed, PhaseError, Refusal, RefusalReason, Rollback, RollbackCause,
 };
 
-/// How long the first pause before another try may be; each further one, twice as long.
+/// The longest first pause before another try; each further pause may be twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl LiveEngine<'_> {
@@ -69,7 +69,7 @@ impl LiveEngine<'_> {
         }
     }
 
-    /// One session, one transaction.
+    /// Performs the phase in one session and one transaction.
     fn attempt(
         &mut self,
         phase: &str,
@@ -146,7 +146,7 @@ impl LiveEngine<'_> {
         match closed {
             Ok((output, closed)) => {
                 *in_doubt = None;
-                // Before anybody is told: an observer that panics does not make it uncommitted.
+                // Counted before any observer is called: a panic in an observer does not undo the commit.
                 self.performed += 1;
                 self.passed(phase, Step::Committed);
                 Ok(Done {
@@ -156,8 +156,8 @@ impl LiveEngine<'_> {
             }
             Err(PhaseError::InDoubt(doubt)) if timeouts.resolve.is_zero() => Err(doubt.into()),
             Err(PhaseError::InDoubt(doubt)) => match self.resolve(doubt, timeouts.resolve) {
-                // A session that is ended while the adapter is busy elsewhere is missed only when
-                // the close is sent.
+                // If the session ends while the adapter is busy without the database, that is noticed only when the
+                // close is sent.
                 Err(PhaseError::RolledBack(rollback)) => {
                     let stopped = why_stopped(self.connector, ended, lease);
                     Err(caused_by(stopped, rollback, phase).into())
@@ -178,7 +178,7 @@ impl LiveEngine<'_> {
     }
 }
 
-/// Whether the program's stop is why a phase found its switch OFF, or lost its session.
+/// Returns whether a phase found its switch OFF, or lost its session, because the program stopped the run.
 fn by_the_program(
     stop: Option<&StopHandle>,
     rollback: &Rollback,
@@ -199,7 +199,7 @@ fn is_off_in_the_database(rollback: &Rollback) -> bool {
     )
 }
 
-/// Who turned the switch off, and why: asked in a session of its own, since that of the phase is at its end.
+/// Returns who turned the switch off, and the reason: read in another session, since the phase's own has ended.
 fn off_in_the_database(connector: &mut dyn Connector) -> Option<RollbackCause> {
     let mut session = Session::connect(connector).ok()?;
     Some(RollbackCause::SwitchOff(read_off(session.client())))
@@ -211,7 +211,7 @@ fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) ->
     })
 }
 
-/// Why a phase that lost its session lost it, if that was no accident.
+/// Returns why a phase lost its session, if it was ended on purpose.
 fn why_stopped(
     connector: &mut dyn Connector,
     ended: Option<Ended>,
@@ -224,7 +224,7 @@ fn why_stopped(
         None => {}
     }
     let mut session = Session::connect(connector).ok()?;
-    // Off counts before its row says so.
+    // OFF counts before its row is committed.
     match lease_state(session.client(), lease.epoch)? {
         LeaseState::Over => Some(RollbackCause::LeaseOver),
         LeaseState::Off => Some(RollbackCause::SwitchOff(read_off(session.client()))),
@@ -232,8 +232,7 @@ fn why_stopped(
     }
 }
 
-/// The SQLSTATE, if what went wrong goes away by itself: a serialization failure, a deadlock, or a
-/// lock timeout.
+/// Returns the SQLSTATE if the failure is transient: a serialization failure, a deadlock, or a lock timeout.
 fn transient(rollback: &Rollback) -> Option<String> {
     let code = match rollback.cause() {
         RollbackCause::Failed(failure) | RollbackCause::CommitRefused(failure) => {

@@ -1,4 +1,4 @@
-//! A rehearsal, phase by phase.
+//! Performs a rehearsal, phase by phase.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::outcome::{
 };
 use crate::plan::{Effects, PlannedPhase, Target};
 
-/// What a rehearsal holds: its one session, and what was measured so far.
+/// The state of a rehearsal: its one session, and the measurements so far.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
 pub struct RehearsalEngine<'run> {
     pipeline: &'run str,
@@ -38,16 +38,16 @@ pub struct RehearsalEngine<'run> {
 
 /// The session of the rehearsal.
 enum Held {
-    /// Not before a phase is valid.
+    /// No phase has been valid yet, so there is no session.
     NotYet,
     Open(Box<Rehearsing>),
-    /// It is lost, or with a phase that has not come back.
+    /// The session is lost, or in use by a phase that has not returned it.
     Lost {
         within: Option<String>,
     },
 }
 
-/// A rehearsal needs no switch, and is not stopped by one from here: the database's ends its session.
+/// The switch of a rehearsal, which is always ON here. The database's own switch ends the rehearsal's session.
 struct NeedsNone;
 
 impl KillSwitch for NeedsNone {
@@ -56,17 +56,17 @@ impl KillSwitch for NeedsNone {
     }
 }
 
-/// Why a phase failed, and what is left of the session.
+/// Why a phase failed, and the remaining state of the session.
 struct Failed {
     cause: RollbackCause,
-    /// What was measured once it was taken back; nothing if that cannot be done any more.
+    /// What was measured after the phase was rolled back; `None` if the rollback failed.
     taken_back: Option<Measured>,
 }
 
-/// What was measured in a rehearsal that came to its end.
+/// The measurements of a rehearsal that was performed to its end.
 pub(crate) struct Measurements {
     pub(crate) target: Target,
-    /// The phases as they stand in the plan.
+    /// The phases in the form of the plan.
     pub(crate) planned: Vec<PlannedPhase>,
     pub(crate) phases: Vec<RehearsedPhase>,
     pub(crate) failed: Vec<FailedRehearsal>,
@@ -99,7 +99,7 @@ impl<'run> RehearsalEngine<'run> {
         }
     }
 
-    /// Rolls everything back, and returns what was measured.
+    /// Rolls everything back, and returns the measurements.
     pub(crate) fn conclude(self) -> Result<Measurements, Refusal> {
         let lost = match self.session {
             Held::Lost { within } => Some(within),
@@ -121,7 +121,7 @@ impl<'run> RehearsalEngine<'run> {
         }
     }
 
-    /// Performs `job` by its live adapter, and measures what it did.
+    /// Performs `job` by its live adapter, and measures its effects.
     pub(crate) fn perform(
         &mut self,
         job: &Job<'_>,
@@ -167,7 +167,7 @@ impl<'run> RehearsalEngine<'run> {
         self.passed(phase, Step::Opened);
 
         let now = Instant::now();
-        // Later than any clock can say is never.
+        // A duration beyond the clock's range counts as no limit.
         let far = now + Duration::from_hours(24 * 365);
         let bounds = Watched {
             backend_pid: rehearsing.backend_pid,
@@ -176,7 +176,7 @@ impl<'run> RehearsalEngine<'run> {
             lease: None,
             stop: self.stop.clone(),
         };
-        // A panic in there drops the session, which rolls back.
+        // A panic in the adapter drops the session, which rolls back.
         let observer = &mut *self.observer;
         let (ended, done) = watched(self.connector, &bounds, |watch| {
             let mut perform = |tx: &mut PhaseTx<'_>| perform(&bytes, tx);
@@ -185,7 +185,7 @@ impl<'run> RehearsalEngine<'run> {
             (watch.ended(), done)
         });
         if let Some(ended) = ended {
-            // Its session is ended, or about to be.
+            // The watch has ended the session, or is about to.
             let cause = match ended {
                 Ended::Stopped(why) => RollbackCause::Stopped(why),
                 Ended::TimeOver | Ended::LeaseOver => RollbackCause::TimeOver,
@@ -209,7 +209,7 @@ impl<'run> RehearsalEngine<'run> {
         }
     }
 
-    /// What is left of the rehearsal after a phase that failed.
+    /// Returns the state of the rehearsal after a phase that failed.
     fn after_failure(
         &mut self,
         phase: &str,
@@ -237,7 +237,7 @@ impl<'run> RehearsalEngine<'run> {
         rollback
     }
 
-    /// The session, in which the phase has begun. Until it is put back, it counts as lost.
+    /// Begins the phase and returns its session. Until the session is put back, it counts as lost.
     fn begin(&mut self, phase: &str, timeouts: &Timeouts) -> Result<Box<Rehearsing>, Refusal> {
         let lost = Held::Lost {
             within: Some(phase.to_owned()),
@@ -297,7 +297,8 @@ fn over(phase: &str, lost_in: Option<String>, said: Option<BoxError>) -> Refusal
     Refusal::of_phase(phase, RefusalReason::RehearsalOver { lost_in, said })
 }
 
-/// The database's switch, if an operator has turned it off since. `None` too where the server cannot be asked.
+/// Returns the database's switch if an operator has turned it off since `epoch`; `None` also if the server cannot be
+/// asked.
 fn off_since(connector: &mut dyn Connector, epoch: i64) -> Option<SwitchOff> {
     let mut session = Session::connect(connector).ok()?;
     let client = session.client();

@@ -1,4 +1,4 @@
-//! What a rehearsal measured of each phase, for people too.
+//! The measurements of a rehearsal for each phase, also in a form for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,41 +7,41 @@ use crate::base::printable::Printable;
 use crate::database::Measured;
 use crate::plan::Effects;
 
-/// What one phase of a rehearsal did, measured by the server and rolled back since.
+/// The effects of one phase of a rehearsal, measured by the server and rolled back since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RehearsedPhase {
-    /// The phase.
+    /// The name of the phase.
     pub name: String,
-    /// Rows that it inserted, updated and deleted, for each table that it changed; triggers, functions
-    /// and deferred triggers included. What the journal of a live run would have.
+    /// The rows that the phase inserted, updated and deleted, for each table that it changed; triggers, functions and
+    /// deferred triggers included. The journal of a live run would have the same.
     pub effects: Effects,
-    /// Those of these tables that are not under guard with all their partitions. Their rows are those
-    /// that were tried, also where a savepoint took them back; and a plan that names them is not
-    /// admitted: [`protect`](crate::schema::protect) them.
+    /// Those of these tables that are not guarded with all their partitions. Their counts are of the rows that the
+    /// phase tried to write, including those that a savepoint rolled back; and a plan that names such a table is not
+    /// admitted: [`protect`](crate::schema::protect) the table.
     pub unguarded: Vec<String>,
-    /// The sequences that it moved, and that stay moved: by `nextval` or `setval`, or by an inserted
-    /// row that took its default from one. One that an earlier phase of the run moved is named there.
+    /// The sequences that the phase advanced, and that stay advanced: by `nextval` or `setval`, or by an inserted row
+    /// with a sequence as default. A sequence that an earlier phase of the run advanced is listed with that phase.
     pub sequences: Vec<String>,
-    /// The strongest lock that it took on each table, as the server calls it. A lock that an earlier
-    /// phase of the run holds already is named there. Locks on single rows are not shown.
+    /// The strongest lock that the phase took on each table, by the server's name for it. A lock that an earlier phase
+    /// of the run holds already is listed with that phase. Locks on single rows are not shown.
     pub locks: BTreeMap<String, String>,
 }
 
-/// A phase that failed in a rehearsal. Its rows are taken back; its sequences stay moved.
+/// A phase that failed in a rehearsal. Its rows are rolled back; its sequences stay advanced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedRehearsal {
-    /// The phase.
+    /// The name of the phase.
     pub name: String,
-    /// Why, and at which row.
+    /// The failure, with the row at which it occurred.
     pub why: String,
-    /// The sequences that it moved.
+    /// The sequences that the phase advanced.
     pub sequences: Vec<String>,
 }
 
 impl RehearsedPhase {
-    /// What came about between two measurements.
+    /// Returns the difference between two measurements.
     pub(super) fn between(name: &str, before: &Measured, after: &Measured) -> Self {
         let mut effects = Effects::new();
         let mut unguarded = Vec::new();

@@ -1,4 +1,4 @@
-//! A commit that was not answered: whether the phase was committed.
+//! Resolves a commit whose response was lost: whether the phase was committed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::outcome::{
 };
 
 impl LiveEngine<'_> {
-    /// Resolves a doubt of this run, and returns what the phase itself would have.
+    /// Resolves an in-doubt phase of this run, and returns what performing the phase would have returned.
     pub(crate) fn resolve(
         &mut self,
         doubt: InDoubt,

@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
-/// Stops a run from another thread: a signal handler's, a service's.
+/// Stops a run from another thread, for example from a signal handler or a service.
 ///
-/// From [`stop`](StopHandle::stop) on, the run's kill switch counts as OFF, and the statement that is running is ended with
-/// its session, through another one. The phase is rolled back, with
-/// [`RollbackCause::Stopped`](crate::error::RollbackCause::Stopped), and no other begins. A commit that was sent already comes to
-/// its end: it is committed, or it is not, and the run says which.
+/// From [`stop`](StopHandle::stop) on, the run's kill switch counts as OFF, and the running statement is ended with
+/// its session, through another session. The phase is rolled back, with
+/// [`RollbackCause::Stopped`](crate::error::RollbackCause::Stopped), and no other phase begins. A commit that was sent
+/// already is completed: the phase is committed or rolled back, and the run's result tells which.
 ///
-/// It does not interrupt what an adapter does elsewhere: a loop without statements, another connection, a sleep; nor the
-/// making of a connection. There is no way back: each run takes another handle.
+/// A handle does not interrupt what an adapter does elsewhere: a loop without statements, another connection, a sleep;
+/// nor the opening of a connection. Stopping cannot be undone: use a new handle for each run.
 ///
 /// ```no_run
 /// # use phasegate::{*, runner::StopHandle};
@@ -37,7 +37,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     stopped: Option<String>,
-    /// The handles of runs, which are stopped with this one.
+    /// The handles of the runs that are stopped with this one.
     runs: Vec<Weak<Shared>>,
 }
 
@@ -48,7 +48,7 @@ impl StopHandle {
         StopHandle::default()
     }
 
-    /// Stops the run, and each to come that has this handle. Does not wait for it. The first reason is kept.
+    /// Stops the run, and each later run with this handle. Does not wait for the run to end. The first reason is kept.
     pub fn stop(&self, why: impl Into<String>) {
         let why = why.into();
         let mut state = self.state();
@@ -61,13 +61,13 @@ impl StopHandle {
         }
     }
 
-    /// Returns why it was stopped; `None` if it was not.
+    /// Returns the reason of the stop; `None` if the handle was not stopped.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
         self.state().stopped.clone()
     }
 
-    /// Stops `run` when this is stopped.
+    /// Stops `run` when this handle is stopped.
     pub(crate) fn stops(&self, run: &StopHandle) {
         let mut state = self.state();
         if let Some(why) = state.stopped.clone() {
@@ -79,7 +79,7 @@ impl StopHandle {
         state.runs.push(Arc::downgrade(&run.shared));
     }
 
-    /// Waits so long, or until it is stopped.
+    /// Waits for `time`, or until the handle is stopped.
     pub(super) fn pause(&self, time: Duration) {
         let end = Instant::now() + time;
         let mut state = self.state();

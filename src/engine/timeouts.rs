@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-/// How long a phase, and what it waits for, may take.
+/// The time limits of a phase, and of its waits.
 ///
-/// The server is told each of them for the transaction of the phase. SQL can unset them, so the whole
-/// phase is bounded from outside as well: when [`phase`](Timeouts::phase) is over, or the lease of the kill switch, another
-/// session ends it. The server is not told when the lease ends, since an operator may extend it.
+/// The server gets each of them, except the last, for the transaction of the phase. SQL can unset them, so the whole
+/// phase is bounded from outside as well: another session ends it when [`phase`](Timeouts::phase) or the lease of the
+/// kill switch is over. The server does not get the end of the lease as a timeout, since an operator may extend the
+/// lease.
 ///
 /// ```
 /// use phasegate::Timeouts;
@@ -38,38 +39,37 @@ impl Timeouts {
         resolve: Duration::from_secs(10),
     };
 
-    /// How long to wait for a lock, and for another run of the same plan (`lock_timeout`).
+    /// Sets how long to wait for a lock, and for another run of the same plan (`lock_timeout`).
     #[must_use]
     pub const fn lock(mut self, lock: Duration) -> Self {
         self.lock = lock;
         self
     }
 
-    /// How long one statement may take (`statement_timeout`).
+    /// Sets how long one statement may take (`statement_timeout`).
     #[must_use]
     pub const fn statement(mut self, statement: Duration) -> Self {
         self.statement = statement;
         self
     }
 
-    /// How long the adapter may be busy between two statements
-    /// (`idle_in_transaction_session_timeout`).
+    /// Sets how long the adapter may be busy between two statements (`idle_in_transaction_session_timeout`).
     #[must_use]
     pub const fn idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// How long the phase may take, from its opening to its commit (`transaction_timeout`, and five seconds more, where the
-    /// server has it, and bounded by this crate in any case).
+    /// Sets how long the phase may take, from its opening to its commit. The server bounds it by
+    /// `transaction_timeout`, with five seconds more, where it has that parameter; this crate bounds it in any case.
     #[must_use]
     pub const fn phase(mut self, phase: Duration) -> Self {
         self.phase = phase;
         self
     }
 
-    /// For how long to try to resolve a commit that was not answered, before it is returned as
-    /// [`InDoubt`](crate::error::InDoubt). Zero hands it on at once.
+    /// Sets how long to try to resolve a commit whose response was lost, before it is returned as
+    /// [`InDoubt`](crate::error::InDoubt). With zero it is returned at once.
     #[must_use]
     pub const fn resolve(mut self, resolve: Duration) -> Self {
         self.resolve = resolve;
@@ -77,7 +77,7 @@ impl Timeouts {
     }
 }
 
-/// What the server is told: zero would mean no limit to it.
+/// Returns the timeout for the server, at least 1: zero would mean no limit.
 pub(super) fn milliseconds(timeout: Duration) -> u64 {
     const MOST: u64 = i32::MAX as u64;
     u64::try_from(timeout.as_millis()).map_or(MOST, |millis| millis.clamp(1, MOST))

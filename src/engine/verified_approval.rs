@@ -4,7 +4,7 @@ use crate::authority::{Attestation, Decision};
 use crate::outcome::ApprovalRefusal;
 use crate::plan::Plan;
 
-/// What an authority attested to, and the phase that it was asked about.
+/// An attestation, and the phase for which the authority was asked.
 #[derive(Debug)]
 pub(super) struct VerifiedApproval {
     attestation: Attestation,
@@ -21,7 +21,7 @@ impl VerifiedApproval {
         &self.attestation
     }
 
-    /// The phase that the authority was asked about.
+    /// Returns the phase for which the authority was asked.
     pub(super) fn phase(&self) -> &str {
         &self.phase
     }
@@ -30,7 +30,7 @@ impl VerifiedApproval {
         self.attestation.statement().gate == gate
     }
 
-    /// Checks it against the run, for `phase` and `gate`, at the moment `now`.
+    /// Checks the approval against the run, for `phase` and `gate`, at the moment `now`.
     pub(super) fn check(
         &self,
         phase: &str,

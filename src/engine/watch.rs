@@ -1,5 +1,5 @@
-//! Bounds a phase from outside: when its time or its lease is over, its session is ended, whatever it
-//! is doing and whatever it has told the server about timeouts.
+//! Bounds a phase from outside: when its time or its lease is over, its session is ended, independently of what the
+//! session is doing and of the timeouts that are set in it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,31 +10,31 @@ use std::time::{Duration, Instant};
 use super::StopHandle;
 use crate::database::{Connector, EndBackend, Session, end_backend, lease_left};
 
-/// How long to wait before the phase is ended once more.
+/// The pause before another try to end the phase.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
-/// How long a commit that was cancelled has to answer before its session is ended.
+/// How long a cancelled commit may take to respond before its session is ended.
 const GRACE: Duration = Duration::from_secs(1);
 
 const NEITHER: u8 = 0;
 const STOPPED: u8 = 1;
 const CLOSES: u8 = 2;
 
-/// Whether this one came before the other.
+/// Returns whether `which` came before the other.
 fn is_first(first: &AtomicU8, which: u8) -> bool {
     first
         .compare_exchange(NEITHER, which, Ordering::SeqCst, Ordering::SeqCst)
         .is_ok()
 }
 
-/// What is watched.
+/// The limits of a watched phase.
 pub(super) struct Watched {
     pub(super) backend_pid: i32,
     pub(super) backend_start: String,
     pub(super) phase_over: Instant,
-    /// None where no lease is needed.
+    /// `None` where no lease is needed.
     pub(super) lease: Option<Lease>,
-    /// By which the program stops the run, if it can.
+    /// The handle by which the program stops the run, if it has one.
     pub(super) stop: Option<StopHandle>,
 }
 
@@ -42,12 +42,12 @@ pub(super) struct Watched {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lease {
     pub(super) epoch: i64,
-    /// When it ends, as far as is known; an operator may extend it.
+    /// The last known end of the lease; an operator may extend it.
     pub(super) over: Instant,
 }
 
 impl Lease {
-    /// The same with the end that it has now; none if that cannot be asked, or it is over.
+    /// Returns the lease with its current end; `None` if the server cannot be asked, or the lease is over.
     pub(super) fn extended(self, connector: &mut dyn Connector) -> Option<Self> {
         let mut session = Session::connect(connector).ok()?;
         let now = Instant::now();
@@ -64,35 +64,36 @@ impl Lease {
 pub(super) enum Ended {
     TimeOver,
     LeaseOver,
-    /// By the program, with this reason.
+    /// The program stopped it, with this reason.
     Stopped(String),
 }
 
-/// What the watch and the phase tell each other.
+/// The state that the watch and the phase share.
 pub(super) struct Watch {
     ended: OnceLock<Ended>,
-    /// Who was first: the program that stops the phase, or the close that is sent.
+    /// Which came first: the program's stop, or the sending of the close.
     first: AtomicU8,
     closing: mpsc::Sender<()>,
 }
 
 impl Watch {
-    /// Why the phase was ended, if it was.
+    /// Returns why the phase was ended; `None` if it was not.
     pub(super) fn ended(&self) -> Option<Ended> {
         self.ended.get().cloned()
     }
 
-    /// The close is about to be sent, unless the program has stopped the phase: then this returns false. From here
-    /// on it is cancelled before it is ended, since a cancelled close has a certain answer.
+    /// Announces that the close is about to be sent. Returns `false` if the program has stopped the phase; then it
+    /// must not be sent. From here on, the watch cancels the statement before it ends the session, since a cancelled
+    /// close has a definite response.
     #[must_use]
     pub(super) fn closes(&self) -> bool {
-        // Without a watcher there is nobody to tell.
+        // The receiver is gone if the watcher thread was not started.
         let _ = self.closing.send(());
         is_first(&self.first, CLOSES)
     }
 }
 
-/// Performs `phase` under watch. The connector is the watcher's meanwhile.
+/// Performs `phase` under watch. Meanwhile, only the watcher uses the connector.
 pub(super) fn watched<T>(
     connector: &mut dyn Connector,
     watched: &Watched,
@@ -106,11 +107,11 @@ pub(super) fn watched<T>(
         closing,
     };
     thread::scope(|scope| {
-        // Dropped however `phase` ends, which is what ends the watcher.
+        // Dropped when `phase` ends, also by a panic, which ends the watcher.
         let _done = done;
         let (ended, first) = (&watch.ended, &watch.first);
         let keep = move || watch_over(connector, watched, ended, first, &heard, &is_done);
-        // Without it the server's own timeouts still hold.
+        // If the thread cannot be started, the server's own timeouts still hold.
         let _ = thread::Builder::new()
             .name("phasegate-watch".to_owned())
             .spawn_scoped(scope, keep);
@@ -128,7 +129,7 @@ fn watch_over(
 ) {
     let is_done = |wait: Duration| done.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
     let mut lease = watched.lease;
-    // Once the close is sent, the program cannot stop it any more.
+    // Once the close is sent, the program can no longer stop the phase.
     let mut closes = false;
     let why = loop {
         let (over, why) = match lease {
@@ -160,7 +161,7 @@ fn watch_over(
             None => break why,
         }
     };
-    // Set once, here.
+    // Set only here, so that it cannot fail.
     let _ = ended.set(why);
     let mut cancelled = None;
     loop {

@@ -7,12 +7,12 @@ use crate::database::{Journal, JournalError, NO_SUCH_PLAN, auditor_hint};
 use crate::outcome::{BoxError, message_of};
 use crate::plan::Target;
 
-/// Everything that is known of the run of one plan: the plan, the approvals with what was signed and
-/// the rules by which it was judged, the journal with its chain.
+/// The complete evidence of one plan's run: the plan, the approvals with their signed statements and the rules by
+/// which they were verified, and the journal with its chain.
 ///
-/// [`write_to`](EvidenceBundle::write_to) makes a directory of it that a third party verifies offline,
-/// with `ssh-keygen`, `sha256sum` and one page of instructions, which is in it. A run that was never
-/// begun, that stopped half way, or whose plan was rejected has one too, which says so.
+/// [`write_to`](EvidenceBundle::write_to) writes it to a directory that a third party verifies offline, with
+/// `ssh-keygen`, `sha256sum` and the page of instructions in it. A run that never began, that stopped half way, or
+/// whose plan was rejected has a bundle too, which records that.
 ///
 /// ```no_run
 /// # fn collect(auditor: &mut postgres::Client, plan: phasegate::Digest) -> Result<(), Box<dyn std::error::Error>> {
@@ -28,15 +28,14 @@ pub struct EvidenceBundle {
     pub(super) plan_bytes: Vec<u8>,
     pub(super) planned: PlanText,
     pub(super) journal: Journal,
-    /// In the order in which they were spent, and then admitted.
+    /// In the order in which they were spent; unspent ones after them, in the order in which they were admitted.
     pub(super) approvals: Vec<Admitted>,
     pub(super) rejections: Vec<Admitted>,
     /// When it was collected, by the server's clock.
     pub(super) collected_at: String,
 }
 
-/// What a plan says, as far as it matters here. A plan of any age is evidence, also one that would
-/// not be performed any more.
+/// The parts of a plan that the evidence needs. A plan of any age is evidence, also one that has expired.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct PlanText {
     pub(super) pipeline: String,
@@ -61,33 +60,33 @@ pub(super) struct Admitted {
     pub(super) comment: String,
     pub(super) evidence: Option<Evidence>,
     pub(super) admitted_by: String,
-    /// As `ssh-keygen` takes it: `20261123070919Z`.
+    /// When it was admitted, in the form that `ssh-keygen` takes: `20261123070919Z`.
     pub(super) admitted_at: String,
     /// The places of the phases that have spent it.
     pub(super) spent: Vec<i32>,
 }
 
-/// The evidence could not be collected.
+/// Why the evidence could not be collected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceError {
     /// The plan was never admitted in this database.
     #[error("there is no evidence: plan {0} was never admitted in this database")]
     NoSuchPlan(Digest),
-    /// What the database has as the plan is not one.
+    /// The text that the database has as the plan is not a plan.
     #[error("the evidence cannot be collected: what was admitted is not a plan: {0}")]
     NotAPlan(serde_json::Error),
-    /// What the database has as evidence of an approval is none.
+    /// The value that the database has as the evidence of an approval is not valid evidence.
     #[error(
         "the evidence cannot be collected: what was admitted with nonce `{nonce}` is not evidence: {error}"
     )]
     NotEvidence {
         /// The nonce of the approval.
         nonce: String,
-        /// What is wrong with it.
+        /// What is wrong with the evidence.
         error: serde_json::Error,
     },
-    /// The server refused it, or its answer makes no sense.
+    /// The server refused the query, or its response is malformed.
     #[error("the evidence cannot be collected: {}", message_of(&**.0))]
     Database(BoxError),
 }
@@ -131,13 +130,13 @@ impl From<JournalError> for EvidenceError {
 }
 
 impl EvidenceBundle {
-    /// Collects what the database has on the plan with this digest, in one snapshot. It takes a member
-    /// of `phasegate_auditor`, who can change nothing.
+    /// Collects the database's records about the plan with this digest, in one snapshot. It requires a member of
+    /// `phasegate_auditor`, who can change nothing.
     ///
     /// # Errors
     ///
-    /// Returns an error if the plan was never admitted here, or the server refuses it. Whether what was collected fits
-    /// together, [`verify`](EvidenceBundle::verify) says.
+    /// Returns an error if the plan was never admitted here, or the server refuses the query.
+    /// [`verify`](EvidenceBundle::verify) checks whether the collected records are consistent.
     pub fn collect(client: &mut Client, plan: Digest) -> Result<Self, EvidenceError> {
         let mut tx = client
             .build_transaction()
@@ -173,7 +172,7 @@ impl EvidenceBundle {
              FROM phasegate.rejection AS r WHERE r.plan OPERATOR(pg_catalog.=) $1 ORDER BY r.admitted_at, r.nonce",
             plan,
         )?;
-        // The database has a rejection for all gates; whoever made it has named one.
+        // The database stores a rejection for all gates; the signed statement names one.
         for rejection in &mut rejections {
             let signed = rejection.evidence.iter().flat_map(|e| &e.statements).next();
             let said = signed.and_then(|signed| serde_json::from_str(&signed.statement).ok());
@@ -192,13 +191,13 @@ impl EvidenceBundle {
         })
     }
 
-    /// The digest of the plan.
+    /// Returns the digest of the plan.
     #[must_use]
     pub fn plan(&self) -> Digest {
         self.plan
     }
 
-    /// The journal.
+    /// Returns the journal of the plan.
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal

@@ -11,33 +11,33 @@ use crate::database::{BrokenChain, JournalEntry, SpentApproval};
 #[cfg(feature = "ssh")]
 use crate::plan::Plan;
 
-/// The evidence does not fit together. One variant for each place that it may be at.
+/// The evidence is inconsistent. One variant for each part in which a flaw is found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceFlaw {
-    /// The plan is not the one that has this digest.
+    /// The plan does not have this digest.
     #[error("the plan's digest is {found}, and the run is of plan {plan}")]
     AnotherPlan {
-        /// The plan that was run.
+        /// The digest of the plan that was run.
         plan: Digest,
-        /// The digest of what is kept as the plan.
+        /// The digest of the stored plan.
         found: Digest,
     },
     /// The journal's chain is broken.
     #[error(transparent)]
     Chain(#[from] BrokenChain),
-    /// A row of the journal is not what was planned, or was not approved as it says.
+    /// A row of the journal differs from the plan, or from the approvals that it has spent.
     #[error("row {place} of the journal {why}", why = Printable(.why))]
     Row {
-        /// Its place, counted from 1.
+        /// The place of the row, counted from 1.
         place: u32,
         /// What is wrong.
         why: String,
     },
-    /// What was admitted is not what was signed.
+    /// An admitted approval differs from its signed statements.
     #[error("the approval or rejection with nonce `{nonce}` {why}", nonce = Printable(.nonce), why = Printable(.why))]
     Admitted {
-        /// The nonce.
+        /// The nonce of the approval.
         nonce: String,
         /// What is wrong.
         why: String,
@@ -71,14 +71,14 @@ impl EvidenceFlaw {
 const NO_EVIDENCE: &str = "Collect the evidence from the database again. If it has the same flaw, compare the database with a backup.";
 
 impl EvidenceBundle {
-    /// Checks that everything fits together: the plan its digest, the journal its chain, each row the plan, each
-    /// approval that a row has spent the gate, what was admitted, and what was signed. With the feature `ssh`,
-    /// every signature is verified and every policy applied again, as when it was admitted: who may
-    /// approve, how many people, not the author, for how long, other people than at other gates.
+    /// Checks that the evidence is consistent: the plan has its digest, the journal its chain; each row matches the
+    /// plan; each approval that a row has spent matches the gate, the admitted approval, and the signed statements.
+    /// With the feature `ssh`, every signature is verified and every policy is applied again, as at the admission: who
+    /// may approve, how many people, not the author, for how long, other people than at other gates.
     ///
     /// # Errors
     ///
-    /// The first flaw that is found.
+    /// Returns the first flaw that is found.
     pub fn verify(&self) -> Result<(), EvidenceFlaw> {
         let found = Digest::of(&self.plan_bytes);
         if found != self.plan {
@@ -113,7 +113,8 @@ impl EvidenceBundle {
         Ok(())
     }
 
-    /// Whether what was signed counts at each moment at which it was spent, or else admitted.
+    /// Checks that the signed statements were valid at each moment at which the approval was spent, or, if it was
+    /// never spent, when it was admitted.
     #[cfg(feature = "ssh")]
     fn judge_again(&self, admitted: &Admitted) -> Result<(), String> {
         let Some(evidence) = &admitted.evidence else {
@@ -195,7 +196,7 @@ impl EvidenceBundle {
         {
             return Err("is not as it was admitted".to_owned());
         }
-        // Both in UTC, and so in the order of their texts; to the second.
+        // Both are in UTC, and so in the order of their texts; compared to the second.
         let second = |moment: &str| moment.chars().take(19).collect::<String>();
         if second(&approval.expires) < second(&entry.opened_at) {
             return Err(format!(
@@ -210,7 +211,7 @@ impl EvidenceBundle {
     }
 }
 
-/// As the server has it in the journal.
+/// Returns the digests of the evidence in the form of the journal.
 fn digests_of(evidence: &Evidence) -> Value {
     let sha256 = |text: &str| Digest::of(text.as_bytes());
     let statements: Vec<Value> = (evidence.statements.iter())
@@ -230,7 +231,7 @@ fn digests_of(evidence: &Evidence) -> Value {
     })
 }
 
-/// What was signed says what was admitted.
+/// Checks that the signed statements say what was admitted.
 fn check_statements(plan: Digest, admitted: &Admitted, decision: &str) -> Result<(), String> {
     let Some(evidence) = &admitted.evidence else {
         return Ok(());

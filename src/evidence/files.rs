@@ -8,19 +8,19 @@ use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::database::Journal;
 
-/// The directory was not written; nothing of it is there.
+/// The directory was not written; nothing is left of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleNotWritten {
-    /// There is something at that path already, and it is kept.
+    /// The path exists and is not an empty directory; it was not changed.
     #[error("the evidence is not written: {} is there already, and is not an empty directory", Printable(&.0.to_string_lossy()))]
     NotEmpty(PathBuf),
-    /// The operating system refused it.
+    /// The operating system refused an operation.
     #[error("the evidence is not written: {}: {error}", Printable(&path.to_string_lossy()))]
     Io {
-        /// What could not be written.
+        /// The path of that operation.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
@@ -47,11 +47,11 @@ impl BundleNotWritten {
     }
 }
 
-/// What does the same as the page, in every bundle alike.
+/// The script that performs the steps of the page; the same in every bundle.
 const SCRIPT: &str = include_str!("verify.sh");
 
 impl EvidenceBundle {
-    /// Writes the bundle into a directory that is new, or empty: all of it, or nothing.
+    /// Writes the bundle into a new or empty directory: completely, or not at all.
     ///
     /// | in it | |
     /// |---|---|
@@ -60,22 +60,23 @@ impl EvidenceBundle {
     /// | `unspent/`, `rejections/` | the same, of approvals that no phase has spent, and of rejections |
     /// | `journal/0001.json`, .. | the rows of the journal, each the exact text that was hashed |
     /// | `journal/chain` | the hash that the chain begins with, and that of each row |
-    /// | `run.intoto.json` | [the statement](EvidenceBundle::statement) of all this |
-    /// | `VERIFY.md`, `verify.sh` | how it is verified: by hand, and at once |
-    /// | `SHA256SUMS` | every other file |
+    /// | `run.intoto.json` | [the in-toto statement](EvidenceBundle::statement) about the run |
+    /// | `VERIFY.md`, `verify.sh` | how to verify the bundle: step by step, and by one command |
+    /// | `SHA256SUMS` | the digests of all other files |
     ///
-    /// Names that came from people are made safe, and stand unchanged in the files.
+    /// Names that people chose are made safe for file names, and stand unchanged inside the files.
     ///
     /// # Errors
     ///
-    /// Returns an error if something is there already, or the operating system refuses it. Nothing is left behind then.
+    /// Returns an error if the path exists and is not an empty directory, or the operating system refuses an
+    /// operation. Nothing is left behind then.
     pub fn write_to(&self, directory: &Path) -> Result<(), BundleNotWritten> {
         refuse_unless_empty(directory)?;
         let beside = sibling(directory)?;
         let written = write_all(&beside, &self.files());
         let moved = written.and_then(|()| put_in_place(&beside, directory));
         if moved.is_err() {
-            // What failed is what is to be told.
+            // The first error is the one to report.
             let _ = fs::remove_dir_all(&beside);
         }
         moved?;
@@ -83,7 +84,8 @@ impl EvidenceBundle {
         sync(parent.unwrap_or(Path::new(".")))
     }
 
-    /// Every file, by its path in the bundle: safe names alone, so that nothing leaves the directory.
+    /// Returns every file, by its path in the bundle: the paths consist of safe names, so that none leaves the
+    /// directory.
     pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = vec![("plan.json".to_owned(), self.plan_bytes.clone())];
         let mut chain = format!("{}\n", Journal::first_head(self.plan));
@@ -107,7 +109,7 @@ impl EvidenceBundle {
         files
     }
 
-    /// What was signed, each with the directory that it is in.
+    /// Returns the approvals and rejections, each with the directory that it is in.
     pub(super) fn directories(&self) -> Vec<(String, &Admitted)> {
         let (spent, unspent): (Vec<_>, Vec<_>) =
             (self.approvals.iter()).partition(|approval| !approval.spent.is_empty());
@@ -131,7 +133,7 @@ pub(super) fn row_file(place: u32) -> String {
     format!("journal/{place:04}.json")
 }
 
-/// The files of the nth statement in a directory, without what comes after the dot.
+/// Returns the path of the nth statement's files in a directory, without the extension.
 pub(super) fn statement_stem(directory: &str, n: usize) -> String {
     format!("{directory}/{n:02}")
 }
@@ -160,7 +162,7 @@ fn add_evidence(files: &mut Vec<(String, Vec<u8>)>, directory: &str, admitted: &
     }
 }
 
-/// A name that is one in any shell and any file system, and looks like `name`.
+/// Returns a name like `name` that is valid in any shell and any file system.
 fn safe(name: &str) -> String {
     let kept = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {
@@ -190,7 +192,7 @@ fn refuse_unless_empty(directory: &Path) -> Result<(), BundleNotWritten> {
     }
 }
 
-/// A new directory beside the one that is to be, on the same file system.
+/// Creates a new directory beside the target, on the same file system.
 fn sibling(directory: &Path) -> Result<PathBuf, BundleNotWritten> {
     if directory.file_name().is_none() {
         return Err(failed(directory)(io::ErrorKind::InvalidInput.into()));
@@ -223,13 +225,13 @@ fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Bundle
     directories.iter().try_for_each(|directory| sync(directory))
 }
 
-/// Names are to be there after a crash too.
+/// Makes the names in a directory durable, so that they survive a crash.
 fn sync(directory: &Path) -> Result<(), BundleNotWritten> {
     let synced = fs::File::open(directory).and_then(|open| open.sync_all());
     synced.map_err(failed(directory))
 }
 
-/// Replaces an empty directory, and nothing else.
+/// Moves `beside` to `directory`, replacing only an empty directory.
 fn put_in_place(beside: &Path, directory: &Path) -> Result<(), BundleNotWritten> {
     fs::rename(beside, directory).map_err(|source| match source.kind() {
         io::ErrorKind::DirectoryNotEmpty

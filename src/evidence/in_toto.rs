@@ -12,12 +12,11 @@ const TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str =
     "https://docs.rs/phasegate/latest/phasegate/struct.InTotoStatement.html#run-v1";
 
-/// What was run, as an [in-toto statement](https://in-toto.io/Statement/v1) about the plan.
+/// The run, as an [in-toto statement](https://in-toto.io/Statement/v1) about the plan.
 ///
-/// It says again, in the form that tools for attestations read, what the other files of an
-/// [`EvidenceBundle`] prove. By itself it proves nothing: it is not signed. Who vouches for it signs it,
-/// for example by `ssh-keygen -Y sign -n in-toto -f KEY run.intoto.json`, or in an envelope of the tool
-/// that reads it.
+/// It repeats, in the form that attestation tools read, what the other files of an [`EvidenceBundle`] prove. By itself
+/// it proves nothing: it is not signed. To vouch for it, sign it, for example by `ssh-keygen -Y sign -n in-toto -f KEY
+/// run.intoto.json`, or in an envelope of the tool that reads it.
 ///
 #[doc = include_str!("../../docs/run-v1.md")]
 #[derive(Debug, Clone, Serialize)]
@@ -56,7 +55,7 @@ struct Run {
     journal_head: Digest,
 }
 
-/// A phase of the plan, and what the journal says of it; nothing if it is not committed.
+/// A phase of the plan, with its row of the journal; `None` there if it is not committed.
 #[derive(Debug, Clone, Serialize)]
 struct Phase {
     name: String,
@@ -79,7 +78,7 @@ struct Committed {
     approvals: Vec<Spoken>,
 }
 
-/// What an approver said to a gate.
+/// An approver's decision on a gate.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Spoken {
@@ -89,7 +88,7 @@ struct Spoken {
     nonce: String,
     admitted_by: String,
     admitted_at: String,
-    /// Empty if nothing was signed.
+    /// Empty if the approval is unsigned.
     signed: Vec<Signed>,
 }
 
@@ -102,7 +101,7 @@ struct Signed {
 }
 
 impl EvidenceBundle {
-    /// What was run, by whom approved, when, with what effects, as an in-toto statement about the plan.
+    /// Returns an in-toto statement about the plan: what was run, who approved it, when, and with which effects.
     #[must_use]
     pub fn statement(&self) -> InTotoStatement {
         InTotoStatement::of(self)
@@ -171,10 +170,10 @@ impl InTotoStatement {
         }
     }
 
-    /// The statement as it is in the bundle: JSON, with a final newline.
+    /// Returns the statement as it is in the bundle: JSON, with a final newline.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        // Texts, numbers and maps of them, which JSON can hold.
+        // Texts, numbers and maps of them always have a JSON form.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');
         json
@@ -213,7 +212,7 @@ impl Spoken {
 }
 
 impl EvidenceBundle {
-    /// How the run stands, in a word.
+    /// Returns the outcome of the run, in one word.
     pub(super) fn outcome(&self) -> &'static str {
         match self.journal.stored().count() {
             done if done >= self.planned.phases.len() => "committed",

@@ -1,4 +1,4 @@
-//! The evidence of one run, for a reader who was not there and trusts none of those who were.
+//! The evidence of one run, for a reader who was not present and trusts none of the participants.
 
 mod bundle;
 mod check;

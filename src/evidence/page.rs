@@ -1,4 +1,4 @@
-//! `VERIFY.md`: the page of instructions, with the commands for this very bundle.
+//! Writes `VERIFY.md`: the page of instructions, with the commands for this bundle.
 
 use std::fmt::Write as _;
 
@@ -10,8 +10,8 @@ use super::files::{row_file, statement_stem};
 use crate::authority::Evidence;
 
 impl EvidenceBundle {
-    /// The page. Names that came from people stand in it so that neither a shell nor a reader of
-    /// Markdown takes them for more than names.
+    /// Returns the page. Names that people chose are written so that neither a shell nor a reader of Markdown takes
+    /// them for more than names.
     pub(super) fn page(&self) -> String {
         let target = &self.planned.target;
         let (committed, planned) = (self.journal.stored().count(), self.planned.phases.len());
@@ -41,7 +41,7 @@ impl EvidenceBundle {
             let places: Vec<i32> = admitted.spent.clone();
             for place in &places {
                 let row = row_file(place.unsigned_abs());
-                // The row has no empty digest, which is what there is of a file that is missing.
+                // The row has no digest for an empty text, which stands for a missing file.
                 write_line(
                     &mut page,
                     &format!(
@@ -88,7 +88,7 @@ impl EvidenceBundle {
         );
     }
 
-    /// When the phase at this place was opened, as `ssh-keygen` takes it.
+    /// Returns when the phase at this place was opened, in the form that `ssh-keygen` takes.
     pub(super) fn opened_at(&self, place: i32) -> String {
         let at = usize::try_from(place).unwrap_or_default().saturating_sub(1);
         let row = self.journal.stored().nth(at);
@@ -125,7 +125,7 @@ fn write_commands(page: &mut String, directory: &str, evidence: &Evidence, at: &
     }
 }
 
-/// Every file that a row speaks of.
+/// Returns every file that a row refers to.
 fn judged_by(directory: &str, evidence: &Evidence) -> Vec<String> {
     let mut files = vec![
         format!("{directory}/policy.json"),
@@ -143,12 +143,12 @@ fn judged_by(directory: &str, evidence: &Evidence) -> Vec<String> {
     files
 }
 
-/// Whether a reader sees what is there, and a line stays one.
+/// Returns whether the character is visible, and does not break the line.
 fn is_plain(c: char) -> bool {
     c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric()
 }
 
-/// The name as one word of a shell: quoted, or else read from its file.
+/// Returns the name as one word of a shell: quoted, or else read from its file.
 fn shell_word(name: &str, stem: &str) -> String {
     if name.chars().all(is_plain) {
         format!("'{}'", name.replace('\'', r"'\''"))
@@ -157,7 +157,7 @@ fn shell_word(name: &str, stem: &str) -> String {
     }
 }
 
-/// Text of an unknown writer as a span of code that ends where it seems to.
+/// Returns text of an unknown author as a Markdown code span that the text cannot end.
 fn shown(text: &str) -> String {
     let mut shown = String::from("`");
     for c in text.chars().take(200) {

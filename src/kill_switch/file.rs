@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
-/// More than any of the accepted texts needs; what is longer is not a switch.
+/// More bytes than any accepted text has; a longer file is unreadable.
 const LONGEST: u64 = 16;
 
 /// A kill switch that is a file: ON only while the file holds the word `ON`.
@@ -17,7 +17,7 @@ const LONGEST: u64 = 16;
 /// | holds anything else, is a directory, cannot be opened | unreadable, which counts as OFF |
 /// | may be written by everyone (Unix) | unreadable, which counts as OFF |
 ///
-/// `rm FILE` is the stop button. The file is read again each time.
+/// `rm FILE` stops the run. The file is read again each time.
 ///
 /// ```
 /// use phasegate::switch::{FileSwitch, KillSwitch, SwitchState};
@@ -32,7 +32,7 @@ pub struct FileSwitch {
 }
 
 impl FileSwitch {
-    /// The switch at `path`; nothing is opened yet.
+    /// Creates the switch at `path`, without opening it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         FileSwitch { path: path.into() }
     }
@@ -44,7 +44,7 @@ impl FileSwitch {
 
 impl KillSwitch for FileSwitch {
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
-        // Asked before opening: to open a named pipe is to wait for whoever writes it.
+        // Checked before opening: opening a named pipe would block until another process writes to it.
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SwitchState::Off),

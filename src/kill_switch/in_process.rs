@@ -3,15 +3,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 
-/// The lowest bit: `off` was called while a scope was open. The bits above: how many scopes are.
+/// The lowest bit: `off` was called while a scope was open. The bits above hold the number of open scopes.
 const STOPPED: u64 = 1;
 const ONE_SCOPE: u64 = 2;
 
 /// A kill switch inside this process: OFF by default, ON only while a closure runs.
 ///
-/// There is no guard to hold, and so none to forget: [`on_while`](InProcessSwitch::on_while) turns
-/// it off again however the closure ends, also by a panic or an early return. Clones are handles
-/// of one switch; give one to the thread that may turn it off.
+/// There is no guard object that could be forgotten: [`on_while`](InProcessSwitch::on_while) turns the switch off
+/// again when the closure ends, also by a panic or an early return. Clones are handles of one switch; give one to the
+/// thread that may turn it off.
 ///
 /// ```
 /// use phasegate::switch::{InProcessSwitch, KillSwitch, SwitchState};
@@ -33,14 +33,13 @@ pub struct InProcessSwitch {
 }
 
 impl InProcessSwitch {
-    /// A switch that is OFF.
+    /// Creates a switch that is OFF.
     #[must_use]
     pub fn new() -> Self {
         InProcessSwitch::default()
     }
 
-    /// Runs `f` with the switch ON, and takes the permission back afterwards, also when `f`
-    /// panics.
+    /// Runs `f` with the switch ON, and turns it OFF afterwards, also when `f` panics.
     ///
     /// Scopes may nest or overlap, in one thread or several: the switch is ON while at least one
     /// is open. After [`off`](InProcessSwitch::off) it stays OFF until every scope that was open
@@ -52,10 +51,10 @@ impl InProcessSwitch {
 
     /// Turns the switch OFF at once, for every scope that is open.
     ///
-    /// The engine reads the switch before each phase and before each commit; a phase that is
-    /// running is rolled back when it gets there.
+    /// The engine reads the switch before each phase and before each commit; a running phase is rolled back at the
+    /// next reading.
     pub fn off(&self) {
-        // Fails when no scope is open, and then the switch is OFF already.
+        // Fails when no scope is open; the switch is then OFF already.
         let _ = self
             .state
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
@@ -63,7 +62,7 @@ impl InProcessSwitch {
             });
     }
 
-    /// Whether the switch is ON at this moment.
+    /// Returns whether the switch is ON at this moment.
     #[must_use]
     pub fn is_on(&self) -> bool {
         let state = self.state.load(Ordering::SeqCst);
@@ -91,7 +90,7 @@ impl KillSwitch for InProcessSwitch {
     }
 }
 
-/// Lives in the frame of `on_while`, where no caller can reach it.
+/// A local variable of `on_while`, which no caller can reach.
 struct Scope<'a> {
     state: &'a AtomicU64,
 }
@@ -105,7 +104,7 @@ impl<'a> Scope<'a> {
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        // Never fails: the closure always answers.
+        // Cannot fail: the closure always returns a value.
         let _ = self
             .state
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {

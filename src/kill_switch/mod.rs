@@ -1,10 +1,10 @@
-//! The kill switch: must be ON for anything live.
+//! The kill switch: it must be ON for anything live.
 //!
-//! **ON means that execution is allowed.** It is the word of the field that this crate comes from,
-//! where one *arms* a run. A reader who thinks of an emergency stop reads it the other way round:
-//! pressing that button is [`off`](InProcessSwitch::off) here.
+//! **ON means that execution is allowed.** The term comes from the field of this crate's first users, where a run is
+//! *armed*. A reader who thinks of an emergency stop reads it the other way round: pressing that button is
+//! [`off`](InProcessSwitch::off) here.
 //!
-//! OFF is the default, and what every failure to read a switch means.
+//! OFF is the default, and every failure to read a switch counts as OFF.
 
 mod file;
 mod in_process;
@@ -20,8 +20,8 @@ pub use file::FileSwitch;
 pub use in_process::InProcessSwitch;
 pub use off::{SwitchOff, WhichSwitch};
 
-/// What a kill switch said when it was read. There is no third value: a switch that cannot be read
-/// says so with [`SwitchUnreadable`], which counts as OFF.
+/// The state of a kill switch when it was read. There is no third value: reading a switch that cannot be read returns
+/// [`SwitchUnreadable`], which counts as OFF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SwitchState {
     /// Nothing live may happen.
@@ -40,7 +40,7 @@ pub struct SwitchUnreadable {
 }
 
 impl SwitchUnreadable {
-    /// Says why the switch could not be read.
+    /// Creates an error with the reason why the switch could not be read.
     pub fn new(reason: impl Into<String>) -> Self {
         SwitchUnreadable {
             reason: reason.into(),
@@ -48,7 +48,7 @@ impl SwitchUnreadable {
         }
     }
 
-    /// Adds what to do about it, as full sentences.
+    /// Adds the remedy, as full sentences.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -69,15 +69,15 @@ impl SwitchUnreadable {
     }
 }
 
-/// Something that says whether live execution is allowed.
+/// A kill switch: decides whether live execution is allowed.
 ///
 /// The engine reads it when a live run begins, before every phase, between the rows of
-/// [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row), the chunks of [`PhaseTx::batch`](crate::PhaseTx::batch) and the mebibytes of
-/// [`PhaseTx::copy_in`](crate::PhaseTx::copy_in), and again before every commit. A switch is not
-/// asked to remember: it should answer for this moment, and quickly.
+/// [`PhaseTx::for_each_row`](crate::PhaseTx::for_each_row), the chunks of [`PhaseTx::batch`](crate::PhaseTx::batch)
+/// and the mebibytes of [`PhaseTx::copy_in`](crate::PhaseTx::copy_in), and again before every commit. A switch need
+/// not remember anything: it should return its state at this moment, and quickly.
 ///
-/// Open for implementation. The provided body returns OFF, so an empty `impl` allows nothing.
-/// Several switches compose as a tuple of two to eight or as a slice: all must be ON. An empty slice is OFF, and so is `None`.
+/// Open for implementation. The provided body returns OFF, so that an empty `impl` allows nothing. Several switches
+/// compose as a tuple of two to eight or as a slice: all must be ON. An empty slice is OFF, and so is `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kill switch",
     label = "nothing here says that live execution is allowed",
@@ -88,13 +88,13 @@ pub trait KillSwitch {
     ///
     /// # Errors
     ///
-    /// Returns an error if it cannot be read; the engine then behaves as if it were OFF.
+    /// Returns an error if the switch cannot be read; the engine then behaves as if it were OFF.
     fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
         Ok(SwitchState::Off)
     }
 
-    /// Returns which switch this is, and what it knows of why it is OFF: for the message of the refusal or the rollback.
-    /// Called after `read` returned OFF; nothing depends on it but the message. The provided body names the type.
+    /// Returns which switch this is, and what is known about why it is OFF, for the message of the refusal or the
+    /// rollback. Called after `read` returned OFF; only the message depends on it. The provided body names the type.
     fn describe_off(&self) -> SwitchOff {
         SwitchOff::new(type_name::<Self>())
     }

@@ -1,4 +1,4 @@
-//! What is known of a kill switch that is OFF.
+//! What is known about a kill switch that is OFF.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -6,16 +6,17 @@ use std::time::SystemTime;
 use crate::base::printable::Printable;
 use crate::base::timestamp::Timestamp;
 
-/// Which kill switch was OFF: a live phase needs both ON.
+/// Which kill switch was OFF: a live phase needs both to be ON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhichSwitch {
-    /// The one that the runner was given.
+    /// The switch that the runner was given.
     OfTheRun,
-    /// The lease in the database, which an operator turns.
+    /// The lease in the database, which an operator turns on.
     OfTheDatabase,
 }
 
-/// A kill switch that is OFF: which one, and, as far as it is known, since when, by whom, why, and how it is turned on.
+/// A kill switch that is OFF: which one, and, as far as known, since when, by whom, for which reason, and how to turn
+/// it on.
 ///
 /// ```
 /// use phasegate::switch::{KillSwitch, SwitchOff};
@@ -45,7 +46,7 @@ pub struct SwitchOff {
 }
 
 impl SwitchOff {
-    /// Describes the switch of this name, which a runner was given.
+    /// Describes the switch of this name that a runner was given.
     pub fn new(name: impl Into<String>) -> Self {
         SwitchOff {
             which: WhichSwitch::OfTheRun,
@@ -80,14 +81,14 @@ impl SwitchOff {
         self
     }
 
-    /// Adds why it is OFF.
+    /// Adds the reason why it is OFF.
     #[must_use]
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.why = Some(reason.into());
         self
     }
 
-    /// Adds the command, or the deed, that turns it on.
+    /// Adds the command, or the action, that turns it on.
     #[must_use]
     pub fn turned_on_by(mut self, command: impl Into<String>) -> Self {
         self.turned_on_by = Some(command.into());
@@ -118,7 +119,7 @@ impl SwitchOff {
         self.by.as_deref()
     }
 
-    /// Returns the command, or the deed, that turns it on, if it is known.
+    /// Returns the command, or the action, that turns it on, if it is known.
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         self.turned_on_by.as_deref()

@@ -13,16 +13,16 @@ pub enum ApprovalRefusal {
     /// The authority did not attest to an approval.
     #[error("{0}")]
     Denied(Denied),
-    /// A person who is entitled to has rejected the plan, for every gate.
+    /// An eligible approver has rejected the plan, for every gate.
     #[error(
         "{} has rejected the plan: {}",
         Printable(.by),
         Printable(.comment)
     )]
     Rejected {
-        /// Who has.
+        /// The name of that approver.
         by: String,
-        /// Why.
+        /// The approver's comment.
         comment: String,
     },
     /// No phase that is still to be performed has this gate.
@@ -37,13 +37,13 @@ pub enum ApprovalRefusal {
         /// The phase that the authority was asked about.
         asked: String,
     },
-    /// What was attested is an approval of another gate.
+    /// The attestation is for another gate.
     #[error("the approval is for gate `{attested}`")]
     AnotherGate {
         /// The gate that was approved.
         attested: String,
     },
-    /// What was attested is an approval of another plan.
+    /// The attestation is for another plan.
     #[error("the approval is for plan {attested}, and this is plan {running}")]
     AnotherPlan {
         /// The plan that was approved.
@@ -51,7 +51,7 @@ pub enum ApprovalRefusal {
         /// The plan that is running.
         running: Digest,
     },
-    /// What was attested is an approval for another database.
+    /// The attestation is for another database.
     #[error("the approval is for {attested}, and the plan is for {planned}")]
     AnotherTarget {
         /// The target that was approved.
@@ -59,11 +59,11 @@ pub enum ApprovalRefusal {
         /// The target of the plan.
         planned: Box<Target>,
     },
-    /// The database has no approval that fits: none was admitted under its nonce, or it is over by
-    /// the server's clock.
+    /// The database has no valid approval: none was admitted under this nonce, or it has expired by the server's
+    /// clock.
     #[error("the database has not admitted this approval, or it has expired there")]
     NotAdmitted,
-    /// The approval is over.
+    /// The approval has expired.
     #[error("the approval expired {} ago", ago(*.at))]
     Expired {
         /// When it expired.

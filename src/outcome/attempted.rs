@@ -1,7 +1,7 @@
 use crate::base::digest::Digest;
 use crate::plan::Target;
 
-/// What identifies an attempt to the server, taken when it was opened.
+/// The identity of an attempt for the server, read when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempted {
     pub(crate) plan: Digest,

@@ -7,12 +7,12 @@ use crate::base::printable::Printable;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockingSession {
-    /// The server's process; none for a prepared transaction, which has no session.
+    /// The process id of its backend; `None` for a prepared transaction, which has no session.
     pub pid: Option<i32>,
-    /// The role, where the server says it.
+    /// The role, where the server reveals it.
     pub role: Option<String>,
-    /// What the session calls itself: `phasegate PIPELINE/PHASE`, if it is one of ours. A session
-    /// can call itself anything.
+    /// The session's `application_name`: `phasegate PIPELINE/PHASE` for a session of this crate. Any session can set
+    /// any name.
     pub application_name: Option<String>,
     /// When its transaction began.
     pub since: Option<SystemTime>,

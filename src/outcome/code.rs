@@ -1,11 +1,11 @@
-//! A stable name for each way to end, for programs: JSON, exit codes, traces. `docs/errors.md` lists them.
+//! A stable name for each error, for programs: JSON, exit codes, traces. `docs/errors.md` lists them.
 
 use super::{
     ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, RefusalReason, Rollback, RollbackCause,
 };
 
 impl Error {
-    /// Returns the stable name of what went wrong, for programs: that of the refusal or of the cause of the rollback,
+    /// Returns the stable name of the error, for programs: the code of the refusal, the code of the rollback's cause,
     /// `in_doubt` or `incomplete`. `docs/errors.md` lists them.
     ///
     /// ```

@@ -2,7 +2,7 @@ use super::attempted::Attempted;
 use crate::base::digest::Digest;
 use crate::plan::Target;
 
-/// The transaction of a phase that was committed, and its row in the journal.
+/// A committed transaction of a phase, and its row in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     pub(crate) target: Target,
@@ -15,17 +15,17 @@ pub struct Committed {
     pub(crate) how: CommitEvidence,
 }
 
-/// How far a commit has got.
+/// How durable a commit is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// As far as the server's settings for the session demand: to its own disk, and to synchronous
-    /// standbys if there are any.
+    /// As durable as the server's settings for the session demand: on its own disk, and on synchronous standbys if
+    /// there are any.
     AsConfigured,
-    /// To the server's own disk only: it gave up waiting for a synchronous standby, and said this. If
-    /// the server is lost before the standby has it, so is the commit.
+    /// On the server's own disk only: the server stopped waiting for a synchronous standby, with this warning. If the
+    /// server is lost before the standby has the commit, the commit is lost too.
     LocalOnly(String),
-    /// Not known: the server's answer did not arrive, and the journal says only that it was committed.
+    /// Not known: the server's response was lost, and the journal tells only that the phase was committed.
     Unknown,
 }
 
@@ -33,17 +33,17 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitEvidence {
-    /// The server said so when it was asked to commit.
+    /// The server confirmed the commit in its response.
     Answered,
-    /// The answer was lost; the journal said so.
+    /// The response was lost; the journal has the phase.
     Resolved,
-    /// An earlier run of the same plan, or another one, had committed it already.
+    /// An earlier or concurrent run of the same plan had committed the phase already.
     Before,
 }
 
 impl Committed {
     pub(crate) fn answered(attempt: &Attempted, hash: Digest, warnings: &[String]) -> Self {
-        // What the server says when it gives up waiting for a standby; the code (01000) is any warning's.
+        // The server's message when it stops waiting for a standby; its code (01000) is that of any warning.
         let local = warnings.iter().find(|warning| {
             warning.contains("synchronous replication") || warning.contains("synchronous standby")
         });
@@ -62,51 +62,51 @@ impl Committed {
         }
     }
 
-    /// The database that it was committed in.
+    /// Returns the database in which the phase was committed.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The server's 64-bit transaction id, as `pg_current_xact_id()` prints it.
+    /// Returns the server's 64-bit transaction id, as `pg_current_xact_id()` prints it.
     #[must_use]
     pub fn xid(&self) -> &str {
         &self.xid
     }
 
-    /// The timeline that the server was on, as eight hexadecimal digits: it changes when a standby
-    /// is promoted, and transaction ids mean something on one timeline only. Where the service does not
-    /// tell it (Amazon Aurora), `started` and the second since 1970 at which the server process began.
+    /// Returns the timeline that the server was on, as eight hexadecimal digits: it changes when a standby is
+    /// promoted, and a transaction id is meaningful on one timeline only. Where the service does not reveal the
+    /// timeline (Amazon Aurora), returns `started` and the second since 1970 at which the server process began.
     #[must_use]
     pub fn timeline(&self) -> &str {
         &self.timeline
     }
 
-    /// What makes the attempt this one, in the journal.
+    /// Returns the nonce of the attempt, which is unique in the journal.
     #[must_use]
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
 
-    /// Its place in the plan, and so its position in the plan's journal, counted from 1.
+    /// Returns the phase's place in the plan, and so its position in the plan's journal, counted from 1.
     #[must_use]
     pub fn place(&self) -> u32 {
         self.place
     }
 
-    /// The hash of its row in the journal, which covers every row before it.
+    /// Returns the hash of the phase's row in the journal, which covers every row before it.
     #[must_use]
     pub fn journal_hash(&self) -> Digest {
         self.hash
     }
 
-    /// How far it has got.
+    /// Returns how durable the commit is.
     #[must_use]
     pub fn durability(&self) -> &Durability {
         &self.durability
     }
 
-    /// How it is known.
+    /// Returns how the commit is known.
     #[must_use]
     pub fn evidence(&self) -> CommitEvidence {
         self.how

@@ -7,13 +7,13 @@ use super::{BoxError, Committed};
 use crate::base::digest::Digest;
 use crate::plan::Target;
 
-/// Whether a phase was committed is not known.
+/// It is not known whether a phase was committed.
 ///
-/// The close was sent, no usable answer came, and within the time that was given for it the matter
-/// could not be resolved. The run refuses further phases, and its result is this value whatever the
-/// pipeline returns. Resolve it: in the run with [`Run::resolve`](crate::Run::resolve), after it with
-/// [`resolve`](InDoubt::resolve), or by running the same plan again, which performs what was not
-/// committed and nothing else.
+/// The close was sent, no usable response arrived, and the phase could not be resolved within
+/// [`Timeouts::resolve`](crate::Timeouts::resolve). The run refuses further phases, and returns this value,
+/// independently of the pipeline's own result. Resolve it in the run with [`Run::resolve`](crate::Run::resolve), after
+/// the run with [`resolve`](InDoubt::resolve), or by running the same plan again, which performs only the phases that
+/// were not committed.
 #[derive(Debug, Clone)]
 #[must_use = "a commit in doubt has to be resolved before anything else is done"]
 pub struct InDoubt {
@@ -22,18 +22,17 @@ pub struct InDoubt {
     source: Arc<dyn StdError + Send + Sync>,
 }
 
-/// What became of a phase that was in doubt. It is final: what was rolled back can never be
-/// committed late.
+/// The resolution of a phase that was in doubt. It is final: a phase that was rolled back can never be committed late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "it says whether the phase was committed"]
 pub enum Resolution {
-    /// It was committed.
+    /// The phase was committed.
     Committed(Box<Committed>),
-    /// It was rolled back, and its nonce is claimed, so that it stays so.
+    /// The phase was rolled back, and its nonce is claimed, so that it can never be committed.
     RolledBack,
 }
 
-/// A commit in doubt could not be resolved now. It is still in doubt.
+/// An in-doubt commit could not be resolved now. It is still in doubt.
 #[derive(Debug, thiserror::Error)]
 #[error("phase `{phase}` is still in doubt: {}", super::message_of(&**.said))]
 pub struct ResolveError {
@@ -74,62 +73,62 @@ impl InDoubt {
         }
     }
 
-    /// The phase that may or may not have been committed.
+    /// Returns the phase that is in doubt.
     #[must_use]
     pub fn phase(&self) -> &str {
         &self.phase
     }
 
-    /// Returns what came in place of an answer: an error of the driver, or of the server.
+    /// Returns the error in place of a response: of the driver, or of the server.
     #[must_use]
     pub fn error(&self) -> &(dyn StdError + Send + Sync + 'static) {
         &*self.source
     }
 
-    /// The database.
+    /// Returns the database in which the phase was performed.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.attempt.target
     }
 
-    /// The plan that the phase is of.
+    /// Returns the digest of the plan that the phase belongs to.
     #[must_use]
     pub fn plan(&self) -> Digest {
         self.attempt.plan
     }
 
-    /// What makes this attempt this one: the journal has it if, and only if, it was committed.
+    /// Returns the nonce of the attempt: the journal has it if, and only if, the phase was committed.
     #[must_use]
     pub fn nonce(&self) -> &str {
         &self.attempt.nonce
     }
 
-    /// The server's 64-bit transaction id, as `pg_current_xact_id()` printed it. Evidence, and not
-    /// the judge: after the promotion of a standby it may be that of another transaction.
+    /// Returns the server's 64-bit transaction id, as `pg_current_xact_id()` printed it. It is evidence, but not
+    /// decisive: after the promotion of a standby another transaction may have the same id.
     #[must_use]
     pub fn xid(&self) -> &str {
         &self.attempt.xid
     }
 
-    /// The timeline that the server was on when the transaction was opened.
+    /// Returns the timeline that the server was on when the transaction was opened.
     #[must_use]
     pub fn timeline(&self) -> &str {
         &self.attempt.timeline
     }
 
-    /// The process id of the server's backend.
+    /// Returns the process id of the server's backend.
     #[must_use]
     pub fn backend_pid(&self) -> i32 {
         self.attempt.backend_pid
     }
 
-    /// When that backend started: process ids are used again.
+    /// Returns when that backend started: process ids are reused.
     #[must_use]
     pub fn backend_start(&self) -> &str {
         &self.attempt.backend_start
     }
 
-    /// When the phase was opened, by the server's clock.
+    /// Returns when the phase was opened, by the server's clock.
     #[must_use]
     pub fn opened_at(&self) -> &str {
         &self.attempt.opened_at

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use crate::base::printable::Printable;
 use crate::plan::{PlannedRows, RowCounts};
 
-/// What a phase did, against what it was planned to do: every table that either of them names.
+/// The planned and the actual effects of a phase, for every table in either of them.
 ///
-/// `Display` writes it as a table, for people.
+/// `Display` prints a table for people.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct EffectsDiffer {
@@ -18,16 +18,16 @@ pub struct EffectsDiffer {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct TableDiffers {
-    /// The table, as the server prints its name.
+    /// The name of the table, as the server prints it.
     pub table: String,
-    /// What the plan says of it; none if it is not in the plan.
+    /// The rows in the plan; `None` if the table is not in the plan.
     pub planned: Option<PlannedRows>,
-    /// What was done to it.
+    /// The rows that were changed.
     pub seen: RowCounts,
 }
 
 impl EffectsDiffer {
-    /// Each table, in the order of the names.
+    /// Returns each table, in the order of the names.
     #[must_use]
     pub fn tables(&self) -> &[TableDiffers] {
         &self.tables
@@ -35,13 +35,13 @@ impl EffectsDiffer {
 }
 
 impl TableDiffers {
-    /// Whether it is one of those that differ: the others are as planned.
+    /// Returns whether the table differs from the plan by more than its tolerance.
     #[must_use]
     pub fn differs(&self) -> bool {
         self.lines().iter().any(|line| !line.fits)
     }
 
-    /// One line for each kind of which something was planned or seen.
+    /// Returns one line for each kind of change that was planned or seen.
     fn lines(&self) -> Vec<Line> {
         let planned = self.planned.map(|planned| planned.counts());
         let tolerance = self.planned.map_or(0, |planned| planned.tolerance());

@@ -19,13 +19,13 @@ impl InputRow {
         InputRow { ordinal, key }
     }
 
-    /// Its place in the input, counted from 1.
+    /// Returns its place in the input, counted from 1.
     #[must_use]
     pub fn ordinal(&self) -> u64 {
         self.ordinal
     }
 
-    /// The caller's own name for it; empty if there is none.
+    /// Returns the caller's own name for it; empty if there is none.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -42,7 +42,7 @@ impl fmt::Display for InputRow {
     }
 }
 
-/// A phase's input is not what it has to be; found before any connection was made.
+/// Why a phase's input is invalid. This is found before any connection is opened.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}{}", self.row.as_ref().map(|row| format!("{row}: ")).unwrap_or_default(), Printable(.reason))]
 pub struct Invalid {
@@ -51,21 +51,21 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Says what is wrong, where, and what to do about it.
+    /// Creates an error that says what is wrong, where, and what to do about it.
     pub fn new(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Invalid { row: None, reason }
     }
 
-    /// Names the row that is to blame: its place in the input, counted from 1, and the caller's own
-    /// name for it (empty if there is none).
+    /// Names the invalid row: its place in the input, counted from 1, and the caller's own name for it (empty if there
+    /// is none).
     #[must_use]
     pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
         self.row = Some(InputRow::new(ordinal, key));
         self
     }
 
-    /// The row that is to blame, if one is.
+    /// Returns the invalid row, if there is one.
     #[must_use]
     pub fn row(&self) -> Option<&InputRow> {
         self.row.as_ref()
@@ -74,19 +74,19 @@ impl Invalid {
 
 /// Why a simulator or a live adapter could not do its work, and at which row.
 ///
-/// Every `std::error::Error + Send + Sync + 'static` becomes one by `?`; texts, boxed errors and
-/// `anyhow::Error` do by `.map_err(Failure::new)?`. Like `anyhow::Error`, and for the same reason,
-/// it is not itself a [`std::error::Error`]; the [`Rollback`](super::Rollback) that carries it is.
+/// Every `std::error::Error + Send + Sync + 'static` converts into a failure by `?`; texts, boxed errors and
+/// `anyhow::Error` by `.map_err(Failure::new)?`. Like `anyhow::Error`, and for the same reason, `Failure` is not
+/// itself a [`std::error::Error`]; the [`Rollback`](super::Rollback) that carries it is.
 ///
-/// Its `Display` says what the server said, with the SQLSTATE and the constraint, but not the
-/// server's DETAIL, which quotes values of the row; [`detail`](Failure::detail) has that.
+/// `Display` prints the server's message, with the SQLSTATE and the constraint, but without the server's DETAIL, which
+/// quotes values of the row; [`detail`](Failure::detail) returns it.
 pub struct Failure {
     row: Option<InputRow>,
     source: BoxError,
 }
 
 impl Failure {
-    /// A failure of the adapter's own: a text, or any error.
+    /// Creates a failure of the adapter's own: from a text, or any error.
     pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Failure {
             row: None,
@@ -94,45 +94,46 @@ impl Failure {
         }
     }
 
-    /// Names the row that is to blame: its place in the input, counted from 1, and the caller's own
-    /// name for it (empty if there is none). A row that was named further in stays.
+    /// Names the failed row: its place in the input, counted from 1, and the caller's own name for it (empty if there
+    /// is none). If the failure names a row already, that row is kept.
     #[must_use]
     pub fn at_row(mut self, ordinal: u64, key: impl Into<String>) -> Self {
         self.row.get_or_insert_with(|| InputRow::new(ordinal, key));
         self
     }
 
-    /// The row that is to blame, if one is.
+    /// Returns the failed row, if there is one.
     #[must_use]
     pub fn row(&self) -> Option<&InputRow> {
         self.row.as_ref()
     }
 
-    /// Returns what to do about it, if an error of this crate is the cause, as full sentences.
+    /// Returns what to do about it as full sentences, if the cause is an error of this crate or the server sent a
+    /// HINT.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         self.source.remedy()
     }
 
-    /// The error itself.
+    /// Returns the error itself.
     #[must_use]
     pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
         &*self.source
     }
 
-    /// The SQLSTATE, if the server refused it.
+    /// Returns the SQLSTATE, if the server refused a statement.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&SqlState> {
         self.database().map(DbError::code)
     }
 
-    /// The constraint that was violated, if the server named one.
+    /// Returns the violated constraint, if the server named one.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         self.database().and_then(DbError::constraint)
     }
 
-    /// The server's DETAIL, which may quote values of the row.
+    /// Returns the server's DETAIL, which may quote values of the row.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.database().and_then(DbError::detail)
@@ -143,17 +144,17 @@ impl Failure {
     }
 }
 
-/// An error in one printable line, with the server's HINT: for those that cannot say it elsewhere.
+/// Returns an error as one printable line, with the server's HINT: for places that cannot print it separately.
 pub(crate) fn describe(error: &(dyn StdError + 'static)) -> String {
     in_one_line(error, true)
 }
 
-/// An error in one printable line: what the server said, if it was the server, without its DETAIL and its HINT.
+/// Returns an error as one printable line. For an error of the server that is its message, without DETAIL and HINT.
 pub(crate) fn message_of(error: &(dyn StdError + 'static)) -> String {
     in_one_line(error, false)
 }
 
-/// The server's HINT, as full sentences.
+/// Returns the server's HINT, as full sentences.
 pub(crate) fn server_hint(error: &(dyn StdError + 'static)) -> Option<String> {
     let hint = Printable(database(error)?.hint()?).to_string();
     let mut characters = hint.trim().trim_end_matches('.').chars();
@@ -161,7 +162,7 @@ pub(crate) fn server_hint(error: &(dyn StdError + 'static)) -> Option<String> {
     Some(first.chain(characters).chain(['.']).collect())
 }
 
-/// The SQLSTATE, if the server refused it.
+/// Returns the SQLSTATE, if the server refused a statement.
 pub(crate) fn sqlstate_of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e SqlState> {
     database(error).map(DbError::code)
 }
@@ -169,7 +170,7 @@ pub(crate) fn sqlstate_of<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e
 fn in_one_line(error: &(dyn StdError + 'static), with_hint: bool) -> String {
     let Some(database) = database(error) else {
         let said = match (error.downcast_ref::<::postgres::Error>(), error.source()) {
-            // The driver says in general what its source says in particular.
+            // The driver's message is general; that of its source is specific.
             (Some(_), Some(source)) => format!("{error} ({source})"),
             _ => error.to_string(),
         };
@@ -192,14 +193,14 @@ fn in_one_line(error: &(dyn StdError + 'static), with_hint: bool) -> String {
     )
 }
 
-/// Where `COPY` was, without what it found there: `COPY book, line 3`.
+/// Returns where `COPY` failed, without the values there: `COPY book, line 3`.
 fn line_of_copy(context: &str) -> Option<&str> {
     let line = context.lines().find(|line| line.starts_with("COPY "))?;
     let end = [line.find(", column "), line.find(": ")];
     Some(&line[..end.into_iter().flatten().min().unwrap_or(line.len())])
 }
 
-/// The server's own error, wherever in the chain of sources it stands.
+/// Returns the server's own error, at any depth in the chain of sources.
 fn database<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e DbError> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -228,7 +229,7 @@ impl fmt::Display for Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By way of `Display`: the derived form would print the server's DETAIL.
+        // Uses `Display`: the derived form would print the server's DETAIL.
         write!(f, "Failure({self})")
     }
 }

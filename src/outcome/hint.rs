@@ -1,4 +1,4 @@
-//! What to do about each way to end: full sentences, on a line of their own, as PostgreSQL does with HINT.
+//! The remedy for each error: full sentences, printed on a line of their own, as PostgreSQL does with HINT.
 
 use super::{
     ApprovalRefusal, Error, InDoubt, Incomplete, Refusal, RefusalReason, Rollback, RollbackCause,
@@ -7,7 +7,7 @@ use crate::base::printable::Printable;
 
 const NEW_PLAN: &str = "Make a new plan with a dry run or a rehearsal, and have that approved.";
 
-/// What to do about an error whose type is not known here. The floor above knows the types.
+/// Returns the remedy for an error whose type this module does not know. The module `database` implements it.
 pub(crate) trait Remedy {
     fn remedy(&self) -> Option<String>;
 }

@@ -1,13 +1,13 @@
 //! How a phase, and a run, can end.
 //!
-//! A live phase ends in one of four ways, and every error says which:
+//! A live phase ends in one of four ways, each with a type of its own:
 //!
 //! | | what it means for the data | type |
 //! |---|---|---|
 //! | performed | committed | [`Receipt`](crate::Receipt) |
 //! | refused | nothing was touched | [`Refusal`] |
 //! | rolled back | tried, and nothing of it remains | [`Rollback`] |
-//! | in doubt | the answer to the commit was lost, and the matter is not resolved yet | [`InDoubt`] |
+//! | in doubt | the response to the commit was lost, and it is not resolved yet | [`InDoubt`] |
 
 mod approval_refusal;
 mod attempted;
@@ -45,17 +45,17 @@ pub(crate) const DRY_RUN: &str = "dry run";
 pub(crate) const REHEARSAL: &str = "rehearsal";
 pub(crate) const LIVE: &str = "live";
 
-/// Why a run did not end well.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A check failed. Nothing was touched by the phase, or the run, that it names.
+    /// A check failed. The phase or the run that the refusal names has touched nothing.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A phase failed and left nothing behind.
+    /// A phase failed and was rolled back.
     #[error(transparent)]
     RolledBack(#[from] Rollback),
-    /// Whether a phase was committed is not known.
+    /// It is not known whether a phase was committed.
     #[error(transparent)]
     InDoubt(#[from] InDoubt),
     /// The pipeline returned `Ok` before every planned phase was performed.
@@ -64,7 +64,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The row that is to blame, if one is.
+    /// Returns the invalid or failed row, if there is one.
     #[must_use]
     pub fn row(&self) -> Option<&InputRow> {
         match self {
@@ -93,7 +93,7 @@ impl Error {
         }
     }
 
-    /// The phase that it is about, if it is about one.
+    /// Returns the phase of the error; `None` if it is about the whole run.
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         match self {
@@ -105,9 +105,9 @@ impl Error {
     }
 }
 
-/// The pipeline ended, and said so with `Ok`, before every phase of the plan was performed.
+/// The pipeline returned `Ok` before every phase of the plan was performed.
 ///
-/// What was performed is committed. A pipeline that dropped a failure ends here too.
+/// The phases that were performed are committed. A pipeline that drops an error ends with this error too.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the pipeline stopped half way: of the plan's phases, performed and committed: {}; not performed: {}",
@@ -124,13 +124,13 @@ impl Incomplete {
         Incomplete { performed, missing }
     }
 
-    /// The phases that are committed, in order.
+    /// Returns the phases that are committed, in order.
     #[must_use]
     pub fn performed(&self) -> &[String] {
         &self.performed
     }
 
-    /// The phases that the plan names and the pipeline did not perform, in order.
+    /// Returns the phases of the plan that the pipeline did not perform, in order.
     #[must_use]
     pub fn missing(&self) -> &[String] {
         &self.missing
@@ -150,7 +150,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// How performing one phase ended, inside the engine.
+/// How a phase failed, inside the engine.
 #[derive(Debug)]
 pub enum PhaseError {
     Refused(Refusal),
@@ -176,5 +176,5 @@ impl From<InDoubt> for PhaseError {
     }
 }
 
-/// An error of another crate, kept as it came.
+/// An error of another crate, unchanged.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;

@@ -10,10 +10,10 @@ use crate::base::printable::{Listed, Printable};
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 use crate::plan::Target;
 
-/// A check failed, before anything was touched.
+/// A check failed before anything was touched.
 ///
-/// Its message holds what caused it, and [`source`](std::error::Error::source) is `None`: a chain of causes says
-/// nothing twice. The reason has the cause as a value.
+/// The message includes the cause, and [`source`](std::error::Error::source) is `None`, so that a printed chain of
+/// causes does not repeat it. [`reason`](Refusal::reason) has the cause as a value.
 #[derive(Debug)]
 pub struct Refusal {
     phase: Option<String>,
@@ -36,7 +36,7 @@ impl Refusal {
         Refusal::new(None, reason)
     }
 
-    /// Returns the phase that was refused; `None` if the run was.
+    /// Returns the phase that was refused; `None` if the whole run was.
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
         self.phase.as_deref()
@@ -48,13 +48,13 @@ impl Refusal {
         &self.reason
     }
 
-    /// Returns which check failed, as a value of its own.
+    /// Returns which check failed, by value.
     #[must_use]
     pub fn into_reason(self) -> RefusalReason {
         *self.reason
     }
 
-    /// Returns the row of the input that is invalid, if one is.
+    /// Returns the row of the input that is invalid, if there is one.
     #[must_use]
     pub fn row(&self) -> Option<&InputRow> {
         match &*self.reason {
@@ -82,13 +82,13 @@ pub enum RefusalReason {
     /// The kill switch is OFF, which is its default.
     #[error("{switch}")]
     SwitchOff {
-        /// Which it was, and what is known of why.
+        /// Which switch it is, with who turned it off and why, as far as known.
         switch: Box<SwitchOff>,
     },
     /// The kill switch cannot be read, and so counts as OFF.
     #[error("{0}")]
     SwitchUnreadable(SwitchUnreadable),
-    /// The program has stopped the run: [`StopHandle::stop`](crate::runner::StopHandle::stop).
+    /// The program has stopped the run, by [`StopHandle::stop`](crate::runner::StopHandle::stop).
     #[error("the program has stopped the run: {}", Printable(.why))]
     Stopped {
         /// The reason that was given.
@@ -97,36 +97,36 @@ pub enum RefusalReason {
     /// A gate was not passed.
     #[error("gate `{gate}`: {reason}")]
     Approval {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
         /// Why it was not passed.
         reason: ApprovalRefusal,
     },
-    /// The phase's input is not what it has to be.
+    /// The phase's input is invalid.
     #[error("{0}")]
     Invalid(Invalid),
     /// The phase's input cannot be hashed and read back, so it cannot be approved.
     #[error("its input is not fit to be planned: {0}")]
     NotCanonical(NotCanonical),
-    /// The phase's name depends on something that is not in its bytes.
+    /// The phase's name depends on a value that is not in its bytes.
     #[error("read back from its own bytes it is called `{decoded}`")]
     NameNotPlanned {
-        /// What it is called when it is read back.
+        /// The name that results when the input is read back.
         decoded: String,
     },
-    /// A run already has a phase of this name.
+    /// The run already has a phase of this name.
     #[error("this run already has a phase of that name")]
     DuplicatePhase,
     /// A dry run or a rehearsal performed no phase, so there is nothing to plan.
     #[error("the pipeline performed no phase, so there is nothing to approve")]
     EmptyPlan,
-    /// The plan would say what no plan says, and would be refused when it is read back.
+    /// The plan would contain a value that is not allowed in plans, and would be refused when it is read back.
     #[error("the plan would be flawed: {flaw}")]
     PlanFlawed {
-        /// What is wrong, and with what.
+        /// The value, and what is wrong with it.
         flaw: String,
     },
-    /// The plan is older than it says that it may be.
+    /// The plan has expired.
     #[error(
         "the plan was valid until {} ago",
         ago(*.valid_until)
@@ -149,7 +149,7 @@ pub enum RefusalReason {
         match .planned { Some(planned) => format!("the plan's next phase is `{planned}`"), None => "the plan has no further phase".to_owned() }
     )]
     NotNextInPlan {
-        /// The phase that the plan has next, if it has one.
+        /// The phase that the plan has next; `None` if it has no further one.
         planned: Option<String>,
     },
     /// The plan was made when this phase had other gates.
@@ -163,7 +163,7 @@ pub enum RefusalReason {
     /// The plan was made when this phase came after others.
     #[error("it was planned after {}, and now comes after {}", names(.planned, "nothing"), names(.presented, "nothing"))]
     OrderChanged {
-        /// The phases that the plan has it come after.
+        /// The phases that it comes after in the plan.
         planned: Vec<String>,
         /// The phases whose receipts it was given.
         presented: Vec<String>,
@@ -182,10 +182,10 @@ pub enum RefusalReason {
         /// The phase that is in doubt.
         in_doubt: String,
     },
-    /// The connector gave no connection.
+    /// The connector returned no connection.
     #[error("no connection to the database: {0}")]
     NotConnected(BoxError),
-    /// The server is not the one that the plan is for.
+    /// The server, database or role is not the one that the plan is for.
     #[error(
         "this is not the {} of the plan: planned {planned}, found {found}",
         if planned.is_same_database(found) { "role" } else { "database" }
@@ -193,22 +193,22 @@ pub enum RefusalReason {
     AnotherTarget {
         /// The target that the plan names.
         planned: Box<Target>,
-        /// The one that the connector led to.
+        /// The target of the session.
         found: Box<Target>,
     },
-    /// The connector handed out a session that is in a transaction already.
+    /// The connector returned a session that is in a transaction already.
     #[error("the session that the connector handed out is in a transaction already")]
     SessionInTransaction,
-    /// The connector handed out a session that acts as another role than it logged in as.
+    /// The connector returned a session that acts as another role than the one that logged in.
     #[error(
         "the session logged in as `{}` and acts as `{}`",
         Printable(.role),
         Printable(.acting)
     )]
     ActingRole {
-        /// The role that it logged in as.
+        /// The role that logged in.
         role: String,
-        /// The role that it acts as.
+        /// The role that the session acts as.
         acting: String,
     },
     /// The server is a standby, which cannot commit.
@@ -217,22 +217,22 @@ pub enum RefusalReason {
     /// The schema `phasegate` is not in the database.
     #[error("the schema `phasegate` is not installed in {found}")]
     NotInstalled {
-        /// The database that the connector led to.
+        /// The target of the session.
         found: Box<Target>,
     },
-    /// The schema there speaks another protocol than this release.
+    /// The schema `phasegate` has another version of the protocol than this release.
     #[error("{said}")]
     AnotherProtocol {
-        /// What the server said.
+        /// The server's message.
         said: Failure,
     },
-    /// The role may not perform phases.
+    /// The role is not a member of `phasegate_runner`.
     #[error(
         "role `{role}` may not perform phases here",
         role = Printable(.role)
     )]
     NotARunner {
-        /// The role.
+        /// The role of the session.
         role: String,
     },
     /// The role has privileges that bypass the interlock.
@@ -242,9 +242,9 @@ pub enum RefusalReason {
         Listed::new(.privileges, "; ")
     )]
     PrivilegedRole {
-        /// The role.
+        /// The role of the session.
         role: String,
-        /// Each with the command that removes it.
+        /// Each privilege, with the command that removes it.
         privileges: Vec<String>,
     },
     /// The plan is not admitted to the database.
@@ -252,62 +252,61 @@ pub enum RefusalReason {
     NotAdmitted {
         /// The digest of the plan.
         plan: Digest,
-        /// The database that the connector led to.
+        /// The target of the session.
         found: Box<Target>,
     },
-    /// A person who is entitled to has rejected the plan, and an operator has admitted that.
+    /// An eligible approver has rejected the plan, and an operator has admitted the rejection.
     #[error(
         "{} has rejected the plan: {}",
         Printable(.by),
         Printable(.comment)
     )]
     Rejected {
-        /// Who has.
+        /// The name of that approver.
         by: String,
-        /// Why.
+        /// The approver's comment.
         comment: String,
     },
     /// The lease of the database's kill switch is over.
     #[error("the lease of the kill switch is over")]
     LeaseOver,
-    /// The kill switch was turned on elsewhere: in another cluster, or on another timeline.
+    /// The kill switch was turned on in another cluster, or on another timeline.
     #[error("{said}")]
     LeaseElsewhere {
-        /// What the server said.
+        /// The server's message.
         said: Failure,
     },
-    /// Another run is performing a phase of the same plan, and did not end it in the time that
-    /// [`Timeouts::lock`](crate::Timeouts::lock) gives it.
+    /// Another run is performing a phase of the same plan, and did not end it within
+    /// [`Timeouts::lock`](crate::Timeouts::lock).
     #[error(
         "the plan is being performed by {}",
         .holder.as_ref().map_or_else(|| "a session that has ended meanwhile".to_owned(), ToString::to_string)
     )]
     Held {
-        /// Who performs it.
+        /// The session of that run, if the server reveals it.
         holder: Option<Box<BlockingSession>>,
     },
-    /// The connector handed out a session that is older than the asking for it.
+    /// The connector returned a session that was opened before it was called.
     #[error(
         "the session that the connector handed out had been in use for {age:.1} s: a pool stands between"
     )]
     SessionNotNew {
-        /// How old it is, in seconds.
+        /// The age of the session, in seconds.
         age: f64,
     },
-    /// The journal has the phase as committed, and what it left cannot be read as this phase's output.
+    /// The journal has the phase as committed, but its output there cannot be decoded as this phase's output.
     #[error("it is committed, and what it left cannot be read back: {0}")]
     OutputUnreadable(BoxError),
-    /// The rehearsal has lost its session, and with it what its phases had written: what comes after
-    /// them cannot be rehearsed any more.
+    /// The rehearsal has lost its session, and with it the rows of its phases: the later phases cannot be rehearsed.
     #[error(
         "the rehearsal is over: its session ended {}, and with it what the phases before had written{}",
         .lost_in.as_ref().map_or_else(|| "between two phases".to_owned(), |lost| format!("in phase `{lost}`")),
         .said.as_ref().map(|said| format!(" ({})", super::describe(&**said))).unwrap_or_default()
     )]
     RehearsalOver {
-        /// The phase in which the session was lost; none if it was lost between two.
+        /// The phase in which the session was lost; `None` if it was lost between two.
         lost_in: Option<String>,
-        /// What the server or the driver said.
+        /// The error of the server or the driver.
         said: Option<BoxError>,
     },
     /// The server did not open the phase.

@@ -6,17 +6,17 @@ use crate::base::canonical::NotCanonical;
 use crate::base::printable::Printable;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
 
-/// A phase was tried, failed, and left nothing behind.
+/// A phase was tried, failed, and was rolled back completely.
 ///
-/// Live, its transaction was rolled back, or its session ended without the close ever having been
-/// sent, which is the same to the server. In a dry run there was nothing to roll back; in a rehearsal
-/// it was taken back by itself, and the phases before it are taken back when the run ends.
+/// In a live run, its transaction was rolled back, or its session ended before the close was sent, which has the same
+/// effect. In a dry run there was nothing to roll back; in a rehearsal the phase alone was rolled back, and the phases
+/// before it are rolled back when the run ends.
 ///
-/// Phases are performed in the plan's order, so every phase before this one is
-/// [committed](Rollback::committed), and stays so.
+/// Phases are performed in the plan's order, so every phase before this one is [committed](Rollback::committed), and
+/// stays committed.
 ///
-/// Its message holds what caused it, without the server's DETAIL, which quotes values of rows; so
-/// [`source`](std::error::Error::source) is `None`, and a chain of causes says nothing twice.
+/// The message includes the cause, but not the server's DETAIL, which quotes values of rows.
+/// [`source`](std::error::Error::source) is `None`, so that a printed chain of causes does not repeat it.
 /// [`failure`](Rollback::failure) has the error as a value.
 #[derive(Debug)]
 pub struct Rollback {
@@ -30,43 +30,40 @@ pub struct Rollback {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RollbackCause {
-    /// The adapter, or the simulator, said so.
+    /// The adapter, or the simulator, returned an error.
     Failed(Failure),
-    /// What it left cannot be kept and read back.
+    /// The output cannot be encoded and read back.
     Output(NotCanonical),
     /// The kill switch was turned OFF while the phase was being performed.
     SwitchOff(SwitchOff),
-    /// The program has stopped the run, with this reason: [`StopHandle::stop`](crate::runner::StopHandle::stop).
+    /// The program has stopped the run, by [`StopHandle::stop`](crate::runner::StopHandle::stop), with this reason.
     Stopped(String),
     /// The lease of the database's kill switch ended while the phase was being performed.
     LeaseOver,
-    /// It was not done in the time that [`Timeouts::phase`](crate::Timeouts::phase) gives it.
+    /// The phase was not finished within [`Timeouts::phase`](crate::Timeouts::phase).
     TimeOver,
     /// The kill switch could not be read again before the commit.
     SwitchUnreadable(SwitchUnreadable),
-    /// A statement or a row had failed, and the adapter returned `Ok` all the same.
+    /// A statement or a row had failed, and the adapter returned `Ok` in spite of that.
     Swallowed {
-        /// What the server had said to that statement, if the engine saw it.
+        /// The server's message for that statement, if the engine has it.
         statement: Option<String>,
     },
-    /// A panic inside a savepoint was caught by the adapter, which returned `Ok`: what was done in
-    /// the savepoint was never taken back.
+    /// The adapter caught a panic inside a savepoint, and returned `Ok`: the savepoint was never rolled back.
     SavepointLeftOpen,
-    /// The connection was lost while the phase was being performed, and the adapter returned `Ok`
-    /// all the same.
+    /// The connection was lost while the phase was being performed, and the adapter returned `Ok` in spite of that.
     ConnectionLost,
     /// The server refused the close: a deferred constraint, the interlock, or the commit itself.
     CommitRefused(Failure),
-    /// It did not do what was planned, by the server's own count, with what triggers and functions did:
-    /// other tables, or more or fewer rows than its tolerance allows.
+    /// The effects differ from the plan, as the server counted them, with those of triggers and functions: other
+    /// tables, or more or fewer rows than the tolerance allows.
     EffectsDiffer(EffectsDiffer),
-    /// The transaction had been ended from within before the close, and the interlock kept it from
-    /// being committed. What the adapter did *after* that was no part of the phase; on tables under
-    /// guard it was refused.
+    /// The transaction had been ended from within before the close, and the interlock prevented its commit. Statements
+    /// of the adapter *after* that were not part of the phase; on guarded tables they were refused.
     EndedFromWithin(Failure),
-    /// The close was not answered; it was resolved since as rolled back, and can never be committed.
+    /// There was no response to the close; it has been resolved since as rolled back, and can never be committed.
     NotCommitted {
-        /// What came instead of an answer.
+        /// The error in place of a response.
         said: Failure,
     },
 }
@@ -86,26 +83,25 @@ impl Rollback {
         self
     }
 
-    /// The phase that left nothing behind.
+    /// Returns the phase that was rolled back.
     #[must_use]
     pub fn phase(&self) -> &str {
         &self.phase
     }
 
-    /// The phases of the run that are committed, in order.
+    /// Returns the phases of the run that are committed, in order.
     #[must_use]
     pub fn committed(&self) -> &[String] {
         &self.committed
     }
 
-    /// Why.
+    /// Returns why the phase was rolled back.
     #[must_use]
     pub fn cause(&self) -> &RollbackCause {
         &self.cause
     }
 
-    /// The failure, if one was reported: the adapter, the simulator, or the server at the
-    /// close.
+    /// Returns the failure, if the adapter, the simulator, or the server at the close reported one.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match &*self.cause {
@@ -117,7 +113,7 @@ impl Rollback {
         }
     }
 
-    /// The row that is to blame, if one is.
+    /// Returns the failed row, if there is one.
     #[must_use]
     pub fn row(&self) -> Option<&InputRow> {
         self.failure().and_then(Failure::row)

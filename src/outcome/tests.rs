@@ -1,4 +1,4 @@
-//! What holds for the message, the hint and the causes of each way to end.
+//! Tests of the message, the hint and the causes of each error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -193,7 +193,7 @@ fn errors() -> Vec<Error> {
     errors
 }
 
-/// Every variant in the source has its value above.
+/// Checks that every variant in the source has a value above.
 #[test]
 fn no_variant_is_left_out() {
     let code = include_str!("code.rs");

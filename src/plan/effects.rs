@@ -1,4 +1,4 @@
-//! What phases do to tables, in rows.
+//! The effects of phases on tables, in rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RowCounts {
-    /// Rows inserted.
+    /// The number of rows inserted.
     pub inserted: u64,
-    /// Rows updated.
+    /// The number of rows updated.
     pub updated: u64,
-    /// Rows deleted.
+    /// The number of rows deleted.
     pub deleted: u64,
 }
 
 impl RowCounts {
-    /// So many rows inserted, updated and deleted.
+    /// Creates the counts of rows inserted, updated and deleted.
     #[must_use]
     pub fn new(inserted: u64, updated: u64, deleted: u64) -> Self {
         RowCounts {
@@ -29,7 +29,7 @@ impl RowCounts {
         }
     }
 
-    /// The three, each with its name.
+    /// Returns the three counts, each with its name.
     pub(crate) fn kinds(self) -> [(&'static str, u64); 3] {
         [
             ("inserted", self.inserted),
@@ -56,11 +56,11 @@ impl fmt::Display for RowCounts {
     }
 }
 
-/// What a phase does to each table: predicted by a simulator, or measured by the server.
+/// The effects of a phase on each table: predicted by a simulator, or measured by the server.
 ///
-/// A table is named as the server would print it: with its schema, and with quotation marks where
-/// SQL needs them (`public.item`, `bank."Account"`). A partition counts for the table that it is a
-/// partition of. What triggers and functions do counts, on every table that they write.
+/// A table is named as the server would print it: with its schema, and with quotation marks where SQL needs them
+/// (`public.item`, `bank."Account"`). A partition counts for the table that it is a partition of. The effects of
+/// triggers and functions count, on every table that they write.
 ///
 /// ```
 /// use phasegate::{Effects, plan::RowCounts};
@@ -80,7 +80,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// No effects: what a phase has that only reads.
+    /// Creates effects without a table, as for a phase that only reads.
     #[must_use]
     pub fn new() -> Self {
         Effects::default()
@@ -111,30 +111,30 @@ impl Effects {
         self
     }
 
-    /// What is done to `table`.
+    /// Returns the effects on `table`.
     #[must_use]
     pub fn of(&self, table: &str) -> RowCounts {
         self.tables.get(table).copied().unwrap_or_default()
     }
 
-    /// Every table that is changed, in the order of the names.
+    /// Returns every changed table, in the order of the names.
     pub fn tables(&self) -> impl Iterator<Item = (&str, RowCounts)> {
         self.tables
             .iter()
             .map(|(table, &counts)| (table.as_str(), counts))
     }
 
-    /// Whether nothing is changed.
+    /// Returns whether no table is changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }
 }
 
-/// What a plan says of one table: how many rows, and how many more or fewer are tolerated.
+/// The planned effects on one table: the number of rows, and the tolerance.
 ///
-/// The tolerance holds for each kind by itself, and only where something was predicted: a kind of
-/// which none was predicted stays at none.
+/// The tolerance holds for each kind of change by itself, and only where rows were predicted: a kind with a prediction
+/// of zero must stay zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedRows {
@@ -154,13 +154,13 @@ impl PlannedRows {
         }
     }
 
-    /// The rows that were predicted.
+    /// Returns the predicted rows.
     #[must_use]
     pub fn counts(&self) -> RowCounts {
         RowCounts::new(self.inserted, self.updated, self.deleted)
     }
 
-    /// How many more or fewer are tolerated.
+    /// Returns how many more or fewer rows are tolerated.
     #[must_use]
     pub fn tolerance(&self) -> u64 {
         self.tolerance
@@ -181,14 +181,15 @@ impl fmt::Display for PlannedRows {
     }
 }
 
-/// Why `table` is not the name of a table as the server would print it, as far as its form tells.
+/// Returns why `table` is not the name of a table as the server would print it, as far as its form tells; `None` if it
+/// is one.
 pub(crate) fn not_a_table_name(table: &str) -> Option<String> {
     let mut parts = 0;
     let mut rest = table;
     loop {
         let plain = |c: char| c == '_' || c.is_lowercase() || c.is_numeric() || !c.is_ascii();
         let part = if let Some(quoted) = rest.strip_prefix('"') {
-            // Two quotation marks stand for one.
+            // A doubled quotation mark is an escaped one.
             let mut end = None;
             let mut at = 0;
             while let Some(next) = quoted[at..].find('"') {

@@ -1,4 +1,4 @@
-//! The plan: what a dry run or a rehearsal leaves, what people approve, what a live run demands.
+//! The plan: a dry run or a rehearsal makes it, people approve it, and a live run requires it.
 
 mod effects;
 mod planned;
@@ -20,12 +20,12 @@ use crate::base::canonical;
 use crate::base::digest::Digest;
 use crate::base::timestamp::Timestamp;
 
-/// The version of the plan's form; another is refused.
+/// The version of the plan's form; a plan of another version is refused.
 const SCHEMA: &str = "phasegate/plan/1";
 
-/// What foretold the effects that a plan names.
+/// The source of the effects in a plan.
 ///
-/// Not called as the modes are: the compiler would then write these with their path in every error.
+/// Its variants are not named like the modes: the compiler would then print the modes with their path in every error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EffectsSource {
@@ -46,7 +46,7 @@ impl fmt::Display for EffectsSource {
     }
 }
 
-/// What the caller says of a plan that is about to be made.
+/// The caller's own data for a plan that is about to be made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heading {
     pub(crate) author: Option<String>,
@@ -70,19 +70,18 @@ struct Content {
     phases: Vec<PlannedPhase>,
 }
 
-/// Holding one proves that its content has the digest that it says, and that it came from a dry run
-/// or a rehearsal in this process or was read from bytes whose digest the caller gave as the approved one.
+/// Holding one proves that its content has its digest, and that it came from a dry run or a rehearsal in this process,
+/// or was read from bytes whose digest the caller gave as the approved one.
 ///
-/// Got from [`DryRunner::run`](crate::DryRunner::run),
-/// [`RehearsalRunner::run`](crate::RehearsalRunner::run) or [`Plan::from_saved`]. There is no other
-/// way: it cannot be built by hand or deserialized.
+/// It is returned by [`DryRunner::run`](crate::DryRunner::run), [`RehearsalRunner::run`](crate::RehearsalRunner::run)
+/// or [`Plan::from_saved`]. There is no other way: a plan cannot be built by hand or deserialized.
 ///
-/// [`bytes`](Plan::bytes) is the file to save: canonical JSON (RFC 8785), for `jq`. `sha256sum` of
-/// that file is the [`digest`](Plan::digest), which everything else refers to. `Display` writes it
-/// for people: every phase with its gate, its summary, and the rows that it inserts, updates and
-/// deletes. The same pipeline with the same input leaves the same bytes in every dry run.
+/// [`bytes`](Plan::bytes) is the file to save: canonical JSON (RFC 8785), for `jq`. `sha256sum` of that file is the
+/// [`digest`](Plan::digest), by which everything else refers to the plan. `Display` prints the plan for people: every
+/// phase with its gate, its summary, and the rows that it inserts, updates and deletes. The same pipeline with the
+/// same input makes the same bytes in every dry run.
 ///
-/// It is no template. Nothing is filled in when it is performed: what is executed is what was hashed.
+/// A plan is not a template. Nothing is filled in when it is performed: exactly what was hashed is performed.
 ///
 /// ```compile_fail
 /// let plan: phasegate::Plan = serde_json::from_str("{}").unwrap();
@@ -101,8 +100,8 @@ impl From<&Plan> for Plan {
 }
 
 impl Plan {
-    /// Called by the dry run and the rehearsal alone, with what they performed. The error says what
-    /// is wrong with it.
+    /// Makes a plan of the performed phases; called by the dry run and the rehearsal only. The error tells what is
+    /// wrong with the plan.
     pub(crate) fn made(
         made_by: EffectsSource,
         pipeline: &str,
@@ -136,55 +135,55 @@ impl Plan {
         })
     }
 
-    /// The plan as it is saved, hashed and approved: canonical JSON, without a final newline.
+    /// Returns the plan as it is saved, hashed and approved: canonical JSON, without a final newline.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// SHA-256 of [`bytes`](Plan::bytes): what an approval names.
+    /// Returns the SHA-256 of [`bytes`](Plan::bytes), by which an approval names the plan.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The pipeline that it is a plan of.
+    /// Returns the name of the pipeline.
     #[must_use]
     pub fn pipeline(&self) -> &str {
         &self.content.pipeline
     }
 
-    /// The database that it is for.
+    /// Returns the database that the plan is for.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.content.target
     }
 
-    /// What foretold the effects that it names.
+    /// Returns the source of its effects.
     #[must_use]
     pub fn made_by(&self) -> EffectsSource {
         self.content.made_by
     }
 
-    /// Who made it, as the policies of gates name people; none if it does not say.
+    /// Returns its author, as the policies of gates name people; `None` if the plan does not name one.
     #[must_use]
     pub fn author(&self) -> Option<&str> {
         self.content.author.as_deref()
     }
 
-    /// Who last changed what it was made of, if that was another than the author.
+    /// Returns who last changed the plan's input, if that was not the author.
     #[must_use]
     pub fn last_editor(&self) -> Option<&str> {
         self.content.last_editor.as_deref()
     }
 
-    /// From when on no phase of it is performed any more; none if it does not say.
+    /// Returns when the plan expires, after which no phase of it is performed; `None` if it does not expire.
     #[must_use]
     pub fn valid_until(&self) -> Option<SystemTime> {
         self.content.valid_until.map(Timestamp::time)
     }
 
-    /// Its phases, in the order in which they are performed.
+    /// Returns its phases, in the order in which they are performed.
     #[must_use]
     pub fn phases(&self) -> &[PlannedPhase] {
         &self.content.phases

@@ -6,10 +6,10 @@ use super::effects::{Effects, PlannedRows, not_a_table_name};
 use crate::base::digest::Digest;
 use crate::base::printable::first_unprintable;
 
-/// How many bytes the name of a phase or of a gate may have.
+/// The greatest length of the name of a phase or of a gate, in bytes.
 const LONGEST_NAME: usize = 200;
 
-/// The most that a summary may have, in bytes.
+/// The greatest length of a summary, in bytes.
 const LONGEST_SUMMARY: usize = 400;
 
 /// One phase of a plan.
@@ -24,7 +24,8 @@ pub struct PlannedPhase {
     effects: BTreeMap<String, PlannedRows>,
 }
 
-/// Why a text cannot be the name of a phase or of a gate: people compare names, and do not see what looks alike.
+/// Returns why a text cannot be the name of a phase or of a gate: people compare names, and would not see invisible
+/// characters.
 fn not_a_name(what: &str, name: &str) -> Option<String> {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return Some(format!(
@@ -48,8 +49,8 @@ fn not_a_name(what: &str, name: &str) -> Option<String> {
 }
 
 impl PlannedPhase {
-    /// Returns the phase of this name as it presents itself: with these gates, the receipts of `after`, and the input that
-    /// `bytes` are. What it says of itself, and its effects, are not in it yet.
+    /// Returns the phase of this name, with these gates, the receipts of `after`, and the input of these `bytes`, but
+    /// without its summary and effects.
     pub(crate) fn presented(name: &str, gates: &[&str], after: Vec<String>, bytes: &[u8]) -> Self {
         PlannedPhase {
             name: name.to_owned(),
@@ -61,7 +62,7 @@ impl PlannedPhase {
         }
     }
 
-    /// Adds what the phase says of itself, and its effects.
+    /// Adds the summary, and the effects.
     pub(crate) fn with(
         mut self,
         summary: String,
@@ -79,7 +80,7 @@ impl PlannedPhase {
         self
     }
 
-    /// What is wrong with what it says of itself, if anything is.
+    /// Returns what is wrong with the phase's own texts and effects, if anything is.
     pub(crate) fn flaw(&self) -> Option<String> {
         const EXACT: u64 = 1 << 53;
         let texts = [&self.name, &self.summary];
@@ -121,38 +122,38 @@ impl PlannedPhase {
         })
     }
 
-    /// The phase's name.
+    /// Returns the phase's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The gates that it is behind; empty if it is behind none.
+    /// Returns the gates of the phase; empty if it has none.
     #[must_use]
     pub fn gates(&self) -> &[String] {
         &self.gates
     }
 
-    /// The phases that it comes after; empty if it comes after none.
+    /// Returns the phases that it comes after; empty if there are none.
     #[must_use]
     pub fn after(&self) -> &[String] {
         &self.after
     }
 
-    /// The digest of its input as canonical JSON.
+    /// Returns the digest of its input as canonical JSON.
     #[must_use]
     pub fn input(&self) -> Digest {
         self.input
     }
 
-    /// What it is about, in a line, for people; empty if it does not say.
+    /// Returns its summary, one line for people; empty if it has none.
     #[must_use]
     pub fn summary(&self) -> &str {
         &self.summary
     }
 
-    /// What it does to each table that it changes. Live it does that, and nothing else, or it is
-    /// rolled back.
+    /// Returns its effects on each table that it changes. In a live run it has exactly these effects, within the
+    /// tolerance, or it is rolled back.
     #[must_use]
     pub fn effects(&self) -> &BTreeMap<String, PlannedRows> {
         &self.effects

@@ -1,4 +1,4 @@
-//! Reading a plan back, from bytes of an unknown writer.
+//! Reads a saved plan, from bytes of an unknown author.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,26 +10,26 @@ use crate::base::digest::Digest;
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::{Printable, first_unprintable};
 
-/// A saved plan that is larger than this is refused unread.
+/// The greatest size of a saved plan, in bytes; a larger one is refused unread.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// What every version of the form has, and what is read first.
+/// The part that every version has, and that is read first.
 #[derive(Deserialize)]
 struct Version {
     schema: String,
 }
 
-/// A saved plan was refused. One variant for each reason.
+/// Why a saved plan was refused. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// Its file was not read.
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] ReadFileError),
-    /// It is larger than any plan is.
+    /// The plan is larger than allowed.
     #[error("the plan is refused unread: it has more than {LARGEST} bytes, which no plan has")]
     TooLarge,
-    /// It is not the plan that was approved.
+    /// The plan is not the approved one.
     #[error("the plan is refused: its digest is {found}, and {approved} was approved")]
     NotApproved {
         /// The digest that was approved.
@@ -37,27 +37,27 @@ pub enum PlanError {
         /// The digest of the bytes.
         found: Digest,
     },
-    /// It ends in the middle.
+    /// The plan is truncated.
     #[error("the plan is refused: it is cut off after {length} bytes")]
     Truncated {
-        /// How many bytes there are.
+        /// The number of bytes.
         length: usize,
     },
-    /// It is not a plan.
+    /// The bytes are not a plan.
     #[error("the plan is refused: it is not a plan of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(serde_json::Error),
-    /// It is a plan of another version.
+    /// The plan has another version.
     #[error("the plan is refused: its schema is {found:?}, and this release knows `{SCHEMA}`")]
     UnknownSchema {
-        /// The schema that it names, or how that begins.
+        /// The schema that the plan names, or the beginning of its name.
         found: String,
     },
-    /// It says what a plan says, but not in canonical JSON: a member twice, another order, white
-    /// space, a number in another form. So `sha256sum` of it would mean nothing.
+    /// The plan is valid, but not in canonical JSON: it has a member twice, another order, white space, or a number in
+    /// another form. So its `sha256sum` would not identify its content.
     #[error("the plan is refused: it is not in canonical JSON")]
     NotCanonical,
-    /// It says something that no dry run says: no phase, two of one name, a text that is not what it
-    /// looks like, a table without its schema.
+    /// The plan has a value that no dry run writes: no phase, two phases of one name, a text with invisible
+    /// characters, a table without its schema.
     #[error("the plan is refused: {}", Printable(.0))]
     Flawed(String),
 }
@@ -98,15 +98,15 @@ impl PlanError {
 }
 
 impl Plan {
-    /// A plan that was saved, if its digest is the approved one.
+    /// Reads a saved plan, if its digest is the approved one.
     ///
-    /// `approved` must come from the approvers, by another way than the file itself: computing
-    /// it from the bytes just read approves whatever they say.
+    /// `approved` must come from the approvers, by another way than the file itself: a digest computed from the bytes
+    /// just read approves any content.
     ///
     /// # Errors
     ///
-    /// A [`PlanError`] that says which check refused it. The digest is compared before the bytes
-    /// are parsed.
+    /// Returns a [`PlanError`] for the check that refused the plan. The digest is compared before the bytes are
+    /// parsed.
     pub fn from_saved(bytes: &[u8], approved: Digest) -> Result<Self, PlanError> {
         if bytes.len() > LARGEST {
             return Err(PlanError::TooLarge);
@@ -139,12 +139,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// As [`from_saved`](Plan::from_saved), from a regular file, of which no more is read than a plan
-    /// has.
+    /// As [`from_saved`](Plan::from_saved), from a regular file. A file that is too large is not read to its end.
     ///
     /// # Errors
     ///
-    /// As [`from_saved`](Plan::from_saved), and when the file cannot be read.
+    /// As [`from_saved`](Plan::from_saved), and if the file cannot be read.
     pub fn from_file(path: impl AsRef<Path>, approved: Digest) -> Result<Self, PlanError> {
         let bytes = files::read(path.as_ref(), LARGEST)?;
         Plan::from_saved(&bytes, approved)
@@ -152,7 +151,7 @@ impl Plan {
 }
 
 impl Content {
-    /// What is wrong with it although its form is right, if anything is.
+    /// Returns what is wrong with a plan of the right form, if anything is.
     pub(super) fn flaw(&self) -> Option<String> {
         let people = [&self.author, &self.last_editor].into_iter().flatten();
         let target = [

@@ -1,4 +1,4 @@
-//! The plan as people read it.
+//! Displays a plan for people.
 
 use std::fmt;
 

@@ -6,8 +6,7 @@ use crate::base::printable::Printable;
 
 /// The one database that a plan is for.
 ///
-/// A description, not a proof: the engine compares it with the server that it is connected to,
-/// before each phase.
+/// A target is a description, not a proof: the engine compares it with the connected server before each phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
@@ -17,8 +16,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// The database `database` of the cluster with this system identifier (as
-    /// `pg_control_system()` prints it), to be changed by `role`.
+    /// Creates a target: the database `database` of the cluster with this system identifier (as `pg_control_system()`
+    /// prints it), to be changed by `role`.
     ///
     /// [`Target::identify`] asks the server for all three.
     pub fn new(
@@ -33,8 +32,8 @@ impl Target {
         }
     }
 
-    /// The same database, to be changed by another role: for a plan that is made through a session of a role that may only
-    /// read, where the password of the one that performs it is not.
+    /// Returns the same database, to be changed by another role: for a plan that is made in a session of a read-only
+    /// role, where the password of the performing role is not available.
     ///
     /// ```
     /// # use phasegate::Target;
@@ -49,19 +48,19 @@ impl Target {
         }
     }
 
-    /// What identifies the cluster: given by `initdb`, shared by its standbys and by nothing else.
+    /// Returns the system identifier of the cluster: `initdb` sets it, and only standbys share it.
     #[must_use]
     pub fn system_identifier(&self) -> &str {
         &self.system_identifier
     }
 
-    /// The name of the database.
+    /// Returns the name of the database.
     #[must_use]
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// The role that changes it.
+    /// Returns the role that changes the database.
     #[must_use]
     pub fn role(&self) -> &str {
         &self.role

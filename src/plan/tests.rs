@@ -1,6 +1,6 @@
 use super::*;
 
-/// A phase as a plan's file has it.
+/// Returns a phase as it stands in a plan's file.
 fn phase(name: &str, gates: &[&str], after: &[&str], effects: &str) -> PlannedPhase {
     let input = Digest::of(name.as_bytes());
     let text = format!(
@@ -24,7 +24,7 @@ fn plan() -> Plan {
     Plan::made(EffectsSource::Prediction, "cut", target, heading, phases).unwrap()
 }
 
-/// The plan's bytes with `from` replaced by `to`, and the digest that would approve them.
+/// Returns the plan's bytes with `from` replaced by `to`, and the digest that would approve them.
 fn altered(from: &str, to: &str) -> (Vec<u8>, Digest) {
     let text = String::from_utf8(plan().bytes().to_vec()).unwrap();
     assert!(text.contains(from), "{from} in {text}");

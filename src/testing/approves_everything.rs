@@ -6,7 +6,7 @@ use crate::{
     operator::{Operator, OperatorError},
 };
 
-/// Never outside a test: an authority that says yes to everything, for ever.
+/// An authority that approves everything, without expiry. Never use it outside of a test.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApprovesEverything;
 
@@ -14,11 +14,11 @@ pub struct ApprovesEverything;
 const NEVER: Duration = Duration::from_hours(24 * 36_525);
 
 impl ApprovesEverything {
-    /// Admits a plan to the database, with everything that this double would say yes to.
+    /// Admits a plan to the database, with every approval that [`ApprovesEverything`] would attest to.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses it.
+    /// Returns an error if the server refuses the call.
     pub fn admit(operator: &mut Operator, plan: &Plan) -> Result<(), OperatorError> {
         let _ = operator.admit_plan(plan)?;
         for phase in plan.phases() {

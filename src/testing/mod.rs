@@ -1,18 +1,18 @@
-//! Doubles for your own suites, and a real PostgreSQL to run them on.
+//! Test doubles for your own tests, and a real PostgreSQL to run them on.
 //!
 //! | double | what it is for |
 //! |---|---|
 //! | [`TripwireSimulator`], [`TripwireAdapter`], [`TripwireConnector`], [`TripwireAuthority`] | panic if they are called |
-//! | [`Recorder`] | stands before a collaborator and writes down every call, in one [`Calls`] for all of them |
-//! | [`ScriptedSwitch`] | a kill switch that answers from a list |
-//! | [`ApprovesEverything`] | an authority that says yes |
+//! | [`Recorder`] | wraps a collaborator and records every call, in one [`Calls`] for all of them |
+//! | [`ScriptedSwitch`] | a kill switch that reads from a list |
+//! | [`ApprovesEverything`] | an authority that approves everything |
 //! | `SshSigner`, with the feature `ssh` | signs as `ssh-keygen` would |
 //!
-//! They are for tests: where any crate of a program turns the feature `testing` on,
-//! [`ApprovesEverything`] is within reach of all of it.
+//! They are for tests: if any crate of a program enables the feature `testing`, all of the program can use
+//! [`ApprovesEverything`].
 //!
-//! A transaction, a rollback, a lost connection: these are not doubled. [`TestPostgres`] finds or
-//! starts a server, and gives each test a database of its own (Unix only).
+//! There is no double for a transaction, a rollback, or a lost connection. [`TestPostgres`] finds or starts a server,
+//! and gives each test a database of its own (Unix only).
 
 mod approves_everything;
 #[cfg(unix)]

@@ -7,12 +7,12 @@ use crate::{
     switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable},
 };
 
-/// Calls, in the order in which they were made. Clones share one list.
+/// The recorded calls, in the order in which they were made. Clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<Mutex<Vec<String>>>);
 
 impl Calls {
-    /// No calls yet.
+    /// Creates an empty list.
     #[must_use]
     pub fn new() -> Self {
         Calls::default()
@@ -26,7 +26,7 @@ impl Calls {
             .push(call.into());
     }
 
-    /// The calls so far.
+    /// Returns the calls so far.
     #[must_use]
     pub fn so_far(&self) -> Vec<String> {
         self.0
@@ -35,7 +35,7 @@ impl Calls {
             .clone()
     }
 
-    /// How many calls there are that begin with `start`.
+    /// Returns how many calls begin with `start`.
     #[must_use]
     pub fn count(&self, start: &str) -> usize {
         let begins = |call: &&String| call.starts_with(start);
@@ -43,10 +43,10 @@ impl Calls {
     }
 }
 
-/// Stands before a collaborator, writes down every call, and passes it on.
+/// Wraps a collaborator, records every call, and forwards it.
 ///
-/// It plays whatever role the collaborator plays: `simulate NAME`, `execute NAME`, `connect`,
-/// `read switch` and `attest GATE for PHASE` are what it writes.
+/// It implements the traits of the collaborator, and records `simulate NAME`, `execute NAME`, `connect`, `read switch`
+/// and `attest GATE for PHASE`.
 #[derive(Debug, Clone)]
 pub struct Recorder<W> {
     inner: W,
@@ -54,7 +54,7 @@ pub struct Recorder<W> {
 }
 
 impl<W> Recorder<W> {
-    /// Writes the calls to `inner` into `calls`.
+    /// Wraps `inner`, and records the calls to it in `calls`.
     pub fn new(inner: W, calls: &Calls) -> Self {
         let calls = calls.clone();
         Recorder { inner, calls }

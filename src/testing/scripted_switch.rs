@@ -2,9 +2,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::switch::{KillSwitch, SwitchState, SwitchUnreadable};
 
-/// A kill switch that answers from a list, one entry for each reading; the last entry stays.
+/// A kill switch that reads from a list, one entry for each reading; the last entry is repeated.
 ///
-/// `None` stands for a switch that cannot be read. An empty list is OFF.
+/// `None` is a reading that fails. An empty list is OFF.
 #[derive(Debug)]
 pub struct ScriptedSwitch {
     answers: Vec<Option<SwitchState>>,
@@ -20,27 +20,27 @@ impl ScriptedSwitch {
         }
     }
 
-    /// Is always ON.
+    /// Returns a switch that is always ON.
     #[must_use]
     pub fn always_on() -> Self {
         ScriptedSwitch::new([Some(SwitchState::On)])
     }
 
-    /// Is ON for `readings` readings, and then OFF.
+    /// Returns a switch that is ON for `readings` readings, and then OFF.
     #[must_use]
     pub fn on_for(readings: usize) -> Self {
         let on = std::iter::repeat_n(Some(SwitchState::On), readings);
         ScriptedSwitch::new(on.chain([Some(SwitchState::Off)]))
     }
 
-    /// Is ON for `readings` readings, and then cannot be read.
+    /// Returns a switch that is ON for `readings` readings, and then cannot be read.
     #[must_use]
     pub fn unreadable_after(readings: usize) -> Self {
         let on = std::iter::repeat_n(Some(SwitchState::On), readings);
         ScriptedSwitch::new(on.chain([None]))
     }
 
-    /// How often it was read.
+    /// Returns how often the switch was read.
     #[must_use]
     pub fn readings(&self) -> usize {
         self.readings.load(Ordering::SeqCst)

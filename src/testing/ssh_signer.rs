@@ -8,8 +8,8 @@ use crate::{
     ssh::{NAMESPACE, ParseApprovalError},
 };
 
-/// Never outside a test: a signer whose key is in the memory of this process, and who signs as
-/// `ssh-keygen -Y sign` would, where that is not installed.
+/// A signer whose key is in the memory of this process, and who signs as `ssh-keygen -Y sign` would, where that is not
+/// installed. Never use it outside of a test.
 ///
 /// ```
 /// use phasegate::testing::SshSigner;
@@ -35,7 +35,7 @@ impl SshSigner {
     ///
     /// # Panics
     ///
-    /// When the system has no randomness.
+    /// Panics if the system has no randomness.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut seed = [0; 32];
@@ -47,35 +47,35 @@ impl SshSigner {
         }
     }
 
-    /// What they are called.
+    /// Returns the signer's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Their public key, as in a file `.pub`.
+    /// Returns the signer's public key, as in a file `.pub`.
     ///
     /// # Panics
     ///
-    /// Never: it can be written.
+    /// Never panics: the key always has an OpenSSH form.
     #[must_use]
     pub fn public_key(&self) -> String {
         let key = self.key.public_key().to_openssh();
         key.expect("an ed25519 key can be written")
     }
 
-    /// The line of the allowed signers that lets them sign approvals, and nothing else.
+    /// Returns the line of the allowed signers by which this key may sign approvals, and nothing else.
     #[must_use]
     pub fn allowed_signers_line(&self) -> String {
         let (name, key) = (&self.name, self.public_key());
         format!("{name} namespaces=\"{NAMESPACE}\" {key}\n")
     }
 
-    /// The statement's file, and the signature's.
+    /// Returns the content of the statement's file, and that of the signature's file.
     ///
     /// # Errors
     ///
-    /// Returns an error if the statement says something that none may say.
+    /// Returns an error if the statement has a value that is not allowed in a statement.
     pub fn sign(
         &self,
         statement: &ApprovalStatement,
@@ -85,11 +85,11 @@ impl SshSigner {
         Ok((text, signature))
     }
 
-    /// The signature of anything, as anything.
+    /// Returns the signature of any message, in any namespace.
     ///
     /// # Panics
     ///
-    /// When the namespace is empty.
+    /// Panics if the namespace is empty.
     #[must_use]
     pub fn sign_as(&self, namespace: &str, message: &[u8]) -> Vec<u8> {
         let signature = self.key.sign(namespace, HashAlg::Sha512, message);
@@ -97,11 +97,11 @@ impl SshSigner {
         armored.expect("an ed25519 key signs").into_bytes()
     }
 
-    /// The private key, as in the file of `ssh-keygen`.
+    /// Returns the private key, as in the file of `ssh-keygen`.
     ///
     /// # Panics
     ///
-    /// Never: it can be written.
+    /// Never panics: the key always has an OpenSSH form.
     #[must_use]
     pub fn private_key(&self) -> String {
         let key = self.key.to_openssh(LineEnding::LF);

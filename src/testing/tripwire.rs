@@ -4,20 +4,19 @@ use crate::{
     connect::{ConnectError, Connection, Connector},
 };
 
-/// A simulator of every phase, that panics if it is called: for proving that a live run does not.
+/// A simulator of every phase that panics if it is called: to test that a live run never calls it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TripwireSimulator;
 
-/// A live adapter of every phase, that panics if it is called: for proving that a dry run does
-/// not, and that what was refused did not get so far.
+/// A live adapter of every phase that panics if it is called: to test that a dry run or a refused run never calls it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TripwireAdapter;
 
-/// A connector that panics if it is called: for proving that a refusal came before connecting.
+/// A connector that panics if it is called: to test that a refusal came before connecting.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TripwireConnector;
 
-/// An authority that panics if it is asked: for proving that a dry run does not ask.
+/// An authority that panics if it is called: to test that a dry run never calls it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TripwireAuthority;
 

@@ -1,4 +1,4 @@
-//! Who performs a phase: a simulator in a dry run, a live adapter in a live one and in a rehearsal.
+//! The performers of phases: a simulator in a dry run, a live adapter in a live run and in a rehearsal.
 
 use super::mode::{DryRun, Live, Mode, Rehearsal};
 use super::spec::{PhaseSpec, Prior};
@@ -6,12 +6,12 @@ use crate::database::PhaseTx;
 use crate::outcome::Failure;
 use crate::plan::Effects;
 
-/// A simulator: never called in a live run or a rehearsal, and never given a transaction. It performs
-/// phase `S` in a dry run.
+/// A simulator of phase `S`, which performs it in a dry run: never called in a live run or a rehearsal, and never
+/// given a transaction.
 ///
-/// It predicts what the live adapter would answer, and what that would do to each table: what it
-/// says of that stands in the plan, and live the phase does exactly that or is rolled back. The
-/// engine gives it no connection; side effects of its own are its own.
+/// It predicts what the live adapter would return, and the effects on each table: the predicted effects stand in the
+/// plan, and a live phase has exactly these, within their tolerance, or is rolled back. The engine gives it no
+/// connection; the engine does not control side effects of its own.
 ///
 /// ```
 /// # use phasegate::*;
@@ -36,12 +36,12 @@ use crate::plan::Effects;
     note = "`Simulate` performs a phase in a dry run, `Execute` performs it live and in a rehearsal"
 )]
 pub trait Simulate<S: PhaseSpec> {
-    /// Predicts what performing `spec` would leave, and into `effects` what it would do to each
-    /// table, triggers and functions included. An empty `effects` predicts no change.
+    /// Predicts the output of performing `spec`, and adds to `effects` the effects on each table, including those of
+    /// triggers and functions. An empty `effects` predicts no change.
     ///
     /// # Errors
     ///
-    /// A [`Failure`], from any error by `?`, with the row if one is to blame.
+    /// Returns a [`Failure`], from any error by `?`, with the failed row if there is one.
     fn simulate(
         &mut self,
         spec: &S,
@@ -50,11 +50,11 @@ pub trait Simulate<S: PhaseSpec> {
     ) -> Result<S::Output, Failure>;
 }
 
-/// A live adapter: never called in a dry run. It performs phase `S`, in the phase's transaction.
+/// A live adapter of phase `S`, which performs it in the phase's transaction: never called in a dry run.
 ///
-/// The transaction is lent to it, without its ending: what it returns decides. On `Err`, and on a
-/// panic, the transaction is rolled back. In a rehearsal it is called just as it is live, and what it
-/// wrote is rolled back at the end of the run whatever it returns; it is not told which it is.
+/// The adapter borrows the transaction and cannot end it: its return value decides. On `Err`, and on a panic, the
+/// transaction is rolled back. A rehearsal calls the adapter in the same way as a live run, and rolls its effects back
+/// at the end of the run in any case; the adapter cannot tell the two apart.
 ///
 /// ```compile_fail
 /// # use phasegate::*;
@@ -81,7 +81,7 @@ pub trait Execute<S: PhaseSpec> {
     ///
     /// # Errors
     ///
-    /// A [`Failure`], from any error by `?`, with the row if one is to blame.
+    /// Returns a [`Failure`], from any error by `?`, with the failed row if there is one.
     fn execute(
         &mut self,
         spec: &S,
@@ -141,8 +141,7 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
 /// Performs phase `S` in mode `M`: [`Simulate<S>`] in [`DryRun`], [`Execute<S>`] in [`Rehearsal`] and
 /// [`Live`].
 ///
-/// Never implemented by hand: it is the bound that a pipeline written once puts on what performs
-/// it.
+/// Never implemented by hand: it is the bound by which a generic pipeline requires a performer for its phases.
 ///
 /// ```
 /// # use phasegate::*;
@@ -205,12 +204,12 @@ impl<S: PhaseSpec, W: Execute<S>> sealed::Perform<Rehearsal, S> for W {
     }
 }
 
-/// Private, so that what performs a phase in which mode is decided here.
+/// Private, so that only this module decides which trait performs a phase in which mode.
 pub(in crate::typed) mod sealed {
     use super::{Failure, PhaseSpec, Prior};
     use crate::typed::mode::sealed::Mode;
 
-    /// Only what is `Simulate` in `DryRun`, and `Execute` in `Rehearsal` and `Live`.
+    /// Holds only for `Simulate` in `DryRun`, and for `Execute` in `Rehearsal` and `Live`.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
         label = "missing for `{Self}`: `Simulate` or `Execute` of phase `{S}`",

@@ -9,7 +9,7 @@ use crate::database::PhaseTx;
 use crate::outcome::Failure;
 use crate::plan::Effects;
 
-/// Makes a live adapter of phase `S` of a closure.
+/// Makes a live adapter of phase `S` from a closure.
 ///
 /// A pipeline of several phases has one adapter for all of them: a type that implements [`Execute`] for each.
 ///
@@ -36,7 +36,7 @@ where
     }
 }
 
-/// Makes a simulator of phase `S` of a closure.
+/// Makes a simulator of phase `S` from a closure.
 ///
 /// ```
 /// # use phasegate::*;

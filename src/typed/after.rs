@@ -1,4 +1,4 @@
-//! What phases come after: [`Start`], one phase, a list, an option, a tuple of phases.
+//! The order of phases: after [`Start`], one phase, a list, an option, or a tuple of phases.
 
 use super::mode::Mode;
 use super::receipt::Receipt;

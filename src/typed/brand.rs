@@ -10,7 +10,7 @@ pub(in crate::typed) struct Brand<'run> {
 }
 
 impl Brand<'_> {
-    /// Makes the brand of a run. Called by the runners, and by [`Run`](super::Run) for what it gives.
+    /// Makes the brand of a run. Called by the runners, and by [`Run`](super::Run) for its tokens.
     pub(in crate::typed) fn mint() -> Self {
         Brand {
             _invariant: PhantomData,
@@ -19,5 +19,5 @@ impl Brand<'_> {
     }
 }
 
-/// Is in no type but this one; its name is what the compiler prints of a token that is sent to another thread.
+/// In no other type; the compiler prints its name for a token that is sent to another thread.
 trait WhatARunLendsStaysInItsThread {}

@@ -14,8 +14,8 @@ use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan, Target};
 
-/// Performs a pipeline dry: by a simulator, without kill switch, approval or connection, and leaves
-/// the [`Plan`].
+/// Performs a pipeline as a dry run, by a simulator, without kill switch, approval or connection, and returns the
+/// [`Plan`].
 ///
 /// ```
 /// # use phasegate::*;
@@ -44,15 +44,16 @@ use crate::plan::{EffectsSource, Heading, Plan, Target};
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// The run itself leads to no database. A simulator that has to look at the real data to predict owns a
-/// [`ReadOnlySession`](crate::connect::ReadOnlySession), which the server keeps from writing; its documentation has an example.
+/// The run itself has no connection to a database. A simulator that reads the real data for its predictions owns a
+/// [`ReadOnlySession`](crate::connect::ReadOnlySession), in which the server refuses writes; its documentation has an
+/// example.
 #[must_use = "a runner does nothing until `run`"]
 pub struct DryRunner<T = NoTarget, W = NoSimulator> {
     parts: (T, W),
     settings: Settings,
 }
 
-/// What a runner holds beside its parts.
+/// The options of a runner beside its parts.
 struct Settings {
     pipeline: String,
     observer: Box<Observer<'static>>,
@@ -74,7 +75,7 @@ impl DryRunner {
 }
 
 impl<T, W> DryRunner<T, W> {
-    /// Gives the run the database that its plan is for. A live run of the plan is refused on any other.
+    /// Sets the database that the plan is for. A live run of the plan is refused on any other.
     pub fn target(self, target: Target) -> DryRunner<Given<Target>, W>
     where
         T: NotGiven,
@@ -85,7 +86,7 @@ impl<T, W> DryRunner<T, W> {
         }
     }
 
-    /// Gives the run what performs its phases: [`Simulate<S>`](crate::Simulate) for each phase `S`.
+    /// Sets the simulator, which implements [`Simulate<S>`](crate::Simulate) for each phase `S`.
     pub fn simulator<V>(self, simulator: V) -> DryRunner<T, Given<V>>
     where
         W: NotGiven,
@@ -96,39 +97,39 @@ impl<T, W> DryRunner<T, W> {
         }
     }
 
-    /// Sets who makes the plan, by the name that policies and allowed signers have for them, letter for
-    /// letter. It stands in the plan; its author does not approve it, unless the policy of a gate
-    /// says so; without that, a plan whose author is unknown has no eligible approver. The last call holds, as in the two that follow:
-    /// the plan shows what it holds.
+    /// Sets the author of the plan, by the exact name that policies and allowed signers use. The name stands in the
+    /// plan. The author may not approve the plan, unless the policy of a gate allows it; and unless it does, a plan
+    /// whose author is unknown has no eligible approver. The last call counts, as for the next two methods.
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.settings.heading.author = Some(author.into());
         self
     }
 
-    /// Sets who last changed what the plan is made of (the document, the list of accounts), if not the author; see [`author`](DryRunner::author).
+    /// Sets who last changed the plan's input (the document, the list of accounts), if not the author; see
+    /// [`author`](DryRunner::author).
     pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
         self.settings.heading.last_editor = Some(editor.into());
         self
     }
 
-    /// Sets the time after which no phase of the plan is opened or committed, in whole seconds. It stands in the plan. By
-    /// default a plan does not expire; its approvals do.
+    /// Sets the time after which no phase of the plan is opened or committed, in whole seconds. It stands in the plan.
+    /// By default a plan does not expire; its approvals do.
     pub fn valid_until(mut self, moment: SystemTime) -> Self {
         self.settings.heading.valid_until = Some(moment);
         self
     }
 
-    /// Calls `observer` with what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+    /// Calls `observer` with each event as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.settings.observer = observed_by(self.settings.observer, observer);
         self
     }
 
-    /// Performs the pipeline, and returns what it returned, with the plan.
+    /// Performs the pipeline, and returns its value, with the plan.
     ///
     /// # Errors
     ///
-    /// The pipeline's own, and a refusal if it performed no phase.
+    /// Returns the pipeline's own error, or a refusal if it performed no phase.
     pub fn run<V, F>(self, pipeline: F) -> Result<DryRunReport<V>, Error>
     where
         T: HasTarget<Part = Target>,
@@ -141,7 +142,7 @@ impl<T, W> DryRunner<T, W> {
         self.try_run(pipeline)
     }
 
-    /// As [`run`](DryRunner::run), for pipelines with an error type of their own.
+    /// As [`run`](DryRunner::run), for pipelines with a custom error type.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use super::spec::{PhaseSpec, Witness};
 use crate::outcome::Error;
 
 impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
-    /// Erases the type of the phase, not its mode: for pipelines whose phases are known only at run
-    /// time. Receipts are not handed out for it, so nothing can come after it by type.
+    /// Erases the type of the phase, not its mode: for pipelines whose phases are known only at run time. An erased
+    /// phase returns no receipt, so no phase can come after it by type.
     pub fn erase<W>(self) -> Box<dyn ErasedPhase<'run, M, W> + 'r>
     where
         W: Perform<M, S>,
@@ -19,7 +19,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
     }
 }
 
-/// A phase whose type is no longer known, but whose mode, run and performer are.
+/// A phase whose type is erased, but whose mode, run and performer are known.
 ///
 /// ```
 /// # use phasegate::{*, runner::ErasedPhase};
@@ -45,10 +45,10 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
 ///
 /// Sealed: only [`Phase::erase`] makes one.
 pub trait ErasedPhase<'run, M: Mode, W>: sealed::ErasedPhase {
-    /// Its name in the plan and in every message.
+    /// Returns its name in the plan and in every message.
     fn name(&self) -> String;
 
-    /// Performs it, as [`Run::perform`] would.
+    /// Performs the phase, as [`Run::perform`] would.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The input of a phase, as the engine sees it: bytes, and what the phase says of itself.
+//! The input of a phase in the form of the engine: bytes, and the phase's name, summary and timeouts.
 
 use super::spec::{PhaseSpec, full_name};
 use crate::base::canonical;
@@ -41,7 +41,7 @@ impl<S: PhaseSpec> Input for SpecInput<'_, S> {
         presented: PlannedPhase,
         effects: &Effects,
     ) -> Result<PlannedPhase, Refusal> {
-        // Read from its bytes: the adapter or simulator may have changed the value that it was shown.
+        // Decoded from the bytes: the adapter or simulator may have changed the value that it was given.
         let spec: S = canonical::decode(bytes).map_err(|error| self.not_canonical(error))?;
         Ok(presented.with(spec.summary(), effects, |table| spec.tolerance(table)))
     }

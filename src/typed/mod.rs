@@ -1,16 +1,16 @@
 //! The typed shell: everything that is generic, and every place that mints a token.
 //!
-//! This is what an auditor reads to believe that a live phase cannot be built without a switch that was ON, the approval
-//! that its gate demands, and the receipts of what comes before. Each token has one `mint`, which is
-//! `pub(in crate::typed)`; `grep -rn mint src` lists them and their callers:
+//! An auditor reads this module to verify that a live phase cannot be built without a switch that was ON, the approval
+//! that its gate demands, and the receipts of the phases before it. Each token has one `mint`, which is `pub(in
+//! crate::typed)`; `grep -rn mint src` lists them and their callers:
 //!
 //! | token | minted by | once |
 //! |---|---|---|
 //! | [`Switch`] | the three runners | the live one has read the kill switch as ON |
-//! | [`Approval`] | [`Run::approval`] | the engine has checked what the authority attested to |
+//! | [`Approval`] | [`Run::approval`] | the engine has checked the authority's attestation |
 //! | [`Receipt`] | [`Run`], after the engine has performed a phase, or found that it was committed | |
 //!
-//! What is below knows nothing of types: the [engine](crate::engine) is given names and bytes.
+//! The layers below know nothing of types: the [engine](crate::engine) gets names and bytes.
 
 mod adapter;
 mod adapter_fn;

@@ -9,12 +9,11 @@ use crate::base::canonical::{self, NotCanonical};
 use crate::engine::RehearsedPhase;
 use crate::outcome::Committed;
 
-/// Holding one proves that phase `S` was performed in this run, in mode `M`; live, that its
-/// transaction was committed.
+/// Holding one proves that phase `S` was performed in this run, in mode `M`; in a live run, that its transaction was
+/// committed.
 ///
-/// Got from performing the phase, and from nothing else. The receipt of a dry run or of a rehearsal
-/// opens nothing live: the mode is in the type. It cannot leave its run or be cloned; phases that come after it borrow
-/// it.
+/// Only performing the phase returns one. The receipt of a dry run or of a rehearsal opens no live phase: the mode is
+/// in the type. A receipt cannot leave its run or be cloned; phases that come after it borrow it.
 pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
     phase: String,
     output: S::Output,
@@ -24,7 +23,7 @@ pub struct Receipt<'run, S: PhaseSpec, M: Mode> {
 }
 
 impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
-    /// Called by [`Run`](crate::Run) alone, once the engine has performed the phase.
+    /// Called only by [`Run`](crate::Run), after the engine has performed the phase.
     pub(in crate::typed) fn mint(
         phase: String,
         bytes: Vec<u8>,
@@ -40,36 +39,37 @@ impl<'run, S: PhaseSpec, M: Mode> Receipt<'run, S, M> {
         })
     }
 
-    /// Reads the output from the bytes that the journal has: a change that a caller made to the decoded value has no effect.
+    /// Decodes the output from the bytes that the journal has: a change of the decoded value by the caller has no
+    /// effect.
     pub(in crate::typed) fn decode(&self) -> Result<S::Output, NotCanonical> {
         canonical::decode(&self.bytes)
     }
 
-    /// The phase's name, as the plan has it.
+    /// Returns the phase's name in the plan.
     pub fn phase(&self) -> &str {
         &self.phase
     }
 
-    /// Returns what the phase left, as decoded from the bytes that the journal has.
+    /// Returns the phase's output, as decoded from the bytes that the journal has.
     pub fn output(&self) -> &S::Output {
         &self.output
     }
 
-    /// What the phase left, for good: the proof is given up, the output may leave the run.
+    /// Returns the phase's output by value: the receipt is consumed, and the output may leave the run.
     pub fn into_output(self) -> S::Output {
         self.output
     }
 }
 
 impl<S: PhaseSpec> Receipt<'_, S, Live> {
-    /// The transaction that was committed.
+    /// Returns the committed transaction.
     pub fn committed(&self) -> &Committed {
         &self.evidence
     }
 }
 
 impl<S: PhaseSpec> Receipt<'_, S, Rehearsal> {
-    /// What the phase did, as it was measured; it is rolled back when the rehearsal ends.
+    /// Returns the measured effects of the phase, which are rolled back when the rehearsal ends.
     pub fn rehearsed(&self) -> &RehearsedPhase {
         &self.evidence
     }

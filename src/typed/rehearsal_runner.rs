@@ -15,26 +15,24 @@ use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan};
 
-/// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures what it
-/// does; rolls everything back; and leaves a [`Plan`](crate::Plan) with the effects that were measured.
+/// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures its effects; rolls
+/// everything back; and returns a [`Plan`](crate::Plan) with the measured effects.
 ///
-/// The whole run is one transaction, in one session, so that each phase sees what those before it
-/// wrote. Each phase is in a savepoint: one that fails names its row and leaves nothing, and the
-/// pipeline may go on. At the end of a phase the deferred constraints are checked, as the close of a
-/// live phase would. When the run ends, however it ends, all of it is rolled back; and in the
-/// database the interlock refuses the commit of a rehearsal, whatever statement asks for
-/// it, while the guard lets it write as it lets a phase.
+/// The whole run is one transaction, in one session, so that each phase sees the rows that earlier phases wrote. Each
+/// phase is in a savepoint: a phase that fails names its row and is rolled back alone, and the pipeline may go on. At
+/// the end of a phase the deferred constraints are checked, as at the close of a live phase. When the run ends, also
+/// by an error or a panic, all of it is rolled back; and in the database the interlock refuses the commit of a
+/// rehearsal by any statement, while the guard lets the rehearsal write as it lets a phase.
 ///
-/// It needs neither plan nor approval nor kill switch, since nothing of it remains. The role is the
-/// one that will perform the phases live; the database has the schema `phasegate`. An operator who
-/// turns the database's switch OFF ends the rehearsals in progress too.
+/// A rehearsal needs neither plan nor approval nor kill switch, since it leaves no change. The role is the one that
+/// will perform the phases live; the database has the schema `phasegate`. An operator who turns the database's switch
+/// OFF ends the rehearsals in progress too.
 ///
-/// Since it needs no approval, a runner may block others at any time, which its privileges on the
-/// tables allow it anyway. Where that is not wanted: `REVOKE EXECUTE ON FUNCTION
-/// phasegate.open_rehearsal FROM phasegate_runner`.
+/// Since a rehearsal needs no approval, a runner may block other sessions at any time, as its privileges on the tables
+/// allow anyway. To prevent that: `REVOKE EXECUTE ON FUNCTION phasegate.open_rehearsal FROM phasegate_runner`.
 ///
-/// It has two parts and no default for either: without one of them,
-/// [`run`](RehearsalRunner::run) does not compile.
+/// The runner has two parts and no default for either: without one of them, [`run`](RehearsalRunner::run) does not
+/// compile.
 ///
 /// ```no_run
 /// # use phasegate::{*, connect::PostgresConnector};
@@ -69,32 +67,32 @@ use crate::plan::{EffectsSource, Heading, Plan};
 /// # }
 /// ```
 ///
-/// # What it cannot undo
+/// # Effects that cannot be rolled back
 ///
-/// - Sequences that were moved stay moved ([`RehearsedPhase::sequences`](crate::runner::RehearsedPhase)).
-/// - The locks are real: others wait for them until the run ends
-///   ([`RehearsedPhase::locks`](crate::runner::RehearsedPhase), and locks on single rows, which no view shows). Give it
-///   a short [`Timeouts::lock`], and a database that others do not need at the moment.
-/// - Whatever leaves the database: another connection (`dblink`), a file, a program, a mail. What
-///   waits for the commit, like `NOTIFY`, does not leave it.
+/// - Sequences that were advanced stay advanced ([`RehearsedPhase::sequences`](crate::runner::RehearsedPhase)).
+/// - The locks are real: other sessions wait for them until the run ends
+///   ([`RehearsedPhase::locks`](crate::runner::RehearsedPhase), and locks on single rows, which no view shows). Give
+///   it a short [`Timeouts::lock`], and a database that is not in use at the moment.
+/// - Effects outside of the database: another connection (`dblink`), a file, a program, a mail. An effect that waits
+///   for the commit, like `NOTIFY`, does not take place.
 /// - The server's own work: dead rows, WAL, counters of the statistics.
 ///
 /// # Where it differs from a live run
 ///
-/// - It is one transaction: `now()` stands still from phase to phase, no other session sees what the
-///   phases before have written, and an advisory lock of the transaction is held to its end. Settings, cursors,
-///   session locks and the role are put back after each phase, since live each has a session of its own.
+/// - A rehearsal is one transaction: `now()` is the same in all phases, no other session sees the rows of earlier
+///   phases, and an advisory lock of the transaction is held to its end. Settings, cursors, session locks and the role
+///   are reset after each phase, since each live phase has a session of its own.
 /// - A phase is tried once: there are no retries.
-/// - `TRUNCATE` and DDL are refused as they are live.
-/// - After a phase, each deferred constraint returns to the mode in which it was declared. One whose name is ambiguous
-///   in its schema, or whose schema the role may not use, is checked at the end of each phase.
+/// - `TRUNCATE` and DDL are refused, as in a live run.
+/// - After a phase, each deferred constraint returns to the mode in which it was declared. A constraint whose name is
+///   ambiguous in its schema, or whose schema the role may not use, is checked at the end of each phase.
 #[must_use = "a runner does nothing until `run`"]
 pub struct RehearsalRunner<C = NoConnector, W = NoAdapter> {
     parts: (C, W),
     settings: Settings,
 }
 
-/// What a runner holds beside its parts.
+/// The options of a runner beside its parts.
 struct Settings {
     pipeline: String,
     observer: Box<Observer<'static>>,
@@ -122,7 +120,7 @@ impl RehearsalRunner {
 }
 
 impl<C, W> RehearsalRunner<C, W> {
-    /// Gives the run its way to the database, as the role that will perform the phases live.
+    /// Sets the connector, as the role that will perform the phases live.
     pub fn connector<V: Connector>(self, connector: V) -> RehearsalRunner<Given<V>, W>
     where
         C: NotGiven,
@@ -133,7 +131,7 @@ impl<C, W> RehearsalRunner<C, W> {
         }
     }
 
-    /// Gives the run what performs its phases: the live adapter, [`Execute<S>`](crate::Execute) for each phase `S`.
+    /// Sets the live adapter, which implements [`Execute<S>`](crate::Execute) for each phase `S`.
     pub fn adapter<V>(self, adapter: V) -> RehearsalRunner<C, Given<V>>
     where
         W: NotGiven,
@@ -144,60 +142,58 @@ impl<C, W> RehearsalRunner<C, W> {
         }
     }
 
-    /// Lets another thread stop the rehearsal: see [`StopHandle`]. Each handle that is given stops it.
+    /// Lets another thread stop the rehearsal: see [`StopHandle`]. With several handles, each of them stops it.
     pub fn stop_handle(mut self, stop: &StopHandle) -> Self {
         stop.stops(self.settings.stop.get_or_insert_default());
         self
     }
 
-    /// Calls `observer` with what happens, as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
+    /// Calls `observer` with each event as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.settings.observer = observed_by(self.settings.observer, observer);
         self
     }
 
-    /// Sets how long each phase may take, and what it waits for; a phase can ask for others with
+    /// Sets the time limits of each phase and of its waits; a phase can set others with
     /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). Between two phases the server waits for
-    /// [`Timeouts::idle`], and then ends the rehearsal. The last call holds.
+    /// [`Timeouts::idle`], and then ends the rehearsal. The last call counts.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.settings.timeouts = timeouts;
         self
     }
 
-    /// Sets who makes the plan; see [`DryRunner::author`](crate::DryRunner::author).
+    /// Sets the author of the plan; see [`DryRunner::author`](crate::DryRunner::author).
     pub fn author(mut self, author: impl Into<String>) -> Self {
         self.settings.heading.author = Some(author.into());
         self
     }
 
-    /// Sets who last changed what the plan is made of; see
-    /// [`DryRunner::last_editor`](crate::DryRunner::last_editor).
+    /// Sets who last changed the plan's input; see [`DryRunner::last_editor`](crate::DryRunner::last_editor).
     pub fn last_editor(mut self, editor: impl Into<String>) -> Self {
         self.settings.heading.last_editor = Some(editor.into());
         self
     }
 
-    /// Sets from when on no phase of the plan is performed any more; see
-    /// [`DryRunner::valid_until`](crate::DryRunner::valid_until).
+    /// Sets when the plan expires; see [`DryRunner::valid_until`](crate::DryRunner::valid_until).
     pub fn valid_until(mut self, moment: SystemTime) -> Self {
         self.settings.heading.valid_until = Some(moment);
         self
     }
 
     /// Lets a role rehearse that has privileges that bypass the interlock; see
-    /// [`LiveRunner::dangerously_allow_privileged_role`](crate::LiveRunner::dangerously_allow_privileged_role). That
-    /// the rehearsal cannot be committed is then no longer guaranteed.
+    /// [`LiveRunner::dangerously_allow_privileged_role`](crate::LiveRunner::dangerously_allow_privileged_role). It is
+    /// then no longer guaranteed that the rehearsal cannot be committed.
     pub fn dangerously_allow_privileged_role(mut self) -> Self {
         self.settings.allow_privileged_role = true;
         self
     }
 
-    /// Rehearses the pipeline, rolls it back, and returns what it returned, with what was measured.
+    /// Rehearses the pipeline, rolls it back, and returns the pipeline's value, with the measurements.
     ///
     /// # Errors
     ///
-    /// The pipeline's own; and a refusal if it performed no phase, or if the session was lost on the
-    /// way, whatever it returned. Nothing remains, with any error.
+    /// Returns the pipeline's own error; or a refusal if it performed no phase, or if the session was lost meanwhile,
+    /// even if the pipeline returned `Ok`. With any error, nothing is left in the database.
     pub fn run<V, F>(self, pipeline: F) -> Result<RehearsalReport<V>, Error>
     where
         C: HasConnector<Part: Connector>,
@@ -210,7 +206,7 @@ impl<C, W> RehearsalRunner<C, W> {
         self.try_run(pipeline)
     }
 
-    /// As [`run`](RehearsalRunner::run), for pipelines with an error type of their own.
+    /// As [`run`](RehearsalRunner::run), for pipelines with a custom error type.
     ///
     /// # Errors
     ///

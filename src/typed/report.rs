@@ -1,4 +1,4 @@
-//! What a run leaves: what the pipeline returned, and what is known of it.
+//! The results of a run: the pipeline's value, and the facts about the run.
 
 use std::fmt;
 
@@ -6,30 +6,29 @@ use crate::base::printable::Printable;
 use crate::engine::{FailedRehearsal, RehearsedPhase};
 use crate::plan::Plan;
 
-/// What a dry run leaves.
+/// The result of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DryRunReport<T> {
-    /// What the pipeline returned.
+    /// The pipeline's value.
     pub value: T,
-    /// The plan: what people approve, and what a live run demands.
+    /// The plan, which people approve, and which a live run requires.
     pub plan: Plan,
 }
 
-/// What a rehearsal leaves: what the pipeline returned, and what was measured. Its `Display` is for
-/// people to read.
+/// The result of a rehearsal: the pipeline's value, and the measurements. `Display` is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RehearsalReport<T> {
-    /// What the pipeline returned.
+    /// The pipeline's value.
     pub value: T,
     /// The phases that were performed, in order.
     pub phases: Vec<RehearsedPhase>,
-    /// The phases that failed, and that the pipeline went on without. The plan does not have them.
+    /// The phases that failed, after which the pipeline went on. The plan does not have them.
     pub failed: Vec<FailedRehearsal>,
-    /// The plan, with the effects that were measured: what people approve, and what a live run
-    /// demands. It is for the database that it was rehearsed in, as the server itself says. Where a
-    /// dry run of the same pipeline foretold other effects, its simulator is wrong.
+    /// The plan, with the measured effects, which people approve, and which a live run requires. Its target is the
+    /// rehearsed database, as the server identifies it. If a dry run of the same pipeline predicts other effects, its
+    /// simulator is wrong.
     pub plan: Plan,
 }
 
@@ -51,32 +50,32 @@ impl<T> fmt::Display for RehearsalReport<T> {
     }
 }
 
-/// What a live run leaves: every phase of its plan is committed, by this run or before it.
+/// The result of a live run: every phase of its plan is committed, by this run or before it.
 ///
-/// A plan is performed once. Where [`performed`](LiveReport::performed) is 0, **this run changed nothing**: all of it was
-/// committed before. A change that recurs needs another plan: another input, or another author.
+/// A plan is performed once. If [`performed`](LiveReport::performed) is 0, **this run changed nothing**: all of it was
+/// committed before. A recurring change needs another plan: with another input, or another author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a run of a plan that was performed before changes nothing, and says so here"]
 #[non_exhaustive]
 pub struct LiveReport<T> {
-    /// What the pipeline returned.
+    /// The pipeline's value.
     pub value: T,
-    /// How many phases this run committed.
+    /// The number of phases that this run committed.
     pub performed: usize,
-    /// How many phases of the plan were committed before, by an earlier run or by another one.
+    /// The number of phases of the plan that were committed before, by an earlier or concurrent run.
     pub committed_before: usize,
-    /// When the last of those was committed, as the journal has it; `None` if there is none.
+    /// When the last of those was committed, by the journal; `None` if there is none.
     pub last_committed_at: Option<String>,
 }
 
 impl<T> LiveReport<T> {
-    /// Returns what the pipeline returned, and drops the rest.
+    /// Returns the pipeline's value.
     pub fn into_value(self) -> T {
         self.value
     }
 }
 
-/// One line for the operator: how many phases were committed, and whether this run changed anything.
+/// Displays one line for the operator: how many phases were committed, and whether this run changed anything.
 impl<T> fmt::Display for LiveReport<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phases = self.performed + self.committed_before;

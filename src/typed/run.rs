@@ -1,4 +1,4 @@
-//! One performance of a pipeline: where approvals and receipts are minted.
+//! One performance of a pipeline, which mints approvals and receipts.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,12 +20,13 @@ use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
 
 /// One performance of a pipeline, in mode `M`, by `W`.
 ///
-/// Lent to the pipeline by [`DryRunner::run`](crate::DryRunner::run), [`RehearsalRunner::run`](crate::RehearsalRunner::run)
-/// or [`LiveRunner::run`](crate::LiveRunner::run). Its lifetime `'run` is fresh and invariant, as in
-/// [`std::thread::scope`]: the approvals, receipts and switch token of one run cannot be used in another, and cannot leave it.
+/// [`DryRunner::run`](crate::DryRunner::run), [`RehearsalRunner::run`](crate::RehearsalRunner::run) and
+/// [`LiveRunner::run`](crate::LiveRunner::run) lend it to the pipeline. Its lifetime `'run` is fresh and invariant, as
+/// in [`std::thread::scope`]: the approvals, receipts and switch token of one run cannot be used in another, and
+/// cannot leave it.
 ///
-/// The compiler says of a mix-up "borrowed data escapes outside of closure" (E0521), or "lifetime
-/// may not live long enough". Read it as: *this token belongs to another run*.
+/// For a mix-up of two runs, the compiler reports "borrowed data escapes outside of closure" (E0521), or "lifetime may
+/// not live long enough". Read it as: *this token belongs to another run*.
 pub struct Run<'run, M: Mode, W> {
     engine: <M as sealed::Mode>::Engine<'run>,
     performer: W,
@@ -45,20 +46,20 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         self.engine
     }
 
-    /// Asks for the approval of gate `G`. Nothing else makes an approval of one gate; [`Approval::and`] joins two.
+    /// Requests the approval of gate `G`. Nothing else makes an approval of one gate; [`Approval::and`] joins two.
     ///
-    /// Live, the run's [`Authority`](crate::approval::Authority) is asked, and what it attests to is compared
-    /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal nothing is asked. `run.approval()?` infers
-    /// the gate from the phase that consumes the approval; `run.approval::<Sg1>()?` tells the reader too.
-    /// `run.approval::<And<Sg1, Sg2>>()?` asks for both, in this order.
+    /// In a live run, the run's [`Authority`](crate::approval::Authority) is asked, and its attestation is compared
+    /// with this run: gate, plan, target, expiry. In a dry run and in a rehearsal no authority is asked.
+    /// `run.approval()?` infers the gate from the phase that consumes the approval; `run.approval::<Sg1>()?` tells the
+    /// reader too. `run.approval::<And<Sg1, Sg2>>()?` requests both, in this order.
     ///
-    /// It is for one phase: the plan's next one behind `G` at the moment of asking, which is the one
-    /// that the authority is asked about. A gate that only a later phase is behind can be asked for
-    /// before the first phase is performed, so that a refusal comes while nothing has changed yet.
+    /// The approval is for one phase: the plan's next one behind `G` at the moment of the request, which is the phase
+    /// in the request to the authority. A gate that only a later phase is behind can be requested before the first
+    /// phase is performed, so that a refusal comes before any change.
     ///
     /// # Errors
     ///
-    /// [`RefusalReason::Approval`](crate::error::RefusalReason::Approval), with the reason.
+    /// Returns [`RefusalReason::Approval`](crate::error::RefusalReason::Approval), with the reason.
     pub fn approval<G: Approvable>(&mut self) -> Result<Approval<'run, G, M>, Error> {
         for gate in gate_names::<G>() {
             <M as sealed::Mode>::approve(&mut self.engine, gate)?;
@@ -67,8 +68,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         Ok(Approval::mint(self.brand))
     }
 
-    /// The first half of performing `spec`; the second is [`PhaseCall::perform`] or
-    /// [`PhaseCall::attempt`].
+    /// Begins performing `spec`; [`PhaseCall::perform`] or [`PhaseCall::attempt`] completes it.
     pub fn phase<S: PhaseSpec>(&mut self, spec: S) -> PhaseCall<'_, 'run, S, M, W> {
         PhaseCall { run: self, spec }
     }
@@ -108,7 +108,8 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
             input: &input,
         };
         let performer = &mut self.performer;
-        // What it is shown is read from bytes for each performance: from those that were approved, and from the journal's.
+        // The adapter's input is decoded again for each performance: from the approved bytes, and the receipts'
+        // outputs from the journal's.
         let mut perform = |bytes: &[u8], context: &mut <M as sealed::Mode>::Context<'_>| {
             let unreadable = |error| NotPerformed::Failed(Failure::new(error));
             let spec: S = canonical::decode(bytes).map_err(unreadable)?;
@@ -122,11 +123,11 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         self.ended(name, phase, done)
     }
 
-    /// Resolves a phase that is in doubt, so that the run can go on: with its receipt if it was
-    /// committed, with the phase itself if it was rolled back. Only a live phase is ever in doubt.
+    /// Resolves a phase that is in doubt, so that the run can go on: returns its receipt if it was committed, and the
+    /// phase itself if it was rolled back. Only a live phase can be in doubt.
     ///
-    /// It tries for at most `patience`. What cannot be resolved now stays in doubt, and the run
-    /// refuses further phases.
+    /// It tries for at most `patience`. A phase that cannot be resolved now stays in doubt, and the run refuses
+    /// further phases.
     pub fn resolve<'r, S: PhaseSpec>(
         &mut self,
         unresolved: UnresolvedPhase<'r, 'run, S, M>,
@@ -163,7 +164,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
 }
 
 impl<W> Run<'_, Live, W> {
-    /// What the authority attested to in this run so far, in the order of the asking.
+    /// Returns the attestations of this run so far, in the order in which they were requested.
     pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
         self.engine.attestations()
     }
@@ -175,7 +176,7 @@ impl<M: Mode, W> fmt::Debug for Run<'_, M, W> {
     }
 }
 
-/// A phase that a run is about to perform, once it is given what it needs.
+/// A phase that a run is about to perform, before it is given its tokens.
 #[must_use = "a phase does nothing until `perform` or `attempt`"]
 pub struct PhaseCall<'a, 'run, S: PhaseSpec, M: Mode, W> {
     run: &'a mut Run<'run, M, W>,
@@ -183,21 +184,21 @@ pub struct PhaseCall<'a, 'run, S: PhaseSpec, M: Mode, W> {
 }
 
 impl<'run, S: PhaseSpec, M: Mode, W> PhaseCall<'_, 'run, S, M, W> {
-    /// Performs the phase: with the switch token, the approval that its gate demands (`Ungated`
-    /// where it demands none), and the receipts of what comes before (`Start` where nothing does).
+    /// Performs the phase, given the switch token, the approval that its gate demands (`Ungated` if it has no gate),
+    /// and the receipts of the phases before it (`Start` if there are none).
     ///
-    /// Live, the steps are those of [`Step`](crate::runner::Step), in that order; the refusals come first
-    /// and touch nothing.
+    /// In a live run, the steps are those of [`Step`](crate::runner::Step), in that order; the refusals come first and
+    /// touch nothing.
     ///
     /// # Errors
     ///
     /// - [`Error::Refused`]: a check failed, and this call changed nothing;
-    /// - [`Error::RolledBack`]: it failed, names the row if one is to blame, and left nothing;
-    /// - [`Error::InDoubt`]: the answer to the commit was lost.
+    /// - [`Error::RolledBack`]: the phase failed and was rolled back; the error names the failed row if there is one;
+    /// - [`Error::InDoubt`]: the response to the commit was lost.
     ///
     /// # Panics
     ///
-    /// When the adapter or the simulator does; the transaction is rolled back on the way.
+    /// Panics if the adapter or the simulator panics; the transaction is rolled back before that.
     pub fn perform<'r>(
         self,
         on: &'r Switch<'run, M>,
@@ -211,8 +212,8 @@ impl<'run, S: PhaseSpec, M: Mode, W> PhaseCall<'_, 'run, S, M, W> {
         self.run.perform(Phase::new(self.spec, on, approved, after))
     }
 
-    /// As [`perform`](PhaseCall::perform), for those who want to try again: a phase that was
-    /// refused or rolled back comes back, with its approval.
+    /// As [`perform`](PhaseCall::perform), for callers that want to try again: a phase that was refused or rolled back
+    /// is returned, with its approval.
     ///
     /// # Panics
     ///

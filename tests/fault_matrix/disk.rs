@@ -79,7 +79,7 @@ fn a_disk_that_is_full_leaves_all_or_nothing() {
     let said = String::from_utf8_lossy(&done.stdout);
     let errors = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}\n{errors}");
-    let mut lines = page::head(&["what does not fit", "the run answers, journal"]);
+    let mut lines = page::head(&["what does not fit", "the run returns, journal"]);
     let rows = said.lines().filter_map(|line| line.split_once("cell: "));
     lines.extend(rows.map(|(_, row)| row.to_owned()));
     page::has("disk full", &lines);

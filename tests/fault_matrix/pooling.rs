@@ -232,8 +232,8 @@ fn through_pgbouncer_in_transaction_mode_a_session_of_ones_own_works_and_any_oth
     let bouncer = Bouncer::start(&tool, server(), &direct, "transaction");
     let through = || PostgresConnector::no_tls(bouncer.config.clone());
     let mut lines = page::head(&[
-        "the session that pgbouncer hands out",
-        "the run answers, journal",
+        "the session that pgbouncer returns",
+        "the run returns, journal",
     ]);
 
     assert_eq!(database.sessions(), 0, "pgbouncer has a session already");

@@ -87,7 +87,7 @@ fn answer_lost(
 
 #[test]
 fn what_an_asynchronous_promotion_loses_is_resolved_as_rolled_back() {
-    let mut lines = page::head(&["the primary is lost at", "the run answers, journal there"]);
+    let mut lines = page::head(&["the primary is lost at", "the run returns, journal there"]);
     for step in [Step::AsPlanned, Step::Opened, Step::SwitchStillOn] {
         let Some(pair) = Pair::new() else {
             return skipped("the promotion of an asynchronous standby");
@@ -134,7 +134,7 @@ fn what_an_asynchronous_promotion_loses_is_resolved_as_rolled_back() {
     assert_eq!(status(doubt.xid()).as_deref(), Some("committed"));
     let judged = judged_after(&pair, &case, Err(doubt.into()));
     assert_eq!(judged, "in doubt, rolled back, 1");
-    let place = "in the close, which the standby has not heard of; its xid says `committed`";
+    let place = "in the close, which the standby has not received; its xid says `committed`";
     lines.push(page::row(&[place, &judged]));
     page::has("asynchronous", &lines);
 }
@@ -164,7 +164,7 @@ fn alone(
 
 #[test]
 fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
-    let mut lines = page::head(&["the primary is lost at", "the run answers, journal there"]);
+    let mut lines = page::head(&["the primary is lost at", "the run returns, journal there"]);
     let Some(pair) = Pair::new() else {
         return skipped("the promotion of a synchronous standby");
     };
@@ -191,7 +191,10 @@ fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
     pair.promote();
     let judged = judged_after(&pair, &case, Err(doubt.into()));
     assert_eq!(judged, "in doubt, committed, 2");
-    lines.push(page::row(&["in the close, whose answer is lost", &judged]));
+    lines.push(page::row(&[
+        "in the close, whose response is lost",
+        &judged,
+    ]));
 
     let pair = Pair::new().unwrap();
     pair.synchronous();
@@ -202,7 +205,7 @@ fn what_a_synchronous_promotion_was_acknowledged_for_is_there() {
     let answer = alone(&pair, &case, timeouts, |_| pair.promote());
     let judged = judged_after(&pair, &case, answer);
     assert_eq!(judged, "in doubt, rolled back, 0");
-    let place = "in the close, which waits for a standby that does not hear of it";
+    let place = "in the close, which waits for a standby that does not receive it";
     lines.push(page::row(&[place, &judged]));
     page::has("synchronous", &lines);
 }
@@ -215,7 +218,7 @@ fn a_commit_that_its_synchronous_standby_has_not_heard_of_says_so() {
     let database = &pair.database;
     let direct: Config = database.runner.config();
     let mut client = database.admin();
-    let mut lines = page::head(&["what happens", "the run answers, journal", "durability"]);
+    let mut lines = page::head(&["what happens", "the run returns, journal", "durability"]);
     pair.synchronous();
     let proxy = Proxy::new(&direct);
     let close = proxy.close_of(&Case::admitted(database, "a dry pass"));

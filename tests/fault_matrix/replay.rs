@@ -73,10 +73,10 @@ impl Replay {
         let case = Case::admitted(&database, "a dry pass");
         let closing = proxy.close_of(&case).asked;
         let lines = page::head(&[
-            "said again",
+            "repeated",
             "when",
-            "the server answers",
-            "the run answers, journal",
+            "the server's response",
+            "the run returns, journal",
         ]);
         Replay {
             database,
@@ -190,5 +190,5 @@ fn what_is_said_again_changes_nothing() {
     let when = "after a reconnect, before the doubt is resolved, with its closing message twice";
     replay.line(ALL, when, &codes, &judged.to_string());
 
-    page::has("said again", &replay.lines);
+    page::has("repeated", &replay.lines);
 }

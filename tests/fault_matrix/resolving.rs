@@ -41,7 +41,7 @@ enum Owner {
 }
 
 const OWNERS: [(Owner, &str); 6] = [
-    (Owner::Idle, "alive, and will not hear of the close"),
+    (Owner::Idle, "alive, and never receives the close"),
     (Owner::Closing, "alive, waits in the close"),
     (
         Owner::Committing,

@@ -66,7 +66,7 @@ fn a_client_that_is_killed_at_any_step_leaves_all_or_nothing() {
     let mut client = database.admin();
     let mut lines = page::head(&["killed at", "journal", "run again"]);
     let mut line = |step: &str, there: usize| {
-        let again = ["performed", "handed back"][there];
+        let again = ["performed", "returned"][there];
         lines.push(page::row(&[step, &there.to_string(), again]));
     };
     for step in STEPS {
@@ -91,7 +91,7 @@ fn a_client_that_is_killed_at_any_step_leaves_all_or_nothing() {
             close.asked,
         ),
         (
-            "in the close, whose answer has not arrived",
+            "in the close, whose response has not arrived",
             Side::Server,
             close.answered,
         ),
@@ -125,7 +125,7 @@ fn a_client_that_is_killed_at_any_step_leaves_all_or_nothing() {
     }
 
     // The server has the close, and is at it when its client dies.
-    let step = "in the close, which the server is at: it goes on";
+    let step = "in the close, which the server is performing: it goes on";
     let case = Case::admitted(&database, "killed, the close may wait");
     let mut holder = lock(&database);
     let child = Performing::start(&case, &direct, "nowhere");
@@ -187,7 +187,7 @@ fn end_backends(database: &Database) {
     ));
 }
 
-const IN_THE_CLOSE: &str = "in the close, which the server is at";
+const IN_THE_CLOSE: &str = "in the close, which the server is performing";
 
 #[test]
 fn a_session_or_a_server_that_is_ended_at_any_step_leaves_all_or_nothing() {

@@ -92,13 +92,13 @@ impl Approvers {
     }
 
     /// No approvals of this plan yet.
-    pub fn nobody(&self, plan: &Plan) -> SignedApprovals {
+    pub fn none(&self, plan: &Plan) -> SignedApprovals {
         SignedApprovals::new(plan, self.policy.clone(), self.signers.clone())
     }
 
     /// The approvals that this plan needs: the clerk's, and the council's.
     pub fn both(&self, plan: &Plan) -> Outcome<SignedApprovals> {
-        let mut approvals = self.nobody(plan);
+        let mut approvals = self.none(plan);
         for (person, statement) in [
             (CLERK, approval::<Sg1>(plan, "the cut may be written")?),
             (
@@ -111,7 +111,7 @@ impl Approvers {
         Ok(approvals)
     }
 
-    /// Has somebody sign a statement, and answers its file; the signature stands beside it.
+    /// Has an approver sign a statement, and returns its file; the signature is in a file beside it.
     pub fn signed_by(&self, person: &str, statement: &ApprovalStatement) -> Outcome<PathBuf> {
         let path = self
             .directory
@@ -149,7 +149,7 @@ pub fn approval<G: Gate>(plan: &Plan, comment: &str) -> Outcome<ApprovalStatemen
     Ok(statement.build()?)
 }
 
-/// What somebody signs who wants it stopped.
+/// Returns the statement that rejects the plan.
 pub fn rejection<G: Gate>(plan: &Plan, comment: &str) -> Outcome<ApprovalStatement> {
     let statement = ApprovalStatement::for_gate::<G>(plan)
         .rejecting()

@@ -2,7 +2,7 @@
 
 mod approved;
 mod audited;
-mod wall;
+mod interlock;
 
 use std::error::Error as StdError;
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::phases::{Document, Enacted, PIPELINE, cut_and_enact};
 use crate::register::Register;
 use crate::simulator::Simulator;
 use crate::terminal;
-use crate::town::TestDatabase;
+use crate::test_database::TestDatabase;
 
 /// The document that the register refuses, and the unit that it refuses, counted from 1.
 const AMENDMENT: &str = include_str!("../amendment.md");
@@ -33,21 +33,21 @@ const REFUSED_UNIT: u64 = 6;
 
 type Outcome<T> = Result<T, Box<dyn StdError>>;
 
-/// Shows everything, and answers whether everything held.
+/// Shows everything, and returns whether every check held.
 pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Outcome<bool> {
     let switch = InProcessSwitch::new();
     let interrupted = stop_button(&switch)?;
 
     terminal::part("phasegate: the IU cutter");
-    let mut town = terminal::while_waiting(
+    let mut database = terminal::while_waiting(
         "looking for a PostgreSQL, or starting one",
         TestDatabase::found,
     )?;
-    let (server, database) = town.describe();
+    let (server, name) = database.describe();
     terminal::fact("server", server);
     terminal::fact(
         "database",
-        format!("{database}, created for this demonstration"),
+        format!("{name}, created for this demonstration"),
     );
     terminal::fact(
         "document",
@@ -63,16 +63,16 @@ pub fn show(document: &Document, left_out: &str, save_plan: Option<&Path>) -> Ou
         interrupted,
         held: true,
     };
-    let plan = shown.dry_run(&town, document, save_plan)?;
-    shown.rehearsed(&mut town, document, &plan)?;
-    shown.signed(&town, &plan)?;
-    shown.refusals(&mut town, document, &plan)?;
-    shown.live_run(&mut town, document, &plan)?;
-    shown.rolled_back(&mut town)?;
-    shown.effects_differ(&mut town)?;
-    shown.switched_off(&mut town, document)?;
-    shown.resolved(&mut town, document)?;
-    shown.audited(&mut town, &plan)?;
+    let plan = shown.dry_run(&database, document, save_plan)?;
+    shown.rehearsed(&mut database, document, &plan)?;
+    shown.signed(&database, &plan)?;
+    shown.refusals(&mut database, document, &plan)?;
+    shown.live_run(&mut database, document, &plan)?;
+    shown.rolled_back(&mut database)?;
+    shown.effects_differ(&mut database)?;
+    shown.switched_off(&mut database, document)?;
+    shown.resolved(&mut database, document)?;
+    shown.audited(&mut database, &plan)?;
     Ok(shown.conclude())
 }
 
@@ -101,12 +101,12 @@ struct Shown {
 impl Shown {
     fn dry_run(
         &mut self,
-        town: &TestDatabase,
+        database: &TestDatabase,
         document: &Document,
         save: Option<&Path>,
     ) -> Outcome<Plan> {
         terminal::part("1. The dry run, and the plan that it leaves");
-        let plan = dry_run(town, document)?;
+        let plan = dry_run(database, document)?;
         terminal::plan(&plan);
         if let Some(path) = save {
             std::fs::write(path, plan.bytes())
@@ -124,67 +124,70 @@ impl Shown {
 
     fn refusals(
         &mut self,
-        town: &mut TestDatabase,
+        database: &mut TestDatabase,
         document: &Document,
         plan: &Plan,
     ) -> Outcome<()> {
         terminal::part("4. What is refused, before anything is touched");
-        let before = town.fingerprint()?;
+        let before = database.fingerprint()?;
         let calls = Calls::new();
 
         println!("  The kill switch is OFF, which is its default:");
         let never_on = InProcessSwitch::new();
-        let approvals = town.approvers.both(plan)?;
-        let refused = live(town, document, plan, &never_on, approvals, &calls);
+        let approvals = database.approvers.both(plan)?;
+        let refused = live(database, document, plan, &never_on, approvals, &calls);
         self.refused(refused, |refusal| {
             matches!(refusal.reason(), RefusalReason::SwitchOff { .. })
         });
 
-        println!("  Nobody has approved anything:");
-        let nobody = town.approvers.nobody(plan);
+        println!("  No gate is approved:");
+        let none = database.approvers.none(plan);
         let refused = self
             .switch
             .clone()
-            .on_while(|| live(town, document, plan, &self.switch, nobody, &calls));
+            .on_while(|| live(database, document, plan, &self.switch, none, &calls));
         self.refused(refused, |refusal| {
             let denied = |reason: &_| matches!(reason, ApprovalRefusal::Denied(_));
             matches!(refusal.reason(), RefusalReason::Approval { reason, .. } if denied(reason))
         });
 
         println!("  The plan that was approved is of another document:");
-        let other = dry_run(town, &amendment()?)?;
-        let approvals = town.approvers.both(&other)?;
+        let other = dry_run(database, &amendment()?)?;
+        let approvals = database.approvers.both(&other)?;
         let refused = self
             .switch
             .clone()
-            .on_while(|| live(town, document, &other, &self.switch, approvals, &calls));
+            .on_while(|| live(database, document, &other, &self.switch, approvals, &calls));
         self.refused(refused, |refusal| {
             matches!(refusal.reason(), RefusalReason::InputChanged { .. })
         });
 
         println!("  The role that runs phases, in a session of its own, without opening one:");
-        self.by_hand(town, document)?;
+        self.by_hand(database, document)?;
 
         let untouched = calls.count("connect") == 0 && calls.count("execute") == 0;
         self.check(
             untouched,
             "no run connected to the database, and the adapter was not called",
         );
-        self.check(town.fingerprint()? == before, "the tables are as they were");
+        self.check(
+            database.fingerprint()? == before,
+            "the tables are as they were",
+        );
         self.stop_if_interrupted()
     }
 
     fn live_run(
         &mut self,
-        town: &mut TestDatabase,
+        database: &mut TestDatabase,
         document: &Document,
         plan: &Plan,
     ) -> Outcome<()> {
         terminal::part("5. The live run: switched on, approved, as planned");
         let calls = Calls::new();
-        town.admit(plan)?;
-        let approvals = town.admitted();
-        match self.on_while(|switch| live(town, document, plan, switch, approvals, &calls))? {
+        database.admit(plan)?;
+        let approvals = database.admitted();
+        match self.on_while(|switch| live(database, document, plan, switch, approvals, &calls))? {
             Ok(enacted) => {
                 let units = document.units.len();
                 let all = enacted.units == units as u64 && enacted.log_entries == 2 * enacted.units;
@@ -203,21 +206,21 @@ impl Shown {
                 self.check(false, "the document is in force");
             }
         }
-        terminal::fact("tables", town.fingerprint()?);
+        terminal::fact("tables", database.fingerprint()?);
         self.check(!self.switch.is_on(), "the kill switch is OFF again");
         self.stop_if_interrupted()
     }
 
-    fn rolled_back(&mut self, town: &mut TestDatabase) -> Outcome<()> {
+    fn rolled_back(&mut self, database: &mut TestDatabase) -> Outcome<()> {
         terminal::part("6. A second document, of which the server refuses one unit");
         let document = amendment()?;
-        let plan = dry_run(town, &document)?;
-        let before = town.fingerprint()?;
+        let plan = dry_run(database, &document)?;
+        let before = database.fingerprint()?;
         terminal::fact("before", &before);
         let calls = Calls::new();
-        town.admit(&plan)?;
-        let approvals = town.admitted();
-        match self.on_while(|switch| live(town, &document, &plan, switch, approvals, &calls))? {
+        database.admit(&plan)?;
+        let approvals = database.admitted();
+        match self.on_while(|switch| live(database, &document, &plan, switch, approvals, &calls))? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
                 terminal::hint(rollback.hint());
@@ -235,7 +238,7 @@ impl Shown {
             }
             Ok(_) => self.check(false, "the server refused one unit"),
         }
-        let after = town.fingerprint()?;
+        let after = database.fingerprint()?;
         terminal::fact("after", &after);
         self.check(after == before, "the tables are as they were");
         self.stop_if_interrupted()
@@ -273,8 +276,8 @@ impl Shown {
         }
     }
 
-    fn refused(&mut self, answer: Result<Enacted, Error>, as_expected: impl Fn(&Refusal) -> bool) {
-        match answer {
+    fn refused(&mut self, result: Result<Enacted, Error>, as_expected: impl Fn(&Refusal) -> bool) {
+        match result {
             Err(Error::Refused(refusal)) if as_expected(&refusal) => {
                 terminal::held("refused, as it must be:");
                 terminal::said(&refusal);
@@ -298,9 +301,9 @@ impl Shown {
     }
 }
 
-fn dry_run(town: &TestDatabase, document: &Document) -> Result<Plan, Error> {
+fn dry_run(database: &TestDatabase, document: &Document) -> Result<Plan, Error> {
     let planned = DryRunner::new(PIPELINE)
-        .target(town.target.clone())
+        .target(database.target.clone())
         .author(SCRIBE)
         .simulator(Simulator)
         .run(|run, on| cut_and_enact(run, on, document))?;
@@ -308,14 +311,14 @@ fn dry_run(town: &TestDatabase, document: &Document) -> Result<Plan, Error> {
 }
 
 fn live(
-    town: &TestDatabase,
+    database: &TestDatabase,
     document: &Document,
     plan: &Plan,
     switch: &impl KillSwitch,
     authority: impl Authority,
     calls: &Calls,
 ) -> Result<Enacted, Error> {
-    let connector = PostgresConnector::no_tls(town.runner());
+    let connector = PostgresConnector::no_tls(database.runner());
     runner(plan, switch, authority, Recorder::new(connector, calls))
         .adapter(Recorder::new(Register, calls))
         .run(|run, on| cut_and_enact(run, on, document))

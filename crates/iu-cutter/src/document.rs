@@ -52,7 +52,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads a document, and answers what to call it in errors, and its text. `-` stands for standard input.
+/// Reads a document, and returns its name for errors, and its text. `-` stands for standard input.
 ///
 /// # Errors
 ///

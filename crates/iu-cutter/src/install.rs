@@ -1,7 +1,7 @@
 //! Puts the register into a database, and gives the runner's role what it needs: to read two tables and to call three
 //! functions.
 //!
-//! What everybody has by default is taken back: CREATE and TEMP on the database, and CREATE in the schema `public`.
+//! Revokes the default privileges of PUBLIC: CREATE and TEMP on the database, and CREATE in the schema `public`.
 //! Whether the runner can still do more is then asked of the server, not assumed: REVOKE only warns when it has no
 //! effect, and a role can have its rights from another one. All of it is one transaction.
 
@@ -9,7 +9,7 @@ use postgres::error::{DbError, ErrorPosition};
 use postgres::{Client, Transaction};
 use thiserror::Error;
 
-/// The register: tables, functions, and no rights for anybody.
+/// The register: tables and functions, without grants.
 const SERVER_SQL: &str = include_str!("server.sql");
 
 /// What the runner must not be able to do, by itself or as any role that it is a member of: one row for each.
@@ -89,7 +89,7 @@ pub enum InstallError {
     /// The server refused another statement, or the connection was lost before the end.
     #[error("the register could not be installed: {}", explain(.0))]
     Database(#[from] postgres::Error),
-    /// COMMIT failed. If the connection was lost, nobody here knows whether before or after it.
+    /// COMMIT failed. If the connection was lost, it is not known whether before or after it.
     #[error("COMMIT failed: {}; look whether the database has a schema iu before you try again", explain(.0))]
     Commit(#[source] postgres::Error),
 }
@@ -142,7 +142,7 @@ fn suitable_database(tx: &mut Transaction<'_>) -> Result<String, InstallError> {
     }
 }
 
-/// Takes from everybody what the runner must not have, and gives it what it needs; both names are quoted.
+/// Revokes from PUBLIC the privileges that the runner must not have, and grants the runner those that it needs; both names are quoted.
 fn grant(tx: &mut Transaction<'_>, database: &str, runner: &str) -> Result<(), postgres::Error> {
     let public = tx.query_one(
         "SELECT pg_catalog.to_regnamespace('public') IS NOT NULL",
@@ -160,12 +160,12 @@ fn grant(tx: &mut Transaction<'_>, database: &str, runner: &str) -> Result<(), p
     ))
 }
 
-/// `name` as an SQL identifier, whatever characters are in it.
+/// Quotes `name` as an SQL identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Where in `server.sql` an error is, if the server says so. It counts characters, from 1.
+/// Returns the line of an error in `server.sql`, if the server names its position. The position counts characters, from 1.
 fn script_line(error: &postgres::Error) -> String {
     let at = match error.as_db_error().and_then(DbError::position) {
         Some(ErrorPosition::Original(at)) => usize::try_from(*at).unwrap_or(1),

@@ -1,5 +1,5 @@
 //! A line to the server that goes dead at the worst moment: the commit has been sent and performed, and
-//! its answer does not arrive.
+//! its response is lost.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +12,7 @@ use postgres::Config;
 use postgres::config::Host;
 use tempfile::TempDir;
 
-/// Relays sessions to a server. Of the first commit, it loses the answer.
+/// Relays sessions to a server. It drops the response to the first commit.
 pub struct Lossy {
     pub config: Config,
     _directory: TempDir,
@@ -52,7 +52,7 @@ fn relay(client: UnixStream, server: &Config, lost: &AtomicBool) -> io::Result<(
     let (mut from, mut to) = (server.again()?, client.try_clone()?);
     let committing = Arc::new(AtomicBool::new(false));
     let committed = Arc::clone(&committing);
-    let answers = thread::spawn(move || -> io::Result<()> {
+    let responses = thread::spawn(move || -> io::Result<()> {
         let mut part = [0; 8192];
         loop {
             let length = from.read(&mut part)?;
@@ -81,7 +81,7 @@ fn relay(client: UnixStream, server: &Config, lost: &AtomicBool) -> io::Result<(
         to.write_all(&part[..length])?;
     }
     server.shut_down();
-    drop(answers.join());
+    drop(responses.join());
     Ok(())
 }
 

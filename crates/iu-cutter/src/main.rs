@@ -4,10 +4,10 @@
 //! and its plan; a rehearsal; approvals signed with SSH keys, and those that do not count; what is
 //! refused; the live run; a document that the server refuses at one unit, of which nothing remains; a
 //! phase that does not do what was approved; the kill switch turned off in mid-phase; a commit whose
-//! answer is lost, which is resolved; and the evidence of a run, verified with no tool of ours. It exits
+//! response is lost, which is resolved; and the evidence of a run, verified without phasegate. It exits
 //! with 1 if any of this does not hold.
 
-#![allow(unreachable_pub, clippy::print_stdout)] // a program: nobody links it, and it prints
+#![allow(unreachable_pub, clippy::print_stdout)] // a program that prints, and no library
 
 mod approvers;
 mod demonstration;
@@ -19,7 +19,7 @@ mod phases;
 mod register;
 mod simulator;
 mod terminal;
-mod town;
+mod test_database;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -56,7 +56,7 @@ pub struct LifecycleEnact {
     pub addresses: Vec<String>,
 }
 
-/// Checks that every unit is in force, and that the log says so.
+/// Checks that every unit is in force, and that the log records it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnactVerify {
     pub document: String,

@@ -182,12 +182,12 @@ impl Execute<EnactVerify> for Register {
     }
 }
 
-/// A server function that answers anything but `"ok": true` has refused.
+/// Returns an error unless the server function returned `"ok": true`.
 fn accepted(answer: &Value) -> Result<(), Failure> {
     if answer["ok"] == Value::Bool(true) {
         Ok(())
     } else {
-        Err(Failure::new(format!("the register answered {answer}")))
+        Err(Failure::new(format!("the register returned {answer}")))
     }
 }
 

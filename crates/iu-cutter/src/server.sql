@@ -11,7 +11,7 @@ CREATE SCHEMA iu;
 
 -- Tables ---------------------------------------------------------------------------------------------------------
 
--- What must hold whoever writes. The functions below refuse the same in words that say what to do.
+-- Rules for every writer. The functions below refuse the same violations with a message that names the remedy.
 CREATE TABLE iu.unit (
     document    text        NOT NULL,
     address     text        NOT NULL,
@@ -229,7 +229,7 @@ BEGIN
     in_position := input ->> 'position';
     draft := iu.draft_in(input);
 
-    -- From the parent to the top; whoever finds the draft on this way would close a cycle. Each row is locked as it is
+    -- From the parent to the top; finding the draft on this way means that a cycle would be closed. Each row is locked as it is
     -- passed, or two links at once, each harmless by itself, could close one together.
     above := in_parent;
     WHILE above IS NOT NULL LOOP

@@ -1,4 +1,4 @@
-//! Performs the five phases in a dry run: predicts what the register would answer, and touches
+//! Performs the five phases in a dry run: predicts what the register would return, and touches
 //! nothing.
 
 use phasegate::{Effects, Failure, Simulate};

@@ -78,7 +78,7 @@ pub fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     )
 }
 
-/// What somebody said, line for line.
+/// Prints a message, line by line.
 pub fn quoted(text: &dyn std::fmt::Display) {
     for line in text.to_string().lines() {
         println!("    {}", style(line).yellow());

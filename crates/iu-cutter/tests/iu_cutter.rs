@@ -11,7 +11,7 @@ mod example {
     pub mod simulator;
 }
 
-mod town;
+mod test_database;
 
 // The example names its modules from its root.
 use example::{install, markdown, phases, register, simulator};
@@ -33,9 +33,9 @@ use markdown::Unit;
 use phases::{PIPELINE, cut_and_enact};
 use register::Register;
 use simulator::Simulator;
-use town::{
-    AMENDMENT, CHARTER, PHASES, TestDatabase, document, live, plan, refusal, rollback, three_units,
-    town,
+use test_database::{
+    AMENDMENT, CHARTER, PHASES, TestDatabase, document, live, plan, refusal, rollback,
+    test_database, three_units,
 };
 
 /// Can play both parts: live it is the register's adapter, and as a simulator it is a tripwire.
@@ -68,19 +68,19 @@ impl<S: PhaseSpec> Simulate<S> for Both {
 
 #[test]
 fn live_each_of_the_five_phases_calls_its_adapter_and_no_simulator() {
-    let town = town();
+    let database = test_database();
     let calls = Calls::new();
     let document = three_units();
     let both = Recorder::new(Both(Register, TripwireSimulator), &calls);
-    let answer = live(
-        town.plan(&document),
+    let result = live(
+        database.plan(&document),
         &document,
         ScriptedSwitch::always_on(),
         ApprovesEverything,
-        town.connector(),
+        database.connector(),
         both,
     );
-    answer.unwrap();
+    result.unwrap();
     assert_eq!(
         calls.so_far(),
         PHASES.map(|phase| format!("execute {phase}"))
@@ -140,20 +140,20 @@ fn dry_each_of_the_five_phases_calls_its_simulator_and_no_adapter() {
 fn all_five_live_phases_are_refused_with_the_switch_off_and_their_adapter_is_not_called() {
     let document = three_units();
     for (place, phase) in PHASES.iter().enumerate() {
-        let town = town();
+        let database = test_database();
         let calls = Calls::new();
-        let connector = Recorder::new(town.connector(), &calls);
+        let connector = Recorder::new(database.connector(), &calls);
         // One reading when the run begins, and two for each phase that passes.
         let switch = ScriptedSwitch::on_for(1 + 2 * place);
-        let answer = live(
-            town.plan(&document),
+        let result = live(
+            database.plan(&document),
             &document,
             switch,
             ApprovesEverything,
             connector,
             Recorder::new(Register, &calls),
         );
-        let refusal = refusal(answer);
+        let refusal = refusal(result);
         assert!(
             matches!(refusal.reason(), RefusalReason::SwitchOff { .. }),
             "{refusal}"
@@ -168,10 +168,10 @@ fn all_five_live_phases_are_refused_with_the_switch_off_and_their_adapter_is_not
 }
 
 #[test]
-fn with_the_switch_off_from_the_start_nobody_is_called_at_all() {
+fn with_the_switch_off_from_the_start_nothing_is_called() {
     let document = three_units();
     let plan = plan(&Target::new("0", "nowhere", "nobody"), &document);
-    let answer = live(
+    let result = live(
         plan,
         &document,
         ScriptedSwitch::on_for(0),
@@ -180,29 +180,29 @@ fn with_the_switch_off_from_the_start_nobody_is_called_at_all() {
         TripwireAdapter,
     );
     assert!(matches!(
-        refusal(answer).reason(),
+        refusal(result).reason(),
         RefusalReason::SwitchOff { .. }
     ));
 }
 
-/// Runs live with the approval of one gate only, and answers where that was refused.
+/// Runs live with the approval of one gate only, and returns the refusal.
 fn approved_for<G: phasegate::Gate>(missing: &str) -> (Refusal, Vec<String>) {
-    let town = town();
+    let database = test_database();
     let calls = Calls::new();
     let document = three_units();
-    let plan = town.plan(&document);
+    let plan = database.plan(&document);
     let mut approvals = UnsignedApprovals::new();
     approvals.approve::<G>(&plan, "ada", "one of two", Duration::from_hours(1));
-    town.admit(&approvals);
-    let answer = live(
+    database.admit(&approvals);
+    let result = live(
         plan,
         &document,
         ScriptedSwitch::always_on(),
         approvals,
-        town.connector(),
+        database.connector(),
         Recorder::new(Register, &calls),
     );
-    let refusal = refusal(answer);
+    let refusal = refusal(result);
     let RefusalReason::Approval { gate, reason, .. } = refusal.reason() else {
         panic!("{refusal}");
     };
@@ -234,18 +234,18 @@ fn lifecycle_enact_live_needs_sg_2_and_its_adapter_is_not_entered_without() {
 
 #[test]
 fn three_units_are_created_linked_and_enacted_and_triggers_and_log_are_surveyed() {
-    let town = town();
+    let database = test_database();
     let calls = Calls::new();
-    let enacted = town.live(&three_units(), &calls).unwrap();
+    let enacted = database.live(&three_units(), &calls).unwrap();
     assert_eq!((enacted.units, enacted.log_entries), (3, 6));
     assert_eq!(enacted.triggers, ["unit_lifecycle"]);
-    assert_eq!(town.tables(), (3, 3, 6));
+    assert_eq!(database.tables(), (3, 3, 6));
     assert_eq!(
         calls.count("connect"),
         5,
         "each phase has a session of its own"
     );
-    let mut admin = town.admin();
+    let mut admin = database.admin();
     let written = admin.query(
         "SELECT DISTINCT entry > 3, xmin::text FROM iu.lifecycle_log",
         &[],
@@ -259,10 +259,10 @@ fn three_units_are_created_linked_and_enacted_and_triggers_and_log_are_surveyed(
 
 #[test]
 fn a_failure_at_unit_2_of_creating_names_the_row_and_leaves_no_unit() {
-    let town = town();
+    let database = test_database();
     let mut document = three_units();
     document.units[1].body = "As the Chamber of Sealed\nLedgers has it.".to_owned();
-    let rollback = rollback(town.live(&document, &Calls::new()));
+    let rollback = rollback(database.live(&document, &Calls::new()));
     assert_eq!(rollback.phase(), "cut_leg_a");
     let (row, failure) = (rollback.row().unwrap(), rollback.failure().unwrap());
     assert_eq!((row.ordinal(), row.key()), (2, "1.1, three.md:5"));
@@ -274,7 +274,7 @@ fn a_failure_at_unit_2_of_creating_names_the_row_and_leaves_no_unit() {
         rollback.to_string().contains("uses the withdrawn term"),
         "{rollback}"
     );
-    assert_eq!(town.tables(), (0, 0, 0));
+    assert_eq!(database.tables(), (0, 0, 0));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_l
         let mut document = planned.clone();
         spoil(&mut document.units[2]);
         let plan = plan(&Target::new("0", "nowhere", "nobody"), &planned);
-        let answer = live(
+        let result = live(
             plan,
             &document,
             ScriptedSwitch::always_on(),
@@ -295,7 +295,7 @@ fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_l
             TripwireConnector,
             TripwireAdapter,
         );
-        let refusal = refusal(answer);
+        let refusal = refusal(result);
         assert_eq!(refusal.row().map(InputRow::ordinal), Some(3));
         let expected = format!("three.md:9: the unit has no {what}");
         assert!(refusal.to_string().contains(&expected), "{refusal}");
@@ -304,14 +304,14 @@ fn a_unit_without_title_or_body_is_refused_before_connecting_with_document_and_l
 
 #[test]
 fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
-    let town = town();
-    town.sql(
+    let database = test_database();
+    database.sql(
         "CREATE FUNCTION iu.refuse() RETURNS trigger LANGUAGE plpgsql \
            AS $$ BEGIN RAISE 'not this one' USING ERRCODE = 'ZZ002'; END $$; \
          CREATE TRIGGER refuse BEFORE UPDATE OF state ON iu.unit FOR EACH ROW \
            WHEN (NEW.address = '1.1') EXECUTE FUNCTION iu.refuse()",
     );
-    let rollback = rollback(town.live(&three_units(), &Calls::new()));
+    let rollback = rollback(database.live(&three_units(), &Calls::new()));
     assert_eq!(rollback.phase(), "lifecycle_enact");
     assert_eq!(
         rollback.committed(),
@@ -324,14 +324,14 @@ fn a_failure_at_unit_2_of_enacting_names_the_row_and_enacts_no_unit() {
         Some("ZZ002")
     );
     // The three phases before it are committed: three drafts, logged once each.
-    assert_eq!(town.tables(), (3, 0, 3));
+    assert_eq!(database.tables(), (3, 0, 3));
 }
 
 #[test]
 fn a_register_that_does_not_log_does_not_do_what_was_planned() {
-    let town = town();
-    town.sql("ALTER TABLE iu.unit DISABLE TRIGGER unit_lifecycle");
-    let rollback = rollback(town.live(&three_units(), &Calls::new()));
+    let database = test_database();
+    database.sql("ALTER TABLE iu.unit DISABLE TRIGGER unit_lifecycle");
+    let rollback = rollback(database.live(&three_units(), &Calls::new()));
     assert_eq!(rollback.phase(), "cut_leg_a");
     let RollbackCause::EffectsDiffer(differ) = rollback.cause() else {
         panic!("{rollback}");
@@ -346,7 +346,7 @@ fn a_register_that_does_not_log_does_not_do_what_was_planned() {
         differing,
         [("iu.lifecycle_log", phasegate::plan::RowCounts::new(0, 0, 0))]
     );
-    assert_eq!(town.tables(), (0, 0, 0));
+    assert_eq!(database.tables(), (0, 0, 0));
 }
 
 /// Performs as the register does, and disables its trigger before it enacts.
@@ -372,15 +372,15 @@ where
 
 #[test]
 fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
-    let town = town();
+    let database = test_database();
     let document = three_units();
     let rollback = rollback(live(
-        town.plan(&document),
+        database.plan(&document),
         &document,
         ScriptedSwitch::always_on(),
         ApprovesEverything,
-        town.connector(),
-        Silenced(&town),
+        database.connector(),
+        Silenced(&database),
     ));
     assert_eq!(rollback.phase(), "lifecycle_enact");
     assert!(
@@ -389,47 +389,48 @@ fn a_register_whose_lifecycle_trigger_is_disabled_enacts_nothing() {
             .contains("unit_lifecycle is not active"),
         "{rollback}"
     );
-    assert_eq!(town.tables(), (3, 0, 3));
+    assert_eq!(database.tables(), (3, 0, 3));
 }
 
 #[test]
 fn the_whole_charter_is_cut_and_enacted() {
-    let town = town();
+    let database = test_database();
     let charter = document("charter.md", CHARTER);
     let units = charter.units.len();
     assert!(units >= 40, "{units}");
-    let enacted = town.live(&charter, &Calls::new()).unwrap();
+    let enacted = database.live(&charter, &Calls::new()).unwrap();
     assert_eq!(
         (enacted.units, enacted.log_entries),
         (units as u64, 2 * units as u64)
     );
     let units = i64::try_from(units).unwrap();
-    assert_eq!(town.tables(), (units, units, 2 * units));
+    assert_eq!(database.tables(), (units, units, 2 * units));
 }
 
 #[test]
 fn the_amendment_fails_at_unit_6_and_the_charter_stays_as_it_is() {
-    let town = town();
-    town.live(&document("charter.md", CHARTER), &Calls::new())
+    let database = test_database();
+    database
+        .live(&document("charter.md", CHARTER), &Calls::new())
         .unwrap();
-    let before = town.tables();
-    let rollback = rollback(town.live(&document("amendment.md", AMENDMENT), &Calls::new()));
+    let before = database.tables();
+    let rollback = rollback(database.live(&document("amendment.md", AMENDMENT), &Calls::new()));
     assert_eq!(rollback.phase(), "cut_leg_a");
     assert_eq!(rollback.row().map(InputRow::ordinal), Some(6));
-    assert_eq!(town.tables(), before);
+    assert_eq!(database.tables(), before);
 }
 
 #[test]
 fn rehearsed_the_five_phases_do_what_the_simulator_foretells_and_leave_nothing() {
-    let town = town();
-    let before = town.tables();
+    let database = test_database();
+    let before = database.tables();
     for document in [three_units(), document("charter.md", CHARTER)] {
         let rehearsal = RehearsalRunner::new(PIPELINE)
-            .connector(town.connector())
+            .connector(database.connector())
             .adapter(Register);
         let rehearsed = rehearsal.run(|run, on| cut_and_enact(run, on, &document));
         let rehearsed = rehearsed.unwrap();
-        assert_eq!(rehearsed.plan.phases(), town.plan(&document).phases());
-        assert_eq!(town.tables(), before);
+        assert_eq!(rehearsed.plan.phases(), database.plan(&document).phases());
+        assert_eq!(database.tables(), before);
     }
 }

@@ -123,10 +123,7 @@ fn it_shows_that_everything_holds() {
         let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(unwrapped.contains(&part), "{part:?} is not in\n{shown}");
     }
-    assert!(
-        !shown.contains('\u{1b}'),
-        "no colours where nobody sees them"
-    );
+    assert!(!shown.contains('\u{1b}'), "no colours without a terminal");
     assert_nothing_is_left(&place);
 }
 

@@ -11,14 +11,14 @@ use super::{NAMESPACE, VerifyApprovalError};
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 
-/// A larger file is refused unread.
+/// The greatest size of the file, in bytes; a larger one is refused unread.
 const LARGEST: usize = 1024 * 1024;
 
-/// The file of OpenSSH that says which key is whose: `ALLOWED SIGNERS` in `ssh-keygen(1)`.
+/// The file of OpenSSH that names the owner of each key: `ALLOWED SIGNERS` in `ssh-keygen(1)`.
 ///
-/// Each line names a person and a key: `ada@example.org namespaces="phasegate" ssh-ed25519 AAAA..`.
-/// Several names before one key, and several lines with one name in common, are one person, who
-/// counts once; so are principals that have a key in common.
+/// Each line names a person and a key: `ada@example.org namespaces="phasegate" ssh-ed25519 AAAA..`. Several names
+/// before one key, and several lines with a name in common, are one person, who counts once; so are principals that
+/// have a key in common.
 ///
 /// | in the file | here |
 /// |---|---|
@@ -29,16 +29,16 @@ const LARGEST: usize = 1024 * 1024;
 /// | ed25519, ecdsa, rsa of 2048 to 4096 bits, hardware keys (`-sk`) | verified |
 /// | dsa, rsa of another length, `webauthn-sk-..` | refused |
 ///
-/// A file with one line that is refused is refused.
+/// A file is refused if one line of it is.
 #[derive(Debug, Clone)]
 pub struct AllowedSigners {
     text: String,
     lines: Vec<Line>,
-    /// Whose each name is.
+    /// The person of each name.
     people: HashMap<String, Person>,
 }
 
-/// A person, under any name.
+/// A person, by number, under any of their names.
 pub(super) type Person = usize;
 
 #[derive(Debug, Clone)]
@@ -51,31 +51,31 @@ pub(super) struct Line {
     valid_before: Option<SystemTime>,
 }
 
-/// A file of allowed signers was refused. One variant for each reason.
+/// Why a file of allowed signers was refused. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AllowedSignersError {
-    /// It was not read.
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] ReadFileError),
-    /// It is larger than any such file is.
+    /// The file is larger than allowed.
     #[error("the allowed signers are refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the file, in bytes.
         size: usize,
     },
-    /// It is not text.
+    /// The file is not UTF-8 text.
     #[error("the allowed signers are refused: the file is not UTF-8")]
     NotText,
-    /// It allows no signer.
+    /// The file has no signer.
     #[error("the allowed signers are refused: the file names nobody")]
     Empty,
     /// A line is refused.
     #[error("the allowed signers are refused: line {line}: {flaw}")]
     Line {
-        /// Which, counted from 1.
+        /// The line's number, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         flaw: SignerFlaw,
     },
 }
@@ -84,46 +84,46 @@ pub enum AllowedSignersError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignerFlaw {
-    /// There is no key in it.
+    /// The line has no key.
     #[error("it has no key")]
     NoKey,
-    /// Its key cannot be used.
+    /// The key of the line cannot be used.
     #[error("its key is refused: {0}")]
     Key(UnfitKey),
     /// A name is a pattern.
     #[error("`{}` is a pattern, and not the name of a person", Printable(.0))]
     Pattern(String),
-    /// A name cannot be shown as it is.
+    /// A name is not printable.
     #[error("a name in it {0}")]
     Name(NotPlain),
     /// A name is in quotes.
     #[error("the names in it are in quotes")]
     QuotedName,
-    /// Its key is one that signs keys.
+    /// The key is a certificate authority.
     #[error("it has `cert-authority`, and certificates are not verified here")]
     CertAuthority,
-    /// It has an option that is not known.
+    /// The line has an unknown option.
     #[error("its option `{}` is not known", Printable(.0))]
     UnknownOption(String),
-    /// It has an option twice.
+    /// The line has an option twice.
     #[error("it has the option `{}` twice", Printable(.0))]
     TwiceOption(String),
-    /// The value of an option is not in quotes, or not what such a value is.
+    /// The value of an option is not in quotes, or malformed.
     #[error("the value of its option `{}` is not text in double quotes", Printable(.0))]
     Unquoted(String),
-    /// A moment is in local time.
+    /// A time is in local time.
     #[error("`{option}` is in local time, which differs from machine to machine")]
     LocalTime {
-        /// The option.
+        /// The name of the option.
         option: String,
     },
-    /// A moment is none.
+    /// The value is not a time.
     #[error("`{option}` is not a moment")]
     Moment {
-        /// The option.
+        /// The name of the option.
         option: String,
     },
-    /// It is over before it begins.
+    /// The key expires before it becomes valid.
     #[error("its `valid-before` is not after its `valid-after`")]
     NeverValid,
 }
@@ -153,7 +153,7 @@ impl AllowedSignersError {
     }
 }
 
-/// What a line is.
+/// The remedy for a malformed line.
 const A_LINE: &str = "Write a line for each key: `ada@example.org namespaces=\"phasegate\" ssh-ed25519 AAAA..`, with the key as in the file `.pub`.";
 
 impl SignerFlaw {
@@ -199,11 +199,11 @@ impl SignerFlaw {
 }
 
 impl AllowedSigners {
-    /// Reads the text of such a file.
+    /// Parses the text of such a file.
     ///
     /// # Errors
     ///
-    /// The first line that is refused, and why.
+    /// Returns the first line that is refused, and why.
     pub fn parse(text: &str) -> Result<Self, AllowedSignersError> {
         if text.len() > LARGEST {
             return Err(AllowedSignersError::TooLarge { size: text.len() });
@@ -228,18 +228,18 @@ impl AllowedSigners {
         })
     }
 
-    /// Reads such a file; of one that is too large, no more than that is seen.
+    /// Reads such a file. A file that is too large is not read to its end.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operating system refuses it, or as [`parse`](AllowedSigners::parse).
+    /// Returns an error if the operating system refuses an operation, or as [`parse`](AllowedSigners::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, AllowedSignersError> {
         let bytes = files::read(path.as_ref(), LARGEST)?;
         let text = String::from_utf8(bytes).map_err(|_| AllowedSignersError::NotText)?;
         AllowedSigners::parse(&text)
     }
 
-    /// The file as it was.
+    /// Returns the text of the file, unchanged.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -250,7 +250,7 @@ impl AllowedSigners {
         self.people.get(name).copied()
     }
 
-    /// The line that allows this key to sign approvals at this moment.
+    /// Returns the line that allows this key to sign approvals at this moment.
     pub(super) fn line_of(
         &self,
         key: &KeyData,
@@ -269,7 +269,8 @@ impl AllowedSigners {
     }
 }
 
-/// Gives each line its person: names in common and keys in common join. Answers whose each name is.
+/// Assigns each line its person: lines with a name or a key in common belong to one person. Returns the person of each
+/// name.
 fn tell_apart(lines: &mut [Line]) -> HashMap<String, Person> {
     fn root(joined: &[Person], mut person: Person) -> Person {
         while joined[person] != person {
@@ -280,7 +281,7 @@ fn tell_apart(lines: &mut [Line]) -> HashMap<String, Person> {
     let mut joined: Vec<Person> = (0..lines.len()).collect();
     let mut first: HashMap<String, Person> = HashMap::new();
     for (at, line) in lines.iter().enumerate() {
-        // No name has a space in it.
+        // Names have no spaces, so that a key's entry cannot equal a name.
         let key = format!(" {}", key::fingerprint(&line.key));
         for mark in line.principals.iter().cloned().chain([key]) {
             let other = *first.entry(mark).or_insert(at);
@@ -353,7 +354,7 @@ impl Line {
     }
 }
 
-/// The first word of a line, to the first blank outside of quotes, and what comes after it.
+/// Splits a line into its first word, up to the first blank outside of quotes, and the rest.
 fn word(line: &str) -> (&str, &str) {
     let line = line.trim_start_matches(BLANK);
     let mut quoted = false;
@@ -437,12 +438,12 @@ impl Options {
     }
 }
 
-/// Whether a word looks like an option without a value, and not like what was meant to be a key.
+/// Returns whether a word looks like an option without a value, rather than like a mistyped key.
 fn quoted_key_follows(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }
 
-/// Whether one of the patterns matches, and none that begins with `!` does: as OpenSSH has it.
+/// Returns whether one of the patterns matches, and none that begins with `!` does, as in OpenSSH.
 fn matches_list(text: &str, patterns: &str) -> bool {
     let mut found = false;
     for pattern in patterns.split(',') {
@@ -455,7 +456,7 @@ fn matches_list(text: &str, patterns: &str) -> bool {
     found
 }
 
-/// `*` stands for anything, `?` for one byte. Goes back only to the last `*`, so that no pattern
+/// Matches a pattern: `*` stands for anything, `?` for one byte. Backtracks only to the last `*`, so that no pattern
 /// takes long.
 fn matches(text: &[u8], pattern: &[u8]) -> bool {
     let (mut at, mut of) = (0, 0);

@@ -1,4 +1,4 @@
-//! Whose statement counts, and why another does not.
+//! Verifies single statements: which ones count, and why others do not.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +11,12 @@ use super::signed::SignedApprovals;
 use super::verified_statement::{SignedText, VerifiedStatement};
 use crate::authority::{ApprovalStatement, Decision, SignedStatement};
 
-/// How far the clocks of signers may be ahead of ours.
+/// How far the clocks of signers may be ahead of this machine's.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_mins(5);
 
 impl SignedApprovals {
-    /// Whose statement it is, if it counts at this moment; that it has expired is for the caller.
+    /// Verifies a statement at this moment, and returns it with its signer. An expired one passes, marked as expired;
+    /// the caller decides about it.
     pub(super) fn judge(
         &self,
         given: &SignedText,
@@ -51,7 +52,7 @@ impl SignedApprovals {
         })
     }
 
-    /// Of the names of a line, the one that the policy has, and otherwise the first.
+    /// Returns the name of a line that the policy has, or otherwise its first name.
     fn name_of(&self, names: &[String], gate: &str) -> String {
         let rule = self.policy.gate(gate);
         let approvers = rule.map(GateRule::approvers).unwrap_or_default();
@@ -141,7 +142,7 @@ impl SignedApprovals {
                     });
                 }
                 Some(_) => {}
-                // Whoever it is, it might be this one by another name.
+                // An unknown author might be the signer under another name.
                 None => {
                     return Err(VerifyApprovalError::UnknownAuthor {
                         who: who(),
@@ -154,7 +155,7 @@ impl SignedApprovals {
         Ok(())
     }
 
-    /// An approver of any gate of the plan may reject it, and that lasts.
+    /// Refuses a rejection unless its signer is an approver of any gate of the plan. A rejection does not expire.
     fn refuse_rejection(
         &self,
         statement: &ApprovalStatement,

@@ -1,51 +1,51 @@
-//! Which public keys can be verified with, and why others cannot.
+//! Which public keys can verify signatures, and why others cannot.
 
 use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
 use crate::base::printable::Printable;
 
-/// A shorter RSA key is within reach of an attacker who can pay for it.
+/// The least length of an RSA key, in bits: a shorter one can be factored at an affordable cost.
 const SHORTEST_RSA: usize = 2048;
 
-/// What the library verifies with.
+/// The greatest length of an RSA key that the library verifies with, in bits.
 const LONGEST_RSA: usize = 4096;
 
-/// A public key cannot be used here. One variant for each reason.
+/// Why a public key cannot be used here. One variant for each reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnfitKey {
-    /// It is no public key of OpenSSH.
+    /// The text is not a public key of OpenSSH.
     #[error("it is not a public key as `ssh-keygen` writes it")]
     Malformed,
-    /// It is an RSA key that is too short.
+    /// The RSA key is too short.
     #[error("it is an RSA key of {bits} bits, and {SHORTEST_RSA} is the least")]
     ShortRsa {
-        /// Its length.
+        /// The length of the key, in bits.
         bits: usize,
     },
-    /// It is an RSA key that is too long for the library.
+    /// The RSA key is too long for the library.
     #[error("it is an RSA key of {bits} bits, and {LONGEST_RSA} is the most that can be verified")]
     LongRsa {
-        /// Its length.
+        /// The length of the key, in bits.
         bits: usize,
     },
-    /// It is a certificate.
+    /// The key is a certificate.
     #[error(
         "it is a certificate ({}), and certificates are not verified here",
         Printable(.algorithm)
     )]
     Certificate {
-        /// Its algorithm.
+        /// The algorithm of the certificate.
         algorithm: String,
     },
-    /// It is of an algorithm that is not verified here: DSA, or one that is not known.
+    /// The key's algorithm is not verified here: DSA, or an unknown one.
     #[error(
         "its algorithm `{}` is not verified here",
         Printable(.algorithm)
     )]
     Algorithm {
-        /// Its algorithm.
+        /// The name of the algorithm.
         algorithm: String,
     },
 }
@@ -102,7 +102,7 @@ pub(super) fn refuse_algorithm(algorithm: &str) -> Result<(), UnfitKey> {
     Ok(())
 }
 
-/// Whether a word is the algorithm of a key, which may be one that is refused.
+/// Returns whether a word is the name of a key's algorithm, including algorithms that are refused.
 pub(super) fn is_algorithm(word: &str) -> bool {
     ALGORITHMS.contains(&word)
         || word == "ssh-dss"
@@ -135,7 +135,7 @@ pub(super) fn refuse_unfit(key: &KeyData) -> Result<(), UnfitKey> {
     Ok(())
 }
 
-/// `SHA256:..`, as `ssh-keygen -l` prints it.
+/// Returns the fingerprint, `SHA256:..`, as `ssh-keygen -l` prints it.
 pub(super) fn fingerprint(key: &KeyData) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }

@@ -1,8 +1,8 @@
-//! Approvals that are signed with SSH keys: statements as files, who may sign, and whose word counts.
+//! Approvals that are signed with SSH keys: statements as files, allowed signers, and the policies of gates.
 //!
-//! A statement is a file; `ssh-keygen -Y sign -n phasegate -f KEY FILE` signs it, and leaves
-//! `FILE.sig`. [`SignedApprovals`] verifies the two against [`AllowedSigners`], and judges by a
-//! [`Policy`] whether a gate is approved. The cryptography is the crate `ssh-key`'s.
+//! A statement is a file; `ssh-keygen -Y sign -n phasegate -f KEY FILE` signs it, and writes `FILE.sig`.
+//! [`SignedApprovals`] verifies the two against [`AllowedSigners`], and decides by a [`Policy`] whether a gate is
+//! approved. The cryptography is that of the crate `ssh-key`.
 
 mod allowed_signers;
 mod judging;
@@ -27,5 +27,5 @@ pub use revoked_keys::{RevokedKeys, RevokedKeysError};
 pub use signed::{RejectedApprovalFile, SignedApprovals};
 pub use statement_file::{ApprovalStatementBuilder, ParseApprovalError};
 
-/// What approvals are signed as: `ssh-keygen -Y sign -n phasegate`.
+/// The namespace of the signatures: `ssh-keygen -Y sign -n phasegate`.
 pub const NAMESPACE: &str = "phasegate";

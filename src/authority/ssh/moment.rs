@@ -1,36 +1,36 @@
-//! Moments as files have them: RFC 3339 in statements, OpenSSH's own form in allowed signers.
+//! Times in files: RFC 3339 in statements, OpenSSH's own form in allowed signers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::timestamp::Timestamp;
 
-/// `2026-11-23T07:09:19Z`: in UTC, to the second; what is more exact is rounded down.
+/// Formats a time as `2026-11-23T07:09:19Z`: in UTC, rounded down to the second.
 pub(super) fn to_rfc3339(moment: SystemTime) -> Option<String> {
     Timestamp::exactly(moment).map(String::from)
 }
 
-/// What [`to_rfc3339`] wrote, and no other way to write it.
+/// Parses a time in exactly the form that [`to_rfc3339`] writes.
 pub(super) fn from_rfc3339(text: &str) -> Option<SystemTime> {
     let timestamp = Timestamp::try_from(text.to_owned()).ok()?;
     Some(timestamp.time())
 }
 
-/// To the second, as statements have it.
+/// Rounds a time down to the second, as statements have it.
 pub(super) fn whole_seconds(moment: SystemTime) -> SystemTime {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
-/// Why a moment in OpenSSH's form is refused.
+/// Why a time in OpenSSH's form is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoMoment {
-    /// It has no `Z`, and means something else on each machine.
+    /// It has no `Z`, so that its meaning depends on the machine's time zone.
     Local,
-    /// It is none.
+    /// It is not a time.
     Malformed,
 }
 
-/// `YYYYMMDDZ`, `YYYYMMDDHHMMZ` or `YYYYMMDDHHMMSSZ`.
+/// Parses `YYYYMMDDZ`, `YYYYMMDDHHMMZ` or `YYYYMMDDHHMMSSZ`.
 pub(super) fn from_openssh(text: &str) -> Result<SystemTime, NoMoment> {
     let digits = text.strip_suffix(['Z', 'z']).unwrap_or(text);
     let fits = matches!(digits.len(), 8 | 12 | 14) && digits.bytes().all(|b| b.is_ascii_digit());

@@ -14,12 +14,12 @@ use crate::base::printable::Printable;
 
 const SCHEMA: &str = "phasegate/policy/1";
 
-/// A larger policy is refused unread.
+/// The greatest size of a policy, in bytes; a larger one is refused unread.
 const LARGEST: usize = 1024 * 1024;
 
-/// Who may approve which gate, and how many of them it takes.
+/// Who may approve which gate, and how many approvers each gate needs.
 ///
-/// A gate that is not in it cannot be approved.
+/// A gate without a rule cannot be approved.
 ///
 /// ```
 /// use phasegate::{Sg1, Sg2, ssh::{GateRule, Policy, PolicyError}};
@@ -34,7 +34,7 @@ const LARGEST: usize = 1024 * 1024;
 /// }
 /// ```
 ///
-/// The file of it is JSON, with the lives in seconds:
+/// Its file is JSON, with durations in seconds:
 ///
 /// ```json
 /// {
@@ -51,13 +51,13 @@ pub struct Policy {
     gates: BTreeMap<String, GateRule>,
 }
 
-/// What it takes to approve one gate.
+/// The rule for one gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateRule {
     approvers: Vec<String>,
     needs: u32,
-    /// Seconds.
+    /// In seconds.
     longest_life: u64,
     #[serde(default)]
     author_may_approve: bool,
@@ -65,86 +65,86 @@ pub struct GateRule {
     other_people_than: Vec<String>,
 }
 
-/// A policy was refused. One variant for each reason.
+/// Why a policy was refused. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// Its file was not read.
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] ReadFileError),
-    /// It is larger than any policy is.
+    /// The policy is larger than allowed.
     #[error("the policy is refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the policy, in bytes.
         size: usize,
     },
-    /// It is not the JSON of a policy, or says something twice, or something that no policy says.
+    /// The text is not the JSON of a policy, or has a member twice, or an unknown member.
     #[error("the policy is refused: it is not a policy of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(serde_json::Error),
-    /// It is a policy of another version.
+    /// The policy has another version.
     #[error("the policy is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {
-        /// The schema that it names.
+        /// The schema in the policy.
         found: String,
     },
-    /// It has no gate.
+    /// The policy has no gate.
     #[error("the policy is refused: it has no gate, and so nothing could be approved")]
     NoGate,
     /// A gate has no approver.
     #[error("the policy is refused: gate `{gate}` has no approvers", gate = Printable(.gate))]
     NoApprovers {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
     },
     /// A gate has an approver twice.
     #[error(
         "the policy is refused: gate `{gate}` has the approver `{approver}` twice, who counts once", gate = Printable(.gate), approver = Printable(.approver))]
     Twice {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
-        /// The approver.
+        /// The name of the approver.
         approver: String,
     },
-    /// A gate would need no approval.
+    /// A gate needs no approval.
     #[error(
         "the policy is refused: gate `{gate}` needs 0 approvals", gate = Printable(.gate))]
     NeedsNobody {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
     },
     /// A gate needs more people than may approve it.
     #[error(
         "the policy is refused: gate `{gate}` needs {needs} approvals, and has {approvers} approvers", gate = Printable(.gate))]
     NeedsTooMany {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
-        /// How many it needs.
+        /// The number of people that it needs.
         needs: u32,
-        /// How many there are.
+        /// The number of its approvers.
         approvers: usize,
     },
-    /// An approval of a gate could not last.
+    /// The longest validity of a gate's approvals is zero, or too large.
     #[error(
         "the policy is refused: approvals of gate `{gate}` last for no time", gate = Printable(.gate))]
     NoLife {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
     },
-    /// A gate needs other people than a gate that the policy does not have, or than itself.
+    /// A gate needs other people than itself, or than a gate that the policy does not have.
     #[error(
         "the policy is refused: gate `{gate}` needs other people than gate `{other}`, which is no other gate of the policy", gate = Printable(.gate), other = Printable(.other))]
     NoOtherGate {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
-        /// What it names.
+        /// The other gate.
         other: String,
     },
-    /// A name cannot be shown to people as it is, or is a pattern.
+    /// A name is not printable, or is a pattern.
     #[error("the policy is refused: a name of gate `{gate}` {flaw}", gate = Printable(.gate))]
     Name {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
-        /// What is wrong with it.
+        /// What is wrong with the name.
         flaw: NotPlain,
     },
 }
@@ -197,7 +197,7 @@ impl PolicyError {
 }
 
 impl GateRule {
-    /// One of these people approves, for at most a day, and not who made the plan.
+    /// Creates a rule by which one of these people approves, for at most a day, and not the plan's author.
     pub fn of<N: Into<String>>(approvers: impl IntoIterator<Item = N>) -> Self {
         GateRule {
             approvers: approvers.into_iter().map(Into::into).collect(),
@@ -208,90 +208,90 @@ impl GateRule {
         }
     }
 
-    /// It takes so many different people.
+    /// Sets how many different people have to approve.
     #[must_use]
     pub fn needs(mut self, people: u32) -> Self {
         self.needs = people;
         self
     }
 
-    /// No approval is good for longer than this, which counts in whole seconds.
+    /// Sets the longest validity of an approval, in whole seconds.
     #[must_use]
     pub fn longest_life(mut self, life: Duration) -> Self {
         self.longest_life = life.as_secs();
         self
     }
 
-    /// Who made the plan, or edited it last, may approve it too.
+    /// Allows the plan's author and its last editor to approve.
     #[must_use]
     pub fn author_may_approve(mut self) -> Self {
         self.author_may_approve = true;
         self
     }
 
-    /// Those who sign gate `G` do not count here.
+    /// Excludes the people who sign gate `G`.
     #[must_use]
     pub fn other_people_than<G: Gate>(mut self) -> Self {
         self.other_people_than.push(G::NAME.to_owned());
         self
     }
 
-    /// Who may approve, by the names that the allowed signers have for them.
+    /// Returns the approvers, by their names in the allowed signers.
     #[must_use]
     pub fn approvers(&self) -> &[String] {
         &self.approvers
     }
 
-    /// How many of them it takes.
+    /// Returns how many different people have to approve.
     #[must_use]
     pub fn needed(&self) -> u32 {
         self.needs
     }
 
-    /// How long an approval may be good for.
+    /// Returns the longest validity of an approval.
     #[must_use]
     pub fn life(&self) -> Duration {
         Duration::from_secs(self.longest_life)
     }
 
-    /// Whether the author of a plan may approve it.
+    /// Returns whether the author of a plan may approve it.
     #[must_use]
     pub fn author_counts(&self) -> bool {
         self.author_may_approve
     }
 
-    /// The gates whose signers do not count here.
+    /// Returns the gates whose signers do not count for this one.
     #[must_use]
     pub fn other_than(&self) -> &[String] {
         &self.other_people_than
     }
 }
 
-/// A [`Policy`] that is being made.
+/// Builds a [`Policy`].
 #[derive(Debug, Clone, Default)]
 pub struct PolicyBuilder {
     gates: BTreeMap<String, GateRule>,
 }
 
 impl PolicyBuilder {
-    /// What it takes to approve gate `G`.
+    /// Sets the rule for gate `G`.
     #[must_use]
     pub fn gate<G: Gate>(self, rule: GateRule) -> Self {
         self.gate_named(G::NAME, rule)
     }
 
-    /// As [`gate`](PolicyBuilder::gate), for one whose name is not known before.
+    /// As [`gate`](PolicyBuilder::gate), for a gate whose name is known only at run time.
     #[must_use]
     pub fn gate_named(mut self, gate: impl Into<String>, rule: GateRule) -> Self {
         self.gates.insert(gate.into(), rule);
         self
     }
 
-    /// The policy.
+    /// Builds the policy.
     ///
     /// # Errors
     ///
-    /// Returns an error if it contradicts itself.
+    /// Returns an error if the policy contradicts itself.
     pub fn build(self) -> Result<Policy, PolicyError> {
         Policy::of(self.gates)
     }
@@ -317,17 +317,17 @@ struct Version {
 }
 
 impl Policy {
-    /// A policy without gates, to be added to.
+    /// Returns a builder without gates.
     #[must_use]
     pub fn builder() -> PolicyBuilder {
         PolicyBuilder::default()
     }
 
-    /// Reads a policy. It may be laid out in any way, and says each thing once.
+    /// Parses a policy. White space and the order of members are free, but no member may occur twice.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] says what is wrong with it.
+    /// Returns a [`PolicyError`] if the text is not a policy.
     pub fn from_json(json: &[u8]) -> Result<Self, PolicyError> {
         if json.len() > LARGEST {
             return Err(PolicyError::TooLarge { size: json.len() });
@@ -342,27 +342,27 @@ impl Policy {
         Policy::of(file.gates.0)
     }
 
-    /// Reads the file of a policy; of one that is too large, no more than that is seen.
+    /// Reads a policy from a file. A file that is too large is not read to its end.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operating system refuses it, or as [`from_json`](Policy::from_json).
+    /// Returns an error if the operating system refuses an operation, or as [`from_json`](Policy::from_json).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         Policy::from_json(&files::read(path.as_ref(), LARGEST)?)
     }
 
-    /// The policy as canonical JSON, which is what stands in the journal.
+    /// Returns the policy as canonical JSON, as it stands in the journal.
     #[must_use]
     pub fn to_json(&self) -> String {
         let written = canonical::encode(&Written {
             gates: &self.gates,
             schema: SCHEMA,
         });
-        // Its numbers were checked when it was made, and the rest is text.
+        // Its numbers were checked when it was built, and the rest is text.
         String::from_utf8(written.unwrap_or_default()).unwrap_or_default()
     }
 
-    /// What it takes to approve this gate; nothing if it cannot be.
+    /// Returns the rule for this gate; `None` if the gate cannot be approved.
     #[must_use]
     pub fn gate(&self, gate: &str) -> Option<&GateRule> {
         self.gates.get(gate)
@@ -417,14 +417,14 @@ fn refuse_contradictions(name: &str, rule: &GateRule) -> Result<(), PolicyError>
             approvers: rule.approvers.len(),
         });
     }
-    // Canonical JSON has no larger numbers, and no approval a longer life.
+    // Canonical JSON has no larger integers, so no approval can be valid for longer.
     if rule.longest_life == 0 || rule.longest_life > 1 << 53 {
         return Err(PolicyError::NoLife { gate: gate() });
     }
     Ok(())
 }
 
-/// The gates of a file, each of which stands there once.
+/// The gates of a file, none of which may occur twice.
 struct Gates(BTreeMap<String, GateRule>);
 
 impl<'de> Deserialize<'de> for Gates {

@@ -1,22 +1,22 @@
-//! Text that can be shown to people: what they read is what is there.
+//! Texts that are safe to show to people: every character is visible as it is.
 
 use crate::base::printable;
 
 /// Why a text cannot be shown as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotPlain {
-    /// It is empty.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// It is longer than such a text may be.
+    /// The text is longer than allowed, in bytes.
     #[error("is longer than {0} bytes")]
     TooLong(usize),
-    /// It holds a character that moves the cursor, turns the direction of the text, or is not seen.
+    /// The text has a character that moves the cursor, changes the direction of the text, or is invisible.
     #[error("holds the character U+{:04X}, which a reader does not see", u32::from(*.0))]
     Character(char),
 }
 
-/// A name: not empty.
+/// Checks a name: printable, and not empty.
 pub(super) fn name(text: &str) -> Result<(), NotPlain> {
     if text.is_empty() {
         return Err(NotPlain::Empty);
@@ -24,7 +24,7 @@ pub(super) fn name(text: &str) -> Result<(), NotPlain> {
     of_at_most(200, text)
 }
 
-/// A text of at most so many bytes, which may be empty.
+/// Checks a text of at most `limit` bytes, which may be empty.
 pub(super) fn of_at_most(limit: usize, text: &str) -> Result<(), NotPlain> {
     if text.len() > limit {
         return Err(NotPlain::TooLong(limit));

@@ -1,4 +1,4 @@
-//! When as many different people as a gate needs have approved it.
+//! Decides whether enough different people have approved a gate.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -11,8 +11,8 @@ use crate::authority::{Attestation, Denied, Evidence, SignedStatement};
 use crate::base::digest::Digest;
 
 impl SignedApprovals {
-    /// The attestation of as many different people as the gate needs, those whose statements last
-    /// longest. It has expired if it takes one that has.
+    /// Returns an attestation by as many different people as the gate needs, choosing those whose statements last
+    /// longest. The attestation has expired if one of the chosen statements has.
     pub(super) fn quorum(
         &self,
         gate: &str,
@@ -23,7 +23,7 @@ impl SignedApprovals {
             Denied::new(denied).with_hint("Write who may approve it into the policy.")
         })?;
         let excluded = self.signers_of_other_gates(gate, rule, judged)?;
-        // One of each person, the one that lasts longest.
+        // The longest lasting statement of each person.
         let mut people: BTreeMap<Person, &VerifiedStatement> = BTreeMap::new();
         for one in judged.iter().filter(|one| one.approves(gate)) {
             if excluded.contains(&one.person) {
@@ -96,7 +96,7 @@ impl SignedApprovals {
         }
     }
 
-    /// Who has signed a gate whose signers do not count for this one.
+    /// Returns the people who have signed a gate whose signers do not count for this one.
     fn signers_of_other_gates(
         &self,
         gate: &str,
@@ -119,7 +119,7 @@ impl SignedApprovals {
         Ok(excluded)
     }
 
-    /// Attests to statements that say the same, of different people.
+    /// Attests to statements of the same content, by different people.
     pub(super) fn attest_to(&self, statements: &[&VerifiedStatement]) -> Attestation {
         let mut all = statements.iter().map(|one| &one.statement);
         let first = all.next().expect("a rule that needs nobody is refused");
@@ -155,8 +155,8 @@ impl SignedApprovals {
         Attestation::assert_verified(statement, people).with_evidence(evidence)
     }
 
-    /// Whether these statements, and no fewer, were enough at that moment, beside those of `others` for
-    /// other gates. The error goes on from "an approval that ..".
+    /// Checks whether these statements, all of them, were enough at that moment, given the statements of `others` for
+    /// other gates. The error text continues "an approval that ..".
     pub(super) fn judge_again(
         &self,
         statements: &[SignedStatement],
@@ -209,7 +209,7 @@ impl SignedApprovals {
     }
 }
 
-/// What makes this quorum this one: the same for the same statements of the same people.
+/// Returns the nonce of a quorum: the same for the same statements of the same people.
 fn nonce_of(statements: &[&VerifiedStatement]) -> String {
     let mut each: Vec<String> = statements
         .iter()

@@ -6,194 +6,194 @@ use crate::base::files::ReadFileError;
 use crate::base::printable::{Listed, Printable};
 use crate::plan::Target;
 
-/// A signed statement does not count. One variant for each reason, which says who and what.
+/// Why a signed statement does not count. One variant for each reason, with the people and values concerned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyApprovalError {
-    /// It is not a statement.
+    /// The file is not a statement.
     #[error(transparent)]
     Statement(#[from] ParseApprovalError),
-    /// A file was not read.
+    /// A file could not be read.
     #[error(transparent)]
     File(#[from] ReadFileError),
-    /// It is not signed.
+    /// The statement has no signature.
     #[error("the signature is empty")]
     NoSignature,
-    /// Its signature is larger than any is.
+    /// The signature is larger than allowed.
     #[error("the signature is refused unread: {size} bytes")]
     SignatureTooLarge {
-        /// Its size in bytes.
+        /// The size of the signature, in bytes.
         size: usize,
     },
-    /// Its signature is not one.
+    /// The signature is malformed.
     #[error("the signature is not one as `ssh-keygen -Y sign` writes it")]
     NotASignature,
-    /// It is signed with a key that cannot be verified here.
+    /// The signing key cannot be used here.
     #[error("the key of the signature is refused: {0}")]
     Key(UnfitKey),
-    /// It is signed as something else.
+    /// The signature has another namespace than `phasegate`.
     #[error("the signature is one for `{found}`, and not of an approval", found = Printable(.found))]
     AnotherNamespace {
-        /// What it was signed as.
+        /// The namespace of the signature.
         found: String,
     },
-    /// The allowed signers do not have the key.
+    /// The key is not among the allowed signers.
     #[error("it is signed with the key {fingerprint}, which is nobody's")]
     UnknownKey {
-        /// The key.
+        /// The fingerprint of the key.
         fingerprint: String,
     },
     /// The key is revoked.
     #[error(
         "it is signed by {who} with the key {fingerprint}, which is revoked", who = Printable(.who))]
     Revoked {
-        /// Whose key it was.
+        /// The owner of the key.
         who: String,
-        /// The key.
+        /// The fingerprint of the key.
         fingerprint: String,
     },
-    /// The allowed signers let the key sign other things only.
+    /// The allowed signers restrict the key to other namespaces.
     #[error(
         "the key of {who} may sign `{allowed}` and not approvals", allowed = Printable(.allowed), who = Printable(.who))]
     NamespaceNotAllowed {
-        /// Whose key it is.
+        /// The owner of the key.
         who: String,
-        /// What it may sign.
+        /// The namespaces that the key may sign.
         allowed: String,
     },
     /// The key is not valid yet.
     #[error("the key of {who} is not valid yet", who = Printable(.who))]
     KeyNotYetValid {
-        /// Whose key it is.
+        /// The owner of the key.
         who: String,
-        /// From when on.
+        /// When the key becomes valid.
         from: SystemTime,
     },
-    /// The key is not valid any more.
+    /// The key has expired.
     #[error("the key of {who} is not valid any more", who = Printable(.who))]
     KeyExpired {
-        /// Whose key it is.
+        /// The owner of the key.
         who: String,
-        /// Since when.
+        /// When the key expired.
         at: SystemTime,
     },
-    /// The signature is of something else, or was changed.
+    /// The signature is for other bytes, or was changed.
     #[error(
         "the signature does not fit: it is not of this statement, or one of the two was changed"
     )]
     DoesNotFit {
-        /// Whose key it is.
+        /// The owner of the key.
         who: String,
     },
-    /// A hardware key has signed without having been touched.
+    /// A hardware key has signed without a touch.
     #[error(
         "the hardware key of {who} has signed by itself, without a touch", who = Printable(.who))]
     NotTouched {
-        /// Whose key it is.
+        /// The owner of the key.
         who: String,
     },
-    /// It is about another plan.
+    /// The statement is about another plan.
     #[error("{who} has signed plan {stated}, and this is plan {plan}", who = Printable(.who))]
     AnotherPlan {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The plan that they have signed.
+        /// The plan in the statement.
         stated: Digest,
-        /// This plan.
+        /// The plan that is to be approved.
         plan: Digest,
     },
-    /// It is about another database.
+    /// The statement is about another database.
     #[error("{who} has signed a plan for {stated}, and this is one for {planned}", who = Printable(.who))]
     AnotherTarget {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The target that they have signed.
+        /// The target in the statement.
         stated: Box<Target>,
         /// The target of the plan.
         planned: Box<Target>,
     },
-    /// It is about a gate that the plan does not have.
+    /// The statement is about a gate that the plan does not have.
     #[error("{who} has signed gate `{gate}`, and no phase of the plan is behind it", gate = Printable(.gate), who = Printable(.who))]
     AnotherGate {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
     },
-    /// It means nothing yet.
+    /// The statement is not valid yet.
     #[error("the statement of {who} is of {} from now", minutes(*.in_time), who = Printable(.who))]
     NotYetValid {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// How long until then.
+        /// The time until it becomes valid.
         in_time: Duration,
     },
-    /// It is over.
+    /// The statement has expired.
     #[error("the statement of {who} expired {} ago", minutes(*.since), who = Printable(.who))]
     Expired {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// How long ago.
+        /// The time since it expired.
         since: Duration,
     },
-    /// It is good for longer than the policy lets an approval be.
+    /// The statement is valid for longer than the policy allows.
     #[error("the statement of {who} is good for {}, and gate `{gate}` allows {}", minutes(*.life), minutes(*.longest), gate = Printable(.gate), who = Printable(.who))]
     LivesTooLong {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
-        /// How long it is good for.
+        /// The length of its validity.
         life: Duration,
-        /// How long it may be.
+        /// The longest validity that the policy allows.
         longest: Duration,
     },
     /// The policy does not have the gate.
     #[error(
         "gate `{gate}` has no policy, and so nobody can approve it", gate = Printable(.gate))]
     NoPolicy {
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
     },
-    /// The signer may not approve or reject it.
+    /// The policy does not entitle the signer to approve or reject.
     #[error("{who} has signed, and is not among the approvers of gate `{gate}`: {}", Listed::new(.approvers, ", "), gate = Printable(.gate), who = Printable(.who))]
     NotEntitled {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
-        /// Who may.
+        /// The approvers in the policy.
         approvers: Vec<String>,
     },
-    /// The author of the plan does not approve it.
+    /// The signer is the plan's author, who may not approve the gate.
     #[error("{who} has made the plan or edited it last, and may not approve gate `{gate}`", gate = Printable(.gate), who = Printable(.who))]
     Author {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
     },
-    /// The plan does not say who made it.
+    /// The plan does not name its author.
     #[error(
         "{who} has signed gate `{gate}`, which the plan's author may not approve, and the plan names none", gate = Printable(.gate), who = Printable(.who))]
     NoAuthor {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
     },
-    /// The plan names an author who is unknown.
+    /// The plan names an author whom the allowed signers do not have.
     #[error(
         "{who} has signed gate `{gate}` and might be the plan's author `{author}`, whom the allowed signers do not name", gate = Printable(.gate), who = Printable(.who), author = Printable(.author))]
     UnknownAuthor {
-        /// Who has signed.
+        /// The signer.
         who: String,
-        /// The gate.
+        /// The gate in the statement.
         gate: String,
-        /// The author, or the last editor, as the plan has it.
+        /// The author, or the last editor, named in the plan.
         author: String,
     },
-    /// There are more statements than a plan has.
+    /// There are more statements than allowed.
     #[error("there are more than {0} statements")]
     TooMany(usize),
 }

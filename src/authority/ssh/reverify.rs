@@ -7,9 +7,8 @@ use crate::authority::{Evidence, SignedStatement};
 use crate::plan::Plan;
 
 impl Evidence {
-    /// Judges once more what was signed, by the rules that are kept with it, as it was judged when it was
-    /// admitted; but `at` that moment (`20261123070919Z`), and beside what `others` have signed for
-    /// other gates.
+    /// Verifies the signed statements again, by the rules that are stored with them, as at the admission; but `at`
+    /// that moment (`20261123070919Z`), and given the statements that `others` have signed for other gates.
     pub(crate) fn judge_again(
         &self,
         plan: &Plan,

@@ -6,37 +6,36 @@ use ssh_key::public::KeyData;
 use super::key::{self, UnfitKey};
 use crate::base::files::{self, ReadFileError};
 
-/// A larger file is refused unread.
+/// The greatest size of the file, in bytes; a larger one is refused unread.
 const LARGEST: usize = 1024 * 1024;
 
-/// Keys that count no more: a list of public keys, one on each line, as `ssh-keygen -Y verify -r` takes
-/// it.
+/// Revoked keys: a list of public keys, one on each line, as `ssh-keygen -Y verify -r` takes it.
 ///
-/// What that does not take is refused here too, so that it can be asked: fingerprints. And so is a
-/// binary key revocation list, which it takes.
+/// Fingerprints are refused, because `ssh-keygen -Y verify` refuses them too and every evidence must be verifiable
+/// with it. A binary key revocation list is also refused, although `ssh-keygen` takes it.
 #[derive(Debug, Clone)]
 pub struct RevokedKeys {
     text: String,
     fingerprints: HashSet<String>,
 }
 
-/// A file of revoked keys was refused. One variant for each reason.
+/// Why a file of revoked keys was refused. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevokedKeysError {
-    /// It was not read.
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] ReadFileError),
-    /// It is larger than any such file is.
+    /// The file is larger than allowed.
     #[error("the revoked keys are refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the file, in bytes.
         size: usize,
     },
-    /// It is binary.
+    /// The file is binary: a key revocation list.
     #[error("the revoked keys are refused: the file is a binary key revocation list")]
     Binary,
-    /// It is not text.
+    /// The file is not UTF-8 text.
     #[error("the revoked keys are refused: the file is not UTF-8")]
     NotText,
     /// A line is a fingerprint.
@@ -44,15 +43,15 @@ pub enum RevokedKeysError {
         "the revoked keys are refused: line {line} is a fingerprint, at which `ssh-keygen -Y verify -r` gives up"
     )]
     Fingerprint {
-        /// Which, counted from 1.
+        /// The line's number, counted from 1.
         line: usize,
     },
-    /// A line is no key.
+    /// A line is not a key.
     #[error("the revoked keys are refused: line {line} is no public key: {flaw}")]
     Line {
-        /// Which, counted from 1.
+        /// The line's number, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         flaw: UnfitKey,
     },
 }
@@ -86,11 +85,11 @@ impl RevokedKeysError {
 }
 
 impl RevokedKeys {
-    /// Reads the text of such a file; one without a key revokes none.
+    /// Parses the text of such a file. A text without a key revokes none.
     ///
     /// # Errors
     ///
-    /// The first line that is refused, and why.
+    /// Returns the first line that is refused, and why.
     pub fn parse(text: &str) -> Result<Self, RevokedKeysError> {
         if text.len() > LARGEST {
             return Err(RevokedKeysError::TooLarge { size: text.len() });
@@ -109,7 +108,7 @@ impl RevokedKeys {
             }
             match key::read(first, words.next().unwrap_or_default()) {
                 Ok(key) => drop(fingerprints.insert(key::fingerprint(&key))),
-                // It signs nothing here, revoked or not.
+                // A key of this length is refused here in any case, revoked or not.
                 Err(UnfitKey::ShortRsa { .. } | UnfitKey::LongRsa { .. }) => {}
                 Err(flaw) => return Err(RevokedKeysError::Line { line: number, flaw }),
             }
@@ -120,11 +119,11 @@ impl RevokedKeys {
         })
     }
 
-    /// Reads such a file; of one that is too large, no more than that is seen.
+    /// Reads such a file. A file that is too large is not read to its end.
     ///
     /// # Errors
     ///
-    /// Returns an error if the operating system refuses it, or as [`parse`](RevokedKeys::parse).
+    /// Returns an error if the operating system refuses an operation, or as [`parse`](RevokedKeys::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, RevokedKeysError> {
         let bytes = files::read(path.as_ref(), LARGEST)?;
         if bytes.starts_with(b"SSHKRL\n") {
@@ -134,7 +133,7 @@ impl RevokedKeys {
         RevokedKeys::parse(&text)
     }
 
-    /// The file as it was.
+    /// Returns the text of the file, unchanged.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -1,4 +1,4 @@
-//! One signature: its armor, what it says of itself, and whether it fits.
+//! One signature: its armor, its header, and its verification.
 
 use base64ct::{Base64, Encoding as _};
 use ssh_key::public::KeyData;
@@ -6,26 +6,26 @@ use ssh_key::{PublicKey, SshSig};
 
 use super::{NAMESPACE, VerifyApprovalError, key};
 
-/// A signature that is larger than this is refused unread.
+/// The greatest size of a signature, in bytes; a larger one is refused unread.
 pub(super) const LARGEST: usize = 16 * 1024;
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----\n";
 const END: &str = "-----END SSH SIGNATURE-----";
 
-/// What a hardware key adds to its signature: a byte of flags, and a counter.
+/// The number of bytes that a hardware key adds to its signature: a byte of flags, and a counter.
 const TRAILER: usize = 5;
 
-/// The flag that says that it was touched.
+/// The flag of a signature that was made with a touch.
 const TOUCHED: u8 = 0x01;
 
-/// A signature that says of itself that it is one of a statement. Whether it fits is not known yet.
+/// A well-formed signature in the namespace of statements. It is not verified yet.
 pub(super) struct Signature {
     signature: SshSig,
     text: String,
 }
 
 impl Signature {
-    /// Reads what `ssh-keygen -Y sign` wrote, and nothing else.
+    /// Parses a signature in exactly the form that `ssh-keygen -Y sign` writes.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, VerifyApprovalError> {
         if bytes.is_empty() {
             return Err(VerifyApprovalError::NoSignature);
@@ -37,7 +37,7 @@ impl Signature {
         let text = str::from_utf8(bytes).map_err(|_| malformed())?;
         let blob = without_armor(text).ok_or_else(malformed)?;
         let head = head(&blob).ok_or_else(malformed)?;
-        // The library takes any version up to its own.
+        // The library accepts any version up to its own.
         if head.version != SshSig::VERSION {
             return Err(malformed());
         }
@@ -55,17 +55,17 @@ impl Signature {
         })
     }
 
-    /// The key that it says it is by.
+    /// Returns the key that the signature names.
     pub(super) fn key(&self) -> &KeyData {
         self.signature.public_key()
     }
 
-    /// The armored text.
+    /// Returns the armored text.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether that key has signed `message`, as a statement.
+    /// Verifies that the key has signed `message`, as a statement.
     pub(super) fn verify(&self, message: &[u8], who: &str) -> Result<(), VerifyApprovalError> {
         let key = PublicKey::from(self.key().clone());
         key.verify(NAMESPACE, message, &self.signature)
@@ -84,21 +84,21 @@ impl Signature {
     }
 }
 
-/// What is in the armor, if it is written as `ssh-keygen` writes it.
+/// Returns the bytes in the armor, if it is written as `ssh-keygen` writes it.
 fn without_armor(text: &str) -> Option<Vec<u8>> {
     let body = text.strip_prefix(BEGIN)?;
     let body = body.strip_suffix('\n').unwrap_or(body).strip_suffix(END)?;
     Base64::decode_vec(&body.replace('\n', "")).ok()
 }
 
-/// What a signature says of itself before it is verified.
+/// The header of a signature, before it is verified.
 struct Head<'a> {
     version: u32,
     algorithm: &'a str,
 }
 
-/// Walks through the whole of it, by `PROTOCOL.sshsig`: the library passes over lengths that are too
-/// large, and over what comes after the end.
+/// Parses the whole signature, by `PROTOCOL.sshsig`: the library ignores lengths that are too large, and bytes after
+/// the end.
 fn head(blob: &[u8]) -> Option<Head<'_>> {
     let rest = blob.strip_prefix(b"SSHSIG")?;
     let (version, rest) = number(rest)?;
@@ -127,7 +127,7 @@ fn are_texts(mut bytes: &[u8]) -> bool {
     bytes.is_empty()
 }
 
-/// A text or a number of any length, with its length before it.
+/// Splits off a string or a number of any length, which has its length before it.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = number(bytes)?;
     rest.split_at_checked(usize::try_from(length).ok()?)

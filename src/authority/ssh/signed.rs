@@ -13,17 +13,17 @@ use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
 use crate::plan::{Plan, PlannedPhase, Target};
 
-/// More than a plan has.
+/// The greatest number of statements; a plan has fewer.
 const MOST: usize = 1000;
 
-/// Approvals of one plan, each signed with the SSH key of its approver, and judged by a policy.
+/// Approvals of one plan, each signed with the SSH key of its approver, and checked against a policy.
 ///
-/// Give it the statements and their signatures, as `ssh-keygen -Y sign` leaves them; it says of each
-/// why it does not count, if it does not. A gate is approved when as many different people as the
-/// policy says have signed; a rejection by any approver of any of the plan's gates stops all of them.
-/// Everything is judged again each time it is asked, by the clock at that moment.
+/// Add the statements and their signatures, as `ssh-keygen -Y sign` writes them; an error tells why one does not
+/// count. A gate is approved when as many different people as the policy needs have signed it; a rejection by any
+/// approver of any of the plan's gates stops all of them. Every call verifies everything again, by the clock at that
+/// moment.
 ///
-/// An operator judges with it what to admit to the database:
+/// An operator uses it to decide what to admit to the database:
 ///
 /// ```
 /// use phasegate::{Plan, operator::Operator, ssh::{AllowedSigners, Policy, SignedApprovals}};
@@ -58,13 +58,13 @@ pub struct SignedApprovals {
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
-/// What is needed of the plan.
+/// The facts of the plan that are needed.
 pub(super) struct Facts {
     pub(super) digest: Digest,
     pub(super) target: Target,
     pub(super) gates: Vec<String>,
     pub(super) has_author: bool,
-    /// Its author, and its last editor.
+    /// The plan's author, and its last editor.
     pub(super) authors: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub struct RejectedApprovalFile {
 }
 
 impl RejectedApprovalFile {
-    /// The statement's file.
+    /// Returns the statement's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -95,7 +95,7 @@ impl RejectedApprovalFile {
         self.why.hint()
     }
 
-    /// Why it does not count.
+    /// Returns why the statement does not count.
     #[must_use]
     pub fn why(&self) -> &VerifyApprovalError {
         &self.why
@@ -103,7 +103,7 @@ impl RejectedApprovalFile {
 }
 
 impl SignedApprovals {
-    /// Nothing is approved yet.
+    /// Creates a set of approvals that is empty.
     #[must_use]
     pub fn new(plan: &Plan, policy: Policy, signers: AllowedSigners) -> Self {
         let mut gates: Vec<String> = Vec::new();
@@ -128,14 +128,14 @@ impl SignedApprovals {
         }
     }
 
-    /// Keys that count no more, whatever the allowed signers say.
+    /// Sets the keys that do not count any more, even if the allowed signers list them.
     #[must_use]
     pub fn revoked_keys(mut self, revoked: RevokedKeys) -> Self {
         self.revoked = Some(revoked);
         self
     }
 
-    /// Reads the time from `clock`, for tests of what happens later.
+    /// Reads the time from `clock`, for tests.
     #[cfg(any(test, feature = "testing"))]
     #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
     #[must_use]
@@ -148,7 +148,7 @@ impl SignedApprovals {
     ///
     /// # Errors
     ///
-    /// Why they do not count; nothing was added.
+    /// Returns why they do not count; then nothing was added.
     pub fn add(&mut self, statement: &[u8], signature: &[u8]) -> Result<(), VerifyApprovalError> {
         if self.given.len() >= MOST {
             return Err(VerifyApprovalError::TooMany(MOST));
@@ -174,12 +174,11 @@ impl SignedApprovals {
         Ok(())
     }
 
-    /// Adds the statement in a file, with the signature beside it, as `ssh-keygen -Y sign` leaves
-    /// it: `FILE` and `FILE.sig`.
+    /// Adds the statement in a file, with the signature in `FILE.sig` beside it, as `ssh-keygen -Y sign` writes it.
     ///
     /// # Errors
     ///
-    /// As [`add`](SignedApprovals::add), or when a file is not there, or too large.
+    /// As [`add`](SignedApprovals::add), and if a file does not exist, or is too large.
     pub fn add_file(&mut self, statement: impl AsRef<Path>) -> Result<(), VerifyApprovalError> {
         let statement = statement.as_ref();
         let text = files::read(statement, statement_file::LARGEST)?;
@@ -187,8 +186,8 @@ impl SignedApprovals {
         self.add(&text, &signature)
     }
 
-    /// Adds every statement `*.json` of a directory that has a signature beside it. Answers those
-    /// that do not count: one that cannot be read might be a rejection.
+    /// Adds every statement `*.json` of a directory that has a signature beside it. Returns those that do not count:
+    /// one that cannot be read might be a rejection.
     ///
     /// # Errors
     ///
@@ -219,7 +218,7 @@ impl SignedApprovals {
         Ok(refused)
     }
 
-    /// An attestation for each gate of the plan that is approved now, for an operator to
+    /// Returns an attestation for each gate of the plan that is approved now, for an operator to
     /// [admit](crate::operator::Operator::admit_approval).
     ///
     /// # Errors
@@ -236,21 +235,21 @@ impl SignedApprovals {
             .collect())
     }
 
-    /// What is said to one gate now: who has approved it, or who still has to. What has expired is
-    /// attested to if nothing else is there: a phase that has spent it already is not performed
-    /// again, and for any other the engine and the database refuse it.
+    /// Returns the attestation for one gate now. An expired approval is attested only if there is no other: a phase
+    /// that has spent it already is not performed again, and for any other phase the engine and the database refuse
+    /// it.
     ///
     /// # Errors
     ///
-    /// Why it is not approved.
+    /// Returns a [`Denied`] that tells why the gate is not approved, and who can still approve it.
     pub fn attestation(&self, gate: &str) -> Result<Attestation, Denied> {
         let judged = self.judged((self.clock)());
         refuse_rejected(&judged)?;
         self.quorum(gate, &judged)
     }
 
-    /// What was rejected, for an operator to [admit](crate::operator::Operator::admit_rejection). One of them
-    /// is enough to stop the plan.
+    /// Returns the rejections, for an operator to [admit](crate::operator::Operator::admit_rejection). One of them is
+    /// enough to stop the plan.
     #[must_use]
     pub fn rejections(&self) -> Vec<Attestation> {
         let judged = self.judged((self.clock)());
@@ -258,7 +257,7 @@ impl SignedApprovals {
         rejecting.map(|one| self.attest_to(&[one])).collect()
     }
 
-    /// Whatever of it counts at this moment, also what has expired.
+    /// Verifies each statement, and returns those that count at this moment, including expired ones.
     fn judged(&self, now: SystemTime) -> Vec<VerifiedStatement> {
         let judged = self.given.iter().map(|given| self.judge(given, now));
         judged.filter_map(Result::ok).collect()
@@ -275,7 +274,7 @@ fn refuse_rejected(judged: &[VerifiedStatement]) -> Result<(), Denied> {
     }
 }
 
-/// Who made the plan and who edited it last, as far as it says so.
+/// Returns the plan's author and last editor, as far as the plan names them.
 fn authors(plan: &Plan) -> Vec<String> {
     let both = [plan.author(), plan.last_editor()];
     both.into_iter().flatten().map(str::to_owned).collect()

@@ -18,12 +18,12 @@ use crate::plan::{Plan, Target};
 
 const SCHEMA: &str = "phasegate/statement/1";
 
-/// A statement that is larger than this is refused unread.
+/// The greatest size of a statement's file, in bytes; a larger one is refused unread.
 pub(super) const LARGEST: usize = 64 * 1024;
 
 const LONGEST_COMMENT: usize = 2000;
 
-/// Every member that a statement has, in the order of its file.
+/// The members of a statement's file, in order.
 const MEMBERS: [&str; 9] = [
     "comment",
     "decision",
@@ -36,67 +36,67 @@ const MEMBERS: [&str; 9] = [
     "valid_from",
 ];
 
-/// A text is not a statement, or a statement cannot be made. One variant for each reason.
+/// Why a text is not a statement, or a statement cannot be made. One variant for each reason.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseApprovalError {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("the statement is refused: it is empty")]
     Empty,
-    /// It is larger than any statement is.
+    /// The text is larger than any statement.
     #[error("the statement is refused unread: {size} bytes, and the limit is {LARGEST}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the text, in bytes.
         size: usize,
     },
-    /// It is not the JSON of a statement: cut off, or with members of another kind.
+    /// The text is not the JSON of a statement: it is truncated, or a member has another type.
     #[error("the statement is refused: it is not a statement of `{SCHEMA}`: {}", Printable(&.0.to_string()))]
     Malformed(serde_json::Error),
-    /// It is a statement of another version.
+    /// The statement has another version.
     #[error("the statement is refused: its schema is `{found}`, and this release knows `{SCHEMA}`", found = Printable(.found))]
     UnknownSchema {
-        /// The schema that it names.
+        /// The schema in the statement.
         found: String,
     },
-    /// It says something that no statement says.
+    /// The statement has an unknown member.
     #[error("the statement is refused: it has a member `{member}`, which no statement has", member = Printable(.member))]
     UnknownMember {
-        /// The member.
+        /// The name of the member.
         member: String,
     },
-    /// It says something twice.
+    /// The statement has a member twice.
     #[error("the statement is refused: it has the member `{member}` twice", member = Printable(.member))]
     Twice {
-        /// The member.
+        /// The name of the member.
         member: String,
     },
-    /// It says what a statement says, but not in canonical JSON.
+    /// The statement is valid, but not written in canonical JSON.
     #[error("the statement is refused: it is not in canonical JSON")]
     NotCanonical,
-    /// It holds a text that cannot be shown to people as it is.
+    /// The statement has a text that is not printable.
     #[error("the statement is refused: its {member} {flaw}", member = Printable(.member))]
     NotPlain {
-        /// The member.
+        /// The name of the member.
         member: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         flaw: NotPlain,
     },
-    /// A moment is not in RFC 3339, in UTC, to the second.
+    /// A time is not in RFC 3339, in UTC, to the second.
     #[error("the statement is refused: {member} is not a moment like 2026-11-23T07:09:19Z", member = Printable(.member))]
     Moment {
-        /// The member.
+        /// The name of the member.
         member: &'static str,
     },
-    /// It is over before it begins, or it does not say when it is over.
+    /// The statement expires before it becomes valid, or has no expiry.
     #[error("the statement is refused: it expires before it begins")]
     NoLife,
     /// No phase of the plan is behind this gate.
     #[error("the statement is refused: no phase of the plan is behind gate `{gate}`", gate = Printable(.gate))]
     NoSuchGate {
-        /// The gate.
+        /// The name of the gate.
         gate: String,
     },
-    /// Its file was not read, or not written.
+    /// The file could not be read, or not written.
     #[error(transparent)]
     File(#[from] ReadFileError),
 }
@@ -146,7 +146,7 @@ impl ParseApprovalError {
     }
 }
 
-/// The file, in the order of its members.
+/// The content of the file, in the order of its members.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -161,7 +161,7 @@ struct File {
     valid_from: String,
 }
 
-/// A [`ApprovalStatement`] that is being made.
+/// Builds an [`ApprovalStatement`].
 #[derive(Debug, Clone)]
 pub struct ApprovalStatementBuilder {
     statement: ApprovalStatement,
@@ -169,14 +169,14 @@ pub struct ApprovalStatementBuilder {
 }
 
 impl ApprovalStatementBuilder {
-    /// It rejects the plan, for every gate. A statement approves if this is not called.
+    /// Makes the statement a rejection of the plan, for every gate. Without this call, it is an approval.
     #[must_use]
     pub fn rejecting(mut self) -> Self {
         self.statement.decision = Decision::Reject;
         self
     }
 
-    /// It is over after this long.
+    /// Sets how long the statement is valid, from when it becomes valid.
     #[must_use]
     pub fn lasting(mut self, lifetime: Duration) -> Self {
         let from = self.statement.valid_from;
@@ -184,32 +184,32 @@ impl ApprovalStatementBuilder {
         self
     }
 
-    /// It is over at this moment.
+    /// Sets when the statement expires.
     #[must_use]
     pub fn until(mut self, expires: SystemTime) -> Self {
         self.statement.expires = moment::whole_seconds(expires);
         self
     }
 
-    /// It means nothing before this moment. That is now if this is not called.
+    /// Sets when the statement becomes valid. The default is now.
     #[must_use]
     pub fn not_before(mut self, valid_from: SystemTime) -> Self {
         self.statement.valid_from = moment::whole_seconds(valid_from);
         self
     }
 
-    /// What its signer has to say to other people.
+    /// Sets the signer's comment for other people.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.statement.comment = comment.into();
         self
     }
 
-    /// The statement.
+    /// Builds the statement.
     ///
     /// # Errors
     ///
-    /// Returns an error if the plan does not have the gate, no expiry was given, or a text is not fit to be shown.
+    /// Returns an error if the plan does not have the gate, if no expiry was set, or if a text is not printable.
     pub fn build(self) -> Result<ApprovalStatement, ParseApprovalError> {
         if !self.known {
             return Err(ParseApprovalError::NoSuchGate {
@@ -222,7 +222,7 @@ impl ApprovalStatementBuilder {
 }
 
 impl ApprovalStatement {
-    /// Begins a statement about gate `G` of `plan`: an approval, if nothing else is said.
+    /// Begins a statement about gate `G` of `plan`: an approval by default.
     ///
     /// ```
     /// use phasegate::{Plan, Sg1, approval::ApprovalStatement, ssh::ParseApprovalError};
@@ -240,7 +240,7 @@ impl ApprovalStatement {
         ApprovalStatement::for_gate_named(G::NAME, plan)
     }
 
-    /// As [`for_gate`](ApprovalStatement::for_gate), for a gate whose name is not known before.
+    /// As [`for_gate`](ApprovalStatement::for_gate), for a gate whose name is known only at run time.
     #[must_use]
     pub fn for_gate_named(gate: &str, plan: &Plan) -> ApprovalStatementBuilder {
         let now = moment::whole_seconds(SystemTime::now());
@@ -260,11 +260,11 @@ impl ApprovalStatement {
         }
     }
 
-    /// The file that is to be signed: canonical JSON, without a final newline.
+    /// Returns the bytes to sign: canonical JSON, without a final newline.
     ///
     /// # Errors
     ///
-    /// Returns an error if it says something that no statement may say.
+    /// Returns an error if the statement has a value that is not allowed in a statement.
     pub fn bytes(&self) -> Result<Vec<u8>, ParseApprovalError> {
         self.refuse_unfit()?;
         let written = |member, moment| {
@@ -284,11 +284,12 @@ impl ApprovalStatement {
         bytes.map_err(|_| ParseApprovalError::NotCanonical)
     }
 
-    /// Reads what [`bytes`](ApprovalStatement::bytes) wrote, and nothing else. It proves nothing yet.
+    /// Reads the bytes that [`bytes`](ApprovalStatement::bytes) writes, in exactly that form. The result is not
+    /// verified.
     ///
     /// # Errors
     ///
-    /// [`ParseApprovalError`] says what is wrong with it.
+    /// Returns a [`ParseApprovalError`] if the bytes are not a statement.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseApprovalError> {
         if bytes.is_empty() {
             return Err(ParseApprovalError::Empty);
@@ -319,21 +320,20 @@ impl ApprovalStatement {
         Ok(statement)
     }
 
-    /// Reads a statement's file; of one that is too large, no more than that is seen.
+    /// Reads a statement from a file. A file that is too large is not read to its end.
     ///
     /// # Errors
     ///
-    /// [`ParseApprovalError`] says what is wrong with it.
+    /// Returns a [`ParseApprovalError`] if the file cannot be read, or its content is not a statement.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ParseApprovalError> {
         ApprovalStatement::from_bytes(&files::read(path.as_ref(), LARGEST)?)
     }
 
-    /// Writes its file, which was not there before. `ssh-keygen -Y sign -n phasegate -f KEY FILE`
-    /// signs it.
+    /// Writes the statement to a new file. `ssh-keygen -Y sign -n phasegate -f KEY FILE` signs it.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is such a file already, or the operating system refuses it.
+    /// Returns an error if the file exists already, or the operating system refuses an operation.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ParseApprovalError> {
         let path = path.as_ref();
         let bytes = self.bytes()?;
@@ -361,7 +361,7 @@ impl ApprovalStatement {
     }
 }
 
-/// The names of the members of an object, each as often as it stands there, and the schema.
+/// The names of the members of an object, each as often as it occurs, and the schema.
 #[derive(Default)]
 struct Members {
     names: Vec<String>,

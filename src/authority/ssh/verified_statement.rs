@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use super::allowed_signers::Person;
 use crate::authority::{ApprovalStatement, Decision, SignedStatement};
 
-/// A statement and its signature, as they came.
+/// A statement and its signature, as they were received.
 pub(super) struct SignedText {
     pub(super) statement: Vec<u8>,
     pub(super) signature: Vec<u8>,
@@ -26,7 +26,8 @@ impl VerifiedStatement {
         self.statement.decision == Decision::Reject
     }
 
-    /// What lasts longest counts first; which of two equal ones must not depend on who asks.
+    /// Returns the order in which statements count: the one that lasts longest first. The order of two equal ones must
+    /// be the same for every caller.
     pub(super) fn rank(&self) -> (SystemTime, &str, &str) {
         let statement = &self.statement;
         (statement.expires, &statement.nonce, &self.signed.approver)

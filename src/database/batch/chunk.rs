@@ -1,4 +1,4 @@
-//! What is sent for the rows: a statement for one, and a query for many.
+//! The statements that are sent for the rows: one for a single row, and one query for many.
 
 use std::time::Instant;
 
@@ -13,22 +13,23 @@ use crate::database::tx::PhaseTx;
 use crate::observer::Event;
 use crate::outcome::Failure;
 
-/// After how many answers observers are told.
+/// The number of results after which observers are called.
 const ANSWERS_BETWEEN_EVENTS: u64 = 64;
 
-/// How many parameters a statement that is performed inside the server has at most: a function of the
-/// server's has 100 arguments.
+/// The most parameters of a statement that is performed inside the server: a function of the server has at most 100
+/// arguments.
 const MOST_PARAMETERS: usize = 99;
 
-/// A phase may have taken on a role that may write to its tables, and no more.
+/// Checks for the privilege: a phase may have switched to a role that can write its tables, but has no privilege on
+/// the schema.
 const MAY_PERFORM_ROW: &str = "SELECT pg_catalog.has_function_privilege(p.oid, 'EXECUTE') FROM pg_catalog.pg_proc AS p \
      WHERE p.pronamespace = pg_catalog.to_regnamespace('phasegate') AND p.proname = 'perform_row'";
 
-/// What the server answered for one row.
+/// The server's result for one row.
 pub(super) enum Answer<'a> {
-    /// A row, which has it in this column.
+    /// A row, with the value in this column.
     Value(&'a ::postgres::Row, usize),
-    /// How many rows the statement changed.
+    /// The number of rows that the statement changed.
     Changed(u64),
 }
 
@@ -50,7 +51,7 @@ impl Answer<'_> {
     }
 }
 
-/// Why the answer, which is of this type, is not what was to be taken.
+/// Returns why a result of this type could not be decoded.
 fn not_taken(error: ::postgres::Error, ty: &Type) -> SqlError {
     match error.into_source() {
         _ if *ty == Type::VOID => SqlError::AnswersNothing,
@@ -60,19 +61,19 @@ fn not_taken(error: ::postgres::Error, ty: &Type) -> SqlError {
     }
 }
 
-/// The same statement for one row after the other, together or alone.
+/// One statement for many rows, performed in chunks or row by row.
 pub(super) struct ChunkSender {
     one: ::postgres::Statement,
-    /// What the values are encoded as.
+    /// The types that the values are encoded as.
     types: Vec<Type>,
-    /// Whether the statement for one row answers its value, or how many rows it changed.
+    /// Whether the statement for one row returns a value, rather than how many rows it changed.
     has_value: bool,
     many: Option<Many>,
 }
 
 struct Many {
     sql: String,
-    /// What the statement is called in the session, if it is one.
+    /// The name of the prepared statement in the session, if there is one.
     prepared: Option<String>,
     columns: Vec<Column>,
 }
@@ -145,18 +146,18 @@ impl ChunkSender {
         })
     }
 
-    /// What the parameters of a row are encoded as.
+    /// Returns the types that the parameters of a row are encoded as.
     pub(super) fn types(&self) -> &[Type] {
         &self.types
     }
 
-    /// How large the chunk is that was taken.
+    /// Returns the size of the pending chunk, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let columns = self.many.as_ref().map(|many| many.columns.iter());
         columns.into_iter().flatten().map(Column::len).sum()
     }
 
-    /// Takes a row into the chunk; not one that has to go alone.
+    /// Adds a row to the pending chunk. Returns `false` if the row has to be performed alone.
     pub(super) fn take(&mut self, row: &[Encoded]) -> bool {
         let Some(many) = &mut self.many else {
             return false;
@@ -172,7 +173,7 @@ impl ChunkSender {
         true
     }
 
-    /// Has the session forget what was prepared in it.
+    /// Deallocates the statement that was prepared in the session.
     pub(super) fn end(self, tx: &mut PhaseTx<'_>) -> Result<(), SqlError> {
         match self.many.and_then(|many| many.prepared) {
             Some(prepared) => tx.control(&format!("DEALLOCATE {prepared}")),
@@ -203,8 +204,8 @@ impl ChunkSender {
         }
     }
 
-    /// Performs the chunk that was taken, and returns how many bytes the server sent. `take` sees the
-    /// answer of each row, and the first failure names its row.
+    /// Performs the pending chunk, and returns how many bytes the server sent. `take` is called with the result of
+    /// each row, and the first failure names its row.
     pub(super) fn perform<R>(
         &mut self,
         tx: &mut PhaseTx<'_>,
@@ -232,8 +233,8 @@ impl ChunkSender {
         } = tx;
         let mut answers = match client.query_typed_raw(&many.sql, params) {
             Ok(answers) => answers,
-            // Every value is one that the server accepts. What it refuses before it has called
-            // anything it would refuse for the first row as well.
+            // The server accepts each of the values. An error that it raises before its first call would be raised for
+            // the first row alone too.
             Err(error) => {
                 let is_servers = error.as_db_error().is_some();
                 let failure = Failure::from(traces.note(error));
@@ -252,7 +253,7 @@ impl ChunkSender {
             let answer = match answers.next() {
                 Ok(answer) => answer,
                 Err(error) => {
-                    // A connection that is lost says nothing of what the server was at.
+                    // After a lost connection, it is unknown which row the server was performing.
                     let is_servers = error.as_db_error().is_some();
                     let failure = Failure::from(traces.note(error));
                     return Err(match left.next() {
@@ -271,7 +272,7 @@ impl ChunkSender {
                             take(row, Answer::Value(&answer, 1))
                                 .map_err(|failure| named(failure, place, row))?;
                         }
-                        // It answered once already, and nobody looked further than that.
+                        // The function returned a second row for a row that was taken already.
                         _ if ordinal < place => {
                             let row = usize::try_from(ordinal - base - 1)?;
                             return Err(named(not_one(2), ordinal, &rows[row]));
@@ -291,7 +292,7 @@ impl ChunkSender {
                     total: progress.total,
                 });
             }
-            // The caller's own part may be slow, or a row slower than those before it.
+            // The caller's own closure may be slow, or a row slower than those before it.
             if read.elapsed() > CHUNK_TIME && left.len() > 0 {
                 traces.stop_unless_on(*kill_switch)?;
                 read = Instant::now();
@@ -302,8 +303,8 @@ impl ChunkSender {
 }
 
 impl Many {
-    /// Nothing if a parameter cannot go in an array. `value` is the parameter of one row, in SQL, given
-    /// the column that has it, and `call` what is called with them all and their number.
+    /// Returns `None` if a parameter cannot be sent in an array. `value` returns the parameter of one row in SQL,
+    /// given the column that holds it, and `call` the call with all of them, given their number.
     fn new(
         types: &[Type],
         value: impl Fn(&Form, &str) -> Option<String>,
@@ -335,8 +336,8 @@ impl Many {
     }
 }
 
-/// Prepares, under this name in SQL, the statement made one that answers how many rows it changed;
-/// says whether the server can.
+/// Prepares in SQL, under this name, the statement changed into one that returns how many rows it changed. Returns
+/// whether the server accepts that.
 fn prepare_counting(
     tx: &mut PhaseTx<'_>,
     name: &str,
@@ -344,7 +345,7 @@ fn prepare_counting(
     types: &[Type],
 ) -> Result<bool, SqlError> {
     let types: Vec<_> = types.iter().map(quoted).collect();
-    // The text was one statement to the server already.
+    // The server has accepted the text as one statement already.
     let sql = sql.trim_end_matches([' ', '\t', '\r', '\n', ';']);
     let counting = format!(
         "PREPARE {name}({}) AS WITH performed AS (\n{sql}\nRETURNING 1) \
@@ -362,8 +363,8 @@ fn prepare_counting(
     Ok(prepared.is_ok())
 }
 
-/// Whether these types can be named in SQL. To use them as they are in a function's own definition one
-/// need not be allowed that.
+/// Returns whether the role may name these types in SQL. A function's own definition can use a type without that
+/// privilege.
 fn may_name(tx: &mut PhaseTx<'_>, types: &[Type]) -> Result<bool, SqlError> {
     let schemas = types.iter().map(Type::schema);
     let schemas: Vec<_> = schemas.filter(|schema| *schema != "pg_catalog").collect();

@@ -1,32 +1,32 @@
-//! The values of one parameter, of many rows, as one array of the server's.
+//! The values of one parameter, for many rows, as one array of the server.
 
 use ::postgres::types::{Kind, Type};
 use bytes::{BufMut, BytesMut};
 
 use crate::database::params::Encoded;
 
-/// Number of dimensions, whether there are nulls, the type of the elements, their number, and the
-/// ordinal of the first: 32 bits each.
+/// The size of an array's header: number of dimensions, whether there are nulls, the type of the elements, their
+/// number, and the ordinal of the first; 32 bits each.
 const HEADER: usize = 20;
 const COUNT_AT: usize = 12;
 
-/// How the values of a parameter travel.
+/// How the values of a parameter are sent.
 #[derive(Debug, Clone)]
 pub(super) struct Form {
-    /// What the parameter is encoded as.
+    /// The type that the parameter is encoded as.
     pub(super) encoded_as: Type,
     /// The type of the array's elements.
     element: Type,
-    /// What each element is then made, in the row's own call.
+    /// The type that each element is cast to, in the call of its own row.
     cast: Option<Type>,
     check: fn(&[u8]) -> bool,
 }
 
-/// How the values of a parameter of this type travel in an array; nothing if they go one by one.
+/// Returns how the values of a parameter of this type are sent in an array; `None` if they have to be sent row by row.
 ///
-/// The server reads a whole array before it calls anything. So a type is here only if the server
-/// accepts every value of it that `check` lets pass, or if it can be sent as text and be cast in the
-/// call of its row, where the error belongs.
+/// The server reads a whole array before it calls the function for the first row. So a type is listed here only if the
+/// server accepts every value of it that `check` accepts, or if it can be sent as text and cast in the call of its
+/// row, so that the error belongs to that row.
 pub(super) fn form(ty: &Type) -> Option<Form> {
     let form = |element: Type, check| Form {
         encoded_as: ty.clone(),
@@ -41,7 +41,7 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
     match *ty {
         Type::TEXT => Some(form(Type::TEXT, is_text)),
         Type::VARCHAR | Type::BPCHAR | Type::JSON | Type::JSONB => Some(by_text()),
-        // A cast cuts off what is too long.
+        // A cast truncates a name that is too long.
         Type::NAME => Some(Form {
             check: |bytes| bytes.len() < 64 && is_text(bytes),
             ..by_text()
@@ -58,7 +58,7 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
         Type::NUMERIC => Some(form(ty.clone(), is_numeric)),
         _ => match ty.kind() {
             Kind::Enum(_) => Some(by_text()),
-            // So would a cast to a domain over varchar(5).
+            // A cast to a domain over varchar(5) truncates too.
             Kind::Domain(base) if matches!(*base, Type::VARCHAR | Type::BPCHAR | Type::NAME) => {
                 None
             }
@@ -71,8 +71,8 @@ pub(super) fn form(ty: &Type) -> Option<Form> {
     }
 }
 
-/// What a parameter of this type is encoded as: the driver has no values of a domain, but of what it is
-/// made of.
+/// Returns the type that a parameter of this type is encoded as: the driver encodes a value of a domain as one of its
+/// base type.
 pub(super) fn encoded_as(ty: &Type) -> Type {
     match ty.kind() {
         Kind::Domain(base) => encoded_as(base),
@@ -81,19 +81,19 @@ pub(super) fn encoded_as(ty: &Type) -> Type {
 }
 
 impl Form {
-    /// The type of the array, in SQL.
+    /// Returns the type of the array, in SQL.
     pub(super) fn array(&self) -> String {
         format!("{}[]", quoted(&self.element))
     }
 
-    /// The parameter of one row, given the column that has it, in SQL.
+    /// Returns the parameter of one row in SQL, given the column that holds it.
     pub(super) fn argument(&self, column: &str) -> String {
         match self.cast.as_ref() {
             Some(ty @ (&Type::VARCHAR | &Type::BPCHAR | &Type::NAME)) => {
                 format!("{column}::{}", quoted(ty))
             }
-            // A cast that may fail is one that the planner must not leave out, as it does where it puts
-            // the body of an SQL function in its place, and that has no need of the parameter.
+            // The planner must not drop a cast that may fail. It does so where it inlines the body of an SQL function
+            // that does not use the parameter.
             Some(ty) => {
                 let cast = format!("{column}::{}", quoted(ty));
                 format!(
@@ -104,14 +104,14 @@ impl Form {
         }
     }
 
-    /// The same as text that the server reads as the same value, whatever the session's settings are;
-    /// nothing if there is none.
+    /// Returns the parameter as text that the server reads as the same value under all settings of the session; `None`
+    /// if there is no such text.
     pub(super) fn text(&self, column: &str) -> Option<String> {
         match self.element {
-            // How many digits are written, a setting says; and of "char", a byte that is no character is
-            // a value.
+            // A setting decides how many digits of a float are written; and a "char" can be a byte that is not a
+            // character.
             Type::FLOAT4 | Type::FLOAT8 | Type::CHAR => None,
-            // JSON has moments in ISO 8601, which every style of dates reads.
+            // JSON writes times in ISO 8601, which every `DateStyle` reads.
             Type::DATE | Type::TIMESTAMP | Type::TIMESTAMPTZ => Some(format!(
                 "pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb({column}), \
                  VARIADIC ARRAY[]::pg_catalog.text[])"
@@ -120,11 +120,11 @@ impl Form {
         }
     }
 
-    /// The bytes of the element; nothing if the server may refuse them.
+    /// Returns the bytes of the element; `None` if the server may refuse them.
     fn element<'e>(&self, encoded: &'e Encoded) -> Option<&'e [u8]> {
         let (bytes, text) = (encoded.bytes(), encoded.is_text());
         let bytes = match (&self.encoded_as, text) {
-            // Its binary form is a version, and the text.
+            // The binary form is a version byte, and the text.
             (&Type::JSONB, false) => bytes.strip_prefix(&[1])?,
             (_, false) => bytes,
             (_, true) if self.element == Type::TEXT => bytes,
@@ -133,19 +133,19 @@ impl Form {
         (self.check)(bytes).then_some(bytes)
     }
 
-    /// Whether the value can go in an array with others.
+    /// Returns whether the value can be sent in an array with others.
     pub(super) fn takes(&self, encoded: &Encoded) -> bool {
         encoded.is_null() || self.element(encoded).is_some()
     }
 }
 
-/// The name of a type, in SQL.
+/// Returns the name of a type, quoted for SQL.
 pub(super) fn quoted(ty: &Type) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     format!("{}.{}", quote(ty.schema()), quote(ty.name()))
 }
 
-/// One array, as it grows.
+/// An array under construction.
 pub(super) struct Column {
     form: Form,
     bytes: BytesMut,
@@ -163,7 +163,7 @@ impl Column {
         &self.form
     }
 
-    /// Adds a value that the column takes.
+    /// Adds a value, which [`Form::takes`] has accepted.
     pub(super) fn push(&mut self, encoded: &Encoded) {
         if self.bytes.is_empty() {
             self.bytes.put_i32(1);
@@ -190,7 +190,7 @@ impl Column {
         self.bytes.len()
     }
 
-    /// The array of `count` values; an empty one remains.
+    /// Returns the array of its `count` values, and leaves an empty one.
     pub(super) fn take(&mut self, count: u32) -> Encoded {
         let mut bytes = self.bytes.split();
         debug_assert!(bytes.len() >= HEADER, "an array is taken after its values");
@@ -199,12 +199,12 @@ impl Column {
     }
 }
 
-/// Text of the server's has no NUL, and it refuses what is not UTF-8.
+/// Returns whether the server accepts these bytes as text: UTF-8 without NUL.
 fn is_text(bytes: &[u8]) -> bool {
     !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
 }
 
-/// Days from 2000-01-01, from 4714 BC to 5874897, or one of the infinities.
+/// Returns whether these are days from 2000-01-01, from 4714 BC to 5874897, or one of the infinities.
 fn is_date(bytes: &[u8]) -> bool {
     <[u8; 4]>::try_from(bytes).is_ok_and(|bytes| {
         let days = i32::from_be_bytes(bytes);
@@ -212,13 +212,13 @@ fn is_date(bytes: &[u8]) -> bool {
     })
 }
 
-/// Microseconds from midnight to midnight.
+/// Returns whether these are microseconds from midnight to midnight.
 fn is_time(bytes: &[u8]) -> bool {
     <[u8; 8]>::try_from(bytes)
         .is_ok_and(|bytes| (0..=86_400_000_000).contains(&i64::from_be_bytes(bytes)))
 }
 
-/// Microseconds from 2000-01-01, from 4714 BC to 294276, or one of the infinities.
+/// Returns whether these are microseconds from 2000-01-01, from 4714 BC to 294276, or one of the infinities.
 fn is_timestamp(bytes: &[u8]) -> bool {
     <[u8; 8]>::try_from(bytes).is_ok_and(|bytes| {
         let at = i64::from_be_bytes(bytes);
@@ -228,7 +228,8 @@ fn is_timestamp(bytes: &[u8]) -> bool {
     })
 }
 
-/// Number of digits, weight of the first, sign, scale, and the digits, in base 10,000: 16 bits each.
+/// Returns whether these are the number of digits, the weight of the first, sign, scale, and the digits, in base
+/// 10,000: 16 bits each.
 fn is_numeric(bytes: &[u8]) -> bool {
     if !bytes.len().is_multiple_of(2) {
         return false;
@@ -240,7 +241,7 @@ fn is_numeric(bytes: &[u8]) -> bool {
     let [count, weight, sign, scale, digits @ ..] = &*words else {
         return false;
     };
-    // Far from where the server says that it is too large.
+    // Far below the size that the server refuses.
     digits.len() == usize::from(*count)
         && (*weight).cast_signed().unsigned_abs() <= 1000
         && matches!(sign, 0 | 0x4000 | 0xC000)

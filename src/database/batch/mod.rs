@@ -1,9 +1,9 @@
 //! One call for each row, sent in a few messages for all of them.
 //!
-//! The rows of a chunk travel as arrays, in one message; the server calls the function for one after
-//! the other, and answers each as it is done. So a failure is of the row after the last answer, which
-//! costs nothing to know. Values that the server could refuse before it calls anything do not travel so:
-//! see [`column`].
+//! The rows of a chunk are sent as arrays, in one message; the server calls the function for one row after the other,
+//! and returns each result as soon as it is available. So a failure belongs to the row after the last result, which
+//! needs no further query. Values that the server could refuse before its first call are not sent in arrays: see
+//! [`column`].
 
 mod chunk;
 mod column;
@@ -26,23 +26,23 @@ use super::tx::{MOST_ROWS_RESERVED, PhaseTx, ROWS_BETWEEN_READINGS};
 use crate::database::params::Encoded;
 use crate::outcome::{BoxError, Failure};
 
-/// How many rows the first chunk has: as many as a loop performs between two readings of the kill switch, since
-/// nobody knows yet how long one takes.
+/// The number of rows in the first chunk: as many as a loop performs between two readings of the kill switch, since
+/// the time for one row is not known yet.
 const FIRST_CHUNK: usize = 64;
 
-/// How many rows a chunk has at most.
+/// The most rows in a chunk.
 const MOST_ROWS: usize = 4096;
 
-/// How many bytes of parameters a chunk has, give or take a row.
+/// The most bytes of parameters in a chunk; the last row may exceed it.
 const MOST_BYTES: usize = 1 << 20;
 
-/// How many bytes of answers make the next chunk smaller.
+/// The number of result bytes above which the next chunk is smaller.
 const MOST_ANSWERED: usize = 4 << 20;
 
-/// From how many rows on a statement is performed inside the server: it takes five more messages.
+/// The least number of rows for which a statement is performed inside the server: that takes five more messages.
 const LEAST_FOR_A_STATEMENT: usize = 8;
 
-/// The caller's own name for a row.
+/// Returns the caller's own name for a row.
 type Key<'t, R> = Box<dyn Fn(&R) -> String + 't>;
 
 /// One call for each of some rows; made by [`PhaseTx::batch`].
@@ -55,23 +55,23 @@ pub struct RowBatch<'t, 'tx, I: Iterator> {
 }
 
 impl<'tx> PhaseTx<'tx> {
-    /// Calls a function of the server, or performs a statement, for each of `rows`: a loop to its
-    /// author, sent in a few messages for all of them.
+    /// Calls a function of the server, or performs a statement, for each of `rows`: it is used like a loop, but sent
+    /// in a few messages for all rows.
     ///
-    /// [`call`](RowBatch::call) and [`execute`](RowBatch::execute) answer what a loop would, in order, and
-    /// fail at the row at which it would: the first, whose failure names it. What the phase did
-    /// is then rolled back, also if the adapter drops the failure, since rows after that one may have
-    /// been performed: to go on without them, call inside [`savepoint`](PhaseTx::savepoint).
+    /// [`call`](RowBatch::call) and [`execute`](RowBatch::execute) return what a loop would, in order, and fail at the
+    /// same row as a loop would: the first, whose failure names it. The phase is then rolled back, also if the adapter
+    /// drops the failure, since rows after that one may have been performed. To go on without them, call inside
+    /// [`savepoint`](PhaseTx::savepoint).
     ///
-    /// The rows are read as they are needed, some thousands, a mebibyte, or what comes in 200 ms at a time,
-    /// and none is kept; what `check` returns is, so that where nothing is to be kept it returns `()`. Observers of
-    /// the run see how many are done, of how many if the iterator is exact, and the kill
-    /// switch is read between chunks, which take some 200 ms and are of 64 rows at first, and within one where answers
-    /// come in, or are checked, for longer.
+    /// The rows are read as they are needed: some thousands, a mebibyte, or as many as are performed in 200 ms at a
+    /// time. No row is kept, but each value that `check` returns is: return `()` from it where nothing is to be kept.
+    /// Observers of the run receive how many rows are done, of how many if the iterator is exact. The kill switch is
+    /// read between chunks, which take some 200 ms and have 64 rows at first, and within a chunk whose results take
+    /// longer to arrive or to check.
     ///
-    /// Not what a loop would do: a `statement_timeout`, `statement_timestamp()`, `current_query()`, which triggers that keep an
-    /// audit may write down, and the snapshot of a function that is not `VOLATILE` are those of the chunk. A deferred
-    /// constraint is checked when the phase is closed; its failure belongs to no row, and names none.
+    /// There are differences from a loop: a `statement_timeout`, `statement_timestamp()`, `current_query()` (which
+    /// audit triggers may record), and the snapshot of a function that is not `VOLATILE` are those of the chunk. A
+    /// deferred constraint is checked when the phase is closed; its failure belongs to no row, and names none.
     ///
     /// ```
     /// use phasegate::{Failure, PhaseTx};
@@ -86,7 +86,7 @@ impl<'tx> PhaseTx<'tx> {
     /// }
     /// ```
     ///
-    /// What is called for a row cannot be kept for later, nor speak to the transaction itself:
+    /// The closures for a row cannot keep their arguments for later, nor use the transaction itself:
     ///
     /// ```compile_fail
     /// fn twice(tx: &mut phasegate::PhaseTx<'_>) -> Result<Vec<u64>, phasegate::Failure> {
@@ -108,7 +108,7 @@ impl<'tx> PhaseTx<'tx> {
 }
 
 impl<'t, I: Iterator> RowBatch<'t, '_, I> {
-    /// The caller's own name for a row, which a failure names it by beside its place.
+    /// Sets the caller's own name for a row; a failure names the row by it and by its place.
     pub fn key<K: ToString>(self, key: impl for<'r> Fn(&'r I::Item) -> K + 't) -> Self {
         RowBatch {
             key: Some(Box::new(move |row| key(row).to_string())),
@@ -116,14 +116,14 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
         }
     }
 
-    /// The types of the parameters, where the server cannot tell them: for a function of which there
-    /// are several, or that takes any type.
+    /// Sets the types of the parameters, where the server cannot infer them: for a function that is overloaded or
+    /// polymorphic.
     pub fn types(self, types: &'t [Type]) -> Self {
         RowBatch { types, ..self }
     }
 
-    /// Calls `function`, named as in SQL, for each row, with its `params`; `check` is given the row and
-    /// what the function returned, and says what becomes of it.
+    /// Calls `function`, named as in SQL, for each row, with its `params`; `check` gets the row and what the function
+    /// returned, and its results are collected.
     ///
     /// ```no_run
     /// # fn create(tx: &mut phasegate::PhaseTx<'_>) -> Result<(), phasegate::Failure> {
@@ -136,7 +136,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// Of a function that returns nothing, or nothing that matters, take [`Discard`]:
+    /// For a function that returns nothing, or nothing of interest, use [`Discard`]:
     ///
     /// ```no_run
     /// # use phasegate::batch::Discard;
@@ -146,14 +146,14 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// Parameters of most of the server's types travel in chunks; arrays, composites, ranges and types of
-    /// extensions go row by row, which is slower and no different.
+    /// Parameters of most of the server's types are sent in chunks. Arrays, composites, ranges and types of extensions
+    /// are sent row by row, which is slower, with the same results.
     ///
     /// # Errors
     ///
-    /// The first failure, with its row: of the function, of `params`, of `check`, or an answer that is
-    /// none (null where `T` has no null; not one answer, where the function returns a set). Or that
-    /// the kill switch stopped the phase.
+    /// Returns the first failure, with its row: of the function, of `params`, of `check`, or of a result that is
+    /// invalid (null where `T` has no null; not exactly one value, where the function returns a set). Returns an error
+    /// also if the kill switch stopped the phase.
     pub fn call<T: FromSqlOwned, U>(
         self,
         function: &str,
@@ -172,8 +172,8 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
         self.perform(2, begin, params, |row, answer| check(row, answer.value()?))
     }
 
-    /// Performs a statement for each row, with its `params`; `check` is given the row and how many
-    /// rows the statement changed, and says what becomes of it.
+    /// Performs a statement for each row, with its `params`; `check` gets the row and how many rows the statement
+    /// changed, and its results are collected.
     ///
     /// ```no_run
     /// # use phasegate::Failure;
@@ -187,19 +187,19 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     /// # }
     /// ```
     ///
-    /// An `INSERT`, `UPDATE` or `DELETE` without `RETURNING` is performed inside the server, for a chunk in one message;
-    /// any other statement, and parameters that have no text which is read as the same value (`real` and `double
-    /// precision` among them), go row by row, which is slower and no different.
+    /// An `INSERT`, `UPDATE` or `DELETE` without `RETURNING` is performed inside the server, for a chunk in one
+    /// message. Any other statement, and parameters without a text form that is read back as the same value (`real`
+    /// and `double precision` among them), are sent row by row, which is slower, with the same results.
     ///
-    /// When a row that is performed inside the server fails, its log has the parameters of that row, as the context of the
-    /// error. The failure does not say them.
+    /// When a row that is performed inside the server fails, the server's log has the parameters of that row, as the
+    /// context of the error. The failure does not contain them.
     ///
-    /// To the server it is one statement for each row: a guard, and a trigger for each statement, is called for each. Where one
-    /// statement can say it for all rows, that is faster still, and names no row.
+    /// To the server it is one statement for each row: a guard, and a statement-level trigger, is called for each.
+    /// Where a single statement can be written for all rows, that is faster still, but names no row.
     ///
     /// # Errors
     ///
-    /// As [`call`](RowBatch::call); and when the statement is transaction control.
+    /// As [`call`](RowBatch::call); and if the statement is transaction control.
     pub fn execute<U>(
         self,
         statement: &str,
@@ -215,7 +215,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
         })
     }
 
-    /// `many` rows are enough for what it takes to perform them together.
+    /// Performs the rows. `many` is the number of rows from which performing them together is worth its overhead.
     fn perform<U>(
         self,
         many: usize,
@@ -297,7 +297,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
                     };
                     answers.push(answer.map_err(|failure| named(failure, place, &row))?);
                     done.one(tx);
-                    // One by one: the switch is read as in a loop.
+                    // Row by row, the switch is read as in a loop.
                     if !is_chunk && !place.is_multiple_of(ROWS_BETWEEN_READINGS) {
                         continue;
                     }
@@ -317,7 +317,7 @@ impl<'t, I: Iterator> RowBatch<'t, '_, I> {
     }
 }
 
-/// Takes the rows of a chunk, up to one that has to go alone, or whose parameters refuse it.
+/// Adds rows to a chunk, up to one that has to be performed alone, or for which the closure refuses.
 fn gather<R>(
     rows: &mut impl Iterator<Item = R>,
     params: &impl for<'p> Fn(&R, RowParams<'p>) -> RowParams<'p>,
@@ -369,7 +369,7 @@ fn encode<R>(
     }
 }
 
-/// Whether it is the name of a function, as SQL has it: `create_unit`, `register."Create Unit"`.
+/// Returns whether the text is the name of a function in SQL syntax: `create_unit`, `register."Create Unit"`.
 fn is_a_name(text: &str) -> bool {
     let mut rest = text;
     loop {
@@ -401,7 +401,7 @@ fn is_a_name(text: &str) -> bool {
     }
 }
 
-/// Whatever a function answered, `void` and null included, which is not read.
+/// Discards what a function returns, `void` and null included: the value is not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discard;
 

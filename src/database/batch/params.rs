@@ -6,10 +6,10 @@ use crate::database::params::{Encoded, encode_one};
 use crate::database::statement::SqlError;
 use crate::outcome::Failure;
 
-/// The parameters of one row, in the order of the statement's or the function's own.
+/// The parameters of one row, in the order of the statement or the function.
 ///
-/// Lent to the closure that [`RowBatch::call`](super::RowBatch::call) and
-/// [`RowBatch::execute`](super::RowBatch::execute) are given, which adds each and gives it back.
+/// The closure of [`RowBatch::call`](super::RowBatch::call) and [`RowBatch::execute`](super::RowBatch::execute) gets
+/// an empty one, adds each parameter, and returns it.
 #[must_use = "the closure gives it back, or the row has no parameters"]
 pub struct RowParams<'p> {
     pub(super) sink: Sink<'p>,
@@ -17,11 +17,11 @@ pub struct RowParams<'p> {
     pub(super) refused: Option<Failure>,
 }
 
-/// What becomes of a parameter.
+/// What is done with a parameter.
 pub(super) enum Sink<'p> {
-    /// It is counted.
+    /// It is only counted.
     Count,
-    /// It is encoded.
+    /// It is encoded into the row.
     Encode {
         types: &'p [Type],
         encoded: &'p mut Vec<Encoded>,
@@ -46,8 +46,8 @@ impl RowParams<'_> {
         self
     }
 
-    /// Says that this row cannot be performed, and why. The rows before it are performed first, as in
-    /// a loop: if one of them fails, that is the one that is named.
+    /// Refuses this row, with a failure. The rows before it are performed first, as in a loop: if one of them fails,
+    /// the failure names that row.
     pub fn refuse(mut self, failure: impl Into<Failure>) -> Self {
         self.refused.get_or_insert_with(|| failure.into());
         self

@@ -3,11 +3,11 @@ use std::time::Duration;
 use crate::database::tx::PhaseTx;
 use crate::observer::Event;
 
-/// Chunks grow while one takes less than this, and shrink when one takes more than twice as long:
-/// the kill switch is read between them.
+/// Chunks grow while one takes less than this, and shrink when one takes more than twice as long: the kill switch is
+/// read between chunks.
 pub(super) const CHUNK_TIME: Duration = Duration::from_millis(200);
 
-/// How many rows are done.
+/// How many rows are done, of how many.
 pub(super) struct Progress {
     pub(super) done: u64,
     pub(super) total: Option<u64>,

@@ -5,25 +5,25 @@ use crate::outcome::{message_of, server_hint};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// The server is older than the interlock needs.
+    /// The server is older than the interlock requires.
     #[error("not installed: the server is PostgreSQL {found}, and 15 or newer is needed")]
     OldServer {
-        /// Its `server_version`.
+        /// The server's `server_version`.
         found: String,
     },
-    /// The database cannot hold all characters.
+    /// The encoding of the database is not UTF-8.
     #[error("not installed: the database is in {found}")]
     NotUtf8 {
-        /// Its encoding.
+        /// The encoding of the database.
         found: String,
     },
-    /// The schema there is of a newer release.
+    /// The installed schema is of a newer release.
     #[error("not installed: the schema has {found}, which this release does not know")]
     Newer {
-        /// The version that is unknown.
+        /// The version that this release does not know.
         found: String,
     },
-    /// The schema there has another content under a version that this release knows.
+    /// The installed schema has other content under a version that this release knows.
     #[error("not installed: {found} in the database is not that of this release")]
     Divergent {
         /// The version that differs.
@@ -35,25 +35,25 @@ pub enum InstallError {
         Listed::new(.missing, ", ")
     )]
     Incomplete {
-        /// What is missing.
+        /// The names of the missing objects.
         missing: Vec<String>,
     },
-    /// The schema has functions that no release put there.
+    /// The schema has functions that no release has created.
     #[error(
         "not installed: the schema has functions that this release has not: {}",
         Listed::new(.found, ", ")
     )]
     Foreign {
-        /// The functions.
+        /// The functions, with their argument types.
         found: Vec<String>,
     },
-    /// The roles or the schema were there before, and are not as they have to be.
+    /// Roles or a schema of these names exist, and do not have the required form.
     #[error("not installed: {}", message_of(.0))]
     Unfit(::postgres::Error),
-    /// The role that installs lacks a privilege; the message says which, and who can give it.
+    /// The installing role lacks a privilege; the message names the privilege, and who can grant it.
     #[error("not installed: {}", message_of(.0))]
     Privilege(::postgres::Error),
-    /// The server refused the SQL of a version; the message names an event trigger that did.
+    /// The server refused the SQL of a version; the message names an event trigger if one refused it.
     #[error("not installed: {}", describe_with_context(.0))]
     Migration(::postgres::Error),
     /// The server refused a statement, or the connection was lost.
@@ -87,7 +87,7 @@ impl InstallError {
         }
     }
 
-    /// Returns what to do about it: where the server refused it, its HINT.
+    /// Returns what to do about it. For an error of the server, that is its HINT.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -120,7 +120,7 @@ impl From<::postgres::Error> for InstallError {
     }
 }
 
-/// The server's message, with the function that raised it: that of an event trigger.
+/// Returns the server's message, with the function that raised it: an event trigger's.
 fn describe_with_context(error: &::postgres::Error) -> String {
     let message = message_of(error);
     let context = error

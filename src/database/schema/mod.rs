@@ -1,4 +1,4 @@
-//! Installs the schema `phasegate`: the SQL in `sql/`, its versions, and the repair of what is missing.
+//! Installs the schema `phasegate`: the SQL in `sql/`, its versions, and the repair of missing objects.
 
 use ::postgres::{Client, Transaction};
 
@@ -9,37 +9,38 @@ mod versions;
 pub use error::InstallError;
 use versions::VERSIONS;
 
-/// Run at every install, before the versions.
+/// The SQL of the roles. It runs at every install, before the versions.
 const ROLES: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/roles.sql"));
 
-/// The oldest server whose roles and parameters have everything that the interlock asks about.
+/// The oldest server version whose roles and parameters have everything that the interlock reads.
 const OLDEST_SERVER: i32 = 150_000;
 
-/// What an install has changed.
+/// The changes that an install has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Installed {
-    /// The versions of the schema that were applied now, in order; none if it was up to date.
+    /// The versions of the schema that this install applied, in order; empty if the schema was up to date.
     pub applied: Vec<String>,
     /// The functions and views that were missing or altered, and were restored.
     pub repaired: Vec<String>,
-    /// What the role that installed could not grant, each with what is lost and what helps; empty if nothing is.
+    /// The privileges that the installing role could not grant, each with its consequence and its remedy; empty if it
+    /// could grant all.
     pub lacking: Vec<String>,
 }
 
 /// Installs the schema `phasegate`, with its roles, or upgrades it to that of this release.
 ///
-/// One transaction; a second call changes nothing, but restores functions and views that were dropped or altered; of two at
-/// once, one waits for the other. A schema, or roles, of these names that another role has made are refused. It takes
-/// no superuser: a role that may create roles and schemas will do, and an error says what is missing and who can give
-/// it. Two such administrators may take turns; from PostgreSQL 16 on the second needs `GRANT phasegate_owner TO second
-/// WITH ADMIN OPTION` of the first. The page `docs/managed.md` has the steps for managed services. The
-/// roles `phasegate_owner`, `phasegate_operator`, `phasegate_runner` and `phasegate_auditor` belong
-/// to the whole cluster. Then:
+/// The install is one transaction. A second call changes nothing, except that it restores functions and views that
+/// were dropped or altered. Of two calls at once, one waits for the other. The install refuses a schema, or roles, of
+/// these names that another role has created. It does not need a superuser: a role that may create roles and schemas
+/// is enough, and an error names the missing privilege and who can grant it. Two such administrators may take turns;
+/// from PostgreSQL 16 on, the second needs `GRANT phasegate_owner TO second WITH ADMIN OPTION` from the first. The
+/// page `docs/managed.md` has the steps for managed services. The roles `phasegate_owner`, `phasegate_operator`,
+/// `phasegate_runner` and `phasegate_auditor` belong to the whole cluster. After the install:
 ///
-/// - `GRANT phasegate_runner TO ..` for the role that performs phases, and `phasegate_operator` for
-///   the people who admit plans and turn the switch on; never both for one;
-/// - `REVOKE TEMPORARY ON DATABASE .. FROM PUBLIC`, which everybody has by default;
+/// - `GRANT phasegate_runner TO ..` for the role that performs phases, and `phasegate_operator` for the people who
+///   admit plans and turn the switch on; never grant both to one role;
+/// - `REVOKE TEMPORARY ON DATABASE .. FROM PUBLIC`: every role has that privilege by default;
 /// - [`protect`](crate::schema::protect) each table that phases write.
 ///
 /// ```no_run
@@ -50,7 +51,7 @@ pub struct Installed {
 ///
 /// # Errors
 ///
-/// [`InstallError`]; nothing was changed.
+/// Returns an [`InstallError`]; then nothing was changed.
 pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
     install_versions(client, &VERSIONS)
 }
@@ -58,7 +59,7 @@ pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
 fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed, InstallError> {
     let mut tx = client.transaction()?;
     ensure_fit(&mut tx)?;
-    // One install at a time, and whatever the session's settings are, these are what the SQL means.
+    // One install at a time. The settings are set here because the session's own could change the meaning of the SQL.
     tx.batch_execute(
         "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL standard_conforming_strings = on; \
          SET LOCAL check_function_bodies = on; SET LOCAL client_min_messages = warning; \
@@ -70,8 +71,8 @@ fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed,
     let repaired = repair::repair(&mut tx, versions)?;
     tx.batch_execute("RESET ROLE")?;
     if !was_member {
-        // A member of the owner's role could change the schema, and where that role is granted a runner's, would be
-        // under the guard as a runner is.
+        // A member of the owner's role could change the schema; and where the owner's role is granted a runner's role,
+        // the member would be guarded as a runner is.
         tx.batch_execute("REVOKE phasegate_owner FROM CURRENT_USER")?;
     }
     let lacking = lacking(&mut tx)?;
@@ -83,7 +84,7 @@ fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed,
     })
 }
 
-/// Whether the role that installs may act as the schema's owner without a grant of ours.
+/// Returns whether the installing role may act as the schema's owner without a grant by this crate.
 fn acts_as_owner(tx: &mut Transaction<'_>) -> Result<bool, InstallError> {
     let row = tx.query_one(
         "SELECT pg_catalog.current_setting('is_superuser') = 'on' OR EXISTS ( \
@@ -96,7 +97,7 @@ fn acts_as_owner(tx: &mut Transaction<'_>) -> Result<bool, InstallError> {
     Ok(row.try_get(0)?)
 }
 
-/// What the owner's role could not be granted.
+/// Returns the privileges that the owner's role could not be granted.
 fn lacking(tx: &mut Transaction<'_>) -> Result<Vec<String>, InstallError> {
     let has = "SELECT pg_catalog.pg_has_role('phasegate_owner', $1, 'MEMBER')";
     let mut lacking = Vec::new();

@@ -29,7 +29,8 @@ pub(super) fn statements(sql: &str) -> Vec<String> {
     statements
 }
 
-/// Executes the statements again that create functions and views, and grant; returns the names of what has changed.
+/// Executes again the statements that create functions and views and that grant privileges; returns the names of what
+/// has changed.
 pub(super) fn repair(
     tx: &mut Transaction<'_>,
     versions: &[&str],
@@ -65,7 +66,7 @@ pub(super) fn repair(
     Ok(repaired.map(|(name, _)| name.clone()).collect())
 }
 
-/// Each function and view of the schema, with its definition and its privileges.
+/// Returns each function and view of the schema, with its definition and its privileges.
 fn restorable(tx: &mut Transaction<'_>) -> Result<BTreeMap<String, String>, InstallError> {
     let sql = "SELECT p.oid::pg_catalog.regprocedure::text, \
                       pg_catalog.pg_get_functiondef(p.oid) || coalesce(( \

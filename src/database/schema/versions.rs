@@ -11,8 +11,7 @@ macro_rules! sql {
     };
 }
 
-/// The SQL of each version, from version 1 on. A version that was released never changes: a later
-/// release adds another.
+/// The SQL of each version, from version 1 on. A released version never changes: a later release adds another.
 pub(super) const VERSIONS: [&str; 1] = [sql!(
     "01_version.sql",
     "02_membership.sql",

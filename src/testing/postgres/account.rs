@@ -1,4 +1,4 @@
-//! Whom the server runs as.
+//! The account that the server runs as.
 
 use std::fmt;
 use std::os::unix::process::CommandExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::error::ServerError;
 
-/// The account that the private server runs as: our own, or another where we are root.
+/// The account that the private server runs as: that of this process, or another one if this process is root.
 ///
 /// `initdb` and `postgres` refuse to run as root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub(super) enum Account {
 }
 
 impl Account {
-    /// Finds the account that the server runs as.
+    /// Chooses the account that the server runs as.
     pub(super) fn choose() -> Result<Self, ServerError> {
-        // What only `unsafe` code can ask the system itself.
+        // Only `unsafe` code could ask the system directly.
         let reason = match id(&["-u"]) {
             Some(0) => match ["postgres", "nobody"].into_iter().find_map(Self::named) {
                 Some(account) => return Ok(account),
@@ -44,7 +44,7 @@ impl Account {
         (uid != 0).then_some(Self::Other { name, uid, gid })
     }
 
-    /// Gives `path` to this account.
+    /// Makes this account the owner of `path`.
     pub(super) fn own(&self, path: &Path) -> std::io::Result<()> {
         match self {
             Self::Own => Ok(()),
@@ -52,7 +52,7 @@ impl Account {
         }
     }
 
-    /// Makes `command` run as this account, without our supplementary groups.
+    /// Makes `command` run as this account, without this process's supplementary groups.
     pub(super) fn run(&self, command: &mut Command) {
         if let Self::Other { uid, gid, .. } = self {
             command.uid(*uid).gid(*gid);
@@ -69,7 +69,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// Asks `id`, which knows accounts from LDAP and the like, too.
+/// Runs `id`, which also knows accounts from LDAP and the like.
 fn id(arguments: &[&str]) -> Option<u32> {
     let output = Command::new("id")
         .args(arguments)
@@ -78,7 +78,7 @@ fn id(arguments: &[&str]) -> Option<u32> {
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let number: i64 = text.trim().parse().ok()?;
-    // macOS writes the account `nobody` as -2.
+    // macOS prints the account `nobody` as -2.
     u32::try_from(number)
         .or_else(|_| i32::try_from(number).map(i32::cast_unsigned))
         .ok()

@@ -1,4 +1,4 @@
-//! Which server, and how it is set.
+//! The choice of a server, and its settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use super::source::Source;
 use super::supervisor::Supervisor;
 use super::{embedded, given, installed};
 
-/// Says what the server must be like; [`start`](Self::start) finds or starts one that is.
+/// Describes the required server; [`start`](Self::start) finds or starts one.
 #[derive(Debug, Clone, Default)]
 #[must_use = "nothing is started before `start`"]
 pub struct TestPostgresBuilder {
@@ -21,19 +21,18 @@ pub struct TestPostgresBuilder {
 }
 
 impl TestPostgres {
-    /// Finds or starts a server with default settings; see [`TestPostgresBuilder::start`] for the
-    /// order.
+    /// Finds or starts a server with default settings; see [`TestPostgresBuilder::start`] for the order.
     ///
-    /// A source that is there but cannot be used is an error and never skipped.
+    /// A source that exists but cannot be used is an error and is never skipped.
     ///
     /// # Errors
     ///
-    /// What was found and cannot be used, or that there is nothing; with what to do about it.
+    /// Returns an error that tells which source was found but cannot be used, or that there is none, with a hint.
     pub fn find_or_start() -> Result<Self, ServerError> {
         Self::builder().start()
     }
 
-    /// Begins a server with settings of its own, or one that may be broken.
+    /// Begins a server with custom settings, or one that a test may stop or kill.
     pub fn builder() -> TestPostgresBuilder {
         TestPostgresBuilder::default()
     }
@@ -42,37 +41,35 @@ impl TestPostgres {
 impl TestPostgresBuilder {
     /// Sets a parameter of `postgresql.conf`, such as `max_prepared_transactions`.
     ///
-    /// The server of `DATABASE_URL` is not changed: it must have exactly this value (as `SHOW`
-    /// tells it), or `start` fails. Where a private server is reached and where its files are
-    /// cannot be set.
+    /// The server of `DATABASE_URL` is not changed: it must have exactly this value (in the form of `SHOW`), or
+    /// `start` fails. The address of a private server and the place of its files cannot be set.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// Starts a private server even if `DATABASE_URL` is set, for tests that stop, kill or restart
-    /// it.
+    /// Starts a private server even if `DATABASE_URL` is set, for tests that stop, kill or restart it.
     pub fn ignore_database_url(mut self) -> Self {
         self.ignore_database_url = true;
         self
     }
 
-    /// Starts a private server out of this directory, which has `initdb` and `postgres`, for tests that need a certain
+    /// Starts a private server from this directory, which has `initdb` and `postgres`, for tests that need a certain
     /// version.
     pub fn bin_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.bin_dir = Some(directory.into());
         self
     }
 
-    /// Finds or starts the server; it answers when this returns.
+    /// Finds or starts the server; it accepts connections when this returns.
     ///
-    /// The first of these that there is, and no other if that one fails: the server of
-    /// `DATABASE_URL`; an installed one (`PG_BIN_DIR`, `pg_config`, `PATH`, the usual places); the
-    /// embedded one. An empty variable counts as unset.
+    /// Uses the first of these that exists, and no other if that one fails: the server of `DATABASE_URL`; an installed
+    /// one (`PG_BIN_DIR`, `pg_config`, `PATH`, the usual directories); the embedded one. An empty variable counts as
+    /// unset.
     ///
     /// # Errors
     ///
-    /// What was found and cannot be used, or that there is nothing; with what to do about it.
+    /// Returns an error that tells which source was found but cannot be used, or that there is none, with a hint.
     pub fn start(self) -> Result<TestPostgres, ServerError> {
         if !self.ignore_database_url
             && self.bin_dir.is_none()
@@ -124,12 +121,13 @@ impl TestPostgresBuilder {
         Ok((Source::Installed { bin_dir, version }, server))
     }
 
-    /// The server's command line: ours, the caller's, and at the end what the harness depends on.
+    /// Returns the server's command line: default settings, the caller's, and at the end those that the harness
+    /// depends on.
     fn arguments(&self, directory: &Path) -> Vec<String> {
-        // Nothing here outlives the machine, and files need no room in /dev/shm nor anybody to
-        // remove them.
+        // The data need not survive the machine; and files, unlike /dev/shm, are limited only by the disk and removed
+        // with the directory.
         let ours = [("fsync", "off"), ("dynamic_shared_memory_type", "mmap")];
-        // An element of a list: a comma or a space in a path must not end it.
+        // An element of a list: in quotes, so that a comma or a space in the path does not end it.
         let socket = format!("\"{}\"", directory.display());
         let fixed = [
             ("listen_addresses", ""),

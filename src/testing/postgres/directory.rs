@@ -11,21 +11,21 @@ use super::random;
 /// The longest path of a Unix socket on any system in use (Linux 107, macOS and the BSDs 103).
 const SOCKET_PATH: usize = 103;
 
-/// What PostgreSQL adds to its directory to name its socket.
+/// The name that PostgreSQL adds to its directory for its socket.
 const SOCKET: &str = "/.s.PGSQL.5432";
 
-/// Where a private server will have its files, and whose they will be; nothing is made yet.
+/// The path and the owner of a private server's directory, before it is created.
 pub(super) struct Directory {
     pub(super) path: PathBuf,
     pub(super) account: Account,
 }
 
 impl Directory {
-    /// A new name in `TMPDIR`, or in `/tmp` where PostgreSQL could not use the path.
+    /// Chooses a new name in `TMPDIR`, or in `/tmp` if PostgreSQL could not use that path.
     pub(super) fn choose() -> Result<Self, ServerError> {
         let account = Account::choose()?;
         let base = env::temp_dir();
-        // The path must stay right for processes with another working directory.
+        // The path must stay valid for processes with another working directory.
         let base = fs::canonicalize(&base).map_err(|error| ServerError::Directory {
             path: base,
             reason: error.to_string(),
@@ -39,8 +39,8 @@ impl Directory {
     }
 }
 
-/// Whether a socket can have its place in `directory`, and lists of paths and PostgreSQL's own
-/// shell commands can take it.
+/// Returns whether `directory` is short enough for a socket, and valid in lists of paths and in PostgreSQL's own shell
+/// commands.
 fn fits(directory: &Path) -> bool {
     directory.to_str().is_some_and(|text| {
         text.len() + SOCKET.len() <= SOCKET_PATH

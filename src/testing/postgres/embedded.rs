@@ -1,8 +1,7 @@
-//! The server that the feature `embedded-postgres` carries.
+//! The server of the feature `embedded-postgres`.
 //!
-//! Three crates hold the files of a PostgreSQL 18.4 for Linux on x86-64 with glibc 2.38 or newer.
-//! They are not made for this use, so their version is pinned, and the server is asked for its
-//! version before it is chosen.
+//! Three crates contain the files of a PostgreSQL 18.4 for Linux on x86-64 with glibc 2.38 or newer. They are not made
+//! for this use, so their version is pinned, and the server's version is checked before it is used.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,12 +13,12 @@ use super::installed;
 use super::private::PrivateServer;
 use super::supervisor::{Supervisor, Verb};
 
-/// The crates that hold the files.
+/// The crates that contain the files.
 pub(super) const CRATES: &str = "liboliphaunt-native-linux-x64-gnu-part-001, -002 and -003";
 
 const READY: Duration = Duration::from_secs(30);
 
-/// Starts it; `Ok(Err(..))` says why it cannot be used here.
+/// Starts the server; returns `Ok(Err(..))` with the reason if it cannot be used here.
 pub(super) fn start(
     arguments: &dyn Fn(&Path) -> Vec<String>,
 ) -> Result<Result<(PrivateServer, String), String>, ServerError> {
@@ -31,7 +30,8 @@ pub(super) fn start(
     let runtime = directory.path.join("runtime");
     let (bin_dir, libraries) = (runtime.join("bin"), runtime.join("lib"));
     let arguments = arguments(&directory.path);
-    // Supervised before it is filled, so that it is removed whenever we are killed.
+    // The supervisor is started before the directory is filled, so that the directory is removed also if this process
+    // is killed.
     let mut supervisor = Supervisor::spawn(directory, &bin_dir, &arguments, Some(&libraries))?;
     supervisor.command(Verb::Ready, READY)?;
     for payload in payloads {
@@ -52,7 +52,7 @@ pub(super) fn start(
     }
 }
 
-/// The directories to copy into one.
+/// Returns the directories to copy into one.
 #[cfg(all(
     feature = "embedded-postgres",
     target_os = "linux",
@@ -93,10 +93,9 @@ fn payloads() -> Result<Vec<std::path::PathBuf>, String> {
     Err("the feature `embedded-postgres` is off".into())
 }
 
-/// Copies the tree `from` into `to`; what is in a `bin` may be run.
+/// Copies the tree `from` into `to`; files in a `bin` become executable.
 ///
-/// The directories are given to `account`, which has to remove them; crates do not keep the
-/// permission to run.
+/// The directories are given to `account`, which has to remove them; a crate's files have lost the permission to run.
 fn unpack(from: &Path, to: &Path, account: &Account) -> std::io::Result<()> {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a server.
+//! The errors of finding and starting a server.
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::outcome::server_hint;
 
-/// Says what was wrong and where; its [hint](ServerError::hint) says what to do. It never has a password in it.
+/// Why there is no server, with a [hint](ServerError::hint). The message never contains a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// `DATABASE_URL` is set but cannot be used; no other source was tried in its place.
     #[error("DATABASE_URL is set but cannot be used: {reason}")]
     DatabaseUrl {
-        /// What was wrong with it.
+        /// What is wrong with it.
         reason: String,
-        /// What to do about that, if more is known than to correct it.
+        /// The remedy, if more is known than to correct the variable.
         remedy: Option<String>,
     },
 
@@ -24,16 +24,16 @@ pub enum ServerError {
     BinDir {
         /// The directory that `PG_BIN_DIR` names.
         path: PathBuf,
-        /// What was wrong with it.
+        /// What is wrong with it.
         reason: String,
     },
 
-    /// The directory that the builder was given holds no server that can be used.
+    /// The directory that was passed to the builder holds no usable server.
     #[error("the server in {} cannot be used: {reason}", path.display())]
     GivenDir {
         /// The directory.
         path: PathBuf,
-        /// What was wrong with it.
+        /// What is wrong with it.
         reason: String,
     },
 
@@ -43,42 +43,42 @@ pub enum ServerError {
          embedded: {embedded}"
     )]
     NoServer {
-        /// Whether `DATABASE_URL` was unset or was not to be asked.
+        /// Whether `DATABASE_URL` was unset or ignored.
         url: &'static str,
-        /// What was found in the search for an installed server.
+        /// The result of the search for an installed server.
         installed: String,
         /// Why the embedded server was not used.
         embedded: String,
     },
 
-    /// The directory of the private server could not be made or used.
+    /// The directory of the private server could not be created or used.
     #[error("no directory for the private server at {}: {reason}", path.display())]
     Directory {
-        /// The directory, or the one that it was to be made in.
+        /// The directory, or its parent.
         path: PathBuf,
-        /// What was wrong with it.
+        /// What is wrong with it.
         reason: String,
         /// The account that has to use it.
         account: String,
     },
 
-    /// A program that runs the private server could not be started or ended early.
+    /// A program that the private server needs could not be started, or ended early.
     #[error("cannot {doing} ({program}): {reason}")]
     Program {
-        /// What it was to do.
+        /// The program's task.
         doing: &'static str,
-        /// Which program, from where.
+        /// The program, with its directory.
         program: String,
         /// What happened.
         reason: String,
     },
 
-    /// `initdb` or `postgres` failed, or did not answer in time.
+    /// `initdb` or `postgres` failed, or did not respond in time.
     #[error("{stage} failed for {server}: {reason}; the last lines of its log:\n{log}")]
     Start {
         /// `initdb` or `postgres`.
         stage: &'static str,
-        /// Which server, from where.
+        /// The server, with its directory.
         server: String,
         /// What happened.
         reason: String,
@@ -89,27 +89,27 @@ pub enum ServerError {
     /// The server refused a statement of the harness.
     #[error("cannot {doing}: {}", whole(error))]
     Sql {
-        /// What the statement was for.
+        /// The purpose of the statement.
         doing: String,
-        /// The server's or the driver's answer.
+        /// The error of the server or the driver.
         error: postgres::Error,
     },
 
-    /// The server did not answer in time.
+    /// The server did not respond in time.
     #[error("cannot {doing}: no answer within {limit:?}")]
     NoAnswer {
-        /// What it was asked.
+        /// The purpose of the statement.
         doing: String,
-        /// How long the answer was waited for.
+        /// The time limit.
         limit: Duration,
     },
 
-    /// The server answers, but cannot be what the caller needs.
+    /// The server responds, but lacks what the caller needs.
     #[error("the server cannot be used: {reason}")]
     Unfit {
-        /// What is missing.
+        /// The missing feature or setting.
         reason: String,
-        /// What to do about it.
+        /// The remedy, if it is known.
         remedy: Option<String>,
     },
 
@@ -197,7 +197,7 @@ impl ServerError {
     }
 }
 
-/// The driver's error with its causes: by itself it says no more than "db error".
+/// Returns the driver's error with its causes: the error itself prints only "db error".
 pub(super) fn whole(error: &postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

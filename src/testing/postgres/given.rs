@@ -12,10 +12,10 @@ use super::installed::OLDEST;
 use super::source::Source;
 use super::sql;
 
-/// How long a server may take to answer for the first time.
+/// The time limit of the server's first response.
 const FIRST: Duration = Duration::from_secs(15);
 
-/// The server of `DATABASE_URL`, asked whether it can be used; `None` where that is unset or empty.
+/// Returns the server of `DATABASE_URL`, after checking that it can be used; `None` if the variable is unset or empty.
 pub(super) fn find(settings: &[(String, String)]) -> Result<Option<(Source, Config)>, ServerError> {
     let Some(url) = env::var_os("DATABASE_URL").filter(|url| !url.is_empty()) else {
         return Ok(None);
@@ -81,7 +81,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// The error is what is wrong, and what to do about it.
+    /// Checks the server. The error is what is wrong, and the remedy.
     fn fit(&self, settings: &[(String, String)]) -> Result<(), (String, Option<String>)> {
         let Self { version, user, .. } = self;
         if self.number / 10_000 < i32::try_from(OLDEST).unwrap_or(i32::MAX) {
@@ -116,7 +116,7 @@ impl Answers {
     }
 }
 
-/// Where `config` leads, without the password.
+/// Returns the address in `config`, without the password.
 fn place(config: &Config) -> String {
     let ports = config.get_ports();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The search for an installed server.
+//! Searches for an installed server.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 
 use super::error::ServerError;
 
-/// The oldest major version that the harness runs: `DROP DATABASE .. WITH (FORCE)` came with it.
+/// The oldest major version that the harness runs, the first with `DROP DATABASE .. WITH (FORCE)`.
 pub(super) const OLDEST: u32 = 13;
 
-/// Where packages put servers without putting them on the `PATH`; `*` is any part of one name.
+/// Directories in which packages install servers without adding them to the `PATH`; `*` is any part of one name.
 const KNOWN: [&str; 14] = [
     "/usr/lib/postgresql/*/bin",
     "/usr/lib/postgresql*/bin",
@@ -36,10 +36,10 @@ pub(super) struct Installed {
     pub(super) version: String,
 }
 
-/// The server in `given`; else the one that `PG_BIN_DIR` names; else the first by `pg_config` and `PATH`; else the newest in
-/// a known place.
+/// Finds the server in `given`; otherwise the one that `PG_BIN_DIR` names; otherwise the first by `pg_config` and
+/// `PATH`; otherwise the newest in a known directory.
 ///
-/// `Ok(Err(..))` says what was found in vain.
+/// Returns `Ok(Err(..))` with the places that were searched if there is none.
 pub(super) fn find(given: Option<&Path>) -> Result<Result<Installed, String>, ServerError> {
     if let Some(path) = given {
         return look(path).map(Ok).map_err(|reason| ServerError::GivenDir {
@@ -89,7 +89,7 @@ pub(super) fn find(given: Option<&Path>) -> Result<Result<Installed, String>, Se
     }))
 }
 
-/// What is in `directory`, links such as `/usr/local/bin/postgres` resolved.
+/// Returns the server in `directory`, with links such as `/usr/local/bin/postgres` resolved.
 fn look(directory: &Path) -> Result<Installed, String> {
     let resolved = fs::canonicalize(directory.join("postgres"))
         .map_err(|error| format!("no `postgres` in {}: {error}", directory.display()))?;
@@ -109,7 +109,7 @@ fn look(directory: &Path) -> Result<Installed, String> {
     }
 }
 
-/// The version that `postgres -V` in `bin_dir` tells, or why it does not run.
+/// Returns the version that `postgres -V` in `bin_dir` prints, or why it does not run.
 pub(super) fn version(bin_dir: &Path, libraries: Option<&Path>) -> Result<String, String> {
     let program = bin_dir.join("postgres");
     let mut command = Command::new(&program);
@@ -137,7 +137,7 @@ pub(super) fn version(bin_dir: &Path, libraries: Option<&Path>) -> Result<String
     }
 }
 
-/// `15.18` as `[15, 18]`, `18beta1` as `[18]`.
+/// Parses a version: `15.18` as `[15, 18]`, `18beta1` as `[18]`.
 pub(super) fn numbers(version: &str) -> Vec<u32> {
     let digits = |part: &str| {
         part.split(|c: char| !c.is_ascii_digit())
@@ -159,7 +159,7 @@ fn pg_config() -> Option<PathBuf> {
     (output.status.success() && !path.is_empty()).then(|| path.into())
 }
 
-/// The directories that `pattern` means.
+/// Returns the directories that match `pattern`.
 fn matching(pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {

@@ -1,5 +1,4 @@
-//! A real PostgreSQL: found or started, supervised, and gone when the program is. The entry is
-//! [`TestPostgres`].
+//! A real PostgreSQL: found or started, supervised, and removed when the program ends. The entry is [`TestPostgres`].
 
 mod account;
 mod builder;

@@ -1,4 +1,4 @@
-//! A server of our own: made, started, broken and ended.
+//! A private server: created, started, killed and ended.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ const READY: Duration = Duration::from_mins(1);
 const HALT: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(10);
 
-/// What the server says while children of its predecessor still run.
+/// The server's message while children of its predecessor still run.
 const ORPHANS: &str = "pre-existing shared memory block";
 
-/// How the server is ended by a test that wants to see it end.
+/// How a test ends the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
     /// Sessions are ended and everything is written, as by `pg_ctl stop -m fast`.
@@ -31,16 +31,16 @@ pub enum Shutdown {
     Kill,
 }
 
-/// A server under a supervisor; dropped, it has ended and its directory is gone.
+/// A server under a supervisor. Dropping it ends the server and removes its directory.
 pub(super) struct PrivateServer {
     supervisor: Mutex<Supervisor>,
     directory: PathBuf,
-    /// What errors call the server.
+    /// The server's name in errors.
     label: String,
 }
 
 impl PrivateServer {
-    /// Makes a cluster under `supervisor` and starts the server; it answers when this returns.
+    /// Creates a cluster under `supervisor` and starts the server; it accepts connections when this returns.
     pub(super) fn start(mut supervisor: Supervisor, label: String) -> Result<Self, ServerError> {
         let directory = supervisor.directory().to_owned();
         supervisor.command(Verb::Initdb, INITDB)?;
@@ -80,7 +80,7 @@ impl PrivateServer {
         &self.directory
     }
 
-    /// The superuser, in the database `postgres`.
+    /// Returns the configuration of the superuser, for the database `postgres`.
     pub(super) fn admin(&self) -> Config {
         let mut config = Config::new();
         config
@@ -112,7 +112,7 @@ impl PrivateServer {
         self.supervisor().command(verb, HALT)
     }
 
-    /// Starts the server unless it runs; it answers when this returns.
+    /// Starts the server unless it runs; it accepts connections when this returns.
     pub(super) fn start_again(&self) -> Result<(), ServerError> {
         let mut supervisor = self.supervisor();
         let before = supervisor.pid();
@@ -125,8 +125,8 @@ impl PrivateServer {
             });
             let Err(refusal) = answer else { return Ok(()) };
             if let Some(status) = supervisor.exited() {
-                // A server that others killed may just have been going, and its children go a
-                // moment after it.
+                // A server that another process has killed may just have been ending, and its children end a moment
+                // after it.
                 let again = supervisor.pid() == before || supervisor.log().contains(ORPHANS);
                 if again && Instant::now() < deadline {
                     thread::sleep(POLL * 10);
@@ -157,7 +157,7 @@ impl PrivateServer {
         self.supervisor().end()
     }
 
-    /// A panic elsewhere left nothing half done: every command is answered by the script.
+    /// A panic elsewhere has left no inconsistent state: the script responds to every command.
     fn supervisor(&self) -> MutexGuard<'_, Supervisor> {
         self.supervisor
             .lock()

@@ -1,20 +1,19 @@
-//! Names and passwords that are used once.
+//! Random names and passwords.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-/// The longest label that leaves room for the rest within the 63 bytes of a name.
+/// The greatest length of a label, so that the name fits in 63 bytes.
 const LABEL: usize = 32;
 
-/// 64 bits, from `SipHash` under a key that the operating system drew.
+/// Returns 64 bits, from `SipHash` with a random key of the operating system.
 fn bits() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A name that needs no quotes, is at most 63 bytes long and has 64 random bits.
+/// Returns a name that needs no quotes, has at most 63 bytes and 64 random bits.
 ///
-/// All names begin with `phasegate_`, so that what a killed test left in a shared server can be
-/// told.
+/// All names begin with `phasegate_`, so that leftovers of a killed test in a shared server can be recognized.
 pub(super) fn name(label: &str) -> String {
     let label: String = label
         .chars()
@@ -30,12 +29,12 @@ pub(super) fn name(label: &str) -> String {
     format!("phasegate_{label}_{}", word())
 }
 
-/// 64 random bits in 16 letters and digits.
+/// Returns 64 random bits in 16 letters and digits.
 pub(super) fn word() -> String {
     format!("{:016x}", bits())
 }
 
-/// 128 random bits, in letters that need no quotes.
+/// Returns 128 random bits, in letters that need no quotes.
 pub(super) fn password() -> String {
     word() + &word()
 }

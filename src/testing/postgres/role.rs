@@ -1,15 +1,14 @@
-//! Roles that live as long as a scratch database.
+//! Roles that are dropped with a scratch database.
 
 use postgres::Config;
 
 use super::error::ServerError;
 use super::{random, sql};
 
-/// A role that may log in and connect to its scratch database, and nothing more.
+/// A role that may log in and connect to its scratch database, without any other privilege.
 ///
-/// Neither superuser nor CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS; neither CREATE nor TEMP in
-/// the database. What a test lets it do, the test grants. It is dropped with the database, not with
-/// this value.
+/// The role is neither a superuser nor has CREATEDB, CREATEROLE, REPLICATION or BYPASSRLS; it has neither CREATE nor
+/// TEMP in the database. A test grants what it needs. The role is dropped with the database, not with this value.
 #[derive(Debug, Clone)]
 pub struct ScratchRole {
     name: String,
@@ -17,7 +16,7 @@ pub struct ScratchRole {
 }
 
 impl ScratchRole {
-    /// Creates `name` through `admin`, with a password in a `shared` server, where sockets are not
+    /// Creates `name` through `admin`; with a password in a `shared` server, whose sockets other users can reach.
     /// ours alone.
     pub(super) fn create(admin: &Config, name: String, shared: bool) -> Result<Self, ServerError> {
         let mut config = admin.clone();
@@ -37,7 +36,7 @@ impl ScratchRole {
             move |client| client.batch_execute(&create),
         )?;
         if shared {
-            // The server's pg_hba.conf may let in only those whom it knows.
+            // The server's pg_hba.conf may admit only roles that it lists.
             sql::session(
                 &config,
                 format!("log in as the new role {name}"),
@@ -48,13 +47,13 @@ impl ScratchRole {
         Ok(Self { name, config })
     }
 
-    /// The role's name, which needs no quotes.
+    /// Returns the role's name, which needs no quotes.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Connects to the scratch database as this role.
+    /// Returns a configuration that connects to the scratch database as this role.
     #[must_use]
     pub fn config(&self) -> Config {
         self.config.clone()

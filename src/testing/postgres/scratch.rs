@@ -1,4 +1,4 @@
-//! Databases that live as long as one test.
+//! Databases for single tests.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,24 +10,24 @@ use super::role::ScratchRole;
 use super::{random, sql};
 use crate::operator::Operator;
 
-/// How long a drop may take: it runs in destructors, too.
+/// The time limit of a drop, which runs in destructors too.
 const REMOVAL: Duration = Duration::from_secs(15);
 
-/// An empty database of its own; it and its roles are dropped with it, whatever session is still
+/// An empty database for one test; the database and its roles are dropped with it, even while other sessions are
 /// connected.
 ///
-/// UTF-8, collation `C`, from `template0`. PUBLIC may connect and nothing else: neither TEMP nor
-/// CREATE on the database, nor CREATE on the schema `public`.
+/// The database is UTF-8, with collation `C`, made from `template0`. PUBLIC has only CONNECT: neither TEMP nor CREATE
+/// on the database, nor CREATE on the schema `public`.
 ///
-/// A program killed by SIGKILL leaves it in a server of `DATABASE_URL`, where its name and those of
-/// its roles begin with `phasegate_`.
+/// A program killed by SIGKILL leaves its databases in a server of `DATABASE_URL`; their names and those of their
+/// roles begin with `phasegate_`.
 #[derive(Debug)]
 pub struct ScratchDatabase {
     name: String,
-    /// The administrator in the database that `name` was created from.
+    /// The administrator's configuration, for the database that `name` was created from.
     server: Config,
-    /// Whether the server goes on when we have ended, so that what is left behind matters and roles
-    /// need passwords.
+    /// Whether the server keeps running after this process, so that nothing may be left in it, and roles need
+    /// passwords.
     shared: bool,
     roles: Mutex<Vec<String>>,
     removed: bool,
@@ -50,7 +50,7 @@ impl ScratchDatabase {
         let Self { name, .. } = &database;
         let create = format!(
             "CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'{}",
-            // Copying what is in no block of a new database is cheaper by file.
+            // Copying by file is cheaper if the new database has no changed blocks.
             if template == "template0" {
                 ""
             } else {
@@ -81,8 +81,8 @@ impl ScratchDatabase {
                 row.try_get::<_, bool>(0)
             },
         )?;
-        // Before PostgreSQL 15 the schema belongs to the first superuser, and the REVOKE of others
-        // is only a warning.
+        // Before PostgreSQL 15 the schema belongs to the first superuser, and a REVOKE by another role only causes a
+        // warning.
         if open {
             let reason = "its schema public stays open to everybody, since before PostgreSQL 15 \
                           only a superuser can close it";
@@ -94,37 +94,36 @@ impl ScratchDatabase {
         Ok(database)
     }
 
-    /// The database's name, which needs no quotes.
+    /// Returns the database's name, which needs no quotes.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Connects to this database as the superuser, or as the user of `DATABASE_URL`, who owns it.
+    /// Returns a configuration that connects to this database as the superuser, or as the user of `DATABASE_URL`, who
+    /// owns it.
     pub fn admin(&self) -> Config {
         let mut config = self.server.clone();
         config.dbname(&self.name);
         config
     }
 
-    /// Creates a role that may log in and connect, and nothing more; it is dropped with the
-    /// database.
+    /// Creates a role that may log in and connect, without any other privilege; it is dropped with the database.
     ///
-    /// `label` is part of its name, so that people can tell several apart. The name is new in the
-    /// whole server.
+    /// `label` is part of its name, so that people can tell several roles apart. The name is new in the whole server.
     ///
     /// # Errors
     ///
-    /// The server refused, or does not let the new role log in.
+    /// Returns an error if the server refuses the call, or does not let the new role log in.
     pub fn create_role(&self, label: &str) -> Result<ScratchRole, ServerError> {
         let name = self.reserve_role(label);
         ScratchRole::create(&self.admin(), name, self.shared)
     }
 
-    /// As [`create_role`](ScratchDatabase::create_role), for one that may perform phases.
+    /// As [`create_role`](ScratchDatabase::create_role), for a role that may perform phases.
     ///
     /// # Errors
     ///
-    /// As [`create_role`](ScratchDatabase::create_role), and when the schema `phasegate` is not
+    /// As [`create_role`](ScratchDatabase::create_role), and if the schema `phasegate` is not
     /// [installed](ScratchDatabase::install).
     pub fn create_runner(&self, label: &str) -> Result<ScratchRole, ServerError> {
         let role = self.create_role(label)?;
@@ -141,7 +140,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     ///
-    /// The server refused.
+    /// Returns an error if the server refuses the call.
     pub fn install(&self) -> Result<Operator, ServerError> {
         let client = self.install_schema()?;
         switched_on(client)
@@ -161,7 +160,7 @@ impl ScratchDatabase {
         })
     }
 
-    /// Returns the name, and leaves the database where it is.
+    /// Returns the name, and does not drop the database.
     pub(super) fn into_name(mut self) -> String {
         self.removed = true;
         self.name.clone()
@@ -170,8 +169,7 @@ impl ScratchDatabase {
     /// Returns a name for a role that the caller creates; it is dropped with the database if it
     /// then exists.
     ///
-    /// For roles that a script makes: roles belong to the server, and a shared server must be left
-    /// as it was.
+    /// It is for roles that a script creates: roles belong to the server, and a shared server must be left as it was.
     pub fn reserve_role(&self, label: &str) -> String {
         let name = random::name(label);
         self.roles
@@ -181,12 +179,11 @@ impl ScratchDatabase {
         name
     }
 
-    /// Drops the database and its roles and says whether it worked; `drop` does the same and cannot
-    /// say.
+    /// Drops the database and its roles, and returns whether that succeeded; `drop` does the same without a result.
     ///
     /// # Errors
     ///
-    /// The server refused, or did not answer in time; names the database that is left.
+    /// Returns an error with the name of the database if the server refuses the call, or does not respond in time.
     pub fn remove(mut self) -> Result<(), ServerError> {
         self.remove_once()
     }
@@ -225,8 +222,7 @@ fn unfit(error: &impl std::fmt::Display, remedy: Option<String>) -> ServerError 
     }
 }
 
-/// Rolls back prepared transactions: FORCE does not, and each can be ended only from within its
-/// database.
+/// Rolls back prepared transactions: FORCE does not, and each can be ended only from within its database.
 fn forget_prepared(
     client: &mut Client,
     name: &str,
@@ -248,7 +244,7 @@ fn forget_prepared(
 
 impl Drop for ScratchDatabase {
     fn drop(&mut self) {
-        // A private server takes what is left with it.
+        // A private server is removed with everything in it.
         if let Err(error) = self.remove_once()
             && self.shared
         {

@@ -1,4 +1,4 @@
-//! The server that tests and demos hold.
+//! The server of tests and demos.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::scratch::{self, ScratchDatabase};
 use super::source::Source;
 use crate::operator::Operator;
 
-/// A real PostgreSQL that answers; a private one ends with this value, and its directory with it.
+/// A running PostgreSQL; a private one ends with this value, and its directory with it.
 ///
 /// ```no_run
 /// use phasegate::testing::TestPostgres;
@@ -26,55 +26,54 @@ use crate::operator::Operator;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A private server listens on a Unix socket in a directory of mode 0700 and on nothing else. It
-/// and its directory go when this value does, and when the program does, be it by SIGKILL: a small
-/// shell script holds the other end of a pipe from us. So a `static OnceLock<TestPostgres>`, which
-/// is never dropped, is fine: one server per test binary, one [`ScratchDatabase`] per test. Tests
-/// that stop or kill a server have one of their own, from [`TestPostgres::builder`].
+/// A private server listens on a Unix socket in a directory of mode 0700 and on nothing else. The server and its
+/// directory are removed with this value, and when the program ends, even by SIGKILL: a small shell script holds the
+/// other end of a pipe from this process. So a `static OnceLock<TestPostgres>`, which is never dropped, is fine: one
+/// server per test binary, one [`ScratchDatabase`] per test. For tests that stop or kill a server, start a server of
+/// their own with [`TestPostgres::builder`].
 ///
-/// Root may run this: the server then runs as `postgres`, else as `nobody`. Every wait for the
-/// server is bounded, and all of it may be called within an async runtime.
+/// Root may run this: the server then runs as `postgres`, or else as `nobody`. Every wait for the server is bounded,
+/// and every method may be called within an async runtime.
 pub struct TestPostgres {
     pub(super) source: Source,
     pub(super) admin: Config,
-    /// `None` where the server is not ours.
+    /// `None` if the server was started by others.
     pub(super) server: Option<PrivateServer>,
-    /// The database that others are copied from with the schema in it, once the first was asked for.
+    /// The name of the database with the schema that others are copied from, after the first was requested.
     pub(super) template: Mutex<Option<String>>,
 }
 
 impl TestPostgres {
-    /// Where the server came from; its `Display` is for people.
+    /// Returns the origin of the server; its `Display` is for people.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Connects as the superuser to the database `postgres`, or as `DATABASE_URL` says.
+    /// Returns a configuration that connects as the superuser to the database `postgres`, or as `DATABASE_URL` says.
     pub fn admin(&self) -> Config {
         self.admin.clone()
     }
 
-    /// Creates an empty database with a new name; it and its roles are dropped with the value
-    /// returned.
+    /// Creates an empty database with a new name; the database and its roles are dropped with the returned value.
     ///
     /// # Errors
     ///
-    /// The server refused, or did not answer in time; nothing is left in it.
+    /// Returns an error if the server refuses the call, or does not respond in time; nothing is left in the server.
     pub fn create_database(&self) -> Result<ScratchDatabase, ServerError> {
         ScratchDatabase::create(&self.admin, self.server.is_none(), "template0")
     }
 
     /// Creates a database with the schema `phasegate` in it, turns its kill switch on for a day, and returns the
-    /// session of an operator too; the database and its roles are dropped with the value returned.
+    /// session of an operator too; the database and its roles are dropped with the returned database.
     ///
     /// A private server installs the schema once, and copies it.
     ///
     /// # Errors
     ///
-    /// The server refused, or did not answer in time.
+    /// Returns an error if the server refuses the call, or does not respond in time.
     pub fn create_installed_database(&self) -> Result<(ScratchDatabase, Operator), ServerError> {
         if self.server.is_none() {
-            // What is left in a shared server matters: nothing of ours stays in it to be copied.
+            // A shared server must be left clean, so that no template database is created in it.
             let database = self.create_database()?;
             let operator = database.install()?;
             return Ok((database, operator));
@@ -84,7 +83,7 @@ impl TestPostgres {
         Ok((database, operator))
     }
 
-    /// Returns the name of the database that has the schema, which goes with the server.
+    /// Returns the name of the database that has the schema; it is removed with the server.
     fn template(&self) -> Result<String, ServerError> {
         let mut template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = &*template {
@@ -95,63 +94,60 @@ impl TestPostgres {
         Ok(template.insert(database.into_name()).clone())
     }
 
-    /// The private server's directory, which is gone when the server is; `None` for the one of
+    /// Returns the private server's directory, which is removed with the server; `None` for the server of
     /// `DATABASE_URL`.
     pub fn directory(&self) -> Option<&Path> {
         self.server.as_ref().map(PrivateServer::directory)
     }
 
-    /// The private server's main process; `None` for the one of `DATABASE_URL` and for one that
-    /// does not run.
+    /// Returns the process id of the private server's main process; `None` for the server of `DATABASE_URL`, and for a
+    /// private one that is not running.
     pub fn process_id(&self) -> Option<u32> {
         self.server.as_ref().and_then(PrivateServer::pid)
     }
 
-    /// The last lines that the private server logged; `None` for the one of `DATABASE_URL`.
+    /// Returns the last lines of the private server's log; `None` for the server of `DATABASE_URL`.
     pub fn log_tail(&self) -> Option<String> {
         self.server.as_ref().map(PrivateServer::log)
     }
 
-    /// Ends the private server as `how` says; no process of it runs when this returns. Its data
-    /// stay.
+    /// Ends the private server in the way of `how`; none of its processes runs when this returns. Its data are kept.
     ///
     /// # Errors
     ///
-    /// The server is not private, or its supervisor was killed.
+    /// Returns an error if the server is not private, or its supervisor was killed.
     pub fn shut_down(&self, how: Shutdown) -> Result<(), ServerError> {
         self.private("shut the server down")?.halt(how)
     }
 
-    /// Starts the private server again after [`shut_down`](Self::shut_down) or a crash; it answers
-    /// when this returns.
+    /// Starts the private server again after [`shut_down`](Self::shut_down) or a crash; it accepts connections when
+    /// this returns.
     ///
     /// # Errors
     ///
-    /// The server is not private, or did not start: then with the last lines of its log.
+    /// Returns an error if the server is not private, or did not start; then with the last lines of its log.
     pub fn start_again(&self) -> Result<(), ServerError> {
         self.private("start the server again")?.start_again()
     }
 
-    /// Shuts the private server down as `how` says and starts it again; it answers when this
+    /// Shuts the private server down in the way of `how` and starts it again; it accepts connections when this
     /// returns.
     ///
     /// # Errors
     ///
-    /// Those of [`shut_down`](Self::shut_down) and [`start_again`](Self::start_again).
+    /// As [`shut_down`](Self::shut_down) and [`start_again`](Self::start_again).
     pub fn restart(&self, how: Shutdown) -> Result<(), ServerError> {
         self.shut_down(how)?;
         self.start_again()
     }
 
-    /// Ends the private server: its processes have ended and its directory is gone when this
-    /// returns `Ok`.
+    /// Ends the private server: its processes have ended and its directory is removed when this returns `Ok`.
     ///
-    /// Dropping does the same and cannot say when it failed. The server of `DATABASE_URL` is left
-    /// alone.
+    /// Dropping does the same but cannot report an error. The server of `DATABASE_URL` is not touched.
     ///
     /// # Errors
     ///
-    /// What is left, and where.
+    /// Returns an error that tells what is left, and where.
     pub fn stop(self) -> Result<(), ServerError> {
         self.server.as_ref().map_or(Ok(()), PrivateServer::end)
     }

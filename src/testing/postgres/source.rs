@@ -1,16 +1,15 @@
-//! Where the server came from.
+//! The origin of the server.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Names the server in use by version and origin, without any secret.
+/// The server in use, by version and origin, without any secret.
 ///
-/// Its `Display` is for people: `PostgreSQL 15.18 from /usr/lib/postgresql/15/bin, started
-/// privately`.
+/// `Display` is for people: `PostgreSQL 15.18 from /usr/lib/postgresql/15/bin, started privately`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// The server that `DATABASE_URL` names; it was running before and goes on running.
+    /// The server that `DATABASE_URL` names; it was running before and keeps running.
     DatabaseUrl {
         /// Host, port, user and database, without the password.
         server: String,
@@ -24,7 +23,7 @@ pub enum Source {
         /// The server's version.
         version: String,
     },
-    /// The server that the feature `embedded-postgres` carries, unpacked and started privately.
+    /// The server of the feature `embedded-postgres`, unpacked and started privately.
     Embedded {
         /// The server's version.
         version: String,

@@ -1,4 +1,4 @@
-//! Statements of the harness, each bounded in time.
+//! Statements of the harness, each with a time limit.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,13 +8,13 @@ use postgres::{Client, Config, NoTls};
 
 use super::error::ServerError;
 
-/// How long one piece of administration may take.
+/// The time limit of one administrative operation.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Connects, works and disconnects, or gives up after `limit`.
+/// Connects, works and disconnects, or returns an error after `limit`.
 ///
-/// On a thread of its own: the driver has no bound on a handshake or an answer, and panics when it
-/// is called from within an async runtime, which a test may well be.
+/// Runs on a thread of its own: the driver has no bound on a handshake or a response, and panics when it is called
+/// from within an async runtime, where a test may run.
 pub(super) fn session<T: Send + 'static>(
     config: &Config,
     doing: impl Into<String>,
@@ -32,7 +32,7 @@ pub(super) fn session<T: Send + 'static>(
                 let result = work(&mut client)?;
                 client.close().map(|()| result)
             });
-            // The receiver is gone only when it has given up.
+            // The receiver is gone only after the limit.
             let _ = answer.send(result);
         });
     if let Err(error) = spawned {

@@ -1,5 +1,5 @@
-//! The shell that stands between us and a private server, and outlives us for as long as it takes
-//! to tidy up.
+//! The shell script between this process and a private server; it outlives this process until everything is cleaned
+//! up.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,15 +15,15 @@ use super::error::ServerError;
 
 const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// Has the script in a variable, so that a list of processes stays one that people can read.
+/// Passes the script in a variable, so that the list of processes stays readable.
 const START: &str = "script=$PHASEGATE_SUPERVISOR; unset PHASEGATE_SUPERVISOR; eval \"$script\"";
 
-/// The script's own bounds add up to 24 s.
+/// The time to wait for the script's end; the script's own limits add up to 24 s.
 const END: Duration = Duration::from_secs(40);
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// A command that the script knows.
+/// A command of the script.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Verb {
     Ready,
@@ -47,12 +47,12 @@ impl Verb {
     }
 }
 
-/// Holds the writing end of the pipe whose closing, even by SIGKILL, ends the server and its
+/// Holds the writing end of a pipe. When it closes, even by SIGKILL, the script ends the server and removes its
 /// directory.
 pub(super) struct Supervisor {
     child: Child,
-    /// `None` once it has been told to end. Rust opens it close-on-exec: no other child of ours
-    /// keeps it open.
+    /// `None` once the script was told to end. Rust opens it close-on-exec: no other child of this process keeps it
+    /// open.
     commands: Option<ChildStdin>,
     sent: u32,
     directory: PathBuf,
@@ -60,10 +60,9 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the script, which makes `directory` and removes it when it ends; no server yet.
+    /// Starts the script, which creates `directory` and removes it at its end, without a server so far.
     ///
-    /// `libraries` is where the server finds its shared libraries, if that is not where the system
-    /// looks.
+    /// `libraries` is where the server finds its shared libraries, if that is not the system's default.
     pub(super) fn spawn(
         directory: Directory,
         bin_dir: &Path,
@@ -76,7 +75,7 @@ impl Supervisor {
             .arg(&directory.path)
             .arg(bin_dir)
             .args(arguments);
-        // Nothing of PGDATA, PGOPTIONS, LANG, LD_LIBRARY_PATH and the like may reach the server.
+        // PGDATA, PGOPTIONS, LANG, LD_LIBRARY_PATH and the like must not reach the server.
         command
             .env_clear()
             .env("PATH", search_path())
@@ -89,7 +88,7 @@ impl Supervisor {
                 .env("LD_LIBRARY_PATH", libraries)
                 .env("OLIPHAUNT_INTERNAL_SKIP_ICU_DISCOVERY", "1");
         }
-        // A process group of its own: Ctrl-C in a terminal goes to ours.
+        // A process group of its own: Ctrl-C in a terminal reaches only this process's group.
         command.process_group(0).current_dir("/");
         command
             .stdin(Stdio::piped())
@@ -123,7 +122,7 @@ impl Supervisor {
         &self.account
     }
 
-    /// Has `verb` carried out; when it returns, the script has done so.
+    /// Performs `verb`; returns after the script has performed it.
     pub(super) fn command(&mut self, verb: Verb, limit: Duration) -> Result<(), ServerError> {
         self.sent += 1;
         let line = format!("{} {}\n", verb.word(), self.sent);
@@ -133,7 +132,7 @@ impl Supervisor {
             .map(|pipe| pipe.write_all(line.as_bytes()));
         let expected = self.sent.to_string();
         let deadline = Instant::now() + limit;
-        // A broken pipe is told below, by the status of the script.
+        // A broken pipe is reported below, by the status of the script.
         while self.read("done").as_deref() != Some(&expected) {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(self.gone(status));
@@ -150,17 +149,17 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The status of the script's last child, if it has ended.
+    /// Returns the exit status of the script's last child, if that has ended.
     pub(super) fn exited(&self) -> Option<i32> {
         self.read("exited")?.parse().ok()
     }
 
-    /// The script's last child.
+    /// Returns the process id of the script's last child.
     pub(super) fn pid(&self) -> Option<u32> {
         self.read("pid")?.parse().ok()
     }
 
-    /// The last lines that the server wrote.
+    /// Returns the last lines of the server's log.
     pub(super) fn log(&self) -> String {
         let text = fs::read(self.directory.join("log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -173,8 +172,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the server and removes the directory; both are done when it returns `Ok`. Safe to call
-    /// again.
+    /// Ends the server and removes the directory; both are done when it returns `Ok`. May be called again.
     pub(super) fn end(&mut self) -> Result<(), ServerError> {
         self.commands = None;
         let deadline = Instant::now() + END;
@@ -187,7 +185,7 @@ impl Supervisor {
             }
             thread::sleep(POLL);
         }
-        // The rest is the script's work, unless it was killed itself.
+        // The script does the rest, unless the script itself was killed.
         self.end_server(deadline);
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -197,7 +195,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends a server whose script is gone and did not end it.
+    /// Ends a server whose script was killed and could not end it.
     fn end_server(&self, deadline: Instant) {
         let Some(pid) = self.pid().filter(|_| self.exited().is_none()) else {
             return;
@@ -222,8 +220,8 @@ impl Supervisor {
 
     fn gone(&mut self, status: ExitStatus) -> ServerError {
         let mut complaint = String::new();
-        // Only what the script says before it writes to its log; a complaint that cannot be read is
-        // none.
+        // Reads only what the script prints before it redirects its output to the log; if that cannot be read, there
+        // is nothing to report.
         let _ = self
             .child
             .stderr
@@ -262,12 +260,13 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // Nobody is left to tell; `TestPostgres::stop` is for those who ask.
+        // There is no caller to report an error to; `TestPostgres::stop` reports it.
         let _ = self.end();
     }
 }
 
-/// Where `sleep`, `mv` and `rm` are: ours first, since not every system has them in `/bin`.
+/// Returns the search path for `sleep`, `mv` and `rm`: this process's own first, since not every system has them in
+/// `/bin`.
 fn search_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(if path.is_empty() { "" } else { ":" });

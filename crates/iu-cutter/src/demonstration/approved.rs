@@ -16,22 +16,22 @@ use crate::approvers::{CLERK, COUNCIL, SCRIBE, approval, rejection};
 use crate::phases::{Document, LifecycleEnact, PIPELINE, cut_and_enact};
 use crate::register::Register;
 use crate::terminal;
-use crate::town::TestDatabase;
+use crate::test_database::TestDatabase;
 
 impl Shown {
     /// The real adapter, in a transaction that is always rolled back.
     pub(super) fn rehearsed(
         &mut self,
-        town: &mut TestDatabase,
+        database: &mut TestDatabase,
         document: &Document,
         plan: &Plan,
     ) -> Outcome<()> {
         terminal::part(
             "2. The rehearsal: performed by the real adapter, measured, and rolled back",
         );
-        let before = town.fingerprint()?;
+        let before = database.fingerprint()?;
         let rehearsed = RehearsalRunner::new(PIPELINE)
-            .connector(PostgresConnector::no_tls(town.runner()))
+            .connector(PostgresConnector::no_tls(database.runner()))
             .adapter(Register)
             .run(|run, on| cut_and_enact(run, on, document));
         let rehearsed = match rehearsed {
@@ -71,14 +71,17 @@ impl Shown {
             as_predicted,
             "what the server counted is what the simulator predicted",
         );
-        self.check(town.fingerprint()? == before, "the tables are as they were");
+        self.check(
+            database.fingerprint()? == before,
+            "the tables are as they were",
+        );
         self.stop_if_interrupted()
     }
 
     /// The approvals that a reader would try first to get through without.
-    pub(super) fn signed(&mut self, town: &TestDatabase, plan: &Plan) -> Outcome<()> {
+    pub(super) fn signed(&mut self, database: &TestDatabase, plan: &Plan) -> Outcome<()> {
         terminal::part("3. The approvals: statements, each signed with its signer's own SSH key");
-        let approvers = &town.approvers;
+        let approvers = &database.approvers;
         terminal::fact("signed by", approvers.tool());
         let statement = approval::<Sg1>(plan, "the cut may be written")?;
         terminal::fact("statement", String::from_utf8(statement.bytes()?)?);
@@ -87,7 +90,7 @@ impl Shown {
         println!("  The scribe, who made the plan, approves it:");
         let own = approval::<Sg1>(plan, "my own work, and it is good")?;
         let own = approvers.signed_by(SCRIBE, &own)?;
-        self.not_counted(approvers.nobody(plan), &own, |why| {
+        self.not_counted(approvers.none(plan), &own, |why| {
             matches!(why, VerifyApprovalError::Author { .. })
         });
 
@@ -99,25 +102,25 @@ impl Shown {
             clerks.with_extension("json.sig"),
             changed.with_extension("json.sig"),
         )?;
-        self.not_counted(approvers.nobody(plan), &changed, |why| {
+        self.not_counted(approvers.none(plan), &changed, |why| {
             matches!(why, VerifyApprovalError::DoesNotFit { .. })
         });
 
         println!("  The clerk's approval, for the plan of another document:");
-        let other = dry_run(town, &amendment()?)?;
-        self.not_counted(approvers.nobody(&other), &clerks, |why| {
+        let other = dry_run(database, &amendment()?)?;
+        self.not_counted(approvers.none(&other), &clerks, |why| {
             matches!(why, VerifyApprovalError::AnotherPlan { .. })
         });
 
         println!("  The council, at the gate that is the clerk's:");
         let meddling = approval::<Sg1>(plan, "let us be quick")?;
         let meddling = approvers.signed_by(COUNCIL, &meddling)?;
-        self.not_counted(approvers.nobody(plan), &meddling, |why| {
+        self.not_counted(approvers.none(plan), &meddling, |why| {
             matches!(why, VerifyApprovalError::NotEntitled { .. })
         });
 
         println!("  The clerk alone, at both gates:");
-        let mut alone = approvers.nobody(plan);
+        let mut alone = approvers.none(plan);
         alone.add_file(&clerks)?;
         let second = approval::<Sg2>(plan, "the units may come into force")?;
         alone.add_file(approvers.signed_by(CLERK, &second)?)?;
@@ -168,36 +171,34 @@ impl Shown {
     }
 
     /// The right plan, the right approvals, and a register that does something else.
-    pub(super) fn effects_differ(&mut self, town: &mut TestDatabase) -> Outcome<()> {
+    pub(super) fn effects_differ(&mut self, database: &mut TestDatabase) -> Outcome<()> {
         terminal::part("7. A register that does not do what was approved");
         let document = Document {
             name: "the charter, repealed".to_owned(),
             units: amendment()?.units.into_iter().take(5).collect(),
         };
-        let plan = dry_run(town, &document)?;
-        town.admit(&plan)?;
-        println!(
-            "  It enacts every unit, takes that back in a savepoint, and answers that all is well:"
-        );
+        let plan = dry_run(database, &document)?;
+        database.admit(&plan)?;
+        println!("  It enacts every unit, rolls that back in a savepoint, and returns success:");
         let calls = Calls::new();
-        let authority = town.admitted();
-        let answer = self.on_while(|switch| {
+        let authority = database.admitted();
+        let result = self.on_while(|switch| {
             runner(
                 &plan,
                 switch,
                 authority,
-                PostgresConnector::no_tls(town.runner()),
+                PostgresConnector::no_tls(database.runner()),
             )
             .adapter(Forgetful(&calls))
             .run(|run, on| cut_and_enact(run, on, &document))
         })?;
-        match answer {
+        match result {
             Err(Error::RolledBack(rollback)) => {
                 terminal::quoted(&rollback);
                 terminal::hint(rollback.hint());
                 let differ = matches!(rollback.cause(), RollbackCause::EffectsDiffer(_));
                 self.check(
-                    differ && calls.count("enacted and taken back") == 1,
+                    differ && calls.count("enacted and rolled back") == 1,
                     "the phase said that all was well, and was not committed",
                 );
             }
@@ -210,7 +211,7 @@ impl Shown {
     }
 }
 
-/// The register, by somebody who enacts every unit, takes it all back, and answers as if it were done.
+/// An adapter that enacts every unit, rolls it back, and returns success.
 struct Forgetful<'a>(&'a Calls);
 
 impl<S: PhaseSpec> Execute<S> for Forgetful<'_>
@@ -231,7 +232,7 @@ where
             output = Some(Register.execute(spec, prior, tx)?);
             Err::<(), _>(Failure::new("forgotten"))
         });
-        self.0.record("enacted and taken back");
+        self.0.record("enacted and rolled back");
         match (output, forgotten) {
             (Some(output), Err(_)) => Ok(output),
             (_, forgotten) => Err(Failure::new(format!("not even begun: {forgotten:?}"))),

@@ -6,15 +6,15 @@ use phasegate::{Plan, audit::EvidenceBundle};
 
 use super::{Outcome, Shown};
 use crate::terminal;
-use crate::town::TestDatabase;
+use crate::test_database::TestDatabase;
 
 impl Shown {
     /// Everything that the database has on one run, in a directory that needs no tool of ours.
-    pub(super) fn audited(&mut self, town: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
-        terminal::part("10. The evidence, for somebody who was not there");
-        let bundle = EvidenceBundle::collect(town.admin(), plan.digest())?;
+    pub(super) fn audited(&mut self, database: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
+        terminal::part("10. The evidence, for a reader who was not present");
+        let bundle = EvidenceBundle::collect(database.admin(), plan.digest())?;
         bundle.verify()?;
-        let place = town.place()?;
+        let place = database.place()?;
         let directory = place.path().join("evidence");
         bundle.write_to(&directory)?;
         let mut files = Vec::new();
@@ -29,8 +29,8 @@ impl Shown {
             .arg(&directory)
             .output();
         match verified {
-            // Without ssh-keygen it says so, and there is nothing to show.
-            Ok(output) if town.approvers.by_ssh_keygen() => {
+            // Without ssh-keygen the script fails, and there is nothing to show.
+            Ok(output) if database.approvers.by_ssh_keygen() => {
                 let said = String::from_utf8_lossy(&output.stdout).into_owned()
                     + &String::from_utf8_lossy(&output.stderr);
                 terminal::quoted(&said.trim_end());

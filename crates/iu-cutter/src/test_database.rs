@@ -1,4 +1,4 @@
-//! The database of the demonstration: made for it, and gone after it.
+//! The database of the demonstration, which is dropped after it.
 
 use phasegate::testing::{ScratchDatabase, ScratchRole, TestPostgres};
 use phasegate::{
@@ -16,17 +16,17 @@ pub struct TestDatabase {
     database: ScratchDatabase,
     runner: ScratchRole,
     admin: Client,
-    /// The session of somebody who may admit plans and turn the database's kill switch.
+    /// The session of an operator, who may admit plans and turn the database's kill switch on and off.
     pub operator: Operator,
     pub target: Target,
     pub approvers: Approvers,
-    // Last, so that the database is dropped before its server goes.
+    // Last, so that the database is dropped before its server ends.
     server: TestPostgres,
 }
 
 impl TestDatabase {
-    /// Finds or starts a server, creates the database, installs the wall and the register, and puts
-    /// the register's tables under guard.
+    /// Finds or starts a server, creates the database, installs the schema `phasegate` and the register, and guards
+    /// the register's tables.
     pub fn found() -> Result<Self, Box<dyn std::error::Error>> {
         let server = TestPostgres::find_or_start()?;
         let database = server.create_database()?;
@@ -49,17 +49,17 @@ impl TestDatabase {
         })
     }
 
-    /// A directory that is gone afterwards.
+    /// Creates a temporary directory.
     pub fn place(&self) -> std::io::Result<TempDir> {
         place(&self.server)
     }
 
-    /// The session of the administrator, who may read the journal too.
+    /// Returns the session of the administrator, who may read the journal too.
     pub fn admin(&mut self) -> &mut Client {
         &mut self.admin
     }
 
-    /// What to call the server and the database.
+    /// Returns the names of the server and the database.
     pub fn describe(&self) -> (String, String) {
         (
             self.server.source().to_string(),
@@ -67,8 +67,8 @@ impl TestDatabase {
         )
     }
 
-    /// Has the plan approved by whom it takes, and does what an operator does who has verified that:
-    /// without it, the database performs nothing of the plan.
+    /// Has the plan approved by its approvers, and admits the plan and its approvals as an operator does: without that,
+    /// the database opens no phase of the plan.
     pub fn admit(&mut self, plan: &Plan) -> Result<(), Box<dyn std::error::Error>> {
         let approvals = self.approvers.both(plan)?;
         let _ = self.operator.admit_plan(plan)?;
@@ -78,18 +78,18 @@ impl TestDatabase {
         Ok(())
     }
 
-    /// What was admitted, as the role that runs phases reads it: where that runs, nobody's keys are.
+    /// Returns the admitted approvals, as the role that runs phases reads them: that role needs no keys.
     pub fn admitted(&self) -> AdmittedApprovals {
         AdmittedApprovals::through(PostgresConnector::no_tls(self.runner()))
     }
 
-    /// How the role that runs phases connects: no superuser, no CREATE, no TEMP, no table of its
-    /// own.
+    /// Returns the configuration of the role that runs phases, which is no superuser and has no CREATE, no TEMP and no
+    /// table of its own.
     pub fn runner(&self) -> Config {
         self.runner.config()
     }
 
-    /// Everything that the register holds, as one digest: two equal ones mean that nothing changed.
+    /// Returns a digest of the register's content: two equal ones mean that nothing changed.
     pub fn fingerprint(&mut self) -> Result<Fingerprint, postgres::Error> {
         let row = self.admin.query_one(
             "SELECT (SELECT count(*) FROM iu.unit), \
@@ -108,8 +108,8 @@ impl TestDatabase {
     }
 }
 
-/// Beside a private server's own files, which go even if this program is killed: whoever removes those
-/// must be able to remove this.
+/// Creates a temporary directory among a private server's own files, which are removed even if this program is killed. It
+/// gets their owner, who has to remove it too.
 fn place(server: &TestPostgres) -> std::io::Result<TempDir> {
     let Some(directory) = server.directory() else {
         return tempfile::tempdir();
@@ -124,7 +124,7 @@ fn place(server: &TestPostgres) -> std::io::Result<TempDir> {
     Ok(place)
 }
 
-/// What the tables hold.
+/// The content of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     pub units: i64,

@@ -1,4 +1,4 @@
-//! A database with the register of the IU cutter in it, and what it takes to run the five phases there.
+//! A database with the register of the IU cutter in it, and functions that run the five phases there.
 #![allow(unreachable_pub)]
 
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -39,7 +39,7 @@ pub struct TestDatabase {
     pub target: Target,
 }
 
-pub fn town() -> TestDatabase {
+pub fn test_database() -> TestDatabase {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
     let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
     let created = server.create_installed_database();
@@ -70,7 +70,7 @@ impl TestDatabase {
         self.admin().batch_execute(sql).expect(sql);
     }
 
-    /// How many units there are, how many of them are enacted, and how many entries the log has.
+    /// Returns how many units there are, how many of them are enacted, and how many entries the log has.
     pub fn tables(&self) -> (i64, i64, i64) {
         let sql = "SELECT count(*), count(*) FILTER (WHERE state = 'enacted'), \
                      (SELECT count(*) FROM iu.lifecycle_log) FROM iu.unit";
@@ -82,7 +82,7 @@ impl TestDatabase {
         PostgresConnector::no_tls(self.runner.config())
     }
 
-    /// Performs all five phases live by the register's adapter, and writes down who is called.
+    /// Performs all five phases live by the register's adapter, and records the calls.
     pub fn live(&self, document: &Document, calls: &Calls) -> Result<Enacted, Error> {
         live(
             self.plan(document),
@@ -94,7 +94,7 @@ impl TestDatabase {
         )
     }
 
-    /// Has an operator admit what was approved.
+    /// Admits the approvals, as an operator.
     pub fn admit(&self, approvals: &UnsignedApprovals) {
         let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
         for approval in approvals.attestations() {
@@ -104,7 +104,7 @@ impl TestDatabase {
         }
     }
 
-    /// The plan for `document`, admitted, with everything that the double would approve.
+    /// Returns the plan for `document`, admitted together with every approval of [`ApprovesEverything`].
     pub fn plan(&self, document: &Document) -> Plan {
         let plan = plan(&self.target, document);
         let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,16 +159,16 @@ pub fn three_units() -> Document {
 }
 
 #[track_caller]
-pub fn refusal(answer: Result<Enacted, Error>) -> Refusal {
-    match answer {
+pub fn refusal(result: Result<Enacted, Error>) -> Refusal {
+    match result {
         Err(Error::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
 
 #[track_caller]
-pub fn rollback(answer: Result<Enacted, Error>) -> Rollback {
-    match answer {
+pub fn rollback(result: Result<Enacted, Error>) -> Rollback {
+    match result {
         Err(Error::RolledBack(rollback)) => rollback,
         other => panic!("not rolled back: {other:?}"),
     }

@@ -18,11 +18,11 @@ use crate::lossy::Lossy;
 use crate::phases::{Document, cut_and_enact};
 use crate::register::Register;
 use crate::terminal;
-use crate::town::TestDatabase;
+use crate::test_database::TestDatabase;
 
 impl Shown {
-    /// The same role, the same function, and no phase.
-    pub(super) fn by_hand(&mut self, town: &TestDatabase, document: &Document) -> Outcome<()> {
+    /// Calls the register's function as the same role, without a phase.
+    pub(super) fn by_hand(&mut self, database: &TestDatabase, document: &Document) -> Outcome<()> {
         let unit = document.units.first().ok_or("the document has no unit")?;
         let unit = serde_json::json!({
             "document": document.name,
@@ -31,7 +31,7 @@ impl Shown {
             "body": unit.body,
             "digest": unit.digest(),
         });
-        let mut client = town.runner().connect(NoTls)?;
+        let mut client = database.runner().connect(NoTls)?;
         match client.query("SELECT iu.fn_iu_create($1)", &[&unit]) {
             Err(error) => {
                 let error = Failure::new(error);
@@ -48,19 +48,19 @@ impl Shown {
 
     pub(super) fn switched_off(
         &mut self,
-        town: &mut TestDatabase,
+        database: &mut TestDatabase,
         document: &Document,
     ) -> Outcome<()> {
         terminal::part("8. The kill switch of the database, turned off while a phase is performed");
         let document = named(document, "a second reading");
-        let plan = dry_run(town, &document)?;
-        town.admit(&plan)?;
-        let approvals = town.admitted();
-        let before = town.fingerprint()?;
-        let config = town.runner();
-        let operator = &mut town.operator;
+        let plan = dry_run(database, &document)?;
+        database.admit(&plan)?;
+        let approvals = database.admitted();
+        let before = database.fingerprint()?;
+        let config = database.runner();
+        let operator = &mut database.operator;
         let began = AtomicBool::new(false);
-        let (answer, off) = thread::scope(|scope| {
+        let (result, off) = thread::scope(|scope| {
             let off = scope.spawn(|| {
                 while !began.load(Ordering::SeqCst) {
                     thread::sleep(Duration::from_millis(1));
@@ -69,24 +69,24 @@ impl Shown {
                 let off = operator.switch_off("shown to a visitor", Duration::from_secs(5));
                 (off, pressed)
             });
-            let answer = self.on_while(|switch| {
+            let result = self.on_while(|switch| {
                 runner(&plan, switch, approvals, PostgresConnector::no_tls(config))
                     .adapter(Slow(&began))
                     .run(|run, on| cut_and_enact(run, on, &document))
             });
             let ended = Instant::now();
-            // If it never came so far.
+            // In case the phase never began.
             began.store(true, Ordering::SeqCst);
-            // It is joined with what it answered, or has panicked.
+            // An error of `join` means that the thread has panicked.
             let off = off
                 .join()
                 .map(|(off, pressed)| (off, ended.saturating_duration_since(pressed)));
-            (answer, off)
+            (result, off)
         });
         let (off, took) = off.map_err(|_| "the operator's thread panicked")?;
         let drained = off? == SwitchedOff::Drained;
         self.check(drained, "switched off, and no commit is in flight");
-        match answer? {
+        match result? {
             Err(Error::RolledBack(rollback)) => {
                 terminal::said(&rollback);
                 terminal::hint(rollback.hint());
@@ -102,49 +102,57 @@ impl Shown {
                 self.check(false, &format!("the phase was stopped: {other:?}"));
             }
         }
-        self.check(town.fingerprint()? == before, "the tables are as they were");
-        town.operator
+        self.check(
+            database.fingerprint()? == before,
+            "the tables are as they were",
+        );
+        database
+            .operator
             .switch_on("the demonstration goes on", Duration::from_hours(1))?;
         self.stop_if_interrupted()
     }
 
-    pub(super) fn resolved(&mut self, town: &mut TestDatabase, document: &Document) -> Outcome<()> {
+    pub(super) fn resolved(
+        &mut self,
+        database: &mut TestDatabase,
+        document: &Document,
+    ) -> Outcome<()> {
         terminal::part("9. A connection that is lost in the middle of a commit");
         let document = named(document, "a third reading");
-        let plan = dry_run(town, &document)?;
-        town.admit(&plan)?;
-        let lossy = Lossy::to(&town.runner())?;
-        // A run resolves by itself; here it is told not to, to show what there is to resolve.
+        let plan = dry_run(database, &document)?;
+        database.admit(&plan)?;
+        let lossy = Lossy::to(&database.runner())?;
+        // A run resolves by itself; here that is turned off, to show the phase in doubt.
         let unresolved = Timeouts::default().resolve(Duration::ZERO);
-        let answer = self.on_while(|switch| {
+        let result = self.on_while(|switch| {
             runner(
                 &plan,
                 switch,
-                town.admitted(),
+                database.admitted(),
                 PostgresConnector::no_tls(lossy.config.clone()),
             )
             .adapter(Register)
             .timeouts(unresolved)
             .run(|run, on| cut_and_enact(run, on, &document))
         })?;
-        let Err(Error::InDoubt(doubt)) = answer else {
+        let Err(Error::InDoubt(doubt)) = result else {
             self.stop_if_interrupted()?;
-            self.check(false, &format!("in doubt: {answer:?}"));
+            self.check(false, &format!("in doubt: {result:?}"));
             return Ok(());
         };
         terminal::said(&doubt);
         terminal::hint(Some(doubt.hint()));
-        let connector = || PostgresConnector::no_tls(town.runner());
+        let connector = || PostgresConnector::no_tls(database.runner());
         let patience = Duration::from_secs(10);
         let resolved = doubt.resolve(connector(), patience)?;
         let again = doubt.resolve(connector(), patience)?;
         self.check(
             matches!(resolved, Resolution::Committed(_)) && resolved == again,
-            "resolved: it was committed, and whoever asks again hears the same",
+            "resolved: it was committed, and resolving it again returns the same",
         );
         println!("  The same plan, run again:");
         let again = self.on_while(|switch| {
-            runner(&plan, switch, town.admitted(), connector())
+            runner(&plan, switch, database.admitted(), connector())
                 .adapter(Register)
                 .run(|run, on| cut_and_enact(run, on, &document))
         })?;
@@ -163,14 +171,14 @@ impl Shown {
                 self.check(false, "the plan is performed to its end");
             }
         }
-        self.verified(town, &plan)?;
-        terminal::fact("tables", town.fingerprint()?);
+        self.verified(database, &plan)?;
+        terminal::fact("tables", database.fingerprint()?);
         self.stop_if_interrupted()
     }
 
     /// What an auditor does: recompute the chain, and read.
-    fn verified(&mut self, town: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
-        let entries = Journal::read(town.admin(), plan.digest())?.verify()?;
+    fn verified(&mut self, database: &mut TestDatabase, plan: &Plan) -> Outcome<()> {
+        let entries = Journal::read(database.admin(), plan.digest())?.verify()?;
         for entry in &entries {
             let effects: Vec<_> = entry
                 .effects
@@ -194,7 +202,7 @@ impl Shown {
     }
 }
 
-/// The register, by somebody who falls asleep in the first phase.
+/// An adapter that sleeps in the first phase.
 struct Slow<'a>(&'a AtomicBool);
 
 impl<S: PhaseSpec> Execute<S> for Slow<'_>
