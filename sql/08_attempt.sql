@@ -20,19 +20,11 @@ CREATE TABLE phasegate.attempt (
     approvals jsonb,
     durability text, -- synchronous_commit, as the session had it
     allowed_until timestamptz, -- the earliest end of the plan and the approvals
-    allowed_by text -- which of them that is
+    allowed_by text, -- which of them that is
+    attempted numeric -- rows_attempted(), when it was finished
 ) WITH (fillfactor = 40);
 -- Not unique: a database that was copied into another cluster meets its old xids again.
 CREATE INDEX attempt_xid ON phasegate.attempt (xid);
-
--- How a session knows its own open phase without reading the row, which every statement on a
--- guarded table would pay for: `open` sets the sequence to its xid, `finish` to 0, and currval is
--- what this session has last set. It cannot be forged, since only the owner has a privilege on the
--- sequence; and it does not outlive its transaction, since no other one has that xid. A savepoint
--- that is rolled back would not undo it: in one, and in a rehearsal, it is not set, and the row is
--- read. The setting phasegate.open_here, which any role may change, only says that there is a
--- currval to read; without it the server would raise an error.
-CREATE SEQUENCE phasegate.open_here AS bigint MINVALUE 0 START 0;
 
 -- Up to when rows of attempts may have been deleted.
 CREATE TABLE phasegate.retention (

@@ -1,11 +1,5 @@
 -- What a transaction has done to tables, triggers and functions included, and whether that is what
--- was planned. After counting, which it reads beside the server's locks and statistics.
-
--- The locks of this session on relations. They tell which tables it has written, and a savepoint
--- that is rolled back releases those that were taken in it.
-CREATE VIEW phasegate.own_lock AS
-SELECT l.relation, l.mode, l.database, l.granted
-FROM pg_locks AS l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation';
+-- was planned. After counting, which it reads beside the server's locks.
 
 -- Whether a lock of this mode, on a relation of this kind, is taken by DDL, TRUNCATE or ANALYZE,
 -- and by no statement that writes rows.
@@ -15,27 +9,18 @@ RETURN p_mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLoc
                   'AccessExclusiveLock')
     OR p_mode = 'ExclusiveLock' AND p_kind = 'm';
 
--- The rows that this transaction has attempted to write, by the server's statistics, for each table
--- that it has locked. They do not undo what a savepoint rolls back.
-CREATE VIEW phasegate.attempted_rows AS
-SELECT k.relation,
-       pg_stat_get_xact_tuples_inserted(k.relation) AS inserted,
-       pg_stat_get_xact_tuples_updated(k.relation) AS updated,
-       pg_stat_get_xact_tuples_deleted(k.relation) AS deleted
-FROM (SELECT DISTINCT l.relation FROM phasegate.own_lock AS l
-      WHERE l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')) AS k;
-
--- Tables that inherit from a locked table that does not count exactly: what is written through that
--- table is not counted for them either.
+-- Tables that inherit from a locked table and are not counted as that one is: what is written
+-- through it is not counted for them either, or is counted twice.
 CREATE VIEW phasegate.uncounted_child AS
 SELECT t::oid AS relation
 FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
 CROSS JOIN phasegate.with_children(c.oid::regclass) AS t
-WHERE c.relhassubclass AND NOT phasegate.counts_exactly(c.oid);
+WHERE c.relhassubclass
+  AND (phasegate.guard_kind(t) = phasegate.guard_kind(c.oid)) IS NOT TRUE;
 
 -- Returns what the transaction did to each table. The rows are counted exactly where every table
--- that was written, of those that share a root, counts; otherwise they are those of the statistics.
--- A partition counts for its root.
+-- that was written, of those that share a root, is counted in the same way; otherwise they are
+-- those of the counters. A partition counts for its root.
 CREATE FUNCTION phasegate.seen_effects()
 RETURNS TABLE (name text, unseen boolean, exactly boolean, inserted bigint, updated bigint,
                deleted bigint)
@@ -43,35 +28,46 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identi
 BEGIN ATOMIC
     WITH uncounted AS (
         SELECT u.relation FROM phasegate.uncounted_child AS u
-    ), by_root AS (
+    ), written AS (
         SELECT coalesce(pg_partition_root(c.oid)::oid, c.oid) AS root,
-               bool_and(phasegate.counts_exactly(c.oid)
-                        AND c.oid NOT IN (SELECT u.relation FROM uncounted AS u)) AS exactly,
-               coalesce(sum(e.inserted), 0) AS inserted,
-               coalesce(sum(e.updated), 0) AS updated,
-               coalesce(sum(e.deleted), 0) AS deleted,
-               coalesce(bool_or(e.may_be_merge), false) AS may_be_merge,
-               coalesce(sum(e.came_before), 0) AS came_before,
-               coalesce(sum(e.went_before), 0) AS went_before,
-               sum(k.inserted) AS attempted_inserted,
-               sum(k.updated) AS attempted_updated,
-               sum(k.deleted) AS attempted_deleted
+               CASE WHEN c.oid NOT IN (SELECT u.relation FROM uncounted AS u)
+                    THEN phasegate.guard_kind(c.oid) END AS kind,
+               k.inserted, k.updated, k.deleted,
+               k.inserted - coalesce(a.inserted, 0) AS own_inserted,
+               k.updated - coalesce(a.updated, 0) AS own_updated,
+               k.deleted - coalesce(a.deleted, 0) AS own_deleted,
+               e.inserted AS counted_inserted, e.updated AS counted_updated,
+               e.deleted AS counted_deleted, e.may_be_merge
         FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
         LEFT JOIN phasegate.counted_here AS e ON e.relation = c.oid
+        LEFT JOIN phasegate.rows_aside() AS a ON a.relation = c.oid
         WHERE c.relkind IN ('r', 'p', 'm')
           AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
-        GROUP BY 1
+    ), by_root AS (
+        SELECT w.root,
+               CASE WHEN bool_and(w.kind IS NOT NULL) AND count(DISTINCT w.kind) = 1
+                    THEN min(w.kind) END AS kind,
+               coalesce(bool_or(w.may_be_merge), false) AS may_be_merge,
+               sum(w.inserted) AS inserted, sum(w.updated) AS updated,
+               sum(w.deleted) AS deleted,
+               sum(w.own_inserted) AS own_inserted, sum(w.own_updated) AS own_updated,
+               sum(w.own_deleted) AS own_deleted,
+               coalesce(sum(w.counted_inserted), 0) AS counted_inserted,
+               coalesce(sum(w.counted_updated), 0) AS counted_updated,
+               coalesce(sum(w.counted_deleted), 0) AS counted_deleted
+        FROM written AS w GROUP BY w.root
     )
     SELECT format('%I.%I', n.nspname, c.relname),
            t.may_be_merge
-           AND (t.attempted_inserted + t.attempted_updated - t.came_before
-                    <> t.inserted + t.updated
-                OR t.attempted_deleted + t.attempted_updated - t.went_before
-                    <> t.deleted + t.updated),
-           t.exactly,
-           CASE WHEN t.exactly THEN t.inserted ELSE t.attempted_inserted END,
-           CASE WHEN t.exactly THEN t.updated ELSE t.attempted_updated END,
-           CASE WHEN t.exactly THEN t.deleted ELSE t.attempted_deleted END
+           AND (t.own_inserted + t.own_updated <> t.counted_inserted + t.counted_updated
+                OR t.own_deleted + t.own_updated <> t.counted_deleted + t.counted_updated),
+           t.kind IS NOT NULL,
+           CASE t.kind WHEN 'counters' THEN t.own_inserted WHEN 'statements'
+                THEN t.counted_inserted ELSE t.inserted END,
+           CASE t.kind WHEN 'counters' THEN t.own_updated WHEN 'statements'
+                THEN t.counted_updated ELSE t.updated END,
+           CASE t.kind WHEN 'counters' THEN t.own_deleted WHEN 'statements'
+                THEN t.counted_deleted ELSE t.deleted END
     FROM by_root AS t JOIN pg_class AS c ON c.oid = t.root
     JOIN pg_namespace AS n ON n.oid = c.relnamespace;
 END;
@@ -180,20 +176,52 @@ BEGIN
 END
 $$;
 
--- Whether the transaction has written only tables that count exactly and have no relatives, as most
--- phases do. Then what was counted is everything it did.
-CREATE FUNCTION phasegate.only_counted_tables_written() RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+-- Returns what the transaction did to each table, as `effects`, if it has written only tables under
+-- guard that have no relatives, as most phases do; otherwise null. One query over the locks, since
+-- each phase has a new session, which plans it anew.
+CREATE FUNCTION phasegate.effects_of_plain_tables() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+AS $$
 BEGIN
-    RETURN NOT EXISTS (
-        SELECT FROM phasegate.own_lock AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
-        WHERE (l.mode = 'RowExclusiveLock' OR phasegate.is_ddl(l.mode, coalesce(c.relkind, 'r')))
-          AND (c.oid IS NULL
-               OR c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
-                  AND (l.mode <> 'RowExclusiveLock'
-                       OR c.relkind IN ('p', 'm', 'f')
-                       OR c.relkind = 'r' AND (c.relispartition OR c.relhassubclass
-                                               OR NOT phasegate.counts_exactly(c.oid)))));
+    RETURN (
+        WITH written AS (
+            SELECT CASE WHEN c.oid IS NOT NULL THEN format('%I.%I', n.nspname, c.relname) END
+                       AS name, l.relation,
+                   CASE WHEN c.relkind = 'r' AND l.mode = 'RowExclusiveLock'
+                             AND NOT c.relispartition AND NOT c.relhassubclass
+                        THEN phasegate.guard_kind(l.relation) END AS kind
+            FROM phasegate.own_lock AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
+            LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE (l.mode = 'RowExclusiveLock'
+                   OR phasegate.is_ddl(l.mode, coalesce(c.relkind, 'r')))
+              AND (c.oid IS NULL
+                   OR c.relnamespace
+                      NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace)
+                      AND (l.mode <> 'RowExclusiveLock' OR c.relkind IN ('r', 'p', 'm', 'f')))
+        ), rows AS (
+            SELECT w.name, w.kind,
+                   CASE w.kind WHEN 'counters'
+                        THEN pg_stat_get_xact_tuples_inserted(w.relation)
+                             - coalesce(a.inserted, 0)
+                        ELSE coalesce(e.inserted, 0) END AS inserted,
+                   CASE w.kind WHEN 'counters'
+                        THEN pg_stat_get_xact_tuples_updated(w.relation)
+                             - coalesce(a.updated, 0)
+                        ELSE coalesce(e.updated, 0) END AS updated,
+                   CASE w.kind WHEN 'counters'
+                        THEN pg_stat_get_xact_tuples_deleted(w.relation)
+                             - coalesce(a.deleted, 0)
+                        ELSE coalesce(e.deleted, 0) END AS deleted
+            FROM written AS w
+            LEFT JOIN phasegate.counted_here AS e ON e.relation = w.relation
+            LEFT JOIN phasegate.rows_aside() AS a ON a.relation = w.relation
+        )
+        SELECT CASE WHEN bool_and(w.kind IS NOT NULL) IS NOT FALSE THEN
+                   coalesce(jsonb_object_agg(w.name, jsonb_build_object(
+                       'exactly', true, 'inserted', w.inserted, 'updated', w.updated,
+                       'deleted', w.deleted))
+                       FILTER (WHERE w.inserted + w.updated + w.deleted > 0), '{}') END
+        FROM rows AS w);
 END
 $$;
 
@@ -206,14 +234,11 @@ DECLARE
     v_seen jsonb;
     v_unseen text;
 BEGIN
+    PERFORM phasegate.ensure_nothing_undone();
     -- The query of seen_effects would return the same, and takes long to plan.
-    IF phasegate.only_counted_tables_written() THEN
-        RETURN (
-            SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname),
-                       jsonb_build_object('exactly', true, 'inserted', e.inserted,
-                                          'updated', e.updated, 'deleted', e.deleted)), '{}')
-            FROM phasegate.counted_here AS e JOIN pg_class AS c ON c.oid = e.relation
-            JOIN pg_namespace AS n ON n.oid = c.relnamespace);
+    v_seen := phasegate.effects_of_plain_tables();
+    IF v_seen IS NOT NULL THEN
+        RETURN v_seen;
     END IF;
     SELECT coalesce(jsonb_object_agg(s.name,
                jsonb_build_object('exactly', s.exactly, 'inserted', s.inserted,

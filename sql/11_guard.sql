@@ -1,36 +1,6 @@
--- The guard of the tables that phases write: a role that may perform phases changes them inside an
--- open phase, and nowhere else. The trigger, and what puts it on a table.
-
--- Granted to PUBLIC, as is all that `protect` and `unprotect` call: they run as the table's owner.
-CREATE FUNCTION phasegate.guard() RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    v_state text;
-BEGIN
-    IF tg_op <> 'TRUNCATE' AND coalesce(current_setting('phasegate.open_here', true), '') = 'yes'
-       AND currval('phasegate.open_here') = pg_current_xact_id_if_assigned()::text::bigint THEN
-        RETURN NULL;
-    END IF;
-    IF NOT phasegate.may_act_as(session_user, 'phasegate_runner')
-       OR (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = session_user) THEN
-        RETURN NULL;
-    END IF;
-    IF tg_op = 'TRUNCATE' THEN
-        RAISE EXCEPTION 'TRUNCATE of %.% is refused: no counter sees it',
-            tg_table_schema, tg_table_name USING ERRCODE = 'ZG006', HINT = 'Use DELETE.';
-    END IF;
-    -- A phase that was opened in a savepoint, and a rehearsal, has its row only.
-    v_state := (phasegate.this_attempt()).state;
-    IF v_state IS NULL THEN
-        RAISE EXCEPTION '%.% is under guard: role % writes it inside an open phase only',
-            tg_table_schema, tg_table_name, session_user USING ERRCODE = 'ZG007';
-    ELSIF v_state = 'finished' THEN
-        RAISE EXCEPTION '%.% is under guard, and the phase is finished',
-            tg_table_schema, tg_table_name USING ERRCODE = 'ZG007';
-    END IF;
-    RETURN NULL;
-END
-$$;
+-- Putting tables under guard: a role that may perform phases changes them inside an open phase, and
+-- nowhere else. After counting, which has the triggers. What `protect` and `unprotect` call is
+-- granted to PUBLIC: they run as the table's owner.
 
 -- The tables that were put under guard, by name. A guard that was dropped alone, or with a table
 -- that another one has replaced, is reported by bypass_privileges.
@@ -72,13 +42,6 @@ BEGIN
     WHERE c.oid = p_table AND p.schema_name = n.nspname AND p.table_name = c.relname;
 END
 $$;
-
--- Whether a guard is as `protect` creates it: enabled always; for each statement, before any write
--- of any column; on no condition. Pins no search_path, as is_counting.
-CREATE FUNCTION phasegate.is_whole(p_trigger pg_trigger) RETURNS boolean
-LANGUAGE sql IMMUTABLE
-RETURN p_trigger.tgenabled = 'A' AND p_trigger.tgtype = 62 AND p_trigger.tgqual IS NULL
-       AND pg_catalog.cardinality(p_trigger.tgattr::smallint[]) = 0;
 
 -- Returns the tables under guard.
 CREATE FUNCTION phasegate.guarded_tables() RETURNS SETOF regclass
@@ -136,18 +99,79 @@ BEGIN
 END
 $$;
 
--- Creates the guard and the counting triggers of one table.
-CREATE FUNCTION phasegate.create_triggers(p_table regclass) RETURNS void
+-- Returns how a table is, or was, put under guard: 'counters' or 'statements'; null if it has no
+-- guard. That its triggers are whole is not asked.
+CREATE FUNCTION phasegate.chosen_kind(p_table regclass) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT CASE max(t.tgnargs) WHEN 0 THEN 'counters' ELSE 'statements' END
+            FROM pg_trigger AS t
+            WHERE t.tgrelid = p_table AND t.tgfoid = 'phasegate.guard()'::regprocedure
+            HAVING count(*) > 0);
+END
+$$;
+
+-- Returns the kind of guard that a table is to have: what the caller has chosen, or that of the
+-- table or its parent, or 'counters'. Raises if there is no such kind, or the parent has another.
+CREATE FUNCTION phasegate.ensure_kind(p_table regclass, p_kind text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_kind text;
+    v_parent regclass;
+BEGIN
+    IF p_kind NOT IN ('counters', 'statements') THEN
+        RAISE EXCEPTION 'there is no guard of the kind %', p_kind
+            USING ERRCODE = 'ZG020', HINT = 'There are ''counters'' and ''statements''.';
+    END IF;
+    SELECT i.inhparent, phasegate.chosen_kind(i.inhparent) INTO v_parent, v_kind
+    FROM pg_inherits AS i WHERE i.inhrelid = p_table ORDER BY i.inhseqno LIMIT 1;
+    IF v_kind <> p_kind THEN
+        RAISE EXCEPTION '% is a part of %, which is counted by %', p_table, v_parent, v_kind
+            USING ERRCODE = 'ZG020',
+                  HINT = format('Both are counted in the same way: SELECT phasegate.protect(%L, '
+                                '%L)', v_parent, p_kind);
+    END IF;
+    RETURN coalesce(p_kind, v_kind, phasegate.chosen_kind(p_table), 'counters');
+END
+$$;
+
+-- Raises if the table has an access method that may not keep the server's counters.
+CREATE FUNCTION phasegate.ensure_counters(p_table regclass) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class AS c
+               WHERE c.oid = p_table AND c.relkind = 'r' AND c.relam <> 2) THEN
+        RAISE EXCEPTION '% has an access method that may not count its rows', p_table
+            USING ERRCODE = 'ZG020',
+                  HINT = format('Have them counted by statements: '
+                                'SELECT phasegate.protect(%L, ''statements'')', p_table);
+    END IF;
+END
+$$;
+
+-- Drops the triggers that count the rows of one table.
+CREATE FUNCTION phasegate.drop_counting(p_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trigger name;
+BEGIN
+    FOR v_trigger IN
+        SELECT t.tgname FROM pg_trigger AS t
+        WHERE t.tgrelid = p_table AND t.tgfoid = 'phasegate.count_rows()'::regprocedure
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_trigger, p_table);
+    END LOOP;
+END
+$$;
+
+-- Creates the triggers that count the rows of one table.
+CREATE FUNCTION phasegate.create_counting(p_table regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_is_partitioned boolean :=
         (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = p_table);
     v_trigger text;
 BEGIN
-    EXECUTE format(
-        'CREATE OR REPLACE TRIGGER phasegate_guard '
-        'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
-        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard()', p_table);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER phasegate_count_inserted AFTER INSERT ON %s '
         'REFERENCING NEW TABLE AS phasegate_rows '
@@ -162,30 +186,48 @@ BEGIN
         'CREATE OR REPLACE TRIGGER phasegate_count_deleted AFTER DELETE ON %s '
         'REFERENCING OLD TABLE AS phasegate_rows '
         'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows()', p_table);
-    FOREACH v_trigger IN ARRAY
-        ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted']
-    LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I',
-                       p_table, 'phasegate_' || v_trigger);
+    FOREACH v_trigger IN ARRAY ARRAY['inserted', 'updated', 'deleted'] LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_count_%s',
+                       p_table, v_trigger);
     END LOOP;
 END
 $$;
 
--- Puts a table under guard, with its partitions, and has its rows counted. Called by the table's
--- owner, and again for a partition that was attached later. Creating a trigger takes a lock that
--- every writer of the table waits behind: the wait is short, and there is no lock where the
--- triggers exist.
-CREATE FUNCTION phasegate.protect(p_table regclass) RETURNS void
+-- Creates the triggers of one table.
+CREATE FUNCTION phasegate.create_triggers(p_table regclass, p_kind text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER phasegate_guard '
+        'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
+        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard(%s)', p_table,
+        CASE p_kind WHEN 'statements' THEN '''statements''' ELSE '' END);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_guard', p_table);
+    IF p_kind = 'statements' THEN
+        PERFORM phasegate.create_counting(p_table);
+    ELSE
+        PERFORM phasegate.ensure_counters(p_table);
+        PERFORM phasegate.drop_counting(p_table);
+    END IF;
+END
+$$;
+
+-- Puts a table under guard, with its partitions, and has its rows counted. Without a kind it keeps
+-- the one that it has, or takes its parent's, or 'counters'. Called by the table's owner, and again
+-- for a partition that was attached later. Creating a trigger takes a lock that every writer of the
+-- table waits behind: the wait is short, and there is no lock where the triggers exist.
+CREATE FUNCTION phasegate.protect(p_table regclass, p_kind text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
+    v_kind text;
     v_table regclass;
 BEGIN
     PERFORM phasegate.ensure_own_table(p_table);
     PERFORM phasegate.ensure_guardable_relatives(p_table);
+    v_kind := phasegate.ensure_kind(p_table, p_kind);
     FOR v_table IN SELECT * FROM phasegate.with_children(p_table) LOOP
-        CONTINUE WHEN v_table IN (SELECT * FROM phasegate.guarded_tables())
-                      AND phasegate.counts_exactly(v_table);
-        PERFORM phasegate.create_triggers(v_table);
+        CONTINUE WHEN phasegate.guard_kind(v_table) = v_kind;
+        PERFORM phasegate.create_triggers(v_table, v_kind);
     END LOOP;
     PERFORM phasegate.record_protection(t) FROM phasegate.with_children(p_table) AS t;
 END
@@ -196,14 +238,10 @@ CREATE FUNCTION phasegate.unprotect(p_table regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     v_table regclass;
-    v_trigger text;
 BEGIN
     FOR v_table IN SELECT * FROM phasegate.with_children(p_table) LOOP
-        FOREACH v_trigger IN ARRAY
-            ARRAY['guard', 'count_inserted', 'count_updated', 'count_deleted']
-        LOOP
-            EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'phasegate_' || v_trigger, v_table);
-        END LOOP;
+        EXECUTE format('DROP TRIGGER IF EXISTS phasegate_guard ON %s', v_table);
+        PERFORM phasegate.drop_counting(v_table);
         PERFORM phasegate.forget_protection(v_table);
     END LOOP;
 END
@@ -234,7 +272,8 @@ BEGIN
                          'names that.';
     ELSIF v_table NOT IN (SELECT * FROM phasegate.guarded_tables())
           OR EXISTS (SELECT FROM phasegate.with_children(v_table) AS c
-                     WHERE NOT phasegate.counts_exactly(c)) THEN
+                     WHERE (phasegate.guard_kind(c) = phasegate.guard_kind(v_table))
+                           IS NOT TRUE) THEN
         RAISE EXCEPTION 'the plan changes %, which is not under guard',
             p_name
             USING ERRCODE = 'ZG020',
@@ -271,7 +310,8 @@ BEGIN
     JOIN pg_namespace AS n ON n.nspname = i[1]
     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2] AND c.relhassubclass
     CROSS JOIN LATERAL phasegate.with_children(c.oid::regclass) AS t
-    WHERE e.plan = p_plan AND e.position = p_position AND NOT phasegate.counts_exactly(t) LIMIT 1;
+    WHERE e.plan = p_plan AND e.position = p_position
+      AND (phasegate.guard_kind(t) = phasegate.guard_kind(c.oid)) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'the rows of %, a part of %, are not counted', v_child, v_root
             USING ERRCODE = 'ZG025',

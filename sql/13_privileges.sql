@@ -53,7 +53,8 @@ JOIN pg_class AS c
 WHERE NOT EXISTS (SELECT FROM pg_trigger AS t
                   WHERE t.tgrelid = c.oid AND t.tgfoid = 'phasegate.guard()'::regprocedure);
 
--- Triggers of the interlock, the guard and the counting that are not as they were created.
+-- Triggers of the interlock, the guard and the counting that are not as they were created, and what
+-- else keeps rows from being counted.
 CREATE VIEW phasegate.altered_trigger AS
 SELECT format('the trigger %s on %s is not enabled always', t.tgname, t.tgrelid::regclass)
            AS finding,
@@ -68,11 +69,19 @@ WHERE t.tgfoid = 'phasegate.guard()'::regprocedure
   AND NOT phasegate.is_whole(t)
 UNION ALL
 SELECT format('the triggers that count the rows of %s are not as they were put there',
-              t.tgrelid::regclass),
-       format('SELECT phasegate.protect(%L)', t.tgrelid::regclass)
-FROM pg_trigger AS t
-WHERE t.tgfoid = 'phasegate.guard()'::regprocedure
-  AND t.tgrelid NOT IN (SELECT c.relation FROM phasegate.counted_table AS c);
+              k.relation::regclass),
+       format('SELECT phasegate.protect(%L)', k.relation::regclass)
+FROM phasegate.guard_kinds AS k
+WHERE k.kind IS NULL AND k.relation IN (SELECT g.relation FROM phasegate.guarded_table AS g)
+UNION ALL
+-- While it runs, the server does not count, nor afterwards until the end of the statement around
+-- it. Only a superuser can make one. Objects of the server itself have lower oids.
+SELECT format('the function %s sets track_counts, and rows that are written then are not counted',
+              p.oid::regprocedure),
+       format('ALTER ROUTINE %s RESET track_counts', p.oid::regprocedure)
+FROM pg_proc AS p
+WHERE p.oid >= 16384 AND EXISTS (
+    SELECT FROM unnest(p.proconfig) AS s WHERE starts_with(s, 'track_counts='));
 
 -- Objects of this database that a role other than the first superuser owns, and whose owner may
 -- bypass the guard: pg_shdepend has the owner of everything but what initdb has created.
@@ -111,7 +120,10 @@ FROM pg_parameter_acl AS p, aclexplode(p.paracl) AS x
 WHERE p.parname IN ('session_replication_role', 'track_counts')
 UNION ALL
 -- To revoke a privilege on a table revokes it on its columns too.
-SELECT x.grantee, format('it may change %s, which only functions change', c.oid::regclass),
+SELECT x.grantee,
+       format(CASE WHEN bool_and(x.privilege_type = 'SELECT')
+                   THEN 'it may read %s, which only functions read'
+                   ELSE 'it may change %s, which only functions change' END, c.oid::regclass),
        format('REVOKE %s ON %s%s', string_agg(DISTINCT x.privilege_type, ', '),
               CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END, c.oid::regclass)
 FROM pg_class AS c, LATERAL (
@@ -120,7 +132,8 @@ FROM pg_class AS c, LATERAL (
          SELECT e.grantee, e.privilege_type FROM pg_attribute AS t, aclexplode(t.attacl) AS e
          WHERE t.attrelid = c.oid
      ) AS x
-WHERE c.relnamespace = 'phasegate'::regnamespace AND x.privilege_type <> 'SELECT'
+WHERE c.relnamespace = 'phasegate'::regnamespace
+  AND (x.privilege_type <> 'SELECT' OR c.relkind = 'S')
   AND x.grantee <> c.relowner
 GROUP BY x.grantee, c.oid, c.relkind
 UNION ALL
@@ -139,7 +152,9 @@ BEGIN ATOMIC
     SELECT r.oid, r.rolname,
            r.oid <> p_role
            AND (r.rolsuper OR r.rolcreaterole
-                OR r.rolname IN ('phasegate_owner', 'phasegate_operator', 'pg_write_all_data',
+                -- Those that read everything read phasegate.secret, by which rows are counted.
+                OR r.rolname IN ('phasegate_owner', 'phasegate_operator', 'pg_read_all_data',
+                                 'pg_write_all_data', 'pg_read_server_files',
                                  'pg_write_server_files', 'pg_execute_server_program'))
     FROM pg_roles AS r
     WHERE r.oid = p_role
@@ -362,7 +377,8 @@ BEGIN
     -- The owner of the database is a member of pg_database_owner.
     SELECT array_agg(r.oid),
            bool_or(r.rolsuper OR r.rolcreaterole
-                   OR r.rolname IN ('phasegate_owner', 'phasegate_operator', 'pg_write_all_data',
+                   OR r.rolname IN ('phasegate_owner', 'phasegate_operator', 'pg_read_all_data',
+                                    'pg_write_all_data', 'pg_read_server_files',
                                     'pg_write_server_files', 'pg_execute_server_program',
                                     'pg_database_owner')
                    OR pg_has_role(p_role, r.oid, 'MEMBER WITH ADMIN OPTION'))
@@ -371,23 +387,15 @@ BEGIN
     IF v_is_privileged IS NOT FALSE THEN
         RETURN true;
     END IF;
-    -- The interlock; on other tables a guard and three that count, each as `protect` creates it.
-    SELECT array_agg(o.tgrelid), bool_and(o.are_whole) INTO v_guarded, v_are_whole
-    FROM (
-        SELECT t.tgrelid, bool_and(t.tgenabled = 'A') AND (
-                   t.tgrelid = 'phasegate.attempt'::regclass
-                   OR array_agg(t.tgtype ORDER BY t.tgtype) = '{4, 8, 16, 62}'
-                   AND bool_and((CASE t.tgfoid
-                           WHEN 'phasegate.guard()'::regprocedure THEN phasegate.is_whole(t)
-                           ELSE t.tgtype <> 62 AND phasegate.is_counting(t, c.relkind) END)
-                       IS TRUE)) AS are_whole
-        FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
-        WHERE t.tgfoid IN ('phasegate.guard()'::regprocedure,
-                           'phasegate.count_rows()'::regprocedure)
-           OR t.tgrelid = 'phasegate.attempt'::regclass AND NOT t.tgisinternal
-        GROUP BY t.tgrelid
-    ) AS o;
-    RETURN v_are_whole IS NOT TRUE
+    SELECT coalesce(array_agg(k.relation), '{}'), bool_and(k.kind IS NOT NULL) IS NOT FALSE
+    INTO v_guarded, v_are_whole FROM phasegate.guard_kinds AS k;
+    RETURN NOT v_are_whole
+        OR EXISTS (SELECT FROM pg_trigger AS t
+                   WHERE t.tgrelid = 'phasegate.attempt'::regclass AND NOT t.tgisinternal
+                     AND t.tgenabled <> 'A')
+        OR EXISTS (SELECT FROM pg_proc AS p
+                   WHERE p.oid >= 16384 AND EXISTS (
+                       SELECT FROM unnest(p.proconfig) AS s WHERE starts_with(s, 'track_counts=')))
         OR EXISTS (SELECT FROM phasegate.protected_table AS p
                    JOIN pg_namespace AS n ON n.nspname = p.schema_name
                    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.table_name
@@ -409,7 +417,7 @@ BEGIN
                      AND d.refclassid = 'pg_namespace'::regclass
                      AND d.refobjid = 'phasegate'::regnamespace
                      AND (EXISTS (SELECT FROM aclexplode(c.relacl) AS x
-                                  WHERE x.privilege_type <> 'SELECT'
+                                  WHERE (x.privilege_type <> 'SELECT' OR c.relkind = 'S')
                                     AND (x.grantee = 0 OR x.grantee = ANY (v_acting)))
                           OR EXISTS (SELECT FROM pg_attribute AS t
                                      WHERE t.attrelid = c.oid AND t.attacl IS NOT NULL)))

@@ -133,19 +133,11 @@ $$;
 -- Writes the row of an attempt, which arms the interlock. Raises if its nonce was used or claimed.
 CREATE FUNCTION phasegate.write_attempt(p_attempt phasegate.attempt) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    v_is_top_level boolean;
 BEGIN
-    INSERT INTO phasegate.attempt SELECT (p_attempt).*
-    ON CONFLICT (nonce) DO NOTHING RETURNING xmin = pg_current_xact_id()::xid INTO v_is_top_level;
+    INSERT INTO phasegate.attempt SELECT (p_attempt).* ON CONFLICT (nonce) DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'nonce % was used, or was resolved as rolled back',
             p_attempt.nonce USING ERRCODE = 'ZG019';
-    END IF;
-    -- A savepoint that is rolled back would not undo these.
-    IF v_is_top_level THEN
-        PERFORM setval('phasegate.open_here', pg_current_xact_id()::text::bigint),
-                set_config('phasegate.open_here', 'yes', true);
     END IF;
 END
 $$;
@@ -214,6 +206,7 @@ BEGIN
     PERFORM phasegate.ensure_not_rejected(v_attempt.plan);
     PERFORM phasegate.ensure_children_counted(v_attempt.plan, v_attempt.position);
     PERFORM phasegate.ensure_in_order(v_step, v_run.committed);
+    PERFORM phasegate.ensure_counters_at_zero();
     IF NOT v_is_new_transaction THEN
         PERFORM phasegate.ensure_no_open_phase();
     END IF;
@@ -233,6 +226,7 @@ BEGIN
     v_attempt.until := v_lease.until;
     v_attempt.timeline := v_lease.timeline;
     PERFORM phasegate.write_attempt(v_attempt);
+    PERFORM phasegate.begin_counting('{}');
     PERFORM phasegate.set_timeouts(v_request);
     RETURN (v_session || jsonb_build_object(
         'xid', pg_current_xact_id()::text, 'epoch', v_lease.epoch,

@@ -72,6 +72,12 @@ BEGIN
         RAISE EXCEPTION 'the phase left no output'
             USING ERRCODE = 'ZG017';
     END IF;
+    -- Not from within a statement, whose rows are not counted yet.
+    PERFORM phasegate.ensure_message(
+        '^(?:SELECT phasegate[.]seal[(]pg_catalog[.]decode[(]''[0-9a-f]*'', ''hex''[)][)]; '
+        'SET CONSTRAINTS ALL IMMEDIATE; )?'
+        'SELECT phasegate[.]finish[(]pg_catalog[.]decode[(]''[0-9a-f]*'', ''hex''[)][)]'
+        '(?:; [A-Z ]+)?$');
     PERFORM phasegate.ensure_no_cursor_with_hold();
     -- After the drain, so that what deferred triggers did counts too.
     v_effects := phasegate.effects();
@@ -84,9 +90,10 @@ BEGIN
     UPDATE phasegate.run AS r SET committed = v_attempt.position, head = v_head
     WHERE r.plan = v_attempt.plan;
     -- The journal has the approvals now.
-    UPDATE phasegate.attempt AS a SET state = 'finished', approvals = NULL
+    UPDATE phasegate.attempt AS a
+    SET state = 'finished', approvals = NULL, attempted = phasegate.rows_attempted()
     WHERE a.nonce = v_attempt.nonce;
-    PERFORM setval('phasegate.open_here', 0);
+    PERFORM phasegate.end_counting();
     -- A phase may have made its commit less durable than its session's: a receipt is durable.
     PERFORM set_config('synchronous_commit',
                        CASE v_attempt.durability WHEN 'off' THEN 'on'

@@ -21,6 +21,18 @@ BEGIN
 END
 $$;
 
+-- Raises if rows were written after the phase was finished: by the statement that finished it, of
+-- which the guard knows before it begins only.
+CREATE FUNCTION phasegate.ensure_nothing_written_since(p_attempted numeric) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF phasegate.rows_attempted() IS DISTINCT FROM p_attempted THEN
+        RAISE EXCEPTION 'commit refused: rows were written after the phase was finished'
+            USING ERRCODE = 'ZG007';
+    END IF;
+END
+$$;
+
 -- Raises if the plan, or an approval of the phase, is over.
 CREATE FUNCTION phasegate.ensure_still_allowed(p_attempt phasegate.attempt) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -53,6 +65,7 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM phasegate.ensure_finished(v_attempt.state);
+    PERFORM phasegate.ensure_nothing_written_since(v_attempt.attempted);
     PERFORM phasegate.ensure_no_cursor_with_hold();
     -- Held until the commit is over: turning the switch off waits for it, and a commit that comes
     -- later sees another epoch.

@@ -107,6 +107,7 @@ BEGIN
     LOCK TABLE phasegate.phase_in_progress IN ROW SHARE MODE;
     INSERT INTO phasegate.attempt (nonce, state, xid, opened_at)
     VALUES (gen_random_uuid(), 'rehearsal', pg_current_xact_id(), v_opened_at);
+    PERFORM phasegate.begin_counting(phasegate.counters());
     RETURN (phasegate.this_session() || jsonb_build_object(
         'opened_at', v_opened_at,
         'epoch', pg_sequence_last_value('phasegate.epoch'::regclass),
@@ -123,17 +124,9 @@ DECLARE
     v_request jsonb := convert_from(p_request, 'UTF8')::jsonb;
 BEGIN
     PERFORM phasegate.ensure_rehearsal();
-    -- The statistics go on from phase to phase, also past what is rolled back between them.
+    -- The counters go on from phase to phase, also past what is rolled back between them.
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
-    INSERT INTO phasegate.counted
-        (xid, relation, inserted, updated, deleted, came_before, went_before)
-    SELECT pg_current_xact_id(), c.oid, 0, 0, 0,
-           pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid),
-           pg_stat_get_xact_tuples_deleted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
-    FROM pg_class AS c
-    WHERE c.relispartition AND c.relkind = 'r'
-      AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
-          + pg_stat_get_xact_tuples_deleted(c.oid) > 0;
+    PERFORM phasegate.begin_counting(phasegate.counters());
     PERFORM set_config('application_name', v_request ->> 'application_name', true);
     PERFORM set_config('lock_timeout', v_request ->> 'lock_timeout', true);
     PERFORM set_config('statement_timeout', v_request ->> 'statement_timeout', true);
@@ -149,6 +142,15 @@ DECLARE
 BEGIN
     UPDATE phasegate.attempt AS a SET state = 'rehearsal_draining'
     WHERE a.nonce = v_attempt.nonce;
+END
+$$;
+
+-- Returns what the session has tried and locked.
+CREATE FUNCTION phasegate.measured() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN jsonb_build_object('tried', phasegate.tried_by_session())
+           || phasegate.locks_of_session();
 END
 $$;
 
@@ -168,7 +170,15 @@ BEGIN
     PERFORM phasegate.ensure_no_cursor_with_hold();
     v_effects := phasegate.effects();
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
-    RETURN (jsonb_build_object('effects', v_effects, 'tried', phasegate.tried_by_session())
-            || phasegate.locks_of_session())::text;
+    RETURN (jsonb_build_object('effects', v_effects) || phasegate.measured())::text;
+END
+$$;
+
+-- The same for a phase that failed and was rolled back, of which no effect is left.
+CREATE FUNCTION phasegate.measure_failed() RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM phasegate.ensure_rehearsal();
+    RETURN phasegate.measured()::text;
 END
 $$;

@@ -5,18 +5,21 @@
 GRANT USAGE ON SCHEMA phasegate TO PUBLIC;
 GRANT USAGE ON SCHEMA phasegate TO phasegate_operator, phasegate_runner, phasegate_auditor;
 GRANT EXECUTE ON FUNCTION
-    phasegate.guard, phasegate.count_rows, phasegate.protect, phasegate.unprotect,
-    phasegate.ensure_own_table, phasegate.ensure_guardable_relatives, phasegate.create_triggers,
-    phasegate.with_children, phasegate.guarded_tables, phasegate.is_whole,
-    phasegate.is_counting, phasegate.counts_exactly, phasegate.record_protection,
-    phasegate.forget_protection
+    phasegate.guard, phasegate.begin_statement, phasegate.ensure_no_runner,
+    phasegate.count_rows, phasegate.protect, phasegate.unprotect,
+    phasegate.ensure_own_table, phasegate.ensure_guardable_relatives, phasegate.ensure_kind,
+    phasegate.chosen_kind, phasegate.ensure_counters, phasegate.create_triggers,
+    phasegate.create_counting, phasegate.drop_counting, phasegate.with_children,
+    phasegate.guarded_tables, phasegate.is_whole, phasegate.is_counting,
+    phasegate.guard_kind, phasegate.record_protection, phasegate.forget_protection
     TO PUBLIC;
 
 -- The functions of a phase and a rehearsal.
 GRANT EXECUTE ON FUNCTION
     phasegate.open, phasegate.seal, phasegate.finish, phasegate.perform_row,
+    phasegate.before_savepoint, phasegate.after_rollback,
     phasegate.open_rehearsal, phasegate.rehearse, phasegate.drain_rehearsal,
-    phasegate.measure_rehearsal, phasegate.switched_off_since
+    phasegate.measure_rehearsal, phasegate.measure_failed, phasegate.switched_off_since
     TO phasegate_runner;
 GRANT EXECUTE ON FUNCTION phasegate.resolve TO phasegate_runner, phasegate_operator;
 

@@ -181,10 +181,10 @@ pub mod operator {
 
 /// The database owner's tasks: installing the schema `phasegate`, and guarding tables.
 pub mod schema {
+    pub use crate::database::{Guard, protect, protect_as, unprotect};
     #[cfg(feature = "install")]
     #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
     pub use crate::database::{InstallError, Installed, install};
-    pub use crate::database::{protect, unprotect};
 }
 
 /// The auditor's records: the journal, and the evidence of a run.

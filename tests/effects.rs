@@ -318,10 +318,10 @@ fn rows_that_a_savepoint_rolls_back_do_not_replace_missing_ones() {
 }
 
 #[test]
-fn rows_that_an_exception_block_rolls_back_are_not_counted() {
+fn statement_guards_do_not_count_rows_of_a_failed_block() {
     let database = database();
     database.sql(
-        "CREATE FUNCTION writes(names text[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$ \
+        "SELECT phasegate.protect('item', 'statements'); CREATE FUNCTION writes(names text[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$ \
          DECLARE one text; done int := 0; BEGIN \
            FOREACH one IN ARRAY names LOOP \
              BEGIN INSERT INTO public.item VALUES (one); done := done + 1; \
@@ -337,6 +337,31 @@ fn rows_that_an_exception_block_rolls_back_are_not_counted() {
     Change::of(&[(ITEM, [3, 0, 0])])
         .performed(&database, &statement)
         .unwrap();
+}
+
+/// Counters are not rolled back, so such a phase is refused, with the table and the remedy.
+#[test]
+fn a_failed_block_under_counters_is_refused_with_its_table() {
+    let database = database();
+    database.sql(
+        "CREATE TABLE other (n int); SELECT phasegate.protect('other'); \
+         CREATE FUNCTION undoes() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN \
+           INSERT INTO public.other VALUES (1); \
+           BEGIN INSERT INTO public.item VALUES ('a'), ('a'); \
+           EXCEPTION WHEN unique_violation THEN NULL; END; \
+           INSERT INTO public.other VALUES (2); END $$",
+    );
+    let planned = Change::of(&[("public.other", [2, 0, 0])]);
+    let refused = rollback(planned.performed(&database, &["SELECT undoes()"]));
+    let text = refused.to_string();
+    let named = "a statement on public.item was undone, by an EXCEPTION block or a savepoint";
+    assert!(text.contains(named), "{text}");
+    let failure = refused.failure().expect("a failure");
+    assert_eq!(failure.sqlstate().map(SqlState::code), Some("ZG006"));
+    let remedy = "SELECT phasegate.protect('public.item', 'statements')";
+    assert!(text.contains(remedy), "{text}");
+    database.sql(remedy);
+    planned.performed(&database, &["SELECT undoes()"]).unwrap();
 }
 
 #[test]
@@ -547,11 +572,12 @@ fn the_runner_can_neither_write_nor_change_the_counts() {
             "SELECT phasegate.ensure_planned_effects('', 1, '{}')",
             "42501",
         ),
-        (
-            "ALTER TABLE item DISABLE TRIGGER phasegate_count_deleted",
-            "42501",
-        ),
-        ("DROP TRIGGER phasegate_count_deleted ON item", "42501"),
+        ("SELECT phasegate.begin_counting('{}')", "42501"),
+        ("SELECT phasegate.end_counting()", "42501"),
+        ("SELECT phasegate.before_savepoint()", "ZG001"),
+        ("SELECT phasegate.after_rollback()", "ZG001"),
+        ("ALTER TABLE item DISABLE TRIGGER phasegate_guard", "42501"),
+        ("DROP TRIGGER phasegate_guard ON item", "42501"),
     ] {
         let refused = Change::of(&[]).performed(&database, &[statement]);
         let rollback = rollback(refused);
@@ -616,9 +642,14 @@ fn rows_moved_to_a_partition_that_drops_them_count_as_deleted() {
             panic!("{rolled_back}");
         };
         let seen = differ.tables()[0].seen;
-        assert_eq!((seen.inserted, seen.updated, seen.deleted), (0, 2, 3));
+        assert_eq!((seen.inserted, seen.updated, seen.deleted), (2, 0, 5));
     }
     assert_eq!(database.ask::<i64>("SELECT count(*) FROM part"), 10);
-    counts([0, 2, 3]).performed(&database, &[moves]).unwrap();
+    counts([2, 0, 5]).performed(&database, &[moves]).unwrap();
     assert_eq!(database.ask::<i64>("SELECT count(*) FROM part"), 7);
+    // Counted by statements, a row that arrives is updated.
+    database.sql("UPDATE part SET k = 0; SELECT phasegate.protect('part', 'statements')");
+    let moves = "UPDATE part SET k = CASE WHEN n <= 7 THEN 1 ELSE 2 END WHERE n <= 8";
+    counts([0, 1, 4]).performed(&database, &[moves]).unwrap();
+    assert_eq!(database.ask::<i64>("SELECT count(*) FROM part"), 3);
 }

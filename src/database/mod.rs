@@ -33,7 +33,7 @@ pub use batch::{Discard, RowBatch, RowParams};
 pub(crate) use blocking_session::blocking_run;
 pub use connector::{ConnectError, Connection, Connector, PostgresConnector, Warnings};
 pub use copy::{CopyIn, CopyOut};
-pub use guard::{protect, unprotect};
+pub use guard::{Guard, protect, protect_as, unprotect};
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journalled};
 pub use lease_switch::LeaseSwitch;

@@ -161,7 +161,7 @@ impl Rehearsing {
         let answer = self.client().simple_query(
             "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; \
              DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
-             SELECT phasegate.measure_rehearsal()",
+             SELECT phasegate.measure_failed()",
         )?;
         measured(&answer)
     }

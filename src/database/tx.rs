@@ -217,7 +217,10 @@ impl<'tx> PhaseTx<'tx> {
     ) -> Result<T, Failure> {
         self.names += 1;
         let name = format!("phasegate_{}", self.names);
-        self.control(&format!("SAVEPOINT {name}"))?;
+        // Exactly so: the server compares the text of the message.
+        self.message(&format!(
+            "SELECT phasegate.before_savepoint(); SAVEPOINT {name}"
+        ))?;
         let before = self.traces.failed_statement.take();
         let rows_before = self.traces.failed_rows.take();
         let unfinished_before = std::mem::take(&mut self.traces.unfinished_rows);
@@ -245,7 +248,9 @@ impl<'tx> PhaseTx<'tx> {
             );
         if released.is_err() {
             // If the rollback fails, the session is lost, and `released` holds an error already.
-            let undone = self.control(&format!("ROLLBACK TO {name}"));
+            let undone = self.message(&format!(
+                "ROLLBACK TO SAVEPOINT {name}; SELECT phasegate.after_rollback()"
+            ));
             if undone
                 .and_then(|()| self.control(&format!("RELEASE {name}")))
                 .is_err()
@@ -351,6 +356,12 @@ impl<'tx> PhaseTx<'tx> {
     pub(super) fn control(&mut self, sql: &str) -> Result<(), SqlError> {
         let answer = self.client.execute_typed(sql, &[]);
         self.noted(answer).map(drop)
+    }
+
+    /// Sends several statements in one message.
+    fn message(&mut self, sql: &str) -> Result<(), SqlError> {
+        let answer = self.client.batch_execute(sql);
+        self.noted(answer)
     }
 
     pub(super) fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, SqlError> {

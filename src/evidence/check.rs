@@ -49,10 +49,10 @@ impl EvidenceFlaw {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            EvidenceFlaw::AnotherPlan { .. } => "flaw_in_plan",
+            EvidenceFlaw::AnotherPlan { .. } => "evidence_flaw_plan",
             EvidenceFlaw::Chain(broken) => broken.code(),
-            EvidenceFlaw::Row { .. } => "flaw_in_row",
-            EvidenceFlaw::Admitted { .. } => "flaw_in_admitted",
+            EvidenceFlaw::Row { .. } => "evidence_flaw_row",
+            EvidenceFlaw::Admitted { .. } => "evidence_flaw_admitted",
         }
     }
 

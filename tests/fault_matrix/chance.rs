@@ -1,4 +1,4 @@
-//! A thousand runs of two phases, each with a fault that chance picks.
+//! Runs of two phases, each with a fault that chance picks: a thousand where long runs are asked for.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,13 +11,13 @@ use phasegate::{Target, Timeouts, audit::Committed, connect::PostgresConnector};
 use postgres::{Client, Config, NoTls};
 
 use crate::cases::Case;
+use crate::long;
 use crate::proxy::{At, Fault, Proxy, Side, What};
 use crate::rule::{before_again, committed, runs_again};
 use crate::server::{Database, database_on};
 use crate::wire::server;
 use crate::workers::each;
 
-const RUNS: usize = 1000;
 const THREADS: usize = 6;
 
 /// Numbers that the seed determines (`SplitMix64`).
@@ -189,13 +189,14 @@ fn run(
 }
 
 #[test]
-fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
+fn faults_that_chance_picks_leave_all_or_nothing() {
     let seed = seed();
+    let runs = long::runs(250, 1000);
     println!("PHASEGATE_SEED={seed}");
     let database = database_on(server());
     let said = Said::new(&database);
     let mut chance = Chance(seed);
-    let happens: Vec<_> = (0..RUNS)
+    let happens: Vec<_> = (0..runs)
         .map(|_| (Happens::pick(&mut chance, &said), chance.below(2) == 0))
         .collect();
     let ended = each(
@@ -209,7 +210,7 @@ fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
         *counted.entry(ending).or_default() += 1;
     }
     println!(
-        "{RUNS} runs, by what they answered and how many phases the journal had: {counted:#?}"
+        "{runs} runs, by what they answered and how many phases the journal had: {counted:#?}"
     );
     for ending in [
         "refused, 0",
@@ -225,13 +226,13 @@ fn a_thousand_faults_that_chance_picks_leave_all_or_nothing() {
 
 #[test]
 fn of_two_runs_of_one_plan_each_phase_is_performed_by_one() {
-    const RIVALS: usize = 100;
+    let rivals = long::runs(25, 100);
     let seed = seed();
     println!("PHASEGATE_SEED={seed}");
     let database = database_on(server());
     let said = Said::new(&database);
     let mut chance = Chance(seed);
-    let faults: Vec<_> = (0..RIVALS).map(|_| said.pick(&mut chance)).collect();
+    let faults: Vec<_> = (0..rivals).map(|_| said.pick(&mut chance)).collect();
     each(
         THREADS,
         &faults,

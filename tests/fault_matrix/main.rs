@@ -4,6 +4,8 @@
 // What was skipped, the seed, and the times.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "../long/mod.rs"]
+mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
 #[path = "../server/mod.rs"]

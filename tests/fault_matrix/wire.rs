@@ -19,6 +19,8 @@ pub(crate) fn server() -> &'static TestPostgres {
     SERVER.get_or_init(|| {
         TestPostgres::builder()
             .ignore_database_url()
+            // Several tests at once, each with workers of its own, whose lost sessions live on for a while.
+            .setting("max_connections", "400")
             .start()
             .unwrap()
     })

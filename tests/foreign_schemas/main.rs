@@ -2,6 +2,8 @@
 //! counted exactly, or the phase is refused.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../long/mod.rs"]
+mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
 #[path = "../server/mod.rs"]

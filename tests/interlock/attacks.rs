@@ -180,8 +180,10 @@ fn code_in_the_drain_reads_the_secret_and_can_do_nothing_with_it() {
 fn nothing_of_the_phase_can_read_the_secret_before_the_close() {
     let database = database();
     let runner = database.runner.name();
-    // Even with the right to read every table.
-    database.sql(&format!("GRANT pg_read_all_data, pg_monitor TO {runner}"));
+    // Even with the right to read every table of the schema.
+    database.sql(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA phasegate TO {runner}; GRANT pg_monitor TO {runner}"
+    ));
     let mut seen = String::new();
     let done = database.draft_by(&Draft::of(&["a"]), |_, tx| {
         let rows = tx.query(

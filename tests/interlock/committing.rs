@@ -47,22 +47,21 @@ fn every_word_for_commit_is_refused_without_the_seal() {
 fn a_transaction_that_a_message_implies_is_refused_without_the_seal() {
     let database = database();
     let attempt = Attempt::admitted(&database);
-    let mut session = psql(&database);
     // A message of the extended protocol has begun its transaction before it is performed.
-    refuses(&mut session, &attempt.open(), "ZG016");
+    refuses(&mut psql(&database), &attempt.open(), "ZG016");
     for message in [
         attempt.open(),
         [attempt.open(), INSERT.to_owned()].join("; "),
     ] {
-        let refused = session.simple_query(&message).unwrap_err();
+        let refused = psql(&database).simple_query(&message).unwrap_err();
         assert_eq!(code(&refused), "ZG001");
     }
     let block = format!(
         "DO $$ BEGIN PERFORM {}; {INSERT}; END $$",
         &attempt.open()[7..]
     );
-    assert_eq!(code(&session.simple_query(&block).unwrap_err()), "ZG001");
-    drop(session);
+    let refused = psql(&database).simple_query(&block).unwrap_err();
+    assert_eq!(code(&refused), "ZG001");
     nothing_committed(&database);
 }
 

@@ -47,7 +47,7 @@ fn a_statement_that_finishes_the_phase_changes_no_row_that_is_not_counted() {
         does(&mut session, &close[0]);
         does(&mut session, &close[1]);
         let finish = close[2].strip_prefix("SELECT ").unwrap();
-        refuses(&mut session, &statement.replace("FINISH", finish), "ZG007");
+        refuses(&mut session, &statement.replace("FINISH", finish), "ZG001");
         drop(session);
         nothing_committed(&database);
     }
@@ -90,9 +90,9 @@ fn a_row_that_is_written_through_a_table_without_a_guard_is_not_taken_for_unchan
 #[test]
 fn a_function_that_takes_the_counting_away_for_a_while_is_refused_by_name() {
     for body in [
-        "ALTER TABLE public.item DISABLE TRIGGER phasegate_count_updated; UPDATE public.item SET state = 'x'; \
-         ALTER TABLE public.item ENABLE ALWAYS TRIGGER phasegate_count_updated",
-        "ALTER TABLE public.item DISABLE TRIGGER phasegate_count_updated; UPDATE public.item SET state = 'x'; \
+        "ALTER TABLE public.item DISABLE TRIGGER phasegate_guard; UPDATE public.item SET state = 'x'; \
+         ALTER TABLE public.item ENABLE ALWAYS TRIGGER phasegate_guard",
+        "ALTER TABLE public.item DISABLE TRIGGER phasegate_guard; UPDATE public.item SET state = 'x'; \
          PERFORM phasegate.protect('public.item')",
     ] {
         refused(

@@ -152,31 +152,34 @@ fn a_constraint_trigger_in_the_drain_is_counted() {
     );
 }
 
+const SALE: &str = "CREATE TABLE sale (year int, what text) PARTITION BY LIST (year); \
+    CREATE TABLE sale_1 PARTITION OF sale FOR VALUES IN (1); \
+    CREATE TABLE sale_2 PARTITION OF sale FOR VALUES IN (2) PARTITION BY LIST (what); \
+    CREATE TABLE sale_2_a PARTITION OF sale_2 DEFAULT";
+
 #[test]
-fn a_partition_counts_for_its_root_and_a_row_that_moves_is_an_update() {
+fn a_partition_counts_for_its_root_and_a_row_that_moves_is_deleted_and_inserted() {
+    let database = with(SALE, "sale, sale_1");
+    let statements = [
+        "INSERT INTO sale VALUES (1, 'x'), (2, 'y')",
+        "INSERT INTO sale_1 VALUES (1, 'z')",
+        "UPDATE sale SET year = 2 WHERE what = 'x'",
+        "UPDATE sale SET what = 'w' WHERE what = 'y'",
+    ];
+    effects(&database, &statements, "public.sale +4 ~1 -1");
+    // Counted by statements, such a row is updated.
     let database = with(
-        "CREATE TABLE sale (year int, what text) PARTITION BY LIST (year); \
-         CREATE TABLE sale_1 PARTITION OF sale FOR VALUES IN (1); \
-         CREATE TABLE sale_2 PARTITION OF sale FOR VALUES IN (2) PARTITION BY LIST (what); \
-         CREATE TABLE sale_2_a PARTITION OF sale_2 DEFAULT; SELECT phasegate.protect('sale')",
+        &format!("{SALE}; SELECT phasegate.protect('sale', 'statements')"),
         "sale, sale_1",
     );
-    effects(
-        &database,
-        &[
-            "INSERT INTO sale VALUES (1, 'x'), (2, 'y')",
-            "INSERT INTO sale_1 VALUES (1, 'z')",
-            "UPDATE sale SET year = 2 WHERE what = 'x'",
-            "UPDATE sale SET what = 'w' WHERE what = 'y'",
-        ],
-        "public.sale +3 ~2 -0",
-    );
+    effects(&database, &statements, "public.sale +3 ~2 -0");
 }
 
 #[test]
-fn a_childs_rows_count_for_the_table_that_the_statement_names() {
+fn a_childs_rows_count_for_the_child_or_where_statements_count_for_the_table_named() {
     let database = with(
-        "CREATE TABLE child () INHERITS (item); INSERT INTO child VALUES ('c'); SELECT phasegate.protect('item')",
+        "CREATE TABLE child () INHERITS (item); INSERT INTO child VALUES ('c'); \
+         SELECT phasegate.protect('item', 'statements')",
         "child",
     );
     let statements = [
@@ -191,6 +194,16 @@ fn a_childs_rows_count_for_the_table_that_the_statement_names() {
     );
     let counted = journalled(&database);
     assert!(counted.contains("public.child +0 ~1 -0"), "{counted}");
+
+    let database = with(
+        "CREATE TABLE child () INHERITS (item); INSERT INTO child VALUES ('c'); SELECT phasegate.protect('item')",
+        "child",
+    );
+    phase_that_changes(&database, &statements, "public.child").unwrap();
+    assert_eq!(
+        journalled(&database),
+        "public.child +0 ~1 -0, public.item +1 ~1 -0"
+    );
 }
 
 #[test]
@@ -328,7 +341,8 @@ fn a_phase_in_which_an_owners_function_drops_a_table_is_refused_whatever_that_ta
             assert_eq!(said, Some("ZG006"), "{ddl}: {rollback}");
             assert_eq!(database.items(), all(&["b"], "draft"));
         }
-        // What a savepoint takes back is there.
+        // What a savepoint takes back is there, and of guarded tables where statements are counted.
+        database.sql("SELECT phasegate.protect('item', 'statements')");
         let back = "DO $$ BEGIN PERFORM drops(); RAISE 'back'; EXCEPTION WHEN raise_exception THEN NULL; END $$";
         effects(&database, &[back], "");
     }

@@ -7,7 +7,7 @@ use crate::server::{Database, database};
 
 const GONE: &str = "it may write public.item, which was put under guard, and has none";
 
-const DROP_ALL: &str = "DROP TRIGGER phasegate_guard ON item; DROP TRIGGER phasegate_count_inserted ON item; \
+const DROP_ALL: &str = "SELECT phasegate.protect('item', 'statements'); DROP TRIGGER phasegate_guard ON item; DROP TRIGGER phasegate_count_inserted ON item; \
                         DROP TRIGGER phasegate_count_updated ON item; DROP TRIGGER phasegate_count_deleted ON item";
 
 #[test]

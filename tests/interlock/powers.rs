@@ -108,7 +108,9 @@ fn a_member_of_a_role_with_power_is_refused() {
     for role in [
         "phasegate_owner",
         "phasegate_operator",
+        "pg_read_all_data",
         "pg_write_all_data",
+        "pg_read_server_files",
         "pg_write_server_files",
         "pg_execute_server_program",
     ] {
@@ -322,13 +324,18 @@ fn a_role_that_may_change_what_only_functions_change_is_refused() {
         (
             "GRANT ALL ON ALL SEQUENCES IN SCHEMA phasegate TO RUNNER",
             &[
+                "it may change phasegate.begun, which only functions change",
                 "it may change phasegate.epoch, which only functions change",
-                "it may change phasegate.open_here, which only functions change",
+                "it may change phasegate.secret, which only functions change",
             ][..],
         ),
         (
-            "GRANT USAGE ON phasegate.open_here TO PUBLIC",
-            &["it may change phasegate.open_here, which only functions change"],
+            "GRANT USAGE ON phasegate.begun TO PUBLIC",
+            &["it may change phasegate.begun, which only functions change"],
+        ),
+        (
+            "GRANT SELECT ON phasegate.secret TO GROUP",
+            &["as GROUP, it may read phasegate.secret, which only functions read"],
         ),
         (
             "GRANT SELECT, INSERT, UPDATE ON phasegate.attempt TO GROUP",
@@ -355,17 +362,20 @@ fn a_role_that_may_change_what_only_functions_change_is_refused() {
 }
 
 #[test]
-fn a_runner_that_could_write_what_its_session_remembers_would_write_outside_a_phase() {
+fn a_runner_that_could_read_what_its_session_remembers_would_write_outside_a_phase() {
     let database = database();
     database.sql(&format!(
-        "GRANT UPDATE, USAGE ON phasegate.open_here TO {}",
+        "GRANT SELECT ON phasegate.secret TO {}",
         database.runner.name()
     ));
+    let attempt = crate::hand::Attempt::admitted(&database);
     let mut session = crate::hand::psql(&database);
     for statement in [
+        &attempt.begin(),
+        "ROLLBACK",
         "BEGIN",
-        "SELECT setval('phasegate.open_here', pg_current_xact_id()::text::bigint), \
-                set_config('phasegate.open_here', 'yes', false)",
+        "SELECT set_config('phasegate.open_here', 'yes', false), \
+                set_config('phasegate.number' || currval('phasegate.secret'), 'forged', false)",
         INSERT,
         "COMMIT",
     ] {
@@ -425,7 +435,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
 }
 
 /// What gives the runner a privilege that bypasses the interlock, by itself or with others of these.
-const GIVES: [&str; 61] = [
+const GIVES: [&str; 65] = [
     "ALTER ROLE RUNNER SUPERUSER",
     "ALTER ROLE RUNNER CREATEROLE",
     "ALTER ROLE RUNNER NOINHERIT",
@@ -444,6 +454,10 @@ const GIVES: [&str; 61] = [
     "GRANT pg_write_all_data TO OTHER",
     "GRANT pg_execute_server_program TO GROUP",
     "GRANT pg_write_server_files TO RUNNER",
+    "GRANT pg_read_all_data TO GROUP",
+    "GRANT pg_read_server_files TO OTHER",
+    "GRANT SELECT ON phasegate.secret TO OTHER",
+    "CREATE FUNCTION off() RETURNS int LANGUAGE sql SET track_counts = off AS 'SELECT 1'",
     "ALTER DATABASE HERE OWNER TO GROUP",
     "ALTER DATABASE HERE OWNER TO RUNNER; REVOKE CREATE, TEMPORARY ON DATABASE HERE FROM RUNNER",
     "ALTER SCHEMA public OWNER TO phasegate_auditor; ALTER DATABASE HERE OWNER TO GROUP; \
@@ -464,9 +478,10 @@ const GIVES: [&str; 61] = [
     "CREATE TABLE above (name text); GRANT INSERT ON above TO OTHER; CREATE TABLE beside () INHERITS (above); \
      GRANT INSERT ON beside TO GROUP; ALTER TABLE item INHERIT above",
     "DROP TRIGGER phasegate_guard ON item",
-    "DROP TRIGGER phasegate_count_deleted ON item",
+    "SELECT phasegate.protect('item', 'statements'); DROP TRIGGER phasegate_count_deleted ON item",
     "ALTER TABLE item ENABLE TRIGGER phasegate_guard",
-    "ALTER TABLE item ENABLE REPLICA TRIGGER phasegate_count_inserted",
+    "SELECT phasegate.protect('item', 'statements'); \
+     ALTER TABLE item ENABLE REPLICA TRIGGER phasegate_count_inserted",
     "ALTER TABLE phasegate.attempt DISABLE TRIGGER interlock",
     "CREATE OR REPLACE TRIGGER phasegate_count_updated AFTER UPDATE ON item FOR EACH STATEMENT EXECUTE FUNCTION \
      phasegate.count_rows(); ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_updated",
@@ -475,7 +490,8 @@ const GIVES: [&str; 61] = [
     "CREATE TRIGGER once_more AFTER INSERT ON item REFERENCING NEW TABLE AS phasegate_rows FOR EACH STATEMENT \
      EXECUTE FUNCTION phasegate.count_rows(); ALTER TABLE item ENABLE ALWAYS TRIGGER once_more",
     "SELECT phasegate.unprotect('item')",
-    "DROP TRIGGER phasegate_guard ON item; DROP TRIGGER phasegate_count_inserted ON item; \
+    "SELECT phasegate.protect('item', 'statements'); \
+     DROP TRIGGER phasegate_guard ON item; DROP TRIGGER phasegate_count_inserted ON item; \
      DROP TRIGGER phasegate_count_updated ON item; DROP TRIGGER phasegate_count_deleted ON item",
     "ALTER TABLE item RENAME TO old; CREATE TABLE item (a int); GRANT INSERT ON item TO OTHER",
     "CREATE TABLE mine (a int); ALTER TABLE mine OWNER TO RUNNER; GRANT INSERT ON mine TO PUBLIC",
@@ -572,6 +588,15 @@ fn an_interlock_that_was_tampered_with_is_found_and_without_it_no_phase_is_finis
     }
 }
 
+/// Despite its powers the role opens a phase, which is not committed.
+#[track_caller]
+fn refused_and_not_counted(database: &Database, sql: &str, what: &str) {
+    let mends = refused(database, sql, &[what]);
+    let rollback = rollback(run(database, "despite", true));
+    assert!(rollback.to_string().contains("not counted"), "{rollback}");
+    passes_once_mended(database, &mends);
+}
+
 #[test]
 fn a_guard_that_was_tampered_with_is_found() {
     let what = "the trigger phasegate_guard on public.item is not as it was put there";
@@ -581,7 +606,7 @@ fn a_guard_that_was_tampered_with_is_found() {
         "DISABLE TRIGGER",
     ] {
         let sql = format!("ALTER TABLE item {how} phasegate_guard");
-        refused_until_mended(&database(), &sql, &[what]);
+        refused_and_not_counted(&database(), &sql, what);
     }
     for instead in [
         "BEFORE INSERT ON item FOR EACH STATEMENT",
@@ -594,7 +619,7 @@ fn a_guard_that_was_tampered_with_is_found() {
              ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_guard"
         );
         let database = database();
-        refused_until_mended(&database, &sql, &[what]);
+        refused_and_not_counted(&database, &sql, what);
         crate::hand::refuses(&mut crate::hand::psql(&database), INSERT, "ZG007");
     }
 }
@@ -642,11 +667,8 @@ fn a_counter_that_was_tampered_with_is_found() {
          ALTER TABLE item ENABLE ALWAYS TRIGGER phasegate_count_deleted",
     ] {
         let database = database();
-        let mends = refused(&database, sql, &[what]);
-        // Without its count the commit is refused to whoever may do everything else.
-        let rollback = rollback(run(&database, "despite", true));
-        assert!(rollback.to_string().contains("not counted"), "{rollback}");
-        passes_once_mended(&database, &mends);
+        database.sql("SELECT phasegate.protect('item', 'statements')");
+        refused_and_not_counted(&database, sql, what);
     }
     // One that counts twice is one too many.
     let database = database();
@@ -655,6 +677,8 @@ fn a_counter_that_was_tampered_with_is_found() {
                  ALTER TABLE item ENABLE ALWAYS TRIGGER again";
     refused(&database, twice, &[what]);
     passes_once_mended(&database, &["DROP TRIGGER again ON item".to_owned()]);
+    // And on a table that is counted by counters each is.
+    refused_and_not_counted(&crate::server::database(), twice, what);
 }
 
 #[test]

@@ -43,44 +43,95 @@ fn callable(by: &str) -> String {
 
 #[test]
 fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
-    let public = "count_rows counts_exactly create_triggers ensure_guardable_relatives ensure_own_table \
-        forget_protection guard guarded_tables is_counting is_whole protect record_protection unprotect with_children";
+    let public = "begin_statement chosen_kind count_rows create_counting create_triggers drop_counting ensure_counters \
+        ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table forget_protection guard guard_kind \
+        guarded_tables is_counting is_whole protect record_protection unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
     let runner = "has_function_privilege('phasegate_runner', p.oid, 'EXECUTE')";
     assert_eq!(
         callable(runner),
-        "approvals_of bypass_privileges commits_in_flight count_rows counts_exactly create_triggers drain_rehearsal \
-         ensure_guardable_relatives ensure_own_table finish forget_protection guard guarded_tables holder_of_run \
-         is_counting is_whole journal_of measure_rehearsal open open_rehearsal perform_row phases_in_progress \
-         progress_of protect record_protection rehearse resolve seal switch_status switched_off_since unprotect \
-         with_children"
+        "after_rollback approvals_of before_savepoint begin_statement bypass_privileges chosen_kind commits_in_flight \
+         count_rows create_counting create_triggers drain_rehearsal drop_counting ensure_counters \
+         ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table finish forget_protection guard \
+         guard_kind guarded_tables holder_of_run is_counting is_whole journal_of measure_failed measure_rehearsal open \
+         open_rehearsal perform_row phases_in_progress progress_of protect record_protection rehearse resolve seal \
+         switch_status switched_off_since unprotect with_children"
     );
-    // None of those that are PUBLIC's runs as the owner, but what only a table can call, and the record of guards.
+    // Of those that are PUBLIC's these run as the owner: what the guard asks, what only a table can call, and the
+    // record of guards.
     let definer = format!("{everybody} AND p.prosecdef");
     assert_eq!(
         callable(&definer),
-        "count_rows forget_protection guard record_protection"
+        "begin_statement count_rows ensure_no_runner forget_protection guard_kind record_protection"
     );
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
 
 /// `perform_row` performs the caller's own statement, as the caller, and leaves to the caller what its
 /// names mean; `count_rows` reads a transition table, whose name no schema qualifies; the names in
-/// `may_act_as`, `is_counting` and `is_whole`, which are inlined, were resolved when they were created.
+/// `may_act_as`, `is_counting` and `is_whole`, which are inlined, were resolved when they were created;
+/// `guard` and `begin_statement`, which every statement pays for, name everything with its schema.
 #[test]
-fn every_function_but_five_pins_its_search_path_to_the_catalog() {
+fn every_function_but_seven_pins_its_search_path_to_the_catalog() {
     let pins = |path: &str| format!("'search_path={path}' = ANY (coalesce(p.proconfig, '{{}}'))");
     let loose = format!("NOT {}", pins("pg_catalog, pg_temp"));
     assert_eq!(
         callable(&loose),
-        "count_rows is_counting is_whole may_act_as perform_row"
+        "begin_statement count_rows guard is_counting is_whole may_act_as perform_row"
     );
     let pinned = format!("{loose} AND {}", pins("pg_catalog, phasegate, pg_temp"));
     assert_eq!(callable(&pinned), "count_rows");
     let bound = format!("{loose} AND p.prosqlbody IS NOT NULL AND NOT p.prosecdef");
     assert_eq!(callable(&bound), "is_counting is_whole may_act_as");
+}
+
+/// What a session's search path could change in a body that pins none: operators, and names without a schema.
+#[test]
+fn the_bodies_that_pin_no_search_path_name_everything_with_its_schema() {
+    let bodies: String = database().ask(
+        "SELECT string_agg(p.prosrc, ' ') FROM pg_proc AS p WHERE p.pronamespace = 'phasegate'::regnamespace \
+         AND p.proname IN ('guard', 'begin_statement')",
+    );
+    let code: String = bodies
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join(" ");
+    // Literals first: what they hold is resolved with its own schema.
+    let code: String = code.split('\'').step_by(2).collect::<Vec<_>>().join("''");
+    let code = code
+        .split("OPERATOR(pg_catalog.")
+        .enumerate()
+        .map(|(place, part)| {
+            if place == 0 {
+                part
+            } else {
+                part.split_once(')').unwrap().1
+            }
+        })
+        .collect::<String>();
+    assert!(
+        !code.contains(['=', '<', '>', '|', '+', '*', '/', '&']),
+        "{code}"
+    );
+    let calls = code.match_indices('(').filter_map(|(end, _)| {
+        let name = code[..end]
+            .rsplit(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
+            .next()?;
+        (!name.is_empty() && name.chars().any(char::is_lowercase)).then_some(name)
+    });
+    for name in calls {
+        assert!(name.contains('.'), "{name}");
+    }
+    for (place, _) in code.match_indices("::") {
+        assert!(
+            code[place + 2..].starts_with("pg_catalog."),
+            "{}",
+            &code[place..]
+        );
+    }
 }
 
 #[test]
@@ -90,7 +141,8 @@ fn every_definer_and_trigger_function_is_the_owners_with_the_temporary_schema_la
         "{ours} AND (p.proowner <> 'phasegate_owner'::regrole \
          OR (SELECT c FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=%') \
             IS DISTINCT FROM CASE p.proname WHEN 'count_rows' THEN 'search_path=pg_catalog, phasegate, pg_temp' \
-                             ELSE 'search_path=pg_catalog, pg_temp' END)"
+                             ELSE 'search_path=pg_catalog, pg_temp' END) \
+         AND NOT (p.proname IN ('guard', 'begin_statement') AND p.proowner = 'phasegate_owner'::regrole)"
     );
     let database = database();
     let names: Option<String> = database.ask(&format!(

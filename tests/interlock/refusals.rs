@@ -49,9 +49,10 @@ fn a_phase_by_hand_that_lacks_nothing_is_committed() {
     for way in WAYS {
         let database = database();
         let attempt = Attempt::admitted(&database);
-        let mut statements = vec![attempt.begin(), INSERT.to_owned()];
-        statements.extend(attempt.close());
-        let refused = say(&mut psql(&database), way, &statements);
+        let mut session = psql(&database);
+        does(&mut session, &attempt.begin());
+        does(&mut session, INSERT);
+        let refused = say(&mut session, way, &attempt.close());
         assert_eq!(refused, [""; 0]);
         assert_eq!(database.items(), all(&["smuggled"], "draft"));
     }

@@ -93,6 +93,9 @@ impl Hand {
             "BEGIN ISOLATION LEVEL {isolation}; \
              SELECT phasegate.open(pg_catalog.decode('{request}', 'hex'))"
         );
+        // What the session has written in another transaction does not count for this one.
+        let flush = "SELECT pg_catalog.pg_stat_force_next_flush()";
+        self.client.simple_query(flush)?;
         let opened = self.client.simple_query(&open);
         if opened.is_err() {
             // A refused opening; a session that is gone has nothing to roll back.
@@ -117,11 +120,18 @@ impl Hand {
         let close = format!(
             "SELECT phasegate.seal(pg_catalog.decode('{}', 'hex')); \
              SET CONSTRAINTS ALL IMMEDIATE; \
-             SELECT phasegate.finish(pg_catalog.decode('6e756c6c', 'hex')); \
-             {end}",
+             SELECT phasegate.finish(pg_catalog.decode('6e756c6c', 'hex'))",
             secret()
         );
-        self.client.simple_query(&close).map(drop)
+        // A message that finishes a phase has nothing in it but what ends a transaction.
+        if end.chars().all(|c| c.is_ascii_uppercase() || c == ' ') {
+            return self
+                .client
+                .simple_query(&format!("{close}; {end}"))
+                .map(drop);
+        }
+        self.client.simple_query(&close)?;
+        self.client.simple_query(end).map(drop)
     }
 
     /// Closes as far as the check of the switch, which passes, and stops short of the end of the

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub)] // the production code of `every_interleaving.rs`
 
+#[path = "../long/mod.rs"]
+mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
 #[path = "../server/mod.rs"]

@@ -8,10 +8,10 @@ use phasegate::operator::{Operator, SwitchedOff};
 use postgres::Client;
 
 use crate::hand::{Hand, Task, code, tasks_that_change};
+use crate::long;
 use crate::server::{Database, database};
 
 /// In each of three levels of isolation.
-const RACES: usize = 170;
 const COMMITTERS: usize = 4;
 
 /// How long anything may take.
@@ -50,6 +50,7 @@ const LOST: [&str; 6] = ["ZG002", "ZG004", "40001", "57P01", "08P01", ""];
 #[test]
 fn once_off_is_drained_no_later_commit_passes() {
     let isolation = "READ COMMITTED";
+    let races = long::runs(60, 170);
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = u64::from(seed.subsec_nanos()) | 1;
     eprintln!("{isolation}: seed {seed}");
@@ -57,7 +58,7 @@ fn once_off_is_drained_no_later_commit_passes() {
     database.sql(PAUSE_AFTER_THE_CHECK);
     let tasks = tasks_that_change(
         &database,
-        RACES * COMMITTERS,
+        races * COMMITTERS,
         &["public.item", "public.pause"],
     );
     thread::scope(|scope| {
@@ -69,7 +70,7 @@ fn once_off_is_drained_no_later_commit_passes() {
             scope.spawn(move || committer.race(tasks, &gone));
             go
         };
-        let committers: Vec<Sender<()>> = tasks.chunks(RACES).enumerate().map(start).collect();
+        let committers: Vec<Sender<()>> = tasks.chunks(races).enumerate().map(start).collect();
         // A committer that panicked is missed, which ends the others.
         let go = || {
             for go in &committers {
@@ -86,7 +87,7 @@ fn once_off_is_drained_no_later_commit_passes() {
         let mut delays = Delays(seed);
         let mut head_start = Duration::from_millis(10);
         let mut before = 0;
-        for race in 0..RACES {
+        for race in 0..races {
             let on = operator.switch_on("a race", Duration::from_mins(5));
             on.expect("on");
             go();
@@ -107,7 +108,7 @@ fn once_off_is_drained_no_later_commit_passes() {
                 .mul_f64(if later { 1.2 } else { 0.85 })
                 .min(Duration::from_millis(120));
         }
-        let all = i64::try_from(RACES * COMMITTERS).expect("a few hundred");
+        let all = i64::try_from(races * COMMITTERS).expect("a few hundred");
         eprintln!("{isolation}: {before} of {all} committed");
         assert!(
             all <= 3 * before && 10 * before <= 9 * all,

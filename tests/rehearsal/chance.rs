@@ -8,9 +8,9 @@ use postgres::Client;
 
 use crate::attacks::{ARM, MEASURE, begin};
 use crate::hand::{Attempt, DRAIN, finish, psql};
+use crate::long;
 use crate::server::{database, database_on};
 
-const SESSIONS: usize = 200;
 const LENGTH: usize = 12;
 
 /// The number that everything follows from; `PHASEGATE_SEED` sets it.
@@ -45,6 +45,7 @@ fn left(admin: &mut Client) -> i64 {
 #[test]
 fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
     let database = database();
+    let sessions = long::runs(50, 200);
     let attempt = Attempt::admitted(&database);
     let words = [
         ARM.to_owned(),
@@ -80,7 +81,7 @@ fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
     let mut state = seed;
     let mut committing = 0;
     let mut admin = database.admin();
-    for _ in 0..SESSIONS {
+    for _ in 0..sessions {
         let mut session = psql(&database);
         let mut said = Vec::new();
         session.simple_query(&begin()).unwrap();
@@ -107,7 +108,7 @@ fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
         assert_eq!(left(&mut admin), 0, "seed {seed}: {said:#?}, then {end}");
     }
     assert!(
-        committing > SESSIONS / 10,
+        committing > sessions / 10,
         "{committing} came as far as their end"
     );
     database.is_left_clean();

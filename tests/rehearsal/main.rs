@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 #[path = "../interlock/hand.rs"]
 mod hand;
+#[path = "../long/mod.rs"]
+mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
 #[path = "../server/mod.rs"]

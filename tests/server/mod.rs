@@ -38,13 +38,20 @@ pub use prepared::Prepared;
 /// A new database on the server of this test binary.
 pub fn database() -> Database {
     static SERVER: OnceLock<TestPostgres> = OnceLock::new();
-    database_on(SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server")))
-}
-
-/// A new database on a server that a test has for itself.
-pub fn database_on(server: &TestPostgres) -> Database {
+    let server = SERVER.get_or_init(|| TestPostgres::find_or_start().expect("a server"));
     let created = server.create_installed_database();
     let (scratch, operator) = created.expect("a database with the schema");
+    database_in(scratch, operator)
+}
+
+/// A new database on a server that a test has for itself, and in which there is no other.
+pub fn database_on(server: &TestPostgres) -> Database {
+    let scratch = server.create_database().expect("a database");
+    let operator = scratch.install().expect("the schema phasegate");
+    database_in(scratch, operator)
+}
+
+fn database_in(scratch: ScratchDatabase, operator: Operator) -> Database {
     let operator = Mutex::new(operator);
     let runner = scratch.create_runner("runner").expect("a role");
     let mut client = scratch.admin().connect(NoTls).expect("the administrator");

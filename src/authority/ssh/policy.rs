@@ -161,7 +161,7 @@ impl PolicyError {
             PolicyError::NoGate => "policy_no_gate",
             PolicyError::NoApprovers { .. } => "policy_no_approvers",
             PolicyError::Twice { .. } => "policy_approver_twice",
-            PolicyError::NeedsNobody { .. } => "policy_needs_nobody",
+            PolicyError::NeedsNobody { .. } => "policy_needs_none",
             PolicyError::NeedsTooMany { .. } => "policy_needs_too_many",
             PolicyError::NoLife { .. } => "policy_no_life",
             PolicyError::NoOtherGate { .. } => "policy_no_other_gate",

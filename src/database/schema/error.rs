@@ -76,10 +76,10 @@ impl InstallError {
         match self {
             InstallError::OldServer { .. } => "install_old_server",
             InstallError::NotUtf8 { .. } => "install_encoding",
-            InstallError::Newer { .. } => "install_newer",
+            InstallError::Newer { .. } => "install_newer_schema",
             InstallError::Divergent { .. } => "install_divergent",
             InstallError::Incomplete { .. } => "install_incomplete",
-            InstallError::Foreign { .. } => "install_foreign",
+            InstallError::Foreign { .. } => "install_foreign_functions",
             InstallError::Unfit(_) => "install_unfit",
             InstallError::Privilege(_) => "install_privilege",
             InstallError::Migration(_) => "install_migration",

@@ -101,9 +101,14 @@ fn name_missing(tx: &mut Transaction<'_>, all: &[String]) -> Result<(), InstallE
         let relation = statement
             .strip_prefix("CREATE ")
             .filter(|rest| {
-                ["TABLE ", "UNLOGGED TABLE ", "SEQUENCE "]
-                    .iter()
-                    .any(|kind| rest.starts_with(kind))
+                [
+                    "TABLE ",
+                    "UNLOGGED TABLE ",
+                    "SEQUENCE ",
+                    "UNLOGGED SEQUENCE ",
+                ]
+                .iter()
+                .any(|kind| rest.starts_with(kind))
             })
             .and_then(|_| word("TABLE ").or_else(|| word("SEQUENCE ")));
         let trigger = ["CREATE TRIGGER ", "CREATE CONSTRAINT TRIGGER "]

@@ -71,6 +71,7 @@ fn each_statement_is_one_that_the_repair_knows() {
         "CREATE TABLE ",
         "CREATE UNLOGGED TABLE ",
         "CREATE SEQUENCE ",
+        "CREATE UNLOGGED SEQUENCE ",
         "CREATE INDEX ",
         "CREATE TRIGGER ",
         "CREATE CONSTRAINT TRIGGER ",

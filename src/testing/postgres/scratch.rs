@@ -249,6 +249,9 @@ impl Drop for ScratchDatabase {
             && self.shared
         {
             eprintln!("left behind: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
         }
     }
 }
