@@ -13,18 +13,18 @@ const TRIES: u32 = 5;
 /// The pause for writers between two tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
-/// How the rows are counted that a phase changes in a table under guard.
+/// How the rows that a phase changes in a guarded table are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Guard {
-    /// By the server's counters of the transaction, which cost nothing: one trigger before each statement. A phase in
-    /// which an `EXCEPTION` block undoes a statement on the table is refused, by the table's name, since the counters
-    /// do not go back; [`PhaseTx::savepoint`](crate::PhaseTx::savepoint) is counted exactly.
+    /// By the server's counters of the transaction, with one trigger before each statement, which costs little. A phase
+    /// in which an `EXCEPTION` block undoes a statement on the table is refused, with the table's name, since a rollback
+    /// does not reset the counters; [`PhaseTx::savepoint`](crate::PhaseTx::savepoint) is counted exactly.
     #[default]
     Counters,
-    /// By triggers after each statement, which read the rows that it has changed: for tables whose functions undo
-    /// statements in `EXCEPTION` blocks. It costs every role that writes the table: a single-row statement about
-    /// 1.6 times the server CPU, and temporary files for large ones.
+    /// By triggers after each statement, which read the changed rows: for tables whose functions undo statements in
+    /// `EXCEPTION` blocks. Every role that writes the table pays for it: a single-row statement takes about 1.6 times the
+    /// server CPU, and a large one writes temporary files.
     Statements,
 }
 
@@ -39,10 +39,10 @@ impl Guard {
 
 /// Guards a table and its partitions: from then on, a role that may perform phases changes the table inside an open
 /// phase only: not in `psql`, not after a smuggled `ROLLBACK`, not after the phase is finished. Other roles write the
-/// table as before, at the cost of a trigger that asks whether the role is a runner: some 2 us for each statement.
+/// table as before, at the cost of a trigger that checks whether the role is a runner: some 2 us for each statement.
 ///
-/// Rows are counted by [`Guard::Counters`]; a table that was put under guard by [`protect_as`] keeps its way to count,
-/// and a partition has that of its parent.
+/// Rows are counted by [`Guard::Counters`]; a table that [`protect_as`] has guarded keeps its way of counting, and a
+/// partition has that of its parent.
 ///
 /// `client` is a session of the table's owner; `table` is a name in SQL syntax (`accounts`, `bank.accounts`). Calling
 /// it again changes nothing, and takes no lock. The first call takes a lock that writers queue behind: it waits 2 s
@@ -61,11 +61,11 @@ pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
         .map_err(|error| OperatorError::of_the_owner("protect the table", error))
 }
 
-/// As [`protect`], and chooses how the rows are counted, also of a table that is under guard already.
+/// Guards a table as [`protect`] does, and sets how its rows are counted, also if the table is guarded already.
 ///
 /// # Errors
 ///
-/// As [`protect`], and if the table is a part of one that is counted in another way.
+/// As [`protect`], and if the table is a partition or child of a table that is counted in another way.
 pub fn protect_as(client: &mut Client, table: &str, guard: Guard) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.protect($1::pg_catalog.text::pg_catalog.regclass, $2)";
     between_writers(client, sql, &[&table, &guard.name()])

@@ -217,7 +217,7 @@ impl<'tx> PhaseTx<'tx> {
     ) -> Result<T, Failure> {
         self.names += 1;
         let name = format!("phasegate_{}", self.names);
-        // Exactly so: the server compares the text of the message.
+        // The server compares this text with the message that it received: change both together.
         self.message(&format!(
             "SELECT phasegate.before_savepoint(); SAVEPOINT {name}"
         ))?;

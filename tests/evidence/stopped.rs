@@ -37,7 +37,7 @@ fn a_run_that_stopped_half_way_is_reported() {
     assert!(
         auditor
             .text("VERIFY.md")
-            .contains("It says: stopped, 2 of 4 phases committed")
+            .contains("Its outcome: stopped, 2 of 4 phases committed")
     );
     assert_eq!(run["outcome"], "stopped");
     assert_eq!(run["phasesCommitted"], 2);

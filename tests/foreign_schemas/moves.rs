@@ -148,7 +148,7 @@ fn a_merge() {
 /// The server fires statement triggers for the kinds of action that a `MERGE` has, and hands a row that moves to those
 /// for DELETE and INSERT. Without both, no trigger is given all of it.
 #[test]
-fn a_merge_that_moves_rows_past_the_triggers_is_refused_by_statements() {
+fn statement_guards_refuse_a_merge_that_moves_rows() {
     const MERGE: &str = "MERGE INTO moves.part AS p USING generate_series(1, 3) AS g ON p.k = 0 AND p.n = g WHEN MATCHED";
     for moves in [
         format!("{MERGE} THEN UPDATE SET k = 2"),

@@ -132,7 +132,9 @@ fn only_copy_copies() {
         );
         let commit = tx.copy_out("COMMIT", |_| Ok(())).unwrap_err();
         assert!(
-            commit.to_string().starts_with("`COMMIT` is the engine's"),
+            commit
+                .to_string()
+                .starts_with("`COMMIT` is transaction control"),
             "{commit}"
         );
         let copy = tx.execute("COPY book FROM STDIN", &[]).unwrap_err();

@@ -1,4 +1,4 @@
-//! A phase that comes after another needs its receipt; `Start` is none.
+//! A phase that comes after another needs its receipt; `Start` is not a receipt.
 
 #[path = "../../tests/pipeline/mod.rs"]
 mod pipeline;
