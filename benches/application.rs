@@ -1,6 +1,6 @@
-//! What the guard of a table costs an application that is no runner: server CPU of the same statements
-//! on a table under guard and on one that is not, block by block in turn, in one session.
-//! `cargo bench --bench application`. Linux: it reads the CPU time of the server's process.
+//! The cost of a table's guard for an application whose role is not a runner: the server CPU of the same statements on
+//! a guarded table and on an unguarded one, block by block in turn, in one session. `cargo bench --bench application`.
+//! Linux only: it reads the CPU time of the server's process.
 
 #![allow(clippy::print_stdout)]
 
@@ -15,10 +15,10 @@ use postgres::{Client, NoTls};
 
 type Outcome<T> = Result<T, Box<dyn StdError>>;
 
-/// Blocks of each kind, one on each table in turn.
+/// The number of blocks of each kind, one on each table in turn.
 const ROUNDS: usize = 15;
 
-/// Statements of one row in a block, each a transaction.
+/// The number of statements of one row in a block, each a transaction.
 const SINGLE: i64 = 500;
 
 const MANY: i64 = 10_000;

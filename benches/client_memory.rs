@@ -1,5 +1,5 @@
-//! The client's peak of memory in a live phase of 100,000 rows and of 1,000,000, each a process of its own.
-//! `cargo bench --bench client_memory`.
+//! The client's peak of memory in a live phase of 100,000 rows and of 1,000,000, each in a process of its own. `cargo
+//! bench --bench client_memory`.
 
 #![allow(clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 type Outcome<T> = Result<T, Box<dyn StdError>>;
 
-/// Says in its environment how many rows a child performs.
+/// The environment variable with the number of rows that a child performs.
 const ROWS: &str = "PHASEGATE_BENCH_ROWS";
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ fn perform(rows: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// The most that this process has had resident, in KiB.
+/// Returns the peak of this process's resident memory, in KiB.
 fn peak() -> Outcome<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,5 +1,5 @@
-//! Has valgrind count the instructions of this very program, which performs a kind of work so many times,
-//! and twice as many; the difference is the work's alone.
+//! Makes valgrind count the instructions of this program, which performs a kind of work a number of times, and twice
+//! as many times; the difference is the instructions of the work.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +12,10 @@ use postgres::{Config, NoTls};
 use crate::work::{bare, guarded, in_session, plan_of};
 use crate::{Answer, Place};
 
-/// The variable that says which work is counted.
+/// The variable that names the work that is counted.
 pub(crate) const WORK: &str = "PHASEGATE_CLIENT_WORK";
 
-/// How often each work is performed; then twice as often.
+/// The number of times that each work is performed; then twice as many.
 const TIMES: u32 = 20;
 
 /// Instructions for each time.
@@ -89,7 +89,7 @@ fn total(place: &mut Place, work: &str, times: u32) -> Answer<u64> {
     Ok(totals.trim().parse()?)
 }
 
-/// What is counted.
+/// Performs the work that is counted.
 pub(crate) fn perform(asked: &str) -> Answer<()> {
     let asked: serde_json::Value = serde_json::from_str(asked)?;
     let text = |name: &str| asked[name].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! TCP with a delay: what the server says, the client hears that much later.
+//! TCP with a delay: the client receives each message of the server that much later.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ pub(crate) fn in_front_of(config: &Config, delay: Duration) -> Answer<Config> {
     }
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            // The client hears of it as a connection that ends.
+            // The client sees an error as the end of the connection.
             let _ = serve(&client, &socket, delay);
         }
     });

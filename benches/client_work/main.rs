@@ -1,5 +1,5 @@
-//! What a guarded phase costs its client: instructions, as callgrind counts them, and wall time, each beside a
-//! bare transaction that says the same statement. `cargo bench --bench client_work`, which needs `valgrind`.
+//! The client's cost of a guarded phase: instructions, as callgrind counts them, and elapsed time, each beside a bare
+//! transaction with the same statement. `cargo bench --bench client_work`, which needs `valgrind`.
 
 #![allow(clippy::print_stdout)]
 
@@ -20,10 +20,10 @@ use work::{bare, guarded, in_session, plan_of, say};
 
 type Answer<T> = Result<T, Box<dyn StdError>>;
 
-/// How often each kind is timed on each transport.
+/// The number of times that each kind is timed on each transport.
 const ROUNDS: u32 = 100;
 
-/// How much later than it was said the client hears each answer, where that is delayed.
+/// The delay of each response, where responses are delayed.
 const DELAY: Duration = Duration::from_millis(1);
 
 fn main() -> Answer<()> {

@@ -23,7 +23,7 @@ pub(crate) fn bare(config: &Config, note: u32) -> Answer<()> {
     Ok(client.close()?)
 }
 
-/// In a session that is there, with everything that is said in the transaction of a phase.
+/// In an open session, with all statements of a phase's transaction.
 pub(crate) fn in_session(client: &mut Client, note: u32) -> Answer<()> {
     let mut tx = client.transaction()?;
     let insert = tx.prepare(INSERT_BARE)?;
@@ -31,7 +31,7 @@ pub(crate) fn in_session(client: &mut Client, note: u32) -> Answer<()> {
     Ok(tx.commit()?)
 }
 
-/// In a session that is there, in which the statement was prepared long before.
+/// In an open session in which the statement was prepared before.
 pub(crate) fn say(client: &mut Client, insert: &Statement, note: u32) -> Answer<()> {
     let mut tx = client.transaction()?;
     tx.execute(insert, &[&i64::from(note)])?;
@@ -95,7 +95,7 @@ pub(crate) fn guarded(config: &Config, plan: Plan, note: u32) -> Answer<Duration
     Ok(connected.ok_or("the phase did not connect")?.elapsed())
 }
 
-/// Remembers when it had connected.
+/// A connector that records when it had connected.
 struct SaysWhen(PostgresConnector, Arc<Mutex<Option<Instant>>>);
 
 impl Connector for SaysWhen {

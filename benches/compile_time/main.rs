@@ -1,7 +1,6 @@
-//! What the types cost those who use them, in compile time: a pipeline of 5, 50 and 500 phases, checked cleanly
-//! and again after a change, beside the same code over `postgres::Transaction` without them.
-//! `cargo bench --bench compile_time`. It counts processor time, which other programs on the machine
-//! hardly change.
+//! The cost of the types in compile time: a pipeline of 5, 50 and 500 phases, checked cleanly and again after a
+//! change, beside the same code over `postgres::Transaction` without them. `cargo bench --bench compile_time`. It
+//! counts processor time, which other programs on the machine hardly change.
 
 #![allow(clippy::print_stdout)]
 

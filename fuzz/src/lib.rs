@@ -30,7 +30,7 @@ pub fn assert_printable(refusal: &impl std::fmt::Display) {
 /// Returns the result of `read`, which may take `times` bytes of memory for each byte of `input`, and `beyond`
 /// that. An allocation beyond both fails, which ends the process, which is a finding.
 pub fn bounded<T>(input: &[u8], times: usize, beyond: usize, read: impl FnOnce() -> T) -> T {
-    // Who tells of a panic is not bounded.
+    // The handler of a panic is not bounded.
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let tell = panic::take_hook();

@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
             let again = Plan::from_saved(plan.bytes(), digest).expect("it was accepted before");
             assert_eq!(again, plan);
         }
-        // Whoever meets it has it printed.
+        // A refusal has to be printable.
         Err(refusal) => assert_printable(&refusal),
     }
 });

@@ -3,8 +3,8 @@
 #
 #   sh verify.sh [-p PLAN] [-e HEAD] [-s ALLOWED_SIGNERS] DIRECTORY
 #
-# PLAN is the digest of the plan that was approved, HEAD the hash of the journal's last row, ALLOWED_SIGNERS a file that says
-# which key is whose: each as you have it from elsewhere, and not from this bundle. What is not given is not compared.
+# PLAN is the digest of the plan that was approved, HEAD the hash of the journal's last row, ALLOWED_SIGNERS a file with
+# the keys of the people: each from another source than this bundle. A value that is not passed is not compared.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -33,7 +33,7 @@ for tool in sha256sum ssh-keygen; do
   command -v "$tool" >/dev/null || fail "there is no $tool here"
 done
 
-# The files: those of the list, as they were written, and no others.
+# The files: those of the list, unchanged, and no others.
 [ -f SHA256SUMS ] || fail 'SHA256SUMS is missing'
 odd=$(grep -v '^[0-9a-f]\{64\}  \./[A-Za-z0-9_][A-Za-z0-9_./-]*$' SHA256SUMS || true)
 [ -z "$odd" ] && ! grep -q '\.\.' SHA256SUMS || fail 'SHA256SUMS: a line of it is not one of sha256sum'
@@ -67,7 +67,7 @@ done
 grep -qF "\"$plan\"" run.intoto.json && grep -qF "\"journalHead\": \"$head\"" run.intoto.json ||
   fail 'run.intoto.json: it is of another run'
 
-# What a row says of the files in the directory $1, if they are those that the approval was judged by.
+# The digests that a row has of the files in the directory $1, by which the approval was verified.
 digests_of() {
   revoked=null all='' between=''
   [ -f "$1/01.statement.json" ] || fail "$1/01.statement.json: missing"
@@ -118,7 +118,7 @@ signed() {
   [ "$(printf %s "$people" | sort -u | grep -c . || true)" -ge "${needs:-1}" ] || fail "$dir: gate $gate needs the approval of $needs people"
 }
 
-# The approvals: of each that a row has spent, the files that it was judged by.
+# The approvals: for each that a row has spent, the files by which it was verified.
 known='' used=''
 for directory in approvals/*; do
   [ -d "$directory" ] || continue
@@ -136,7 +136,7 @@ for row in journal/*.json; do
     [ -n "$approval" ] || continue
     gate=${approval%%', "nonce": '*}
     digests=${approval##*'"digests": '}
-    [ "$digests" != null ] || fail "$row: the approval of gate $gate that it spent is signed by nobody"
+    [ "$digests" != null ] || fail "$row: the approval of gate $gate that it spent is not signed"
     directory=$(printf '%s' "$known" | grep -F " $digests" | sed -n '1s/ .*//p')
     [ -n "$directory" ] || fail "$row: the files of the approval of gate $gate that it spent are not in approvals/, or are not those that were judged"
     printf '%s: ' "$row"
@@ -152,12 +152,12 @@ done <<END
 $known
 END
 
-# What was admitted and is not in the journal. When it was admitted only the server says.
+# Approvals and rejections that are not in the journal. Only the database records when they were admitted.
 for directory in unspent/* rejections/*; do
   [ -d "$directory" ] || continue
   decision=approve
   case $directory in rejections/*) decision=reject ;; esac
-  [ -f "$directory/01.statement.json" ] || fail "$directory: it is signed by nobody"
+  [ -f "$directory/01.statement.json" ] || fail "$directory: it is not signed"
   signed "$directory" "$(cat "$directory/admitted_at")" "$decision" ''
 done
 
@@ -167,4 +167,4 @@ phases=$(tr '{' '\n' <plan.json | grep -c '"name":"')
 [ -n "$known_plan" ] || printf 'not compared: the plan is %s\n' "$plan"
 [ -n "$known_head" ] || printf 'not compared: the journal ends with %s\n' "$head"
 [ -n "$known_signers" ] || printf 'not compared: whose the keys in allowed_signers are\n'
-printf 'what is here fits together\n'
+printf 'the evidence is consistent\n'

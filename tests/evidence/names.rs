@@ -90,7 +90,7 @@ fn no_name_leaves_the_directory_or_reaches_the_shell() {
         rules,
     }
     .collect();
-    bundle.verify().expect("it fits together");
+    bundle.verify().expect("it is consistent");
     let auditor = Auditor::with(&bundle);
     // What would be done, could be done.
     auditor.also_has("touch");

@@ -9,7 +9,7 @@ use super::auditor::Auditor;
 fn a_run_is_verified_with_no_tool_of_ours() {
     let signed = Signed::performed();
     let bundle = signed.collect();
-    bundle.verify().expect("it fits together");
+    bundle.verify().expect("it is consistent");
     let auditor = Auditor::with(&bundle);
     let said = auditor.script(&[]).expect("the script");
     for line in [
@@ -20,7 +20,7 @@ fn a_run_is_verified_with_no_tool_of_ours() {
             "not compared: the journal ends with {}",
             bundle.journal().head()
         ),
-        "what is here fits together",
+        "the evidence is consistent",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

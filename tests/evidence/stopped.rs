@@ -7,10 +7,10 @@ use super::auditor::Auditor;
 use super::{Signed, draft};
 use crate::pipeline::pipeline;
 
-/// A bundle that fits together, as the auditor has it, and its in-toto predicate.
+/// A consistent bundle, as the auditor has it, and its in-toto predicate.
 fn verified(signed: &Signed) -> (Auditor, Value) {
     let bundle = signed.collect();
-    bundle.verify().expect("it fits together");
+    bundle.verify().expect("it is consistent");
     let auditor = Auditor::with(&bundle);
     auditor.page().expect("the page");
     let statement: Value = serde_json::from_slice(&bundle.statement().to_json()).unwrap();
@@ -103,11 +103,10 @@ fn unsigned_approvals_are_not_verified() {
         .run(|run, on| pipeline(run, on, draft()))
         .expect("a live run");
     let bundle = signed.collect();
-    bundle.verify().expect("it fits together");
+    bundle.verify().expect("it is consistent");
     let auditor = Auditor::with(&bundle);
     let said = auditor.objection();
-    let unsigned =
-        "journal/0001.json: the approval of gate \"SG_1\" that it spent is signed by nobody";
+    let unsigned = "journal/0001.json: the approval of gate \"SG_1\" that it spent is not signed";
     assert!(said.contains(unsigned), "{said}");
     auditor.page().expect_err("it fails at once");
     assert!(

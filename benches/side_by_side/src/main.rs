@@ -131,7 +131,7 @@ fn compare(python: &str, place: &str, scales: &[Scale], minutes: u64) -> Outcome
     let mut results = Results::default();
     for Scale { n, rounds, ways } in scales {
         for round in 0..*rounds {
-            // Nobody is always the first.
+            // No variant is always the first.
             let first = round % ways.len();
             for way in ways[first..].iter().chain(&ways[..first]) {
                 let took = begun.elapsed();

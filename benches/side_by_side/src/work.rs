@@ -66,14 +66,14 @@ impl Input<'_> {
     }
 }
 
-/// What it answers.
+/// The result of the function.
 #[derive(Debug, Deserialize)]
 pub struct Answer {
     ok: bool,
 }
 
 impl Answer {
-    /// Every client looks at every answer.
+    /// Every client checks every result.
     pub fn check(&self) -> Outcome<()> {
         if self.ok {
             Ok(())
@@ -168,7 +168,7 @@ impl Clock {
         self.connected = Instant::now();
     }
 
-    /// The commit is answered.
+    /// Stops the clock, after the response to the commit.
     pub fn stop(&self) -> Times {
         Times {
             connecting: self.begun.elapsed(),

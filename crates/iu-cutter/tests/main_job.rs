@@ -116,7 +116,7 @@ fn it_shows_that_everything_holds() {
         "performed nothing twice",
         "its chain holds",
         "gate \"SG_2\": approve by council@town.example",
-        "what is here fits together",
+        "the evidence is consistent",
         "everything held",
     ] {
         let unwrapped = shown.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,11 +1,11 @@
 # Keeps one private PostgreSQL server, and ends it and its directory when the program that started
 # it is gone.
 #
-# Arguments: DIRECTORY BIN_DIR [ARGUMENT_OF_POSTGRES ...]. DIRECTORY is made here, so that there is
-# no moment in which it is there and nobody is to remove it; who may make it may also remove it.
+# Arguments: DIRECTORY BIN_DIR [ARGUMENT_OF_POSTGRES ...]. DIRECTORY is created here, so that it
+# never exists without a process that removes it; an account that may create it may also remove it.
 #
 # Commands come on standard input, a line each: VERB NUMBER. Its end, however the program ended,
-# ends everything here. Answers are files in DIRECTORY: `done` the number of the last command, `pid`
+# ends everything here. Results are files in DIRECTORY: `done` the number of the last command, `pid`
 # the running or last child, `exited` its status once it has ended, `log` all output. Plain POSIX
 # sh; a program in C would need a compiler, and PR_SET_PDEATHSIG needs `unsafe` and fires when the
 # thread that started us ends.
@@ -57,7 +57,7 @@ running() { [ -s pid ] && [ ! -e exited ] && alive "$(cat pid)"; }
 
 signal() { kill -s "$1" "$(cat pid)" 2>/dev/null; }
 
-# Again and again: a shell has its background children ignore INT and QUIT until they say otherwise.
+# Repeated: a shell makes its background children ignore INT and QUIT until they set a handler.
 ended_by() {
     polls=$2
     while running; do
