@@ -369,13 +369,14 @@ FROM (SELECT DISTINCT l.relation FROM phasegate.own_lock AS l
       WHERE l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')) AS k;
 
 -- Returns how many rows the transaction has attempted to write, in all tables together. The
--- counters only grow, so that two equal answers mean that nothing was written between them.
+-- counters only grow, so that two equal results mean that nothing was written between them.
 CREATE FUNCTION phasegate.rows_attempted() RETURNS numeric
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN (SELECT coalesce(sum(k.inserted + k.updated + k.deleted), 0)
             FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
-            WHERE c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace));
+            WHERE c.relkind <> 't' -- written with its table, of this schema too
+              AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'phasegate'::regnamespace));
 END
 $$;
 

@@ -154,6 +154,24 @@ fn after_the_finish_no_guarded_table_is_written() {
 }
 
 #[test]
+fn what_writes_any_other_table_after_the_finish_does_not_commit() {
+    let database = database();
+    database.sql(&format!(
+        "CREATE TABLE beside (n int); GRANT INSERT ON beside TO {}",
+        database.runner.name()
+    ));
+    with_the_secret(&database, "ZG007", |attempt| {
+        vec![
+            attempt.seal(),
+            DRAIN.to_owned(),
+            finish("1"),
+            "INSERT INTO beside VALUES (1)".to_owned(),
+            "COMMIT".to_owned(),
+        ]
+    });
+}
+
+#[test]
 fn a_savepoint_around_the_seal_the_drain_or_the_finish_takes_them_back_and_not_the_interlock() {
     let database = database();
     let back = || texts(["ROLLBACK TO s", "COMMIT"]);
