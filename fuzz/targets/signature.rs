@@ -4,7 +4,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use phasegate::{Digest, Plan, ssh::{AllowedSigners, Policy, SignedApprovals}};
+use phasegate::{
+    Digest, Plan,
+    ssh::{AllowedSigners, Policy, SignedApprovals},
+};
 use phasegate_fuzz::{A_KEY, bounded};
 
 macro_rules! seed {

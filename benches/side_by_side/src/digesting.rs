@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use phasegate::{Switch, DryRunner, Effects, Error, Failure, Mode, Perform, PhaseSpec, Run, Sg1, Simulate, Start, Target};
+use phasegate::{
+    DryRunner, Effects, Error, Failure, Mode, Perform, PhaseSpec, Run, Sg1, Simulate, Start,
+    Switch, Target,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -4,7 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch};
-use phasegate::{Switch, DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1, Sg2, Simulate, Start, Target, connect::{ConnectError, Connection, Connector, PostgresConnector}, operator::Operator, runner::{Event, Step}};
+use phasegate::{
+    DryRunner, Effects, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx, Run, Sg1,
+    Sg2, Simulate, Start, Switch, Target,
+    connect::{ConnectError, Connection, Connector, PostgresConnector},
+    operator::Operator,
+    runner::{Event, Step},
+};
 use postgres::types::Json;
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};
