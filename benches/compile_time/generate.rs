@@ -79,7 +79,7 @@ pub struct Effects(pub Vec<(&'static str, u64)>);
 ";
 
 const TYPED: &str = "\
-use phasegate::*;
+use phasegate::{*, approval::UnsignedApprovals, connect::PostgresConnector, switch::FileSwitch};
 use serde::{Deserialize, Serialize};
 pub struct Adapter;
 pub struct Simulator;
