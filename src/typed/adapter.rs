@@ -160,7 +160,7 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
-    label = "missing for `{Self}`: `Simulate` or `Execute` of phase `{S}`",
+    label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
     note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
     note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
@@ -212,7 +212,7 @@ pub(in crate::typed) mod sealed {
     /// Holds only for `Simulate` in `DryRun`, and for `Execute` in `Rehearsal` and `Live`.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
-        label = "missing for `{Self}`: `Simulate` or `Execute` of phase `{S}`",
+        label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
         note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
         note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
     )]
