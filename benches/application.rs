@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use phasegate::schema::protect;
+use phasegate::schema::{Guard, protect_as};
 use phasegate::testing::TestPostgres;
 use postgres::{Client, NoTls};
 
@@ -84,10 +84,18 @@ fn main() -> Outcome<()> {
          CREATE TABLE guarded (LIKE free INCLUDING ALL); \
          GRANT SELECT, INSERT, UPDATE, DELETE ON free, guarded TO application",
     )?;
-    protect(&mut admin, "guarded")?;
-    let mut client = database.admin().user("application").connect(NoTls)?;
-    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+    for guard in [Guard::Counters, Guard::Statements] {
+        protect_as(&mut admin, "guarded", guard)?;
+        println!("\nCounted by {guard:?}:\n");
+        let mut client = database.admin().user("application").connect(NoTls)?;
+        compare(&mut admin, &mut client)?;
+    }
+    Ok(())
+}
 
+/// Writes both tables in turn, and prints what the guard costs.
+fn compare(admin: &mut Client, client: &mut Client) -> Outcome<()> {
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
     let mut ratios = vec![Vec::new(); BLOCKS.len()];
     let mut costs = vec![Vec::new(); BLOCKS.len()];
     for round in 0..=ROUNDS {
@@ -103,7 +111,7 @@ fn main() -> Outcome<()> {
             let [mut free, mut guarded] = [Duration::ZERO; 2];
             for table in order {
                 let before = cpu(pid)?;
-                block(&mut client, table)?;
+                block(client, table)?;
                 let spent = cpu(pid)?.saturating_sub(before);
                 *(if table == "free" {
                     &mut free
@@ -158,6 +166,7 @@ fn main() -> Outcome<()> {
         "| locks on relations, at its end | {} | {} |",
         locks[0], locks[1]
     );
+    admin.batch_execute("TRUNCATE free, guarded")?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub enum Guard {
     #[default]
     Counters,
     /// By triggers after each statement, which read the changed rows: for tables whose functions undo statements in
-    /// `EXCEPTION` blocks. Every role that writes the table pays for it: a single-row statement takes about 1.6 times the
+    /// `EXCEPTION` blocks. Every role that writes the table pays for it: a single-row statement takes 1.5 to 1.9 times the
     /// server CPU, and a large one writes temporary files.
     Statements,
 }

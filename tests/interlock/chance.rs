@@ -1,5 +1,5 @@
 //! Statements, savepoints, exception blocks, cascades and partitions by chance: what a phase counts is what stands, or the
-//! phase is refused. `PHASEGATE_CASES` sets how many phases, `PHASEGATE_SEED` what they do.
+//! phase is refused. `PHASEGATE_LONG=1` performs three thousand phases, `PHASEGATE_SEED` sets what they do.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,10 +9,8 @@ use postgres::{Client, SimpleQueryMessage};
 use serde_json::{Value, json};
 
 use crate::hand::psql;
+use crate::long;
 use crate::server::database;
-
-/// How many phases by default.
-const CASES: u64 = 250;
 
 struct Chance(u64);
 
@@ -233,7 +231,7 @@ fn what_a_phase_counts_stands_or_the_phase_is_refused() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = number("PHASEGATE_SEED").unwrap_or(u64::from(now.subsec_nanos()));
-    let cases = number("PHASEGATE_CASES").unwrap_or(CASES);
+    let cases = long::runs(250, 3000) as u64;
     let mut chance = Chance(seed);
     let database = database();
     database.sql(include_str!("chance.sql"));
@@ -301,10 +299,5 @@ fn what_a_phase_counts_stands_or_the_phase_is_refused() {
         refused > 0 || cases < 50,
         "PHASEGATE_SEED={seed}: {exact} exact, {refused} refused"
     );
-    if number("PHASEGATE_CASES").is_some() {
-        #[allow(clippy::print_stderr)]
-        {
-            eprintln!("PHASEGATE_SEED={seed}: {exact} exact, {refused} refused");
-        }
-    }
+    eprintln!("PHASEGATE_SEED={seed}: {exact} exact, {refused} refused");
 }
