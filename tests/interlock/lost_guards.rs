@@ -2,7 +2,7 @@
 //! took.
 
 use crate::hand::{does, psql, refuses};
-use crate::powers::{passes_once_mended, refused};
+use crate::powers::{passes_once_remedied, refused};
 use crate::server::{Database, database};
 
 const GONE: &str = "it may write public.item, which was put under guard, and has none";
@@ -15,7 +15,7 @@ fn a_guard_that_was_dropped_is_missed() {
     for dropped in [DROP_ALL, "DROP TRIGGER phasegate_guard ON item"] {
         let database = database();
         let remedies = refused(&database, dropped, &[GONE]);
-        passes_once_mended(&database, &remedies);
+        passes_once_remedied(&database, &remedies);
     }
 }
 
@@ -25,7 +25,7 @@ fn a_table_in_the_place_of_a_guarded_one_is_missed() {
     let swap = "CREATE TABLE item_new (LIKE item INCLUDING ALL); ALTER TABLE item RENAME TO item_old; \
                 ALTER TABLE item_new RENAME TO item; GRANT SELECT, INSERT ON item TO RUNNER";
     let remedies = refused(&database, swap, &[GONE]);
-    passes_once_mended(&database, &remedies);
+    passes_once_remedied(&database, &remedies);
 }
 
 #[test]

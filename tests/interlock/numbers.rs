@@ -183,7 +183,7 @@ fn a_function_that_stops_the_counting_is_named_before_a_phase_is_opened() {
     let what = "the function public.off() sets track_counts, and rows that are written then are not counted";
     let remedies = refused(&database, sql, &[what]);
     assert_eq!(remedies, ["ALTER ROUTINE public.off() RESET track_counts"]);
-    crate::powers::passes_once_mended(&database, &remedies);
+    crate::powers::passes_once_remedied(&database, &remedies);
 }
 
 #[test]

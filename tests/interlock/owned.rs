@@ -3,7 +3,7 @@
 
 use postgres::NoTls;
 
-use crate::powers::refused_until_mended;
+use crate::powers::refused_until_remedied;
 use crate::server::database;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_rule_of_the_runners_table_writes_a_guarded_table_for_an_application() {
     assert_eq!(database.items().len(), 1);
     // The refusal.
     let owns = "it owns public.staging, which other roles may write";
-    refused_until_mended(&database, "SELECT", &[owns]);
+    refused_until_remedied(&database, "SELECT", &[owns]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn an_owner_of_what_others_write_or_call_is_refused() {
             "it owns the domain public.d",
         ),
     ] {
-        refused_until_mended(&database(), sql, &[what]);
+        refused_until_remedied(&database(), sql, &[what]);
     }
 }
 

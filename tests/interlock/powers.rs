@@ -1,4 +1,4 @@
-//! Roles that could get round the interlock are refused, and are told what mends it.
+//! Roles that could get round the interlock are refused, and are told what remedies it.
 
 use phasegate::testing::TestPostgres;
 use phasegate::{Error, Receipt, error::RefusalReason};
@@ -14,10 +14,10 @@ use crate::server::{
 /// them when somebody says so; and that once the commands that the refusal names were performed, and
 /// nothing else, it passes.
 #[track_caller]
-pub(crate) fn refused_until_mended(database: &Database, sql: &str, powers: &[&str]) {
-    let mends = refused(database, sql, powers);
+pub(crate) fn refused_until_remedied(database: &Database, sql: &str, powers: &[&str]) {
+    let remedies = refused(database, sql, powers);
     assert_eq!(run(database, "despite", true).unwrap(), 1);
-    passes_once_mended(database, &mends);
+    passes_once_remedied(database, &remedies);
 }
 
 #[track_caller]
@@ -44,26 +44,26 @@ pub(crate) fn refused(database: &Database, sql: &str, powers: &[&str]) -> Vec<St
         panic!("{text}");
     };
     assert_eq!(role, database.runner.name());
-    let mut mends = Vec::new();
+    let mut remedies = Vec::new();
     let mut whats = Vec::new();
     for power in &found {
         assert!(text.contains(power), "{text}");
-        let (what, mend) = power.split_once("; remedy: ").unwrap();
+        let (what, remedy) = power.split_once("; remedy: ").unwrap();
         whats.push(what.to_owned());
-        mends.push(mend.replace("another_role", "phasegate_auditor"));
+        remedies.push(remedy.replace("another_role", "phasegate_auditor"));
     }
     whats.sort_unstable();
     let powers: Vec<_> = powers.iter().map(|power| named(power)).collect();
     assert_eq!(whats, powers);
-    mends
+    remedies
 }
 
 #[track_caller]
-pub(crate) fn passes_once_mended(database: &Database, mends: &[String]) {
-    for mend in mends {
-        database.sql(mend);
+pub(crate) fn passes_once_remedied(database: &Database, remedies: &[String]) {
+    for remedy in remedies {
+        database.sql(remedy);
     }
-    assert_eq!(run(database, "mended", false).unwrap(), 1);
+    assert_eq!(run(database, "remedied", false).unwrap(), 1);
 }
 
 fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
@@ -83,7 +83,7 @@ fn run(database: &Database, name: &str, despite: bool) -> Result<u64, Error> {
 #[test]
 fn a_superuser_is_refused() {
     let database = database();
-    refused_until_mended(
+    refused_until_remedied(
         &database,
         "ALTER ROLE RUNNER SUPERUSER",
         &["it is a superuser"],
@@ -94,7 +94,7 @@ fn a_superuser_is_refused() {
 fn a_role_that_creates_roles_is_refused() {
     let database = database();
     let sql = "ALTER ROLE RUNNER CREATEROLE";
-    refused_until_mended(&database, sql, &["it can create roles"]);
+    refused_until_remedied(&database, sql, &["it can create roles"]);
 }
 
 #[test]
@@ -115,9 +115,9 @@ fn a_member_of_a_role_with_power_is_refused() {
         "pg_execute_server_program",
     ] {
         let what = format!("it is a member of {role}");
-        refused_until_mended(&database(), &format!("GRANT {role} TO RUNNER"), &[&what]);
+        refused_until_remedied(&database(), &format!("GRANT {role} TO RUNNER"), &[&what]);
         let what = format!("as GROUP, {what}");
-        refused_until_mended(&database(), &format!("GRANT {role} TO GROUP"), &[&what]);
+        refused_until_remedied(&database(), &format!("GRANT {role} TO GROUP"), &[&what]);
     }
 }
 
@@ -125,7 +125,7 @@ fn a_member_of_a_role_with_power_is_refused() {
 #[test]
 fn a_member_through_another_role_is_told_to_leave_that_role() {
     let database = database();
-    let mends = refused(
+    let remedies = refused(
         &database,
         "GRANT pg_write_all_data, pg_write_server_files TO GROUP",
         &[
@@ -134,26 +134,26 @@ fn a_member_through_another_role_is_told_to_leave_that_role() {
         ],
     );
     let runner = database.runner.name();
-    for mend in &mends {
-        let leaves = mend.starts_with("REVOKE phasegate_group")
-            && mend.ends_with(&format!(" FROM {runner}"));
-        assert!(leaves, "{mends:?}");
+    for remedy in &remedies {
+        let leaves = remedy.starts_with("REVOKE phasegate_group")
+            && remedy.ends_with(&format!(" FROM {runner}"));
+        assert!(leaves, "{remedies:?}");
     }
-    passes_once_mended(&database, &mends);
+    passes_once_remedied(&database, &remedies);
 
     // Unless that role is what makes it a runner.
     let database = crate::server::database();
-    let mends = refused(
+    let remedies = refused(
         &database,
         "GRANT phasegate_runner TO GROUP; REVOKE phasegate_runner FROM RUNNER; \
          GRANT pg_write_all_data TO GROUP",
         &["as GROUP, it is a member of pg_write_all_data"],
     );
     assert!(
-        mends[0].starts_with("REVOKE pg_write_all_data FROM phasegate_group"),
-        "{mends:?}"
+        remedies[0].starts_with("REVOKE pg_write_all_data FROM phasegate_group"),
+        "{remedies:?}"
     );
-    passes_once_mended(&database, &mends);
+    passes_once_remedied(&database, &remedies);
 }
 
 /// The commands that would take its privileges away would lock it out of its own database.
@@ -166,9 +166,9 @@ fn an_administrator_is_told_one_thing_to_use_another_role() {
          CREATE SCHEMA mine AUTHORIZATION RUNNER; GRANT pg_write_all_data TO RUNNER"
     );
     let what = "it is an administrator, and another role has to be the runner";
-    let mends = refused(&database, &sql, &[what]);
+    let remedies = refused(&database, &sql, &[what]);
     let other = "CREATE ROLE phasegate_auditor LOGIN; GRANT phasegate_runner TO phasegate_auditor";
-    assert_eq!(mends, [other]);
+    assert_eq!(remedies, [other]);
     // Without one of the two it is a role with too much.
     database.sql(&format!("ALTER DATABASE {name} OWNER TO postgres"));
     let refusal = refusal(run(&database, "refused", false)).to_string();
@@ -189,7 +189,7 @@ fn the_remedy_takes_back_what_another_administrator_has_granted() {
     let grant = format!("GRANT {} TO {}", service.name(), database.runner.name());
     crate::hand::does(&mut client, &grant);
     let what = format!("as {}, it is a member of pg_write_all_data", service.name());
-    refused_until_mended(&database, "SELECT 1", &[&what]);
+    refused_until_remedied(&database, "SELECT 1", &[&what]);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_member_of_a_superuser_or_of_who_creates_roles_is_refused_for_that_alone() {
     for power in ["SUPERUSER", "CREATEROLE"] {
         let database = database();
         let sql = format!("ALTER ROLE GROUP {power}");
-        refused_until_mended(&database, &sql, &["it is a member of GROUP"]);
+        refused_until_remedied(&database, &sql, &["it is a member of GROUP"]);
     }
 }
 
@@ -211,7 +211,7 @@ fn a_role_that_does_not_inherit_is_refused_all_the_same() {
          GRANT USAGE ON SCHEMA phasegate TO {0}",
         database.runner.name()
     ));
-    refused_until_mended(
+    refused_until_remedied(
         &database,
         sql,
         &["as GROUP, it is a member of pg_write_all_data"],
@@ -230,19 +230,19 @@ fn the_owner_of_a_guarded_table_is_refused() {
         let sql = format!(
             "CREATE TABLE mine (); SELECT phasegate.protect('mine'); ALTER TABLE mine OWNER TO {owner}"
         );
-        refused_until_mended(&database(), &sql, &[what]);
+        refused_until_remedied(&database(), &sql, &[what]);
     }
 }
 
 #[test]
 fn the_owner_of_a_schema_or_of_the_database_who_could_drop_the_tables_is_refused() {
-    refused_until_mended(
+    refused_until_remedied(
         &database(),
         "CREATE SCHEMA mine AUTHORIZATION RUNNER",
         &["it owns the schema mine"],
     );
     // Also one that has taken every privilege from itself: an owner gives them back.
-    refused_until_mended(
+    refused_until_remedied(
         &database(),
         "CREATE SCHEMA mine AUTHORIZATION GROUP; REVOKE ALL ON SCHEMA mine FROM GROUP",
         &["as GROUP, it owns the schema mine"],
@@ -252,7 +252,7 @@ fn the_owner_of_a_schema_or_of_the_database_who_could_drop_the_tables_is_refused
     let sql = format!(
         "ALTER DATABASE {name} OWNER TO RUNNER; REVOKE CREATE, TEMPORARY ON DATABASE {name} FROM RUNNER"
     );
-    refused_until_mended(&database, &sql, &["it owns the database"]);
+    refused_until_remedied(&database, &sql, &["it owns the database"]);
 }
 
 #[test]
@@ -264,11 +264,11 @@ fn a_role_that_can_make_objects_is_refused() {
             let name: String = database.ask("SELECT current_database()::text");
             let what = format!("{}it has {power} on the database", as_group(who));
             let sql = format!("GRANT {power} ON DATABASE {name} TO {who}");
-            refused_until_mended(&database, &sql, &[&what]);
+            refused_until_remedied(&database, &sql, &[&what]);
         }
         let what = format!("{}it has CREATE on the schema public", as_group(who));
         let sql = format!("GRANT CREATE ON SCHEMA public TO {who}");
-        refused_until_mended(&database(), &sql, &[&what]);
+        refused_until_remedied(&database(), &sql, &[&what]);
     }
 }
 
@@ -288,7 +288,7 @@ fn a_role_that_could_replace_the_guard_is_refused() {
             "as GROUP, it may replace the guard of public.item by another trigger",
         ),
     ] {
-        refused_until_mended(&database(), &format!("GRANT ALL ON item TO {who}"), &[what]);
+        refused_until_remedied(&database(), &format!("GRANT ALL ON item TO {who}"), &[what]);
     }
 }
 
@@ -298,7 +298,7 @@ fn a_role_that_may_set_what_the_interlock_depends_on_is_refused() {
         for privilege in ["SET", "ALTER SYSTEM"] {
             let what = format!("it may set {parameter}");
             let sql = format!("GRANT {privilege} ON PARAMETER {parameter} TO RUNNER");
-            refused_until_mended(&database(), &sql, &[&what]);
+            refused_until_remedied(&database(), &sql, &[&what]);
         }
     }
     // What is granted to everybody is so in the whole cluster.
@@ -308,7 +308,7 @@ fn a_role_that_may_set_what_the_interlock_depends_on_is_refused() {
         .expect("a server");
     let sql = "GRANT SET ON PARAMETER session_replication_role TO PUBLIC; \
                GRANT SET ON PARAMETER session_replication_role TO GROUP";
-    refused_until_mended(
+    refused_until_remedied(
         &database_on(&server),
         sql,
         &[
@@ -350,7 +350,7 @@ fn a_role_that_may_change_what_only_functions_change_is_refused() {
             &["it may change phasegate.planned_effect, which only functions change"],
         ),
     ] {
-        refused_until_mended(&database(), grant, whats);
+        refused_until_remedied(&database(), grant, whats);
     }
     // Who reads changes nothing.
     let database = database();
@@ -418,20 +418,20 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
     let all = "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA phasegate TO ";
     let whats: Vec<_> = operators.iter().map(name).collect();
     let whats: Vec<_> = whats.iter().map(String::as_str).collect();
-    refused_until_mended(&database, &format!("{all} RUNNER"), &whats);
+    refused_until_remedied(&database, &format!("{all} RUNNER"), &whats);
     let whats: Vec<_> = whats
         .iter()
         .map(|what| format!("as phasegate_runner, {what}"))
         .collect();
     let whats: Vec<_> = whats.iter().map(String::as_str).collect();
-    refused_until_mended(
+    refused_until_remedied(
         &crate::server::database(),
         &format!("{all} phasegate_runner"),
         &whats,
     );
     let one = "GRANT EXECUTE ON FUNCTION phasegate.switch_on TO PUBLIC";
     let what = name(&"switch_on");
-    refused_until_mended(&crate::server::database(), one, &[&what]);
+    refused_until_remedied(&crate::server::database(), one, &[&what]);
 }
 
 /// What gives the runner a privilege that bypasses the interlock, by itself or with others of these.
@@ -581,20 +581,20 @@ fn an_interlock_that_was_tampered_with_is_found_and_without_it_no_phase_is_finis
         let database = database();
         let sql = format!("ALTER TABLE phasegate.attempt {how} interlock");
         let what = "the trigger interlock on phasegate.attempt is not enabled always";
-        let mends = refused(&database, &sql, &[what]);
+        let remedies = refused(&database, &sql, &[what]);
         let despite = run(&database, "despite", true);
         assert_eq!(despite.is_ok(), how == "ENABLE TRIGGER", "{despite:?}");
-        passes_once_mended(&database, &mends);
+        passes_once_remedied(&database, &remedies);
     }
 }
 
 /// Despite its powers the role opens a phase, which is not committed.
 #[track_caller]
 fn refused_and_not_counted(database: &Database, sql: &str, what: &str) {
-    let mends = refused(database, sql, &[what]);
+    let remedies = refused(database, sql, &[what]);
     let rollback = rollback(run(database, "despite", true));
     assert!(rollback.to_string().contains("not counted"), "{rollback}");
-    passes_once_mended(database, &mends);
+    passes_once_remedied(database, &remedies);
 }
 
 #[test]
@@ -676,14 +676,14 @@ fn a_counter_that_was_tampered_with_is_found() {
                  FOR EACH STATEMENT EXECUTE FUNCTION phasegate.count_rows(); \
                  ALTER TABLE item ENABLE ALWAYS TRIGGER again";
     refused(&database, twice, &[what]);
-    passes_once_mended(&database, &["DROP TRIGGER again ON item".to_owned()]);
+    passes_once_remedied(&database, &["DROP TRIGGER again ON item".to_owned()]);
     // And on a table that is counted by counters each is.
     refused_and_not_counted(&crate::server::database(), twice, what);
 }
 
 #[test]
 fn a_role_with_several_powers_is_told_all_of_them_at_once() {
-    refused_until_mended(
+    refused_until_remedied(
         &database(),
         "GRANT pg_write_all_data TO RUNNER; GRANT CREATE ON SCHEMA public TO PUBLIC; \
          CREATE SCHEMA mine AUTHORIZATION RUNNER",
@@ -700,7 +700,7 @@ fn a_role_that_can_stop_being_a_runner_is_refused() {
     let database = database();
     let sql = "GRANT phasegate_runner TO RUNNER WITH ADMIN OPTION";
     let what = "it may take away phasegate_runner, and with it the guard";
-    let mends = refused(&database, sql, &[what]);
+    let remedies = refused(&database, sql, &[what]);
     let runner = database.runner.name();
     // It is what the refusal says. From PostgreSQL 16 on a role revokes its own grants only; the refusal is the same.
     let mut session = crate::hand::psql(&database);
@@ -716,10 +716,10 @@ fn a_role_that_can_stop_being_a_runner_is_refused() {
     database.sql(&format!(
         "GRANT phasegate_runner TO {runner} WITH ADMIN OPTION; DELETE FROM item"
     ));
-    passes_once_mended(&database, &mends);
+    passes_once_remedied(&database, &remedies);
 
     let sql = "GRANT phasegate_runner TO GROUP WITH ADMIN OPTION";
-    refused_until_mended(
+    refused_until_remedied(
         &crate::server::database(),
         sql,
         &[&format!("as GROUP, {what}")],

@@ -30,7 +30,7 @@ fn run(database: &Database) -> Result<u64, Error> {
     })
 }
 
-/// The tables without a guard because of which the role is refused, with what mends it.
+/// The tables without a guard because of which the role is refused, with what remedies it.
 #[track_caller]
 fn refused_for(database: &Database) -> Vec<(String, String)> {
     let refused = refusal(run(database));
@@ -38,10 +38,10 @@ fn refused_for(database: &Database) -> Vec<(String, String)> {
         panic!("{refused}");
     };
     let named = |power: &String| {
-        let (what, mend) = power.split_once("; remedy: ").unwrap();
+        let (what, remedy) = power.split_once("; remedy: ").unwrap();
         let table = what.strip_prefix("it may write ").unwrap();
         let table = table.strip_suffix(", which has no guard, and has one above or below it");
-        (table.unwrap().to_owned(), mend.to_owned())
+        (table.unwrap().to_owned(), remedy.to_owned())
     };
     privileges.iter().map(named).collect()
 }
