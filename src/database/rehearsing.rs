@@ -133,15 +133,12 @@ impl Rehearsing {
         if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);
         }
-        let at_once = match self.immediate.as_slice() {
-            [] => String::new(),
-            names => format!("SET CONSTRAINTS {} IMMEDIATE; ", names.join(", ")),
-        };
+        let as_declared = self.constraints_as_declared();
         let end = format!(
             "SELECT phasegate.drain_rehearsal(); \
              SET CONSTRAINTS ALL IMMEDIATE; \
              SELECT phasegate.measure_rehearsal(); \
-             SET CONSTRAINTS ALL DEFERRED; {at_once}\
+             {as_declared}; \
              RELEASE phasegate_phase; \
              CLOSE ALL; RESET ROLE; RESET ALL; DISCARD SEQUENCES; \
              SELECT pg_catalog.pg_advisory_unlock_all(); \
@@ -158,12 +155,26 @@ impl Rehearsing {
 
     /// Rolls back a phase that failed. After an error, the rehearsal cannot go on.
     pub(crate) fn take_back(&mut self) -> Result<Measured, BoxError> {
-        let answer = self.client().simple_query(
-            "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; \
+        // The server does not undo a SET CONSTRAINTS of a savepoint that was released inside of the one rolled back.
+        let taken_back = format!(
+            "ROLLBACK TO phasegate_phase; RELEASE phasegate_phase; {}; \
              DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
              SELECT phasegate.measure_failed()",
-        )?;
+            self.constraints_as_declared()
+        );
+        let answer = self.client().simple_query(&taken_back)?;
         measured(&answer)
+    }
+
+    /// The statements that return each constraint to the mode in which it was declared.
+    fn constraints_as_declared(&self) -> String {
+        match self.immediate.as_slice() {
+            [] => "SET CONSTRAINTS ALL DEFERRED".to_owned(),
+            names => format!(
+                "SET CONSTRAINTS ALL DEFERRED; SET CONSTRAINTS {} IMMEDIATE",
+                names.join(", ")
+            ),
+        }
     }
 }
 

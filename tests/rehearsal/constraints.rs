@@ -122,6 +122,27 @@ fn an_immediate_constraint_is_immediate_in_the_next_phase_too() {
 }
 
 #[test]
+fn a_failed_phase_leaves_no_constraint_in_another_mode() {
+    let database = database();
+    family(&database, "INITIALLY DEFERRED");
+    let adapter = Each(|number: usize, tx: &mut PhaseTx<'_>| {
+        if number == 0 {
+            // The savepoint is released before the phase is rolled back, which the server then does not undo.
+            tx.savepoint(|tx| Ok(tx.execute("SET CONSTRAINTS has_parent IMMEDIATE", &[])?))?;
+            return Err(Failure::new("not yet"));
+        }
+        tx.execute(ORPHAN, &[])?;
+        Ok(tx.execute("INSERT INTO parent VALUES (1)", &[])?)
+    });
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| {
+        rollback(next(run, on, 0));
+        next(run, on, 1).map(drop)
+    });
+    assert_eq!(rehearsed.unwrap().phases.len(), 1);
+    nothing_remains(&database);
+}
+
+#[test]
 fn ambiguous_quoted_or_foreign_constraint_names_are_handled() {
     let database = database();
     family(&database, "INITIALLY IMMEDIATE");
