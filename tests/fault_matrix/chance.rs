@@ -1,18 +1,17 @@
 //! Runs of two phases, each with a fault that chance picks: a thousand where long runs are asked for.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use phasegate::{Target, Timeouts, audit::Committed, connect::PostgresConnector};
 use postgres::{Client, Config, NoTls};
 
 use crate::cases::Case;
-use crate::long;
 use crate::proxy::{At, Fault, Proxy, Side, What};
+use crate::random::{self, Random};
 use crate::rule::{before_again, committed, runs_again};
 use crate::server::{Database, database_on};
 use crate::wire::server;
@@ -20,34 +19,8 @@ use crate::workers::each;
 
 const THREADS: usize = 6;
 
-/// Numbers that the seed determines (`SplitMix64`).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let bound = u64::try_from(bound).unwrap();
-        usize::try_from((bits ^ (bits >> 31)) % bound).unwrap()
-    }
-
-    fn millis(&mut self, bound: usize) -> Duration {
-        Duration::from_micros(self.below(bound * 1000) as u64)
-    }
-}
-
-/// The number that everything follows from; `PHASEGATE_SEED` sets it.
-fn seed() -> u64 {
-    match env::var("PHASEGATE_SEED") {
-        Ok(seed) => seed.parse().expect("PHASEGATE_SEED is a number"),
-        Err(_) => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .subsec_nanos()
-            .into(),
-    }
+fn millis(random: &mut Random, bound: usize) -> Duration {
+    Duration::from_micros(random.below(bound * 1000) as u64)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +56,10 @@ impl Said {
 
     /// Half of the time any byte is as likely as any other; half of the time any message is, since
     /// most bytes are said before anything is done.
-    fn pick(&self, chance: &mut Chance) -> (Side, At) {
-        let mut at = chance.below(self.0.len());
-        if chance.below(2) == 0 {
-            let mut byte = chance.below(self.0.iter().map(|(_, bytes)| bytes.len()).sum());
+    fn pick(&self, random: &mut Random) -> (Side, At) {
+        let mut at = random.below(self.0.len());
+        if random.below(2) == 0 {
+            let mut byte = random.below(self.0.iter().map(|(_, bytes)| bytes.len()).sum());
             at = 0;
             while byte >= self.0[at].1.len() {
                 byte -= self.0[at].1.len();
@@ -94,18 +67,18 @@ impl Said {
             }
         }
         let (side, bytes) = &self.0[at];
-        (*side, At::Byte(bytes.start + chance.below(bytes.len())))
+        (*side, At::Byte(bytes.start + random.below(bytes.len())))
     }
 }
 
 impl Happens {
-    fn pick(chance: &mut Chance, said: &Said) -> Self {
-        let (side, at) = said.pick(chance);
-        let what = match chance.below(10) {
+    fn pick(random: &mut Random, said: &Said) -> Self {
+        let (side, at) = said.pick(random);
+        let what = match random.below(10) {
             0..6 => What::CutHalf,
-            6 => What::Delay(chance.millis(30)),
-            7..9 => return Happens::Ended(chance.millis(100)),
-            _ => return Happens::Over(chance.millis(60)),
+            6 => What::Delay(millis(random, 30)),
+            7..9 => return Happens::Ended(millis(random, 100)),
+            _ => return Happens::Over(millis(random, 60)),
         };
         Happens::Fault(Fault { side, at, what })
     }
@@ -190,14 +163,14 @@ fn run(
 
 #[test]
 fn faults_that_chance_picks_leave_all_or_nothing() {
-    let seed = seed();
-    let runs = long::runs(250, 1000);
+    let seed = random::seed();
+    let runs = random::runs(250, 1000);
     println!("PHASEGATE_SEED={seed}");
     let database = database_on(server());
     let said = Said::new(&database);
-    let mut chance = Chance(seed);
+    let mut random = Random::new(seed);
     let happens: Vec<_> = (0..runs)
-        .map(|_| (Happens::pick(&mut chance, &said), chance.below(2) == 0))
+        .map(|_| (Happens::pick(&mut random, &said), random.below(2) == 0))
         .collect();
     let ended = each(
         THREADS,
@@ -226,13 +199,13 @@ fn faults_that_chance_picks_leave_all_or_nothing() {
 
 #[test]
 fn of_two_runs_of_one_plan_each_phase_is_performed_by_one() {
-    let rivals = long::runs(25, 100);
-    let seed = seed();
+    let rivals = random::runs(25, 100);
+    let seed = random::seed();
     println!("PHASEGATE_SEED={seed}");
     let database = database_on(server());
     let said = Said::new(&database);
-    let mut chance = Chance(seed);
-    let faults: Vec<_> = (0..rivals).map(|_| said.pick(&mut chance)).collect();
+    let mut random = Random::new(seed);
+    let faults: Vec<_> = (0..rivals).map(|_| said.pick(&mut random)).collect();
     each(
         THREADS,
         &faults,

@@ -4,10 +4,10 @@
 // What was skipped, the seed, and the times.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-#[path = "../long/mod.rs"]
-mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+#[path = "../random/mod.rs"]
+mod random;
 #[path = "../server/mod.rs"]
 mod server;
 

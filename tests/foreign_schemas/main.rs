@@ -2,10 +2,10 @@
 //! counted exactly, or the phase is refused.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../long/mod.rs"]
-mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+#[path = "../random/mod.rs"]
+mod random;
 #[path = "../server/mod.rs"]
 mod server;
 

@@ -17,10 +17,10 @@ use postgres::Client;
 
 use crate::change::{Change, Performs, Seen, perform_all};
 use crate::diff::{Snapshot, Tables, Versioned};
-use crate::long;
+use crate::random::{self, seed};
 use crate::schema::{EVENTS, LEDGER, ODD_NAMES, SHOP, Schema, TENANTS, sequences};
 use crate::server::{Database, PIPELINE};
-use crate::statements::{Chance, seed};
+use crate::statements::Chance;
 
 /// How many phases are performed in each schema, rehearsed ones and live ones.
 const PHASES_OF_A_PLAN: usize = 12;
@@ -84,7 +84,7 @@ fn try_out(schema: &Schema, nth: u64) {
         tally: Tally::default(),
     };
     let mut number = 0;
-    let phases = long::runs(120, 420);
+    let phases = random::runs(120, 420);
     while trial.tally.performed < phases {
         let changes: Vec<_> = (0..PHASES_OF_A_PLAN)
             .map(|_| {

@@ -1,44 +1,25 @@
 //! Statements as chance puts them together.
 
-use std::env;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::change::{Change, Does};
+use crate::random::Random;
 use crate::schema::Schema;
 
-/// `SplitMix64`, and a number that no statement has had.
+/// Random numbers, and numbers that no statement has had.
 pub(crate) struct Chance {
-    state: u64,
+    random: Random,
     fresh: i64,
-}
-
-/// The number that everything follows from; `PHASEGATE_SEED` sets it.
-pub(crate) fn seed() -> u64 {
-    if let Ok(seed) = env::var("PHASEGATE_SEED") {
-        return seed.parse().expect("PHASEGATE_SEED is a number");
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap().subsec_nanos().into()
 }
 
 impl Chance {
     pub(crate) fn new(seed: u64) -> Self {
         Chance {
-            state: seed,
+            random: Random::new(seed),
             fresh: 1000,
         }
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((bits ^ (bits >> 31)) % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn one_of<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
+        self.random.below(bound)
     }
 
     fn key(&mut self) -> i64 {
@@ -82,14 +63,14 @@ impl Chance {
     }
 
     fn does(&mut self, schema: &Schema) -> Does {
-        let statement = self.one_of(schema.statements);
+        let statement = self.random.one_of(schema.statements);
         match self.below(20) {
             0 => Does::Rows {
                 function: format!("{}.touch", schema.name),
                 keys: (0..self.below(6)).map(|_| self.key()).collect(),
             },
             1 => {
-                let (statement, line) = self.one_of(schema.copies).split_once('|').unwrap();
+                let (statement, line) = self.random.one_of(schema.copies).split_once('|').unwrap();
                 let lines = (0..=self.below(4)).map(|_| self.filled(line) + "\n");
                 Does::Copy {
                     statement: statement.to_owned(),
@@ -98,12 +79,15 @@ impl Chance {
             }
             2 => Does::Undone(self.filled(statement)),
             3 => {
-                let other = self.one_of(schema.statements);
+                let other = self.random.one_of(schema.statements);
                 let block = format!("{}; {};", self.filled(statement), self.filled(other));
                 Does::Statement(format!("DO $q$ BEGIN {block} END $q$"))
             }
             4 => {
-                let (one, other) = (self.filled(statement), self.one_of(schema.statements));
+                let (one, other) = (
+                    self.filled(statement),
+                    self.random.one_of(schema.statements),
+                );
                 let other = self.filled(other);
                 Does::PartlyUndone(format!(
                     "DO $q$ BEGIN {one}; BEGIN {other}; RAISE 'undone'; EXCEPTION WHEN raise_exception THEN NULL; END; END $q$"

@@ -2,29 +2,23 @@
 //! phase is refused. `PHASEGATE_LONG=1` performs three thousand phases, `PHASEGATE_SEED` sets what they do.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use postgres::{Client, SimpleQueryMessage};
 use serde_json::{Value, json};
 
 use crate::hand::psql;
-use crate::long;
+use crate::random::{self, Random};
 use crate::server::database;
 
-struct Chance(u64);
+struct Chance(Random);
 
 impl Chance {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
+        self.0.below(usize::try_from(bound).unwrap()) as u64
     }
 
     fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+        self.0.one_of(choices)
     }
 
     /// In so many of a hundred cases.
@@ -228,11 +222,9 @@ fn savepoints(session: &mut Session, chance: &mut Chance, open: &mut u64, lies: 
 
 #[test]
 fn what_a_phase_counts_stands_or_the_phase_is_refused() {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("PHASEGATE_SEED").unwrap_or(u64::from(now.subsec_nanos()));
-    let cases = long::runs(250, 3000) as u64;
-    let mut chance = Chance(seed);
+    let seed = random::seed();
+    let cases = random::runs(250, 3000) as u64;
+    let mut chance = Chance(Random::new(seed));
     let database = database();
     database.sql(include_str!("chance.sql"));
     database.sql(&format!(

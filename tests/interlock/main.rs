@@ -2,10 +2,10 @@
 //! planned, in order, approved and switched on, and writes no guarded table outside a phase.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../long/mod.rs"]
-mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+#[path = "../random/mod.rs"]
+mod random;
 #[path = "../server/mod.rs"]
 mod server;
 

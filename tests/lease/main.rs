@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub)] // the production code of `every_interleaving.rs`
 
-#[path = "../long/mod.rs"]
-mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+#[path = "../random/mod.rs"]
+mod random;
 #[path = "../server/mod.rs"]
 mod server;
 

@@ -8,7 +8,7 @@ use phasegate::operator::{Operator, SwitchedOff};
 use postgres::Client;
 
 use crate::hand::{Hand, Task, code, tasks_that_change};
-use crate::long;
+use crate::random;
 use crate::server::{Database, database};
 
 /// In each of three levels of isolation.
@@ -50,7 +50,7 @@ const LOST: [&str; 6] = ["ZG002", "ZG004", "40001", "57P01", "08P01", ""];
 #[test]
 fn once_off_is_drained_no_later_commit_passes() {
     let isolation = "READ COMMITTED";
-    let races = long::runs(60, 170);
+    let races = random::runs(60, 170);
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = u64::from(seed.subsec_nanos()) | 1;
     eprintln!("{isolation}: seed {seed}");

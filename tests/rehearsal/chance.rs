@@ -1,36 +1,14 @@
 //! Sessions that send all messages of a rehearsal in a random order.
 
-use std::env;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use phasegate::testing::TestPostgres;
 use postgres::Client;
 
 use crate::attacks::{ARM, MEASURE, begin};
 use crate::hand::{Attempt, DRAIN, finish, psql};
-use crate::long;
+use crate::random::{self, Random};
 use crate::server::{database, database_on};
 
 const LENGTH: usize = 12;
-
-/// The number that everything follows from; `PHASEGATE_SEED` sets it.
-fn seed() -> u64 {
-    if let Ok(seed) = env::var("PHASEGATE_SEED") {
-        return seed.parse().expect("PHASEGATE_SEED is a number");
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap().subsec_nanos().into()
-}
-
-/// `SplitMix64`.
-fn below(state: &mut u64, bound: usize) -> usize {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let bound = u64::try_from(bound).unwrap();
-    usize::try_from((bits ^ (bits >> 31)) % bound).unwrap()
-}
 
 /// What is in the tables that a rehearsal could write: under guard, and of the schema itself.
 fn left(admin: &mut Client) -> i64 {
@@ -45,7 +23,7 @@ fn left(admin: &mut Client) -> i64 {
 #[test]
 fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
     let database = database();
-    let sessions = long::runs(50, 200);
+    let sessions = random::runs(50, 200);
     let attempt = Attempt::admitted(&database);
     let words = [
         ARM.to_owned(),
@@ -77,8 +55,8 @@ fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
         "COMMIT AND CHAIN",
         "PREPARE TRANSACTION 'chance'",
     ];
-    let seed = seed();
-    let mut state = seed;
+    let seed = random::seed();
+    let mut random = Random::new(seed);
     let mut committing = 0;
     let mut admin = database.admin();
     for _ in 0..sessions {
@@ -88,7 +66,7 @@ fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
         session.simple_query("SAVEPOINT s").unwrap();
         let mut alive = true;
         for _ in 0..LENGTH {
-            let word = &words[below(&mut state, words.len())];
+            let word = &words[random.below(words.len())];
             said.push(word.as_str());
             alive = session.simple_query(word).is_ok();
             if !alive {
@@ -96,7 +74,7 @@ fn random_statements_in_any_order_commit_nothing_of_a_rehearsal() {
                 alive = session.simple_query("ROLLBACK TO s").is_ok();
             }
         }
-        let end = ends[below(&mut state, ends.len())];
+        let end = ends[random.below(ends.len())];
         let answer = session.simple_query(end);
         // A transaction that had failed is rolled back without a word.
         assert!(

@@ -4,10 +4,10 @@
 #[allow(dead_code)]
 #[path = "../interlock/hand.rs"]
 mod hand;
-#[path = "../long/mod.rs"]
-mod long;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+#[path = "../random/mod.rs"]
+mod random;
 #[path = "../server/mod.rs"]
 mod server;
 
