@@ -411,8 +411,8 @@ BEGIN
         RAISE EXCEPTION 'the session has written % before, and its counters still have those rows',
             v_tables
             USING ERRCODE = 'ZG016', DATATYPE = 'rows_before',
-                  HINT = 'Give each phase a session of its own, or call '
-                         'pg_stat_force_next_flush() in the transaction before.';
+                  HINT = 'Give the phase a new session, or call pg_stat_force_next_flush() in the '
+                         'transaction before.';
     END IF;
 END
 $$;

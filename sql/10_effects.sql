@@ -178,7 +178,7 @@ $$;
 
 -- Returns what the transaction did to each table, as `effects`, if it has written only tables under
 -- guard that have no relatives, as most phases do; otherwise null. One query over the locks, since
--- each phase has a new session, which plans it again.
+-- a new session has to plan each.
 CREATE FUNCTION phasegate.effects_of_plain_tables() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$

@@ -23,7 +23,7 @@ BEGIN
     IF transaction_timestamp() <> statement_timestamp() THEN
         RAISE EXCEPTION 'the session was in a transaction already'
             USING ERRCODE = 'ZG016', DATATYPE = 'in_transaction',
-                  HINT = 'Give each phase a session of its own.';
+                  HINT = 'Give the phase a new session.';
     END IF;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the transaction is %, and a phase is READ COMMITTED',
@@ -78,6 +78,19 @@ BEGIN
 END
 $$;
 
+-- Raises if a session that is kept for the next phase has what no statement of the caller resets:
+-- statements that the phase before prepared by SQL. Those of the driver are its own.
+CREATE FUNCTION phasegate.ensure_nothing_prepared() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_prepared_statements AS s WHERE s.from_sql) THEN
+        RAISE EXCEPTION 'an earlier phase of the session has prepared statements'
+            USING ERRCODE = 'ZG016', DATATYPE = 'prepared',
+                  HINT = 'Give the phase a new session.';
+    END IF;
+END
+$$;
+
 -- Raises unless a phase or a rehearsal may be opened in this session.
 CREATE FUNCTION phasegate.ensure_session(p_request jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -86,6 +99,9 @@ BEGIN
     PERFORM phasegate.ensure_new_transaction();
     PERFORM phasegate.ensure_own_role();
     PERFORM phasegate.ensure_track_counts();
+    IF (p_request ->> 'kept')::boolean THEN
+        PERFORM phasegate.ensure_nothing_prepared();
+    END IF;
     IF (p_request ->> 'refuse_privileged_role')::boolean THEN
         PERFORM phasegate.ensure_no_bypass_privileges();
     END IF;

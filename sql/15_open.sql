@@ -160,8 +160,27 @@ BEGIN
 END
 $$;
 
+-- What the caller reads of a row of the journal.
+CREATE FUNCTION phasegate.stored_entry(p_entry phasegate.journal) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN pg_catalog.jsonb_build_object(
+    'nonce', p_entry.nonce, 'body', p_entry.body, 'hash', pg_catalog.encode(p_entry.hash, 'hex'));
+
+-- The rows of the journal that follow a place, as many as one answer holds: a run that is resumed
+-- asks once for some hundred phases.
+CREATE FUNCTION phasegate.entries_after(p_plan bytea, p_position integer) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(phasegate.stored_entry(e.entry) ORDER BY e.position), '[]')
+    FROM (SELECT j AS entry, j.position, sum(length(j.body)) OVER (ORDER BY j.position) AS so_far
+          FROM phasegate.journal AS j
+          WHERE j.plan = p_plan
+            AND j.position > p_position AND j.position <= p_position + 1000) AS e
+    WHERE e.so_far <= 1048576;
+END;
+
 -- Opens a phase, and returns what the caller needs to know of it. If the phase is committed
--- already, opens nothing and returns its row of the journal.
+-- already, opens nothing and returns its row of the journal, and some of the rows after it.
 CREATE FUNCTION phasegate.open(p_request bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC' AS $$
@@ -198,9 +217,9 @@ BEGIN
     SELECT j.* INTO v_entry FROM phasegate.journal AS j
     WHERE j.plan = v_attempt.plan AND j.position = v_attempt.position;
     IF FOUND THEN
-        RETURN (v_session || jsonb_build_object('committed', jsonb_build_object(
-            'nonce', v_entry.nonce, 'body', v_entry.body,
-            'hash', encode(v_entry.hash, 'hex'))))::text;
+        RETURN (v_session || jsonb_build_object(
+            'committed', phasegate.stored_entry(v_entry),
+            'committed_next', phasegate.entries_after(v_entry.plan, v_entry.position)))::text;
     END IF;
     PERFORM phasegate.ensure_valid_plan(v_step);
     PERFORM phasegate.ensure_not_rejected(v_attempt.plan);

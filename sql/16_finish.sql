@@ -94,6 +94,8 @@ BEGIN
     SET state = 'finished', approvals = NULL, attempted = phasegate.rows_attempted()
     WHERE a.nonce = v_attempt.nonce;
     PERFORM phasegate.end_counting();
+    -- The next phase of the session counts from zero.
+    PERFORM pg_stat_force_next_flush();
     -- A phase may have made its commit less durable than its session's: a receipt is durable.
     PERFORM set_config('synchronous_commit',
                        CASE v_attempt.durability WHEN 'off' THEN 'on'

@@ -1,17 +1,15 @@
-//! One live phase is one transaction, in a session of its own; what it did is committed, durably, or tried again.
+//! One live phase is one transaction; what it did is committed, durably, or tried again.
 
 mod pipeline;
 mod server;
 
 use phasegate::testing::{ApprovesEverything, Calls, Recorder};
-use phasegate::{
-    Attempt, Failure, PhaseTx, Receipt, Run, Start, Switch, connect::PostgresConnector,
-};
+use phasegate::{Attempt, Failure, Receipt, Start, connect::PostgresConnector};
 use postgres::error::SqlState;
 
-use pipeline::{Adapter, Check, Draft};
+use pipeline::{Adapter, Draft};
 use server::proxy::{Proxy, Verdict};
-use server::{PIPELINE, all, database, does, drafting, drafting_plan, rollback};
+use server::{all, database, does, drafting, drafting_plan, rollback};
 
 const INSERT: &str = "INSERT INTO item VALUES ($1, 'draft')";
 
@@ -113,65 +111,6 @@ fn a_rolled_back_phase_is_returned_with_its_approval() {
     assert_eq!(answer.unwrap().value, 1);
     assert_eq!(database.items(), all(&["a"], "draft"));
     assert_eq!(calls.so_far(), ["attest SG_1 for draft"]);
-}
-
-/// Leaves everything in its session that a session can keep, and records what it finds.
-struct Litters(Vec<i32>);
-
-impl phasegate::Execute<Draft> for Litters {
-    fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        tx.execute("SET lock_timeout = '17s'", &[])?;
-        tx.execute("LISTEN litter", &[])?;
-        tx.execute("SELECT pg_advisory_lock(4711)", &[])?;
-        self.0
-            .push(tx.query_one("SELECT pg_backend_pid()", &[])?.try_get(0)?);
-        Ok(1)
-    }
-}
-
-impl phasegate::Execute<Check> for Litters {
-    fn execute(&mut self, _: &Check, _: &u64, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        let row = tx.query_one(
-            "SELECT pg_backend_pid(), current_setting('lock_timeout'), \
-               NOT EXISTS (SELECT FROM pg_listening_channels()), \
-               (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())",
-            &[],
-        )?;
-        let found: (String, bool, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        assert_eq!(found, ("10s".to_owned(), true, 0));
-        self.0.push(row.try_get(0)?);
-        Ok(1)
-    }
-}
-
-#[test]
-fn what_one_phase_leaves_in_its_session_does_not_reach_the_next() {
-    fn both<'run, M: phasegate::Mode, W>(
-        run: &mut Run<'run, M, W>,
-        on: &Switch<'run, M>,
-        draft: &Draft,
-    ) -> Result<(), phasegate::Error>
-    where
-        W: phasegate::Perform<M, Draft> + phasegate::Perform<M, Check>,
-    {
-        let drafted = drafting(run, on, draft)?;
-        run.phase(Check).perform(on, phasegate::Ungated, &drafted)?;
-        Ok(())
-    }
-    let database = database();
-    let draft = Draft::of(&["a"]);
-    let dry = phasegate::DryRunner::new(PIPELINE)
-        .target(database.target.clone())
-        .simulator(pipeline::Simulator)
-        .run(|run, on| both(run, on, &draft));
-    let mut litters = Litters(Vec::new());
-    let live = database.live_by(dry.unwrap().plan, &mut litters);
-    let _ = live.run(|run, on| both(run, on, &draft)).unwrap();
-    assert_ne!(
-        litters.0[0], litters.0[1],
-        "each phase has a session of its own"
-    );
-    database.is_left_clean();
 }
 
 #[test]

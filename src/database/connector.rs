@@ -69,6 +69,7 @@ impl From<::postgres::Error> for ConnectError {
 pub struct Connection {
     client: Client,
     warnings: Warnings,
+    reusable: bool,
 }
 
 impl Connection {
@@ -76,7 +77,24 @@ impl Connection {
     /// its `Config`.
     #[must_use]
     pub fn new(client: Client, warnings: Warnings) -> Self {
-        Connection { client, warnings }
+        Connection {
+            client,
+            warnings,
+            reusable: false,
+        }
+    }
+
+    /// Lets the phases of a run share this session, which is faster than a new one for each: between two phases it is
+    /// reset with `RESET ALL` and the like. Only for a session that nothing but its `Config` has changed: what the
+    /// connector itself has `SET` in it would be lost. The sessions of [`PostgresConnector`] are reusable.
+    #[must_use]
+    pub fn reusable(mut self) -> Self {
+        self.reusable = true;
+        self
+    }
+
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.reusable
     }
 
     pub(crate) fn into_parts(self) -> (Client, Warnings) {
@@ -132,9 +150,10 @@ impl Warnings {
     }
 }
 
-/// Opens the sessions of the engine, a new one each time: for each attempt at a live phase, after every check that
-/// needs no server; to end a phase that has exceeded its time; to resolve an in-doubt commit; and for the whole of a
-/// rehearsal. A dry run never calls it.
+/// Opens the sessions of the engine, a new one each time: for the first live phase of a run, after every check that
+/// needs no server; for the next attempt after one that was rolled back; to end a phase that has exceeded its time; to
+/// resolve an in-doubt commit; and for the whole of a rehearsal. The later phases of a run share a session that is
+/// [reusable](Connection::reusable), and get a new one each where it is not. A dry run never calls it.
 ///
 /// The engine closes each session after its use, and refuses one that is older than the call that returned it: what an
 /// earlier user left in it (settings, locks, temporary tables) would reach the phase. So do not put a pooler that
@@ -265,7 +284,7 @@ where
             }
             Err(panic) => resume_unwind(panic),
         };
-        Ok(Connection::new(client, warnings))
+        Ok(Connection::new(client, warnings).reusable())
     }
 }
 

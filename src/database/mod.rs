@@ -1,8 +1,8 @@
-//! All communication with PostgreSQL: the connector, the session of one phase, its transaction, and the client side of
+//! All communication with PostgreSQL: the connector, the session of a run, the transaction of a phase, and the client side of
 //! the enforcement in the database, whose server side is the SQL in `sql/`.
 //!
-//! Each phase has a session of its own, which is closed when the phase has ended, with or without a commit: no
-//! setting, lock, cursor or temporary object of one phase can reach the next.
+//! The phases of a run share a session, which is reset before each but the first, and closed after a phase that did
+//! not commit: no setting, lock or temporary object of one phase can reach the next.
 
 mod admission;
 mod admitted_approvals;

@@ -127,8 +127,8 @@ impl Rehearsing {
     }
 
     /// Ends a phase, in one round trip: checks the deferred constraints, as the close of a live phase would; measures;
-    /// keeps the written rows for the later phases; and resets the session as far as one transaction can, since each
-    /// live phase has a session of its own.
+    /// keeps the written rows for the later phases; and resets the session as far as one transaction can, as between
+    /// live phases.
     pub(crate) fn end(&mut self, idle_timeout: u64) -> Result<Measured, CloseError> {
         if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);

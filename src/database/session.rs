@@ -13,6 +13,7 @@ use super::journal::StoredEntry;
 use crate::base::digest::Digest;
 use crate::base::hex::hex;
 use crate::base::secret::Secret;
+use crate::base::sqlstate;
 use crate::outcome::BoxError;
 use crate::plan::Target;
 
@@ -27,16 +28,35 @@ const CLOCKS_DIFFER_BY: f64 = 0.005;
 /// The version of the messages between this crate and the schema.
 const PROTOCOL: u32 = 1;
 
-/// The session of one phase: connect, open, and close, which consumes it.
+/// What returns a session to the state in which it began, before the next phase is opened in it, in a transaction of
+/// its own. `RESET SESSION AUTHORIZATION` resets the role as well. A phase leaves no temporary table, but another client
+/// of a pool could have; an open cursor, which would be one of those too, is refused at the commit. `DISCARD ALL` would forget the plans too, and planning again costs more than a
+/// new session. What is not reset: libraries that were loaded, and what a procedural language or an extension keeps
+/// outside of the database.
+const RESET: &str = "BEGIN READ WRITE; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; \
+     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; COMMIT; ";
+
+/// A session for phases, one after the other: connect, then open and close for each.
 ///
-/// Dropped before a close that succeeded, the session is rolled back; in every case its connection is closed, and the
-/// drop takes a bounded time.
+/// Dropped between the opening and a close that succeeded, the session is rolled back; in every case its connection is
+/// closed, and the drop takes a bounded time.
 pub(crate) struct Session {
-    /// `None` once the session is dropped or closed.
+    /// `None` once the session is dropped.
     client: Option<Client>,
     warnings: Warnings,
     pub(super) open: bool,
+    /// Whether a reset returns it to the state in which the connector returned it.
+    pub(crate) is_reusable: bool,
     asked_at: Instant,
+    /// The server's process that the session was opened in; `None` while it is new.
+    backend: Option<Backend>,
+}
+
+/// A process of the server, and when it started.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Backend {
+    backend_pid: i32,
+    backend_start: String,
 }
 
 /// The parameters of the opening message.
@@ -81,6 +101,9 @@ pub(crate) struct Opened {
     #[serde(default)]
     pub(crate) lease_left: u64,
     pub(crate) committed: Option<StoredEntry>,
+    /// The phases after it that are committed as well, in the plan's order: as many as one answer holds.
+    #[serde(default)]
+    pub(crate) committed_next: Vec<StoredEntry>,
 }
 
 impl Opened {
@@ -100,6 +123,23 @@ pub(crate) enum OpenError {
         /// The age of the session, in seconds.
         age: f64,
     },
+    /// A kept session reached another process of the server than the one that it began with.
+    AnotherBackend,
+}
+
+impl OpenError {
+    /// Returns whether a new session may have another result than a kept one had: unless the schema itself refused
+    /// the phase, or the phase waited for as long as it may.
+    pub(crate) fn may_be_of_the_session(&self) -> bool {
+        let OpenError::Refused(error) = self else {
+            return true;
+        };
+        match error.code().map(SqlState::code) {
+            Some("55P03" | "57014") => false,
+            Some(code) => code == sqlstate::SESSION_UNFIT || !code.starts_with("ZG"),
+            None => true,
+        }
+    }
 }
 
 /// The server, database and role of a session.
@@ -133,19 +173,23 @@ pub(crate) enum CloseError {
 impl Session {
     pub(crate) fn connect(connector: &mut dyn Connector) -> Result<Self, ConnectError> {
         let asked_at = Instant::now();
-        let (client, warnings) = connector.connect()?.into_parts();
+        let connection = connector.connect()?;
+        let is_reusable = connection.is_reusable();
+        let (client, warnings) = connection.into_parts();
         Ok(Session {
+            is_reusable,
             client: Some(client),
             warnings,
             open: false,
             asked_at,
+            backend: None,
         })
     }
 
     pub(crate) fn client(&mut self) -> &mut Client {
         self.client
             .as_mut()
-            .expect("a session has a client until it is dropped or closed, which consume it")
+            .expect("a session has a client until it is dropped")
     }
 
     /// Asks the server for its identity, in a transaction of its own.
@@ -159,7 +203,8 @@ impl Session {
         self.client().simple_query("ROLLBACK").map(drop)
     }
 
-    /// Opens the transaction and the phase in it, in one round trip.
+    /// Opens the transaction and the phase in it, in one round trip. A session that was used before is reset first, in
+    /// the same message.
     pub(crate) fn open(&mut self, request: &OpenRequest<'_>) -> Result<Opened, OpenError> {
         self.opening("open", request)
     }
@@ -174,23 +219,30 @@ impl Session {
         #[derive(Serialize)]
         struct Message<'a, R> {
             protocol: u32,
+            /// Whether a phase was opened in the session before.
+            kept: bool,
             #[serde(flatten)]
             request: &'a R,
         }
         #[derive(Deserialize)]
-        struct Age {
+        struct Of {
             /// In seconds.
-            session_age: f64,
+            #[serde(rename = "session_age")]
+            age: f64,
+            #[serde(flatten)]
+            backend: Backend,
         }
         let no_answer = |error: BoxError| OpenError::NoAnswer(error);
         let request = serde_json::to_vec(&Message {
             protocol: PROTOCOL,
+            kept: self.backend.is_some(),
             request,
         })
         .map_err(|error| no_answer(error.into()))?;
         // ASCII, every name qualified, no operator: no setting of the session changes the meaning.
+        let reset = self.backend.as_ref().map_or("", |_| RESET);
         let message = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
+            "{reset}BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
              SELECT phasegate.{function}(pg_catalog.decode('{}', 'hex'))",
             hex(&request)
         );
@@ -204,14 +256,24 @@ impl Session {
                 _ => no_answer(error.into()),
             }
         })?;
-        let text = first_value(&answer)
+        let text = last_value(&answer)
             .ok_or_else(|| no_answer("the server did not say what it opened".into()))?;
-        let Age { session_age: age } =
+        let Of { age, backend } =
             serde_json::from_str(text).map_err(|error| no_answer(error.into()))?;
-        if age > self.asked_at.elapsed().as_secs_f64() + CLOCKS_DIFFER_BY {
-            return Err(OpenError::NotNew { age });
+        match &self.backend {
+            None if age > self.asked_at.elapsed().as_secs_f64() + CLOCKS_DIFFER_BY => {
+                return Err(OpenError::NotNew { age });
+            }
+            Some(before) if *before != backend => return Err(OpenError::AnotherBackend),
+            _ => self.backend = Some(backend),
         }
         serde_json::from_str(text).map_err(|error| no_answer(error.into()))
+    }
+
+    /// Finishes the phase, which has done nothing, so that the session has planned what that needs. The caller rolls it
+    /// back. What the server refuses is of no interest: a phase that has done nothing may not be as planned.
+    pub(crate) fn finish_nothing(&mut self, secret: &Secret) {
+        let _ = self.client().simple_query(&finish(secret, b"null"));
     }
 
     /// Closes the phase, in one round trip: seals it, checks the deferred constraints, writes the journal, and
@@ -220,18 +282,11 @@ impl Session {
     /// The statements travel in one message, and the server skips the rest of it at the first error. So a failed
     /// transaction never reaches the `COMMIT`, to which the server would respond with a rollback and the driver with
     /// `Ok`.
-    pub(crate) fn close(mut self, secret: &Secret, output: &[u8]) -> Result<Closed, CloseError> {
+    pub(crate) fn close(&mut self, secret: &Secret, output: &[u8]) -> Result<Closed, CloseError> {
         if self.client().is_closed() {
             return Err(CloseError::AlreadyLost);
         }
-        let close = format!(
-            "SELECT phasegate.seal(pg_catalog.decode('{}', 'hex')); \
-             SET CONSTRAINTS ALL IMMEDIATE; \
-             SELECT phasegate.finish(pg_catalog.decode('{}', 'hex')); \
-             COMMIT",
-            secret.to_hex(),
-            hex(output)
-        );
+        let close = format!("{}; COMMIT", finish(secret, output));
         self.warnings.take();
         // From here on the server decides how the transaction ends, also if a callback of the driver panics.
         self.open = false;
@@ -262,6 +317,17 @@ impl Session {
             )),
         }
     }
+}
+
+/// Returns the statements that seal a phase, check its deferred constraints, and write its row of the journal.
+fn finish(secret: &Secret, output: &[u8]) -> String {
+    format!(
+        "SELECT phasegate.seal(pg_catalog.decode('{}', 'hex')); \
+         SET CONSTRAINTS ALL IMMEDIATE; \
+         SELECT phasegate.finish(pg_catalog.decode('{}', 'hex'))",
+        secret.to_hex(),
+        hex(output)
+    )
 }
 
 pub(super) fn close_error(error: ::postgres::Error) -> CloseError {
@@ -308,6 +374,13 @@ impl Drop for Session {
             let _ = is_gone.recv_timeout(GIVING_UP);
         }
     }
+}
+
+fn last_value(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    answer.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
 }
 
 pub(super) fn first_value(answer: &[SimpleQueryMessage]) -> Option<&str> {

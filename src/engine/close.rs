@@ -29,7 +29,7 @@ pub(super) fn perform_and_close(
     watch: &Watch,
     secret: &Secret,
     inside: Inside<'_, '_>,
-) -> Result<(Vec<u8>, Closed), PhaseError> {
+) -> Result<(Vec<u8>, Closed, Session), PhaseError> {
     let Inside {
         perform,
         kill_switch,
@@ -90,7 +90,7 @@ pub(super) fn perform_and_close(
     let doubt = |source| InDoubt::new(phase, attempted.clone(), source);
     *in_doubt = Some(doubt("the close did not come to its end".into()));
     let error = match session.close(secret, &output) {
-        Ok(closed) => return Ok((output, closed)),
+        Ok(closed) => return Ok((output, closed, session)),
         Err(error) => error,
     };
     *lost = matches!(error, CloseError::AlreadyLost);

@@ -1,5 +1,6 @@
 //! A live run: the plan, its progress, and the checks before a phase touches anything.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ use super::stop::StopHandle;
 use super::timeouts::Timeouts;
 use super::verified_approval::VerifiedApproval;
 use crate::authority::{ApprovalRequest, Attestation, Authority};
-use crate::database::{Connector, Session, count_journalled};
+use crate::database::{Connector, Session, StoredEntry, count_journalled};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
@@ -24,6 +25,7 @@ pub(crate) struct LiveOptions {
     pub(crate) timeouts: Timeouts,
     pub(crate) retries: u32,
     pub(crate) allow_privileged_role: bool,
+    pub(crate) new_session_per_phase: bool,
 }
 
 impl Default for LiveOptions {
@@ -33,6 +35,7 @@ impl Default for LiveOptions {
             timeouts: Timeouts::default(),
             retries: 2,
             allow_privileged_role: false,
+            new_session_per_phase: false,
         }
     }
 }
@@ -48,12 +51,16 @@ pub struct LiveEngine<'run> {
     pub(super) before: usize,
     pub(super) before_at: Option<String>,
     /// The number of phases that the journal had when it was last read.
-    journalled: usize,
+    pub(super) journalled: usize,
     /// The attestation behind each `Approval` of this run, in the order in which they were requested.
-    granted: Vec<Rc<VerifiedApproval>>,
+    pub(super) granted: Vec<Rc<VerifiedApproval>>,
     pub(super) in_doubt: Option<InDoubt>,
     /// Whether the role was already found to have no privileges that bypass the interlock.
     pub(super) role_is_fit: bool,
+    /// The session of the phase before, for the next one.
+    pub(super) kept: Option<Session>,
+    /// What the journal has of the next phases, where it was read with a phase that was committed already.
+    pub(super) ahead: VecDeque<StoredEntry>,
     pub(super) kill_switch: &'run dyn KillSwitch,
     authority: &'run mut dyn Authority,
     pub(super) connector: &'run mut dyn Connector,
@@ -80,6 +87,7 @@ impl<'run> LiveEngine<'run> {
         connector: &'run mut dyn Connector,
         observer: &'run mut Observer<'run>,
         options: LiveOptions,
+        prepared: Option<Session>,
     ) -> Self {
         LiveEngine {
             plan,
@@ -90,6 +98,8 @@ impl<'run> LiveEngine<'run> {
             granted: Vec::new(),
             in_doubt: None,
             role_is_fit: options.allow_privileged_role,
+            kept: prepared,
+            ahead: VecDeque::new(),
             kill_switch,
             authority,
             connector,
@@ -286,6 +296,13 @@ impl<'run> LiveEngine<'run> {
                 committed.map_or(0, |committed| usize::try_from(committed).unwrap_or(0));
         }
         self.journalled > place
+    }
+
+    /// Keeps the session of a phase for the next one.
+    pub(super) fn keep(&mut self, session: Session) {
+        if session.is_reusable && !self.options.new_session_per_phase {
+            self.kept = Some(session);
+        }
     }
 
     pub(super) fn passed(&mut self, phase: &str, step: Step) {

@@ -11,6 +11,7 @@ mod job;
 mod live;
 mod open;
 mod perform;
+mod prepare;
 mod rehearsal;
 mod rehearsed;
 mod resolve;

@@ -55,18 +55,29 @@ impl LiveEngine<'_> {
         }
     }
 
+    /// Opens the phase, in the session of the phase before if that was kept, else in a new one.
     pub(super) fn open(
         &mut self,
         phase: &str,
         request: &OpenRequest<'_>,
     ) -> Result<(Session, Opened), Refusal> {
-        let mut session = Session::connect(self.connector).map_err(|source| {
-            Refusal::of_phase(phase, RefusalReason::NotConnected(source.into()))
-        })?;
-        let answer = self.open_unless_stopped(&mut session, request);
+        let refused = |reason| Refusal::of_phase(phase, reason);
+        let kept = self.kept.take();
+        let mut opening = kept.map(|session| self.open_in(session, request));
+        let stopped = self.stopped().is_some();
+        if opening.as_ref().is_none_or(
+            |(_, answer)| matches!(answer, Err(error) if !stopped && error.may_be_of_the_session()),
+        ) {
+            // The old session is rolled back before the new one waits for its locks.
+            drop(opening.take());
+            let session = Session::connect(self.connector)
+                .map_err(|source| refused(RefusalReason::NotConnected(source.into())))?;
+            opening = Some(self.open_in(session, request));
+        }
+        let (session, answer) = opening.expect("opened in a new session where no other was kept");
         if let Some(why) = self.stopped() {
             // The session may still be cancelled, so it is dropped, which rolls it back.
-            return Err(Refusal::of_phase(phase, RefusalReason::Stopped { why }));
+            return Err(refused(RefusalReason::Stopped { why }));
         }
         let opened = match answer {
             Ok(opened) => opened,
@@ -75,7 +86,7 @@ impl LiveEngine<'_> {
                 if comes_after_connecting(&reason) {
                     self.passed(phase, Step::Connected);
                 }
-                return Err(Refusal::of_phase(phase, reason));
+                return Err(refused(reason));
             }
         };
         let found = opened.target();
@@ -92,19 +103,20 @@ impl LiveEngine<'_> {
         Ok((session, opened))
     }
 
-    /// Opens the phase. The opening may wait for another run of the plan; it is cancelled when the program stops the
-    /// run.
-    fn open_unless_stopped(
+    /// Opens the phase in `session`. The opening may wait for another run of the plan; it is cancelled when the program
+    /// stops the run.
+    fn open_in(
         &self,
-        session: &mut Session,
+        mut session: Session,
         request: &OpenRequest<'_>,
-    ) -> Result<Opened, OpenError> {
+    ) -> (Session, Result<Opened, OpenError>) {
         let Some(stop) = &self.options.stop else {
-            return session.open(request);
+            let answer = session.open(request);
+            return (session, answer);
         };
         let cancel = session.client().cancel_token();
         let (opened, is_opened) = mpsc::channel::<()>();
-        thread::scope(|scope| {
+        let answer = thread::scope(|scope| {
             let cancels = move || {
                 while is_opened.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
                     if stop.stopped().is_some() {
@@ -118,7 +130,8 @@ impl LiveEngine<'_> {
             let answer = session.open(request);
             drop(opened);
             answer
-        })
+        });
+        (session, answer)
     }
 
     /// Returns a phase that is committed already, with its output from the journal.
@@ -133,10 +146,28 @@ impl LiveEngine<'_> {
         self.performed += 1;
         self.before += 1;
         self.before_at = Some(entry.finished_at.clone());
+        self.journalled = self.journalled.max(self.performed);
         Ok(Done {
             output: entry.output.as_bytes().to_vec(),
             evidence: entry.committed(stored.hash, CommitEvidence::Before),
         })
+    }
+
+    /// Keeps a session in which nothing was opened, since the phase is committed already.
+    pub(super) fn keep_unopened(&mut self, mut session: Session) {
+        if session.roll_back().is_ok() {
+            self.keep(session);
+        }
+    }
+
+    /// Returns what the journal has of the next phase, if it was read with an earlier one: a row of the journal never
+    /// changes, and what the server checks before it returns one holds for all phases of the plan.
+    pub(super) fn read_ahead(&mut self) -> Option<StoredEntry> {
+        let stored = self.ahead.pop_front()?;
+        let entry = stored.read().ok()?;
+        let is_it = entry.plan == self.plan.digest()
+            && usize::try_from(entry.place) == Ok(self.performed + 1);
+        is_it.then_some(stored)
     }
 
     /// Returns which check of the server failed. What the error itself does not contain is queried in the session. A
@@ -148,6 +179,10 @@ impl LiveEngine<'_> {
     ) -> RefusalReason {
         let error = match error {
             OpenError::NotNew { age } => return RefusalReason::SessionNotNew { age },
+            OpenError::AnotherBackend => {
+                let source = "the session reached another process of the server".into();
+                return RefusalReason::NotOpened(source);
+            }
             OpenError::NoAnswer(source) => return RefusalReason::NotOpened(source),
             OpenError::Refused(error) => error,
         };

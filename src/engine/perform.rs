@@ -11,7 +11,7 @@ use super::stop::{StopHandle, Stoppable};
 use super::verified_approval::VerifiedApproval;
 use super::watch::{Ended, Lease, Watched, watched};
 use crate::base::secret::{Secret, jitter, nonce};
-use crate::database::{Connector, LeaseState, PhaseTx, Session, lease_state, read_off};
+use crate::database::{Connector, LeaseState, Opened, PhaseTx, Session, lease_state, read_off};
 use crate::kill_switch::WhichSwitch;
 use crate::observer::{Event, Step};
 use crate::outcome::{
@@ -69,6 +69,21 @@ impl LiveEngine<'_> {
         }
     }
 
+    /// Returns what identifies an attempt at the next phase.
+    fn attempted(&self, nonce: &str, opened: &Opened) -> Attempted {
+        Attempted {
+            plan: self.plan.digest(),
+            target: opened.target(),
+            place: u32::try_from(self.performed + 1).unwrap_or(u32::MAX),
+            nonce: nonce.to_owned(),
+            xid: opened.xid.clone(),
+            timeline: opened.timeline.clone(),
+            backend_pid: opened.backend_pid,
+            backend_start: opened.backend_start.clone(),
+            opened_at: opened.opened_at.clone(),
+        }
+    }
+
     /// Performs the phase in one session and one transaction.
     fn attempt(
         &mut self,
@@ -77,6 +92,10 @@ impl LiveEngine<'_> {
         approvals: &[Rc<VerifiedApproval>],
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
+        if let Some(stored) = self.read_ahead() {
+            self.passed(phase, Step::Connected);
+            return self.committed_before(phase, &stored);
+        }
         let timeouts = input.timeouts;
         let not_opened = |source| Refusal::of_phase(phase, RefusalReason::NotOpened(source));
         let secret = Secret::new().map_err(|error| not_opened(error.into()))?;
@@ -85,6 +104,8 @@ impl LiveEngine<'_> {
         let (session, opened) = self.open(phase, &request)?;
         self.passed(phase, Step::Connected);
         if let Some(stored) = &opened.committed {
+            self.ahead = opened.committed_next.iter().cloned().collect();
+            self.keep_unopened(session);
             return self.committed_before(phase, stored);
         }
         self.passed(phase, Step::Opened);
@@ -101,17 +122,7 @@ impl LiveEngine<'_> {
             lease: Some(lease),
             stop: self.options.stop.clone(),
         };
-        let attempted = Attempted {
-            plan: self.plan.digest(),
-            target: opened.target(),
-            place: u32::try_from(self.performed + 1).unwrap_or(u32::MAX),
-            nonce: nonce.clone(),
-            xid: opened.xid.clone(),
-            timeline: opened.timeline.clone(),
-            backend_pid: opened.backend_pid,
-            backend_start: opened.backend_start.clone(),
-            opened_at: opened.opened_at.clone(),
-        };
+        let attempted = self.attempted(&nonce, &opened);
         let LiveEngine {
             connector,
             observer,
@@ -144,8 +155,9 @@ impl LiveEngine<'_> {
             (watch.ended(), closed)
         });
         match closed {
-            Ok((output, closed)) => {
+            Ok((output, closed, session)) => {
                 *in_doubt = None;
+                self.keep(session);
                 // Counted before any observer is called: a panic in an observer does not undo the commit.
                 self.performed += 1;
                 self.passed(phase, Step::Committed);

@@ -12,7 +12,7 @@ use super::report::LiveReport;
 use super::run::Run;
 use super::switch::{KillSwitchOn, Switch};
 use crate::authority::Authority;
-use crate::database::Connector;
+use crate::database::{Connector, Session};
 use crate::engine::{LiveEngine, LiveOptions, Progress, StopHandle, Timeouts};
 use crate::kill_switch::KillSwitch;
 use crate::observer::{Event, Observer, observed_by};
@@ -72,6 +72,7 @@ struct Settings {
     pipeline: String,
     observer: Box<Observer<'static>>,
     options: LiveOptions,
+    prepared: Option<Session>,
 }
 
 impl LiveRunner {
@@ -83,6 +84,7 @@ impl LiveRunner {
                 pipeline: pipeline.into(),
                 observer: Box::new(|_| ()),
                 options: LiveOptions::default(),
+                prepared: None,
             },
         }
     }
@@ -176,6 +178,47 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         self
     }
 
+    /// Opens a session for each phase, where else the phases of a run share one. Between two phases, that one is reset:
+    /// settings, role, locks, cursors, temporary tables, sequences and channels are as in a new session. What the
+    /// server cannot reset is not: a library that a phase has loaded, and what a procedural language (`plpython3u`,
+    /// `plperl`) or an extension (`dblink`) keeps in the session.
+    pub fn new_session_per_phase(mut self) -> Self {
+        self.settings.options.new_session_per_phase = true;
+        self
+    }
+
+    /// Connects ahead of [`run`](LiveRunner::run), and has the session plan what the opening and the close of a phase
+    /// need, so that the first phase costs what the later ones do. Performs nothing: the first phase is opened and
+    /// finished without its adapter, and rolled back. What the server refuses there (no lease, an approval that is
+    /// missing) is left for the run to say.
+    ///
+    /// Asks the authority for the approvals of the first phase, and connects whether the kill switch of the run is ON
+    /// or not.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no connection.
+    pub fn prepare(&mut self) -> Result<(), Error>
+    where
+        P: HasPlan<Part = Plan>,
+        K: HasKillSwitch<Part: KillSwitch>,
+        A: HasAuthority<Part: Authority>,
+        C: HasConnector<Part: Connector>,
+    {
+        let (plan, kill_switch, authority, connector, _) = &mut self.parts;
+        let engine = LiveEngine::new(
+            plan.part(),
+            kill_switch.part(),
+            authority.part(),
+            connector.part(),
+            &mut *self.settings.observer,
+            self.settings.options.clone(),
+            None,
+        );
+        self.settings.prepared = engine.prepare()?;
+        Ok(())
+    }
+
     /// Performs the pipeline: nothing that is not in the plan, in the plan's order, each phase in a
     /// transaction of its own. `Ok` means that every planned phase is committed; [`LiveReport::performed`] says how many of them by
     /// this run. Where it is 0 the plan was performed before, and this run changed nothing.
@@ -227,6 +270,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             pipeline: running,
             mut observer,
             options,
+            prepared,
         } = self.settings;
         let plan = plan.into_part();
         if plan.pipeline() != running {
@@ -246,6 +290,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             &mut connector,
             &mut *observer,
             options,
+            prepared,
         );
         engine.refuse_unless_on(None).map_err(Error::from)?;
         // The only mint of a live switch token: the line above has read the switch as ON.

@@ -32,12 +32,17 @@ macro_rules! part {
         $(#[$about_trait])*
         pub trait $has {
             type Part;
+            fn part(&mut self) -> &mut Self::Part;
             fn into_part(self) -> Self::Part;
         }
 
         #[diagnostic::do_not_recommend]
         impl$(<$part>)? $has for Given<$given> {
             type Part = $given;
+
+            fn part(&mut self) -> &mut Self::Part {
+                &mut self.0
+            }
 
             fn into_part(self) -> Self::Part {
                 self.0

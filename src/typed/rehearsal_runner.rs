@@ -81,7 +81,7 @@ use crate::plan::{EffectsSource, Heading, Plan};
 ///
 /// - A rehearsal is one transaction: `now()` is the same in all phases, no other session sees the rows of earlier
 ///   phases, and an advisory lock of the transaction is held to its end. Settings, cursors, session locks and the role
-///   are reset after each phase, since each live phase has a session of its own.
+///   are reset after each phase, as between live phases.
 /// - A phase is tried once: there are no retries.
 /// - `TRUNCATE` and DDL are refused, as in a live run.
 /// - After a phase, each deferred constraint returns to the mode in which it was declared. A constraint whose name is
