@@ -1,4 +1,5 @@
 //! A run has one session, which is reset between its phases; and a new one where the old one cannot be used.
+#![allow(clippy::unwrap_used)]
 
 mod pipeline;
 mod server;
@@ -440,7 +441,7 @@ fn a_run_that_is_stopped_while_a_kept_session_opens_a_phase_connects_no_more() {
     let adapter = Does(|_, tx: &mut PhaseTx<'_>| pid(tx));
     let ended = runner(&plan, &connector, adapter)
         .stop_handle(&stop)
-        .timeouts(Timeouts::default().lock(Duration::from_secs(60)))
+        .timeouts(Timeouts::default().lock(Duration::from_mins(1)))
         .run(|run, on| {
             let part = run.phase(Part {
                 number: 0,

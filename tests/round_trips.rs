@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use phasegate::{Failure, PhaseTx, Receipt, connect::PostgresConnector};
 use postgres::NoTls;
+use postgres::types::Type;
 
 use pipeline::Draft;
 use server::proxy::{Proxy, Verdict};
@@ -71,6 +72,79 @@ fn a_guarded_phase_needs_the_round_trips_of_a_bare_transaction() {
         // Connecting, the opening, the preparing and its giving back, each row, the close.
         assert_eq!(guarded, 1 + 1 + 2 + rows.len() as u64 + 1);
     }
+}
+
+#[test]
+fn a_statement_whose_types_are_known_takes_one_round_trip() {
+    let database = database();
+    let one = |item: &str, f: fn(&mut PhaseTx<'_>) -> Result<(), Failure>| {
+        asked(&database, &[item], |_, tx| f(tx).map(|()| 1)) - (1 + 1 + 1)
+    };
+    let none = one("nothing", |_| Ok(()));
+    assert_eq!(none, 0, "connecting, the opening, the close");
+    assert_eq!(
+        one("without parameters", |tx| {
+            tx.execute("INSERT INTO item VALUES ('a', 'draft')", &[])?;
+            tx.query("SELECT name FROM item", &[])?;
+            tx.query_one("SELECT count(*) FROM item", &[])?;
+            tx.query_opt("SELECT name FROM item LIMIT 1", &[])?;
+            tx.query_raw("SELECT name FROM item", &[])?.for_each(drop);
+            Ok(())
+        }),
+        5
+    );
+    assert_eq!(
+        one("of given types", |tx| {
+            let insert = ("INSERT INTO item VALUES ($1, $2)", [Type::TEXT, Type::TEXT]);
+            assert_eq!(tx.execute(&insert, &[&"b", &"draft"])?, 1);
+            let types: &[Type] = &[Type::TEXT];
+            let find = ("SELECT state FROM item WHERE name = $1", types);
+            assert_eq!(tx.query(&find, &[&"b"])?.len(), 1);
+            assert_eq!(tx.query_one(&find, &[&"b"])?.get::<_, &str>(0), "draft");
+            assert!(tx.query_opt(&find, &[&"c"])?.is_none());
+            assert_eq!(tx.query_raw(&find, &[&"b"])?.count(), 1);
+            Ok(())
+        }),
+        5
+    );
+    // Asking for the types, and letting go of the answer.
+    assert_eq!(
+        one("of unknown types", |tx| {
+            tx.execute(INSERT, &[&"c"])?;
+            Ok(())
+        }),
+        3
+    );
+}
+
+#[test]
+fn a_statement_of_given_types_is_checked_as_any_other() {
+    let database = database();
+    let refused = |draft: &str, f: fn(&mut PhaseTx<'_>) -> Result<(), Failure>| {
+        let mut said = String::new();
+        asked(&database, &[draft], |_, tx| {
+            said = f(tx).unwrap_err().to_string();
+            Ok(1)
+        });
+        said
+    };
+    let control = refused("control", |tx| {
+        Ok(tx.execute(&("COMMIT", []), &[]).map(drop)?)
+    });
+    assert!(control.contains("COMMIT"), "{control}");
+    let one_more = refused("one more", |tx| {
+        let insert = (INSERT, [Type::TEXT]);
+        Ok(tx.execute(&insert, &[&"a", &"b"]).map(drop)?)
+    });
+    assert!(
+        one_more.contains('1') && one_more.contains('2'),
+        "{one_more}"
+    );
+    let another = refused("another type", |tx| {
+        let insert = (INSERT, [Type::TEXT]);
+        Ok(tx.execute(&insert, &[&7_i64]).map(drop)?)
+    });
+    assert!(another.contains("text"), "{another}");
 }
 
 #[test]

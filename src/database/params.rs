@@ -74,6 +74,14 @@ pub(super) fn by_reference(params: &[Encoded]) -> Vec<&(dyn ToSql + Sync)> {
         .collect()
 }
 
+pub(super) fn with_types<'p>(
+    params: &'p [Encoded],
+    types: &[Type],
+) -> Vec<(&'p (dyn ToSql + Sync), Type)> {
+    let types = types.iter().cloned();
+    by_reference(params).into_iter().zip(types).collect()
+}
+
 impl ToSql for Encoded {
     fn to_sql(
         &self,

@@ -171,7 +171,16 @@ impl From<::postgres::Error> for SqlError {
     }
 }
 
-/// A statement that a phase can send: a text, or a [`PreparedStatement`]. Sealed.
+/// A statement that a phase can send. Sealed.
+///
+/// | statement | round trips |
+/// |---|---|
+/// | a text without parameters | 1 |
+/// | a text with parameters: the server is asked for their types first | 2 |
+/// | a text with the types of its parameters: `&(sql, [Type::INT8])` | 1 |
+/// | a [`PreparedStatement`] | 1, and 2 to prepare it and let go of it |
+///
+/// A column of a type that the driver does not know (an enum, a domain) takes further round trips, once in a session.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a statement that a phase can send",
     label = "not a text, not a `phasegate::connect::PreparedStatement`",
@@ -181,9 +190,13 @@ pub trait Sql: sealed::Sql {}
 
 impl Sql for str {}
 impl Sql for String {}
+impl Sql for (&str, &[Type]) {}
+impl<const N: usize> Sql for (&str, [Type; N]) {}
 impl Sql for PreparedStatement<'_> {}
 
 pub(super) mod sealed {
+    use ::postgres::types::Type;
+
     use super::PreparedStatement;
 
     /// Seals [`Sql`]: a text, or a prepared statement.
@@ -199,6 +212,7 @@ pub(super) mod sealed {
     #[allow(missing_debug_implementations)]
     pub enum Form<'a> {
         Text(&'a str),
+        Typed(&'a str, &'a [Type]),
         Prepared(&'a ::postgres::Statement),
     }
 
@@ -211,6 +225,18 @@ pub(super) mod sealed {
     impl Sql for String {
         fn form(&self) -> Form<'_> {
             Form::Text(self)
+        }
+    }
+
+    impl Sql for (&str, &[Type]) {
+        fn form(&self) -> Form<'_> {
+            Form::Typed(self.0, self.1)
+        }
+    }
+
+    impl<const N: usize> Sql for (&str, [Type; N]) {
+        fn form(&self) -> Form<'_> {
+            Form::Typed(self.0, &self.1)
         }
     }
 

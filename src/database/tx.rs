@@ -7,7 +7,7 @@ use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
-use super::params::{self, Encoded, by_reference};
+use super::params::{self, Encoded, by_reference, with_types};
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, SqlError, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
@@ -26,7 +26,7 @@ pub(super) const MOST_ROWS_RESERVED: usize = 4096;
 /// decides how the transaction ends. The lifetime is fresh for each performance and invariant, so that two
 /// transactions cannot be exchanged for each other.
 ///
-/// Each method sends one statement by the extended protocol. Statements that would begin, end or
+/// Each method sends one statement by the extended protocol, in one or two round trips (see [`Sql`]). Statements that would begin, end or
 /// divide the transaction are recognised by their first word and not sent; inside `DO` and `CALL`
 /// the server refuses them, since a transaction is open.
 ///
@@ -109,7 +109,10 @@ impl<'tx> PhaseTx<'tx> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
-        let answer = self.client.execute(&statement, &by_reference(&params));
+        let answer = match statement {
+            Ready::Prepared(statement) => self.client.execute(&statement, &by_reference(&params)),
+            Ready::Typed(sql, types) => self.client.execute_typed(sql, &with_types(&params, types)),
+        };
         self.noted(answer)
     }
 
@@ -124,7 +127,10 @@ impl<'tx> PhaseTx<'tx> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
-        let answer = self.client.query(&statement, &by_reference(&params));
+        let answer = match statement {
+            Ready::Prepared(statement) => self.client.query(&statement, &by_reference(&params)),
+            Ready::Typed(sql, types) => self.client.query_typed(sql, &with_types(&params, types)),
+        };
         self.noted(answer)
     }
 
@@ -139,7 +145,12 @@ impl<'tx> PhaseTx<'tx> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
-        let answer = self.client.query_one(&statement, &by_reference(&params));
+        let answer = match statement {
+            Ready::Prepared(statement) => self.client.query_one(&statement, &by_reference(&params)),
+            Ready::Typed(sql, types) => self
+                .client
+                .query_typed_one(sql, &with_types(&params, types)),
+        };
         self.noted(answer)
     }
 
@@ -154,7 +165,12 @@ impl<'tx> PhaseTx<'tx> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Row>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
-        let answer = self.client.query_opt(&statement, &by_reference(&params));
+        let answer = match statement {
+            Ready::Prepared(statement) => self.client.query_opt(&statement, &by_reference(&params)),
+            Ready::Typed(sql, types) => self
+                .client
+                .query_typed_opt(sql, &with_types(&params, types)),
+        };
         self.noted(answer)
     }
 
@@ -169,7 +185,14 @@ impl<'tx> PhaseTx<'tx> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<RowStream<'_>, SqlError> {
         let (statement, params) = self.ready(sql, params)?;
-        match self.client.query_raw(&statement, params) {
+        let answer = match statement {
+            Ready::Prepared(statement) => self.client.query_raw(&statement, params),
+            Ready::Typed(sql, types) => {
+                let params = params.into_iter().zip(types.iter().cloned());
+                self.client.query_typed_raw(sql, params)
+            }
+        };
+        match answer {
             Ok(rows) => Ok(RowStream {
                 rows,
                 traces: &mut self.traces,
@@ -328,18 +351,27 @@ impl<'tx> PhaseTx<'tx> {
         self.traces.stop_unless_on(self.kill_switch)
     }
 
-    /// Returns what the driver is given: a prepared statement, and parameters that are encoded already. A text is
-    /// prepared first, as the driver itself would do.
-    fn ready<Q: Sql + ?Sized>(
+    /// Returns what the driver is given: the statement, and parameters that are encoded already. A text whose parameters
+    /// are of unknown types is prepared first, as the driver itself would do.
+    fn ready<'q, Q: Sql + ?Sized>(
         &mut self,
-        sql: &Q,
+        sql: &'q Q,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<(::postgres::Statement, Vec<Encoded>), SqlError> {
+    ) -> Result<(Ready<'q>, Vec<Encoded>), SqlError> {
         let statement = match sql.form() {
-            Form::Text(sql) => self.prepared(sql, &[])?,
-            Form::Prepared(statement) => statement.clone(),
+            Form::Typed(sql, types) => {
+                refuse_unsendable(sql)?;
+                Ready::Typed(sql, types)
+            }
+            // Without the sign of a parameter there is none whose type could be asked for.
+            Form::Text(sql) if params.is_empty() && !sql.contains('$') => {
+                refuse_unsendable(sql)?;
+                Ready::Typed(sql, &[])
+            }
+            Form::Text(sql) => Ready::Prepared(self.prepared(sql, &[])?),
+            Form::Prepared(statement) => Ready::Prepared(statement.clone()),
         };
-        let params = params::encode(params, statement.params())?;
+        let params = params::encode(params, statement.types())?;
         Ok((statement, params))
     }
 
@@ -366,6 +398,22 @@ impl<'tx> PhaseTx<'tx> {
 
     pub(super) fn noted<T>(&mut self, answer: Result<T, ::postgres::Error>) -> Result<T, SqlError> {
         answer.map_err(|error| self.traces.note(error))
+    }
+}
+
+/// A statement as the driver is given it.
+enum Ready<'q> {
+    Prepared(::postgres::Statement),
+    /// A text, and the types of its parameters, which is sent at once.
+    Typed(&'q str, &'q [Type]),
+}
+
+impl Ready<'_> {
+    fn types(&self) -> &[Type] {
+        match self {
+            Ready::Prepared(statement) => statement.params(),
+            Ready::Typed(_, types) => types,
+        }
     }
 }
 
