@@ -4,15 +4,17 @@
 #![allow(clippy::print_stdout)]
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
-    Digest, DryRunner, Effects, Execute, Failure, Gate, LiveRunner, PhaseSpec, PhaseTx, Plan, Sg1,
-    Simulate, Start, Target, connect::PostgresConnector, schema::protect,
+    DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx,
+    Plan, Run, Sg1, Simulate, Start, Switch, Target, connect::PostgresConnector,
+    runner::ReadyRunner, schema::protect,
 };
-use postgres::{Client, NoTls};
+use postgres::types::Type;
+use postgres::{Client, Config, NoTls};
 use serde::{Deserialize, Serialize};
 
 /// How many phases are performed, each of them the one phase of a plan.
@@ -26,6 +28,10 @@ impl PhaseSpec for Note {
     type Gate = Sg1;
     type After = Start;
     type Output = u64;
+
+    fn instance(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
 }
 
 struct Notes;
@@ -39,8 +45,33 @@ impl Simulate<Note> for Notes {
 
 impl Execute<Note> for Notes {
     fn execute(&mut self, note: &Note, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-        Ok(tx.execute("INSERT INTO note VALUES ($1)", &[&i64::from(note.0)])?)
+        let insert = ("INSERT INTO note VALUES ($1)", [Type::INT8]);
+        Ok(tx.execute(&insert, &[&i64::from(note.0)])?)
     }
+}
+
+fn notes<'run, M: Mode, W: Perform<M, Note>>(
+    run: &mut Run<'run, M, W>,
+    on: &Switch<'run, M>,
+    of: Range<u32>,
+) -> Result<(), Error> {
+    for n in of {
+        let sg1 = run.approval()?;
+        run.phase(Note(n)).perform(on, sg1, Start)?;
+    }
+    Ok(())
+}
+
+fn live(
+    plan: &Plan,
+    config: Config,
+) -> ReadyRunner<ScriptedSwitch, ApprovesEverything, PostgresConnector, Notes> {
+    LiveRunner::new("bench")
+        .plan(plan)
+        .kill_switch(ScriptedSwitch::always_on())
+        .authority(ApprovesEverything)
+        .connector(PostgresConnector::no_tls(config))
+        .adapter(Notes)
 }
 
 fn main() -> Result<(), Box<dyn StdError>> {
@@ -59,41 +90,33 @@ fn main() -> Result<(), Box<dyn StdError>> {
     ))?;
     protect(&mut admin, "note")?;
     let target = Target::identify(&mut runner.config().connect(NoTls)?)?;
-    let mut plans = Vec::new();
-    for n in 0..2 * PHASES {
-        let plan = DryRunner::new("bench")
+    let mut plan = |of: Range<u32>| -> Result<Plan, Box<dyn StdError>> {
+        let dry = DryRunner::new("bench")
             .target(target.clone())
             .simulator(Notes)
-            .run(|run, on| {
-                let sg1 = run.approval()?;
-                Ok(run.phase(Note(n)).perform(on, sg1, Start)?.into_output())
-            })?
-            .plan;
-        ApprovesEverything::admit(&mut operator, &plan)?;
-        plans.push(plan);
-    }
-    let again = plans.split_off(plans.len() / 2);
+            .run(|run, on| notes(run, on, of))?;
+        ApprovesEverything::admit(&mut operator, &dry.plan)?;
+        Ok(dry.plan)
+    };
+    let plans = (0..PHASES)
+        .map(|n| plan(n..n + 1))
+        .collect::<Result<Vec<_>, _>>()?;
+    let many = plan(PHASES..2 * PHASES)?;
     admin.batch_execute("SELECT pg_stat_reset(); CHECKPOINT")?;
 
     let (mut guarded, mut bare) = (Vec::new(), Vec::new());
     for (plan, n) in plans.into_iter().zip(0..) {
         let begun = Instant::now();
-        let _ = LiveRunner::new("bench")
-            .plan(plan)
-            .kill_switch(ScriptedSwitch::always_on())
-            .authority(ApprovesEverything)
-            .connector(PostgresConnector::no_tls(runner.config()))
-            .adapter(Notes)
-            .run(|run, on| {
-                let sg1 = run.approval()?;
-                Ok(run.phase(Note(n)).perform(on, sg1, Start)?.into_output())
-            })?;
+        let _ = live(&plan, runner.config()).run(|run, on| notes(run, on, n..n + 1))?;
         guarded.push(begun.elapsed());
 
         let begun = Instant::now();
         let mut client = runner.config().connect(NoTls)?;
         let mut tx = client.transaction()?;
-        tx.execute("INSERT INTO bare VALUES ($1)", &[&i64::from(n)])?;
+        tx.execute_typed(
+            "INSERT INTO bare VALUES ($1)",
+            &[(&i64::from(n), Type::INT8)],
+        )?;
         tx.commit()?;
         client.close()?;
         bare.push(begun.elapsed());
@@ -117,44 +140,14 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let (median, tenth) = (ratio(|t| t[t.len() / 2]), ratio(|t| t[t.len() / 10]));
     println!("| ratio | {median:.2} | {tenth:.2} |\n");
 
-    println!("In a session of its own for each phase, as the engine has it:\n");
+    println!("Each phase in a run, and so in a session, of its own:\n");
     report(&mut admin, PHASES)?;
 
     admin.batch_execute("SELECT pg_stat_reset()")?;
-    let mut session = runner.config().connect(NoTls)?;
-    for plan in &again {
-        session.batch_execute(&by_hand(plan))?;
-    }
-    session.close()?;
-    println!("\nThe same messages, by hand, all in one session:\n");
+    let _ = live(&many, runner.config()).run(|run, on| notes(run, on, PHASES..2 * PHASES))?;
+    println!("\nAll in one run, whose phases share a session:\n");
     report(&mut admin, PHASES)?;
     Ok(())
-}
-
-/// All that the engine and the adapter say in a phase, in one message.
-fn by_hand(plan: &Plan) -> String {
-    let phase = &plan.phases()[0];
-    let digest = plan.digest().to_string();
-    let nonce = format!("{} for {} of {digest}", Sg1::NAME, phase.name());
-    let request = serde_json::json!({
-        "protocol": 1, "plan": digest, "place": 1, "phase": phase.name(), "input": phase.input(),
-        "nonce": digest[..32], "lock": Digest::of(b"secret"), "approvals": [nonce],
-        "application_name": "by hand", "refuse_privileged_role": true, "lock_timeout": 10_000,
-        "statement_timeout": 60_000, "idle_timeout": 60_000, "phase_timeout": 60_000,
-    });
-    format!(
-        "BEGIN; SELECT phasegate.open(decode('{}', 'hex')); INSERT INTO note VALUES (1); \
-         SELECT phasegate.seal('secret'); SET CONSTRAINTS ALL IMMEDIATE; \
-         SELECT phasegate.finish('1'); COMMIT",
-        hex(request.to_string().as_bytes())
-    )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What each function of the schema took.
