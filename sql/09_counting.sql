@@ -12,11 +12,18 @@
 -- tables into a table, where what is undone is undone.
 --
 -- Both numbers are out of the runner's reach. Only the owner has a privilege on the sequences. Any
--- role may change a setting, if it knows the name: this one has 60 random bits in it, which are
--- currval of phasegate.secret; the server lists no setting that no module has defined. For the
--- same reason no variable holds the name: a session may have the server print its plans, and the
--- values of variables are in them.
+-- role may change a setting, if it knows the name: this one ends in 60 bits that nobody else knows,
+-- which are currval of phasegate.secret; the server lists no setting that no module has defined.
+-- For the same reason no variable holds the name: a session may have the server print its plans,
+-- and the values of variables are in them.
+--
+-- The bits follow from phasegate.key, which is random, and the session: the phases of a session use
+-- the same names. A server keeps each name that a session has used, and up to version 15 sorts all
+-- of them whenever there is a new one.
 
+CREATE SEQUENCE phasegate.key AS bigint MINVALUE 0 START 0;
+SELECT pg_catalog.setval('phasegate.key', ('x' || pg_catalog.right(pg_catalog.translate(
+            pg_catalog.gen_random_uuid()::text, '-', ''), 15))::bit(60)::bigint);
 CREATE UNLOGGED SEQUENCE phasegate.secret AS bigint MINVALUE 0 START 0;
 CREATE UNLOGGED SEQUENCE phasegate.begun AS bigint MINVALUE 0 START 0;
 
@@ -30,12 +37,15 @@ CREATE UNLOGGED SEQUENCE phasegate.begun AS bigint MINVALUE 0 START 0;
 --   phasegate.aside..     rows that the counters have, and that are not of the phase: {table: [..]}
 --   phasegate.mark..      what stood before the last savepoint: {number, rows: {table: [..]}}
 
--- Begins to count, with new names for the settings.
+-- Begins to count.
 CREATE FUNCTION phasegate.begin_counting(p_aside jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM setval('phasegate.secret', ('x' || right(translate(
-                gen_random_uuid()::text, '-', ''), 15))::bit(60)::bigint),
+    PERFORM setval('phasegate.secret', (
+                SELECT ('x' || left(encode(sha256(int8send(k.last_value)
+                                                  || int4send(pg_backend_pid())), 'hex'), 15)
+                       )::bit(60)::bigint
+                FROM phasegate.key AS k)),
             setval('phasegate.begun', 4294967296);
     PERFORM set_config('phasegate.number' || currval('phasegate.secret'),
                        currval('phasegate.begun')::text, true),

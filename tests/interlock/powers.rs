@@ -326,12 +326,17 @@ fn a_role_that_may_change_what_only_functions_change_is_refused() {
             &[
                 "it may change phasegate.begun, which only functions change",
                 "it may change phasegate.epoch, which only functions change",
+                "it may change phasegate.key, which only functions change",
                 "it may change phasegate.secret, which only functions change",
             ][..],
         ),
         (
             "GRANT USAGE ON phasegate.begun TO PUBLIC",
             &["it may change phasegate.begun, which only functions change"],
+        ),
+        (
+            "GRANT SELECT ON phasegate.key TO GROUP",
+            &["as GROUP, it may read phasegate.key, which only functions read"],
         ),
         (
             "GRANT SELECT ON phasegate.secret TO GROUP",
