@@ -181,9 +181,10 @@ END;
 
 -- Opens a phase, and returns what the caller needs to know of it. If the phase is committed
 -- already, opens nothing and returns its row of the journal, and some of the rows after it.
+-- A session plans each statement once, where it would plan five times before it keeps a plan.
 CREATE FUNCTION phasegate.open(p_request bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC' AS $$
+SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_request jsonb := convert_from(p_request, 'UTF8')::jsonb;
     v_attempt phasegate.attempt;

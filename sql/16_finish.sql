@@ -2,7 +2,8 @@
 
 -- Seals the phase. Only the caller that opened it knows what the lock is the hash of.
 CREATE FUNCTION phasegate.seal(p_secret bytea) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     UPDATE phasegate.attempt AS a SET state = 'sealed'
     WHERE a.xid = pg_current_xact_id_if_assigned() AND a.opened_at >= transaction_timestamp()
@@ -60,7 +61,7 @@ $$;
 -- comes after it but COMMIT.
 CREATE FUNCTION phasegate.finish(p_output bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC' AS $$
+SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_attempt phasegate.attempt := phasegate.this_attempt();
     v_effects jsonb;

@@ -51,7 +51,8 @@ $$;
 -- sealed phase is then armed again, so that exactly one event is pending at any time. So is a
 -- rehearsal that drains; no state of a rehearsal passes.
 CREATE FUNCTION phasegate.interlock() RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_attempt phasegate.attempt;
 BEGIN
