@@ -15,8 +15,9 @@ CREATE VIEW phasegate.uncounted_child AS
 SELECT t::oid AS relation
 FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
 CROSS JOIN phasegate.with_children(c.oid::regclass) AS t
-WHERE c.relhassubclass
-  AND (phasegate.guard_kind(t) = phasegate.guard_kind(c.oid)) IS NOT TRUE;
+LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
+LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
+WHERE c.relhassubclass AND (h.kind = g.kind) IS NOT TRUE;
 
 -- Returns what the transaction did to each table. The rows are counted exactly where every table
 -- that was written, of those that share a root, is counted in the same way; otherwise they are

@@ -272,8 +272,9 @@ BEGIN
                          'names that.';
     ELSIF v_table NOT IN (SELECT * FROM phasegate.guarded_tables())
           OR EXISTS (SELECT FROM phasegate.with_children(v_table) AS c
-                     WHERE (phasegate.guard_kind(c) = phasegate.guard_kind(v_table))
-                           IS NOT TRUE) THEN
+                     LEFT JOIN phasegate.guard_kinds AS g ON g.relation = v_table
+                     LEFT JOIN phasegate.guard_kinds AS h ON h.relation = c
+                     WHERE (h.kind = g.kind) IS NOT TRUE) THEN
         RAISE EXCEPTION 'the plan changes %, which is not under guard',
             p_name
             USING ERRCODE = 'ZG020',
@@ -310,8 +311,9 @@ BEGIN
     JOIN pg_namespace AS n ON n.nspname = i[1]
     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2] AND c.relhassubclass
     CROSS JOIN LATERAL phasegate.with_children(c.oid::regclass) AS t
-    WHERE e.plan = p_plan AND e.position = p_position
-      AND (phasegate.guard_kind(t) = phasegate.guard_kind(c.oid)) IS NOT TRUE LIMIT 1;
+    LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
+    LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
+    WHERE e.plan = p_plan AND e.position = p_position AND (h.kind = g.kind) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'the rows of %, a part of %, are not counted', v_child, v_root
             USING ERRCODE = 'ZG025',
