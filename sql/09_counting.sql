@@ -329,6 +329,14 @@ BEGIN ATOMIC
     SELECT tree.oid::regclass FROM tree;
 END;
 
+-- The same without foreign tables, which have no guard: a phase that writes one is refused.
+CREATE FUNCTION phasegate.local_children(p_root regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT t FROM phasegate.with_children(p_root) AS t JOIN pg_class AS c ON c.oid = t
+    WHERE c.relkind <> 'f';
+END;
+
 -- Raises if what was counted is lost.
 CREATE FUNCTION phasegate.ensure_counts_kept() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -14,7 +14,7 @@ RETURN p_mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLoc
 CREATE VIEW phasegate.uncounted_child AS
 SELECT t::oid AS relation
 FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
-CROSS JOIN phasegate.with_children(c.oid::regclass) AS t
+CROSS JOIN phasegate.local_children(c.oid::regclass) AS t
 LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
 LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
 WHERE c.relhassubclass AND (h.kind = g.kind) IS NOT TRUE;

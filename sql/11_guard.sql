@@ -74,8 +74,9 @@ END
 $$;
 
 -- Raises if the table can be written through a parent without a guard, since a statement fires the
--- triggers of the table that it names only; or if it has a foreign table for a partition.
-CREATE FUNCTION phasegate.ensure_guardable_relatives(p_table regclass) RETURNS void
+-- triggers of the table that it names only; or if its rows are to be counted by statements and a
+-- partition is a foreign table, whose rows no transition table has.
+CREATE FUNCTION phasegate.ensure_guardable_relatives(p_table regclass, p_kind text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_relative regclass;
@@ -91,10 +92,12 @@ BEGIN
     END IF;
     SELECT c.oid::regclass INTO v_relative
     FROM phasegate.with_children(p_table) AS t JOIN pg_class AS c ON c.oid = t AND c.relkind = 'f';
-    IF FOUND THEN
-        RAISE EXCEPTION '% has the foreign table % for a partition, whose rows no '
-                        'counter sees', p_table, v_relative
-            USING ERRCODE = 'ZG020', HINT = 'Detach it while phases write the table.';
+    IF FOUND AND p_kind = 'statements' THEN
+        RAISE EXCEPTION '% has the foreign table % for a partition, whose rows are not counted by '
+                        'statements', p_table, v_relative
+            USING ERRCODE = 'ZG020',
+                  HINT = 'Detach it while phases write the table, or have its rows counted by the '
+                         'server''s counters.';
     END IF;
 END
 $$;
@@ -212,7 +215,8 @@ BEGIN
 END
 $$;
 
--- Puts a table under guard, with its partitions, and has its rows counted. Without a kind it keeps
+-- Puts a table under guard, with its partitions that are no foreign tables, and has its rows
+-- counted. Without a kind it keeps
 -- the one that it has, or takes its parent's, or 'counters'. Called by the table's owner, and again
 -- for a partition that was attached later. Creating a trigger takes a lock that every writer of the
 -- table waits behind: the wait is short, and there is no lock where the triggers exist.
@@ -223,13 +227,13 @@ DECLARE
     v_table regclass;
 BEGIN
     PERFORM phasegate.ensure_own_table(p_table);
-    PERFORM phasegate.ensure_guardable_relatives(p_table);
     v_kind := phasegate.ensure_kind(p_table, p_kind);
-    FOR v_table IN SELECT * FROM phasegate.with_children(p_table) LOOP
+    PERFORM phasegate.ensure_guardable_relatives(p_table, v_kind);
+    FOR v_table IN SELECT * FROM phasegate.local_children(p_table) LOOP
         CONTINUE WHEN phasegate.guard_kind(v_table) = v_kind;
         PERFORM phasegate.create_triggers(v_table, v_kind);
     END LOOP;
-    PERFORM phasegate.record_protection(t) FROM phasegate.with_children(p_table) AS t;
+    PERFORM phasegate.record_protection(t) FROM phasegate.local_children(p_table) AS t;
 END
 $$;
 
@@ -239,7 +243,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout
 DECLARE
     v_table regclass;
 BEGIN
-    FOR v_table IN SELECT * FROM phasegate.with_children(p_table) LOOP
+    FOR v_table IN SELECT * FROM phasegate.local_children(p_table) LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS phasegate_guard ON %s', v_table);
         PERFORM phasegate.drop_counting(v_table);
         PERFORM phasegate.forget_protection(v_table);
@@ -271,7 +275,7 @@ BEGIN
                   HINT = 'The rows of a partition are counted as those of its root: a simulator '
                          'names that.';
     ELSIF v_table NOT IN (SELECT * FROM phasegate.guarded_tables())
-          OR EXISTS (SELECT FROM phasegate.with_children(v_table) AS c
+          OR EXISTS (SELECT FROM phasegate.local_children(v_table) AS c
                      LEFT JOIN phasegate.guard_kinds AS g ON g.relation = v_table
                      LEFT JOIN phasegate.guard_kinds AS h ON h.relation = c
                      WHERE (h.kind = g.kind) IS NOT TRUE) THEN
@@ -310,7 +314,7 @@ BEGIN
     FROM phasegate.planned_effect AS e CROSS JOIN LATERAL parse_ident(e.relation) AS i
     JOIN pg_namespace AS n ON n.nspname = i[1]
     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2] AND c.relhassubclass
-    CROSS JOIN LATERAL phasegate.with_children(c.oid::regclass) AS t
+    CROSS JOIN LATERAL phasegate.local_children(c.oid::regclass) AS t
     LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
     LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
     WHERE e.plan = p_plan AND e.position = p_position AND (h.kind = g.kind) IS NOT TRUE LIMIT 1;

@@ -10,6 +10,7 @@ GRANT EXECUTE ON FUNCTION
     phasegate.ensure_own_table, phasegate.ensure_guardable_relatives, phasegate.ensure_kind,
     phasegate.chosen_kind, phasegate.ensure_counters, phasegate.create_triggers,
     phasegate.create_counting, phasegate.drop_counting, phasegate.with_children,
+    phasegate.local_children,
     phasegate.guarded_tables, phasegate.is_whole, phasegate.is_counting,
     phasegate.guard_kind, phasegate.record_protection, phasegate.forget_protection
     TO PUBLIC;

@@ -41,6 +41,9 @@ impl Guard {
 /// phase only: not in `psql`, not after a smuggled `ROLLBACK`, not after the phase is finished. Other roles write the
 /// table as before, at the cost of a trigger that checks whether the role is a runner: some 2 us for each statement.
 ///
+/// A partition that is a foreign table has no guard. Other roles write it through the parent as before; a phase that
+/// writes it is refused.
+///
 /// Rows are counted by [`Guard::Counters`]; a table that [`protect_as`] has guarded keeps its way of counting, and a
 /// partition has that of its parent.
 ///
@@ -53,7 +56,7 @@ impl Guard {
 /// # Errors
 ///
 /// Returns an error if there is no such table, if the session's role does not own it, if it can be written through a
-/// parent that has no guard, if a partition of it is a foreign table, if its access method is not `heap`, or if a
+/// parent that has no guard, if it is counted by statements and a partition of it is a foreign table, if its access method is not `heap`, or if a
 /// transaction that writes it does not end.
 pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.protect($1::pg_catalog.text::pg_catalog.regclass)";
