@@ -100,9 +100,21 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let begun = Instant::now();
     ApprovesEverything::admit(&mut operator, &dry.plan)?;
     println!("| admitted | {} ms |", begun.elapsed().as_millis());
+    let mut size = || -> Result<i64, postgres::Error> {
+        let sizes = "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c \
+                     WHERE c.relnamespace = 'phasegate'::regnamespace AND c.relkind IN ('r', 'S')";
+        admin.batch_execute("VACUUM")?;
+        Ok(admin.query_one(sizes, &[])?.get(0))
+    };
+    let before = size()?;
     let tenths = live(&dry.plan, runner.config()).run(notes)?.value;
     println!("| live, first tenth | {} ms |", tenths[0].as_millis());
     println!("| live, last tenth | {} ms |", tenths[9].as_millis());
+    let grown = size()? - before;
+    println!(
+        "| bytes of the schema's tables and indexes for each phase | {} |",
+        grown / i64::try_from(PHASES)?
+    );
     let begun = Instant::now();
     let resumed = live(&dry.plan, runner.config()).run(notes)?;
     assert_eq!(resumed.committed_before, PHASES);

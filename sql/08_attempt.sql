@@ -22,7 +22,7 @@ CREATE TABLE phasegate.attempt (
     allowed_until timestamptz, -- the earliest end of the plan and the approvals
     allowed_by text, -- which of them that is
     attempted numeric -- rows_attempted(), when it was finished
-) WITH (fillfactor = 40);
+);
 -- Not unique: a database that was copied into another cluster meets its old xids again.
 CREATE INDEX attempt_xid ON phasegate.attempt (xid);
 
