@@ -3,6 +3,7 @@
 
 mod alone;
 mod digesting;
+mod picture;
 mod report;
 mod results;
 mod site;
@@ -166,6 +167,9 @@ fn compare(python: &str, place: &str, scales: &[Scale], minutes: u64) -> Outcome
     fs::write(place.join("raw.csv"), results.raw())?;
     let page = report::page(&results, &server.version(), took);
     fs::write(place.join("results.md"), &page)?;
+    if let Some(picture) = picture::picture(&results) {
+        fs::write(place.join("results.svg"), picture)?;
+    }
     println!("{page}");
     Ok(())
 }

@@ -189,7 +189,7 @@ fn pipeline<'run, M: Mode, W: Perform<M, Create> + Perform<M, Enact>>(
     Ok(())
 }
 
-/// Connects, and starts the clock of a phase when it is asked to.
+/// Connects, and tells the clock of a phase: the first phase of the run connects, and the second has its session.
 struct Timed {
     connector: PostgresConnector,
     clock: Arc<Mutex<Clock>>,
@@ -197,10 +197,11 @@ struct Timed {
 
 impl Connector for Timed {
     fn connect(&mut self) -> Result<Connection, ConnectError> {
-        let mut clock = Clock::start();
         let connection = self.connector.connect();
-        clock.connected();
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+        self.clock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .connected();
         connection
     }
 }
@@ -237,15 +238,21 @@ impl Variant for How {
                 charter: job.charter,
             })
             .observer(move |event| {
-                if let Event::Passed {
-                    step: Step::Committed,
-                    ..
-                } = event
-                {
-                    let clock = stopped.lock().unwrap_or_else(PoisonError::into_inner);
-                    stop.lock()
+                let mut clock = stopped.lock().unwrap_or_else(PoisonError::into_inner);
+                match event {
+                    // What comes next involves the server.
+                    Event::Passed {
+                        step: Step::AsPlanned,
+                        ..
+                    } => *clock = Clock::start(),
+                    Event::Passed {
+                        step: Step::Committed,
+                        ..
+                    } => stop
+                        .lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .push(clock.stop());
+                        .push(clock.stop()),
+                    _ => {}
                 }
             })
             .try_run(|run, on| pipeline(run, on, &rows, link))?;
