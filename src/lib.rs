@@ -141,6 +141,10 @@ pub use crate::typed::{
     Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
 
+/// What `assert_phase!`, `assert_not_live!` and `assert_no_witness!` ask of the compiler.
+#[doc(hidden)]
+pub use crate::typed::reviewed as __reviewed;
+
 /// Approvals of gates: statements, attestations, and the authorities that a run asks.
 pub mod approval {
     pub use crate::authority::{

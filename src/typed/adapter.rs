@@ -163,7 +163,8 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
     label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
     note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
-    note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
+    note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
 )]
 pub trait Perform<M: Mode, S: PhaseSpec>: sealed::Perform<M, S> {}
 
@@ -214,7 +215,8 @@ pub(in crate::typed) mod sealed {
         message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
         label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
         note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
-        note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
+        note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
     )]
     pub trait Perform<M: Mode, S: PhaseSpec> {
         fn perform(
