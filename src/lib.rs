@@ -114,6 +114,7 @@ mod base;
 mod database;
 mod engine;
 mod evidence;
+pub mod gates;
 mod kill_switch;
 mod observer;
 mod outcome;
