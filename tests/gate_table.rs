@@ -4,7 +4,7 @@
 
 mod pipeline;
 
-use phasegate::gates::{GateTable, GatesFileError, PhaseKind};
+use phasegate::gates::{GateTable, GatedPhase, GatesFileError, PhaseKind};
 use phasegate::prelude::*;
 use phasegate::testing::Calls;
 use pipeline::{Draft, Simulator};
@@ -132,7 +132,7 @@ fn phases_of_one_type_are_one_row_with_all_their_tables() {
         run.phase(Close).perform(on, Ungated, &done)?;
         Ok(())
     });
-    let names: Vec<_> = table.phases().iter().map(|phase| phase.name()).collect();
+    let names: Vec<_> = table.phases().iter().map(GatedPhase::name).collect();
     assert_eq!(names, ["batch[..]", "close"]);
     assert_eq!(table.phases()[0].output(), "Vec<Option<String>>");
     assert_eq!(table.phases()[0].tables().count(), 2);
