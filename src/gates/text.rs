@@ -14,7 +14,7 @@ impl GateTable {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut page = format!(
-            "# The gates of `{}`\n\nMade from a dry run of the pipeline. A test fails where this file is stale.\n\n\
+            "# The gates of `{}`\n\nMade from a run of the pipeline, not by hand. A test fails where this file is stale.\n\n\
              | | phase | kind | mode | gate | after | input | output | tables |\n|---|---|---|---|---|---|---|---|---|\n",
             self.pipeline
         );

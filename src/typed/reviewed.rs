@@ -43,14 +43,21 @@ macro_rules! assert_phase {
             $crate::__reviewed::gate::<$phase, <$phase as $crate::PhaseSpec>::Gate, $gate>();
             $crate::__reviewed::after::<$phase, <$phase as $crate::PhaseSpec>::After, $after>();
             $crate::__reviewed::output::<$phase, <$phase as $crate::PhaseSpec>::Output, $output>();
-            $(assert!(
-                $crate::__reviewed::same(<$phase as $crate::PhaseSpec>::NAME, $name),
-                concat!(
-                    "the name of phase `", stringify!($phase), "` was reviewed as \"", $name, "\", and is now another: ",
-                    "restore `NAME`, or have the change reviewed and write the new name into this assertion; ",
-                    "plans and the journal know the phase by its name"
-                )
-            );)?
+            $(
+                const NOW: &str = <$phase as $crate::PhaseSpec>::NAME;
+                const CHANGED: [&str; 5] = [
+                    concat!("the name of phase `", stringify!($phase), "` was reviewed as `", $name, "`, and is now `"),
+                    NOW,
+                    "`, by which plans and the journal know it: restore `NAME`, or have the change reviewed and write `name = \"",
+                    NOW,
+                    "\"` here",
+                ];
+                const BYTES: [u8; $crate::__reviewed::length(&CHANGED)] = $crate::__reviewed::joined(&CHANGED);
+                const MESSAGE: &str = $crate::__reviewed::text(&BYTES);
+                if !$crate::__reviewed::same(NOW, $name) {
+                    panic!("{}", MESSAGE);
+                }
+            )?
         };
     };
 }
@@ -212,4 +219,41 @@ pub const fn same(a: &str, b: &str) -> bool {
         at += 1;
     }
     true
+}
+
+/// Returns the number of bytes of all `parts`.
+#[must_use]
+pub const fn length(parts: &[&str]) -> usize {
+    let (mut length, mut at) = (0, 0);
+    while at < parts.len() {
+        length += parts[at].len();
+        at += 1;
+    }
+    length
+}
+
+/// Returns the bytes of all `parts`, whose [`length`] is `N`.
+#[must_use]
+pub const fn joined<const N: usize>(parts: &[&str]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let (mut end, mut part) = (0, 0);
+    while part < parts.len() {
+        let (from, mut at) = (parts[part].as_bytes(), 0);
+        while at < from.len() {
+            bytes[end] = from[at];
+            at += 1;
+            end += 1;
+        }
+        part += 1;
+    }
+    bytes
+}
+
+/// Returns the text of `bytes`; an empty one if they are not UTF-8.
+#[must_use]
+pub const fn text(bytes: &[u8]) -> &str {
+    match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
 }
