@@ -65,7 +65,7 @@ fn function_at(text: &str, at: usize) -> &str {
 fn the_list_of_mints_is_that_of_the_source() {
     let mut minted = Vec::new();
     for (file, text) in shell() {
-        for (at, _) in text.match_indices("::mint(") {
+        for (at, _) in text.match_indices("::mint") {
             let before = &text[..at];
             let token = before
                 .rsplit(|c: char| !c.is_alphanumeric())

@@ -123,7 +123,7 @@ fn compiled(home: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn each_wrong_program_has_its_first_line_and_each_right_one_compiles() {
+fn wrong_programs_have_their_line_and_right_ones_compile() {
     let mistakes = mistakes();
     assert!(mistakes.len() > 25, "the page is not where it was");
     let errors = compiled(&lay_out(&mistakes));

@@ -96,7 +96,7 @@ fn has_test(file: &str, test: &str) -> bool {
 }
 
 #[test]
-fn each_invariant_is_one_sentence_with_layers_signature_tests_and_bounds() {
+fn each_invariant_has_layers_signature_tests_and_bounds() {
     let invariants = invariants();
     assert!(invariants.len() >= 14, "the page is not where it was");
     for (invariant, number) in invariants.iter().zip(1..) {

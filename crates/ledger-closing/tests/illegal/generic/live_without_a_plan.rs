@@ -1,4 +1,4 @@
-//! A live run needs a plan, whatever its other parts are.
+//! A live run needs a plan, for all types of its other parts.
 
 use ledger_closing::{Archive, Freeze, Post, close};
 use phasegate::prelude::*;
