@@ -62,6 +62,9 @@
 //! - [`Step`](runner::Step): the order in which the engine checks everything again;
 //! - [`PhaseTx`]: the transaction that an adapter borrows.
 //!
+//! [audit.md](https://github.com/phasegate/phasegate/blob/main/docs/audit.md) has the whole list, with every place that makes
+//! a token.
+//!
 //! # The map
 //!
 //! The root has the names that a pipeline needs, and [`prelude`] has most of them for one `use`. The rest is in
@@ -76,6 +79,7 @@
 //! | sessions, connectors, statements, reading the real data | [`connect`] |
 //! | many rows in one phase | [`batch`] |
 //! | the contents of a plan | [`plan`] |
+//! | the gate table of a pipeline | [`gates`] |
 //! | the errors of a run | [`error`] |
 //! | the schema and the guard | [`schema`] |
 //! | admitting, and the switch of the database | [`operator`] |
@@ -84,21 +88,9 @@
 //!
 //! # When it does not compile
 //!
-//! | the compiler says | it means |
-//! |---|---|
-//! | expected `Approval<'_, Sg1, M>`, found `..` (E0308) | the phase is behind `SG_1`: pass what `run.approval()?` gives |
-//! | expected `&Receipt<'_, A, Live>`, found `Start` | the phase comes after `A`: perform `A` first, and pass a reference to its receipt |
-//! | expected `..<.., Live>`, found `..<.., DryRun>` | a token of a dry run is not valid in a live run, nor is one of a rehearsal |
-//! | cannot borrow `*run` as mutable more than once (E0499) | take the approval in a line of its own, before `run.phase(..)` |
-//! | `..` is not general enough, in `.observer(..)` | write the argument's type: `\|event: &Event<'_>\|` |
-//! | `?` couldn't convert the error to `phasegate::Error` | use `try_run`, which takes a custom error type |
-//! | the trait `std::error::Error` is not implemented for `str` (`StdError`, where the source of this crate is shown) | write `Failure::new("..")` |
-//! | use of moved value (E0382) | an approval is consumed by the phase that it allows: request another |
-//! | `X` does not perform phase `S` in mode `Live` | `X` lacks `impl Execute<S>` |
-//! | lifetime may not live long enough; borrowed data escapes (E0521) | a token of one run was used in another, or would leave its run (the output may: `into_output`). Every run has a lifetime of its own, which no other value can have |
-//! | lifetime may not live long enough, in `.key(\|row\| &row.name)` | the rows are given by value, and a key cannot borrow from one: `tx.batch(&rows)`, or `row.name.clone()` |
-//! | type annotations needed, in `.call(..)` (E0283); `FromSqlOwned` is not satisfied (E0277) | write the type that the function returns: `\|row, id: i64\|`; and `\|row, Discard\|` if it returns nothing, or nothing of interest |
-//! | no method named `commit` on `PhaseTx` | the adapter's return value ends the transaction: `Ok` commits, `Err` rolls back |
+//! [compile-errors.md](https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md) has each message by its first
+//! line, with the smallest wrong program and the right one. [`assert_phase!`], [`assert_not_live!`] and
+//! [`assert_no_witness!`] pin what a reviewer approved.
 //!
 //! # What this does not protect from
 //!
@@ -114,6 +106,7 @@ mod base;
 mod database;
 mod engine;
 mod evidence;
+pub mod gates;
 mod kill_switch;
 mod observer;
 mod outcome;
@@ -140,6 +133,10 @@ pub use crate::typed::{
     Mode, Perform, Phase, PhaseSpec, Prior, Receipt, Receipts, Rehearsal, RehearsalRunner, Run,
     Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
+
+/// What `assert_phase!`, `assert_not_live!` and `assert_no_witness!` ask of the compiler.
+#[doc(hidden)]
+pub use crate::typed::reviewed as __reviewed;
 
 /// Approvals of gates: statements, attestations, and the authorities that a run asks.
 pub mod approval {
@@ -246,6 +243,8 @@ mod pages {
         Approvals "../docs/approvals.md",
         Async "../docs/async.md",
         Batches "../docs/batches.md",
+        CompileErrors "../docs/compile-errors.md",
+        CompileFail "../docs/compile-fail.md",
         LargePipelines "../docs/large-pipelines.md",
         Rehearsal "../docs/rehearsal.md",
         Setup "../docs/setup.md",

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 9] = [
     &["authority", "kill_switch", "observer"],
     &["outcome"],
     &["database"],
-    &["evidence"],
+    &["evidence", "gates"],
     &["engine"],
     &["typed"],
     &["testing", "prelude", "lib"],

@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 18] = [
+const ENUMS: [(&str, &str, &str); 19] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     (
         "Inputs and outputs",
@@ -107,6 +107,11 @@ const ENUMS: [(&str, &str, &str); 18] = [
         "RevokedKeysError",
     ),
     ("Policies", "src/authority/ssh/policy.rs", "PolicyError"),
+    (
+        "Committed gate tables",
+        "src/gates/file.rs",
+        "GatesFileError",
+    ),
     (
         "The PostgreSQL of tests",
         "src/testing/postgres/error.rs",

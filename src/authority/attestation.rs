@@ -173,7 +173,8 @@ impl Denied {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an approval authority",
     label = "nothing here says whether a gate was approved",
-    note = "give the runner one before `run`: `.authority(authority)`; it implements `Authority`"
+    note = "give the runner one before `run`: `.authority(authority)`; it implements `Authority`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-an-authority"
 )]
 pub trait Authority {
     /// Attests that the gate of `request` was approved, or denies it with a reason.

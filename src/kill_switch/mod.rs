@@ -81,7 +81,8 @@ impl SwitchUnreadable {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kill switch",
     label = "nothing here says that live execution is allowed",
-    note = "`LeaseSwitch` is the database's, `FileSwitch` a file, `InProcessSwitch` a value of the program; a tuple is ON where all of its switches are"
+    note = "`LeaseSwitch` is the database's, `FileSwitch` a file, `InProcessSwitch` a value of the program; a tuple is ON where all of its switches are",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-a-kill-switch"
 )]
 pub trait KillSwitch {
     /// Reads the switch now.

@@ -33,7 +33,8 @@ use crate::plan::Effects;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a simulator of phase `{S}`",
     label = "missing: `impl Simulate<{S}> for {Self}`",
-    note = "`Simulate` performs a phase in a dry run, `Execute` performs it live and in a rehearsal"
+    note = "`Simulate` performs a phase in a dry run, `Execute` performs it live and in a rehearsal",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
 )]
 pub trait Simulate<S: PhaseSpec> {
     /// Predicts the output of performing `spec`, and adds to `effects` the effects on each table, including those of
@@ -74,7 +75,8 @@ pub trait Simulate<S: PhaseSpec> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a live adapter of phase `{S}`",
     label = "missing: `impl Execute<{S}> for {Self}`",
-    note = "`Execute` performs a phase live and in a rehearsal, `Simulate` performs it in a dry run"
+    note = "`Execute` performs a phase live and in a rehearsal, `Simulate` performs it in a dry run",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
 )]
 pub trait Execute<S: PhaseSpec> {
     /// Performs `spec` in the transaction `tx`.
@@ -163,7 +165,8 @@ impl<S: PhaseSpec, W: Execute<S> + ?Sized> Execute<S> for Box<W> {
     label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
     note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
     note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
-    note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`"
+    note = "a pipeline that is generic over the mode says it in its bounds: `{Self}: Perform<{M}, {S}>`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
 )]
 pub trait Perform<M: Mode, S: PhaseSpec>: sealed::Perform<M, S> {}
 
@@ -214,7 +217,8 @@ pub(in crate::typed) mod sealed {
         message = "`{Self}` does not perform phase `{S}` in mode `{M}`",
         label = "nothing in `{Self}` performs `{S}` in mode `{M}`",
         note = "in `DryRun` a phase is performed by a simulator: `impl Simulate<{S}> for {Self}`",
-        note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`"
+        note = "in `Live` and in `Rehearsal` a phase is performed by a live adapter: `impl Execute<{S}> for {Self}`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-performed-in-this-mode"
     )]
     pub trait Perform<M: Mode, S: PhaseSpec> {
         fn perform(

@@ -10,6 +10,7 @@ use super::report::DryRunReport;
 use super::run::Run;
 use super::switch::Switch;
 use crate::engine::DryEngine;
+use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan, Target};
@@ -163,14 +164,16 @@ impl<T, W> DryRunner<T, W> {
         let on = Switch::mint(Brand::mint());
         let mut run = Run::new(DryEngine::new(&mut *observer), simulator.into_part());
         let value = pipeline(&mut run, &on)?;
-        let phases = run.into_engine().into_phases();
+        let (engine, seen) = run.into_parts();
+        let phases = engine.into_phases();
         if phases.is_empty() {
             return Err(Error::from(Refusal::of_run(RefusalReason::EmptyPlan)).into());
         }
         let source = EffectsSource::Prediction;
         let plan = Plan::made(source, &name, target.into_part(), heading, phases)
             .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
-        Ok(DryRunReport { value, plan })
+        let gates = GateTable::of(&plan, &seen);
+        Ok(DryRunReport { value, plan, gates })
     }
 }
 

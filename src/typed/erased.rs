@@ -74,7 +74,8 @@ mod sealed {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not an erased phase",
         label = "not made by `Phase::erase`",
-        note = "build the phase with everything that it demands, then erase it: `Phase::new(spec, on, approved, after).erase()`"
+        note = "build the phase with everything that it demands, then erase it: `Phase::new(spec, on, approved, after).erase()`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#a-custom-erased-phase"
     )]
     pub trait ErasedPhase {}
 }

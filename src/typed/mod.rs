@@ -28,6 +28,7 @@ mod receipt;
 mod rehearsal_runner;
 mod report;
 mod requirement;
+pub mod reviewed;
 mod run;
 mod spec;
 mod switch;

@@ -56,7 +56,8 @@ pub enum Live {}
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a mode of phasegate",
-    label = "not `DryRun`, not `Rehearsal`, not `Live`"
+    label = "not `DryRun`, not `Rehearsal`, not `Live`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-a-mode"
 )]
 pub trait Mode: sealed::Mode + Sized + 'static {
     /// `"dry run"`, `"rehearsal"` or `"live"`, for people.
@@ -149,7 +150,8 @@ pub(in crate::typed) mod sealed {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not a mode of phasegate",
         label = "not `DryRun`, not `Rehearsal`, not `Live`",
-        note = "`Mode` is sealed: what a mode may do is decided in this crate, so that an auditor has three modes to read, not N"
+        note = "`Mode` is sealed: what a mode may do is decided in this crate, so that an auditor has three modes to read, not N",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-a-mode"
     )]
     pub trait Mode: Sized + 'static {
         /// What a performer is given beside the spec and the prior outputs.

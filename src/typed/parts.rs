@@ -13,7 +13,8 @@ pub struct Given<T>(pub(in crate::typed) T);
 #[diagnostic::on_unimplemented(
     message = "this run was given this part already",
     label = "remove one of the two calls: the second would silently replace the first",
-    note = "a run is given each of its parts once; several kill switches go in as one: `.kill_switch((one, other))`"
+    note = "a run is given each of its parts once; several kill switches go in as one: `.kill_switch((one, other))`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#a-part-given-twice"
 )]
 pub trait NotGiven {}
 
@@ -57,7 +58,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this live run has no plan",
         label = "give it one before `run`: `.plan(plan)`",
-        note = "a plan comes from a dry run or a rehearsal, and is read back by `Plan::from_file(path, approved_digest)`"
+        note = "a plan comes from a dry run or a rehearsal, and is read back by `Plan::from_file(path, approved_digest)`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-plan"
     )]
     HasPlan: Plan
 }
@@ -68,7 +70,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this live run has no kill switch",
         label = "give it one before `run`: `.kill_switch(switch)`",
-        note = "`LeaseSwitch` is the database's, `FileSwitch` a file, `InProcessSwitch` a value of the program; a tuple is ON where all of its switches are"
+        note = "`LeaseSwitch` is the database's, `FileSwitch` a file, `InProcessSwitch` a value of the program; a tuple is ON where all of its switches are",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-kill-switch"
     )]
     HasKillSwitch<K>: K
 }
@@ -79,7 +82,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this live run has no authority that its gates could be approved by",
         label = "give it one before `run`: `.authority(authority)`",
-        note = "`AdmittedApprovals` reads the approvals that an operator has admitted to the database, `SignedApprovals` (feature `ssh`) signed files"
+        note = "`AdmittedApprovals` reads the approvals that an operator has admitted to the database, `SignedApprovals` (feature `ssh`) signed files",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-authority"
     )]
     HasAuthority<A>: A
 }
@@ -91,7 +95,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this run has no connector to its database",
         label = "give it one before `run`: `.connector(connector)`",
-        note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::new(config, tls)`"
+        note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::new(config, tls)`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-connector"
     )]
     HasConnector<C>: C
 }
@@ -103,7 +108,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this run has no adapter",
         label = "give it one before `run`: `.adapter(adapter)`",
-        note = "a live adapter implements `Execute<S>` for every phase `S` of the pipeline"
+        note = "a live adapter implements `Execute<S>` for every phase `S` of the pipeline",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-adapter"
     )]
     HasAdapter<W>: W
 }
@@ -114,7 +120,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this dry run has no simulator",
         label = "give it one before `run`: `.simulator(simulator)`",
-        note = "a simulator implements `Simulate<S>` for every phase `S` of the pipeline"
+        note = "a simulator implements `Simulate<S>` for every phase `S` of the pipeline",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-simulator"
     )]
     HasSimulator<W>: W
 }
@@ -125,7 +132,8 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this dry run does not say which database its plan is for",
         label = "say it before `run`: `.target(target)`",
-        note = "`Target::identify(&mut client)` reads it from the server; a live run is refused on any other"
+        note = "`Target::identify(&mut client)` reads it from the server; a live run is refused on any other",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-target"
     )]
     HasTarget: Target
 }

@@ -11,6 +11,7 @@ use super::run::Run;
 use super::switch::Switch;
 use crate::database::Connector;
 use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
+use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
 use crate::plan::{EffectsSource, Heading, Plan};
@@ -236,7 +237,8 @@ impl<C, W> RehearsalRunner<C, W> {
         let mut run = Run::new(engine, adapter.into_part());
         // The engine's session rolls back when it is dropped, also on an error.
         let value = pipeline(&mut run, &on)?;
-        let measured = run.into_engine().conclude().map_err(Error::from)?;
+        let (engine, seen) = run.into_parts();
+        let measured = engine.conclude().map_err(Error::from)?;
         let plan = Plan::made(
             EffectsSource::Measurement,
             &settings.pipeline,
@@ -245,11 +247,13 @@ impl<C, W> RehearsalRunner<C, W> {
             measured.planned,
         )
         .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
+        let gates = GateTable::of(&plan, &seen);
         Ok(RehearsalReport {
             value,
             phases: measured.phases,
             failed: measured.failed,
             plan,
+            gates,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::base::printable::Printable;
 use crate::engine::{FailedRehearsal, RehearsedPhase};
+use crate::gates::GateTable;
 use crate::plan::Plan;
 
 /// The result of a dry run.
@@ -14,6 +15,8 @@ pub struct DryRunReport<T> {
     pub value: T,
     /// The plan, which people approve, and which a live run requires.
     pub plan: Plan,
+    /// The gate table of the pipeline: each phase that was performed, with its gates, order, types and tables.
+    pub gates: GateTable,
 }
 
 /// The result of a rehearsal: the pipeline's value, and the measurements. `Display` is for people.
@@ -30,6 +33,8 @@ pub struct RehearsalReport<T> {
     /// rehearsed database, as the server identifies it. If a dry run of the same pipeline predicts other effects, its
     /// simulator is wrong.
     pub plan: Plan,
+    /// The gate table of the pipeline: each phase that the plan has, with its gates, order, types and tables.
+    pub gates: GateTable,
 }
 
 impl<T> fmt::Display for RehearsalReport<T> {

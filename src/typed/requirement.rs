@@ -29,7 +29,8 @@ impl<A, B> fmt::Debug for And<A, B> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not something that can be approved",
     label = "not a gate, not `And<_, _>` of gates",
-    note = "name the gate, as in `run.approval::<Sg1>()`; a phase behind no gate is performed with `Ungated`"
+    note = "name the gate, as in `run.approval::<Sg1>()`; a phase behind no gate is performed with `Ungated`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#what-cannot-be-approved"
 )]
 pub trait Approvable: Requirement {}
 
@@ -43,7 +44,8 @@ impl<A: Approvable, B: Approvable> Approvable for And<A, B> {}
     message = "`{Self}` does not say what a phase requires",
     label = "not a gate, not `And<_, _>` of gates, not `Ungated`",
     note = "name the gate: `Sg1`, `Sg2`, or a type of your own that implements `Gate`; for several gates, `And<Sg1, Sg2>`",
-    note = "for a phase that needs no approval, write `type Gate = Ungated;`"
+    note = "for a phase that needs no approval, write `type Gate = Ungated;`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-a-gate"
 )]
 pub trait Requirement: sealed::Requirement + 'static {
     /// What a phase of mode `M` demands: [`Approval<'run, Self, M>`](Approval), or [`Ungated`] where nothing is required.
@@ -151,7 +153,8 @@ pub(in crate::typed) mod sealed {
         message = "`{Self}` does not say what a phase requires",
         label = "not a gate, not `And<_, _>` of gates, not `Ungated`",
         note = "name the gate: `Sg1`, `Sg2`, or a type of your own that implements `Gate`; for several gates, `And<Sg1, Sg2>`",
-        note = "for a phase that needs no approval, write `type Gate = Ungated;`"
+        note = "for a phase that needs no approval, write `type Gate = Ungated;`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-a-gate"
     )]
     pub trait Requirement {
         fn add_gates(gates: &mut Vec<&'static str>);

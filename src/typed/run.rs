@@ -16,6 +16,7 @@ use super::switch::Switch;
 use crate::authority::Attestation;
 use crate::base::canonical;
 use crate::engine::{Done, Job, NotPerformed};
+use crate::gates::PhaseTypes;
 use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
 
 /// One performance of a pipeline, in mode `M`, by `W`.
@@ -30,6 +31,8 @@ use crate::outcome::{Error, Failure, PhaseError, Refusal, RefusalReason};
 pub struct Run<'run, M: Mode, W> {
     engine: <M as sealed::Mode>::Engine<'run>,
     performer: W,
+    /// The types of the phases so far, for the gate table.
+    seen: Vec<PhaseTypes>,
     brand: Brand<'run>,
 }
 
@@ -38,12 +41,20 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         Run {
             engine,
             performer,
+            seen: Vec::new(),
             brand: Brand::mint(),
         }
     }
 
     pub(in crate::typed) fn into_engine(self) -> <M as sealed::Mode>::Engine<'run> {
         self.engine
+    }
+
+    /// Returns the engine, and the types of the phases that were performed.
+    pub(in crate::typed) fn into_parts(
+        self,
+    ) -> (<M as sealed::Mode>::Engine<'run>, Vec<PhaseTypes>) {
+        (self.engine, self.seen)
     }
 
     /// Requests the approval of gate `G`. Nothing else makes an approval of one gate; [`Approval::and`] joins two.
@@ -96,6 +107,7 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     where
         W: Perform<M, S>,
     {
+        PhaseTypes::of::<S, S::Output>(S::NAME).add_to(&mut self.seen);
         let name = full_name(&phase.spec);
         let input = SpecInput {
             phase: &name,

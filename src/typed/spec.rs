@@ -123,7 +123,8 @@ pub type Prior<'r, S> = <<S as PhaseSpec>::After as After>::Outputs<'r>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what a phase comes after",
     label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of phases",
-    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
+    note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`",
+    note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-an-order"
 )]
 pub trait After: sealed::After + 'static {
     /// The proofs that it happened: references to receipts of this run and this mode.
@@ -147,7 +148,8 @@ pub(in crate::typed) mod sealed {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` does not say what a phase comes after",
         label = "not `Start`, not a `PhaseSpec`, not `Vec<_>`, `Option<_>` or a tuple of phases",
-        note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`"
+        note = "the first phase says `type After = Start;`, the others name the phase or phases before them: `type After = Load;`, `type After = (Load, Check);`, `type After = Vec<Batch>;`",
+        note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#not-an-order"
     )]
     pub trait After {
         /// The outputs of the phases before, read from their bytes.

@@ -75,6 +75,14 @@ fn dry_without_a_target(target: Target) -> Result<(), Error> {
     Ok(())
 }
 
+fn connector_for_a_dry_run(target: Target) -> Result<(), Error> {
+    DryRunner::new("items")
+        .target(target)
+        .simulator(Simulator)
+        .run(|_, _| Ok(()))?;
+    Ok(())
+}
+
 fn anything_as_kill_switch(plan: Plan) -> Result<phasegate::runner::LiveReport<()>, Error> {
     LiveRunner::new("items")
         .plan(plan)

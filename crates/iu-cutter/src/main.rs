@@ -17,6 +17,7 @@ mod lossy;
 mod markdown;
 mod phases;
 mod register;
+mod reviewed;
 mod simulator;
 mod terminal;
 mod test_database;

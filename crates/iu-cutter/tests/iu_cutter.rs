@@ -431,6 +431,9 @@ fn a_rehearsal_has_the_effects_that_the_simulator_predicts() {
         let rehearsed = rehearsal.run(|run, on| cut_and_enact(run, on, &document));
         let rehearsed = rehearsed.unwrap();
         assert_eq!(rehearsed.plan.phases(), database.plan(&document).phases());
+        if let Err(stale) = rehearsed.gates.compare("gates.json") {
+            panic!("a rehearsal has other gates than the committed ones: {stale}");
+        }
         assert_eq!(database.tables(), before);
     }
 }
