@@ -5,13 +5,13 @@
 //! server are encoded here, over `bytes`, which the crate has already; the real driver, which decodes them in every
 //! test, is the check that they are right.
 //!
-//! What the fake knows of this crate's own messages is in `schema.rs`, and nowhere else.
+//! What the fake knows of this crate's own messages is in the folder `own`, and nowhere else.
 
 mod decode;
 mod encode;
+mod own;
 mod record;
 mod refusal;
-mod schema;
 mod script;
 mod server;
 mod session;

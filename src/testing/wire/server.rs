@@ -15,8 +15,8 @@ use std::thread;
 
 use postgres::Config;
 
+use super::own::Schema;
 use super::record::RecordedStatement;
-use super::schema::Schema;
 use super::script::ScriptedStatement;
 use super::session;
 use super::world::World;

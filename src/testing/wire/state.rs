@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::schema::OpenPhase;
+use super::own::OpenPhase;
 use super::transaction::Transaction;
 
 /// A session, as the rest of the server sees it.

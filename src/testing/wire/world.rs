@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use postgres::types::{Oid, Type};
 
 use super::encode::Column;
+use super::own::{Caller, Known, Schema};
 use super::record::RecordedStatement;
 use super::refusal::SqlRefusal;
-use super::schema::{Caller, Known, Schema};
 use super::script::{self, Fault, Reply, ScriptedStatement};
 use super::sql;
 use super::state::State;

@@ -1,22 +1,16 @@
-//! What a fake server knows of this crate's own messages: the opening and the close of a phase, and the statements
-//! around them. Nothing else in this folder knows any of them.
-//!
-//! A statement is known by the function of the schema `phasegate` that it calls, or by another function that only the
-//! crate calls, and not by its text, so that a message may have other statements before and after it.
+//! What the known statements do: the opening, the close and the resolution of a phase, on tables in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use postgres::types::Type;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::encode::Column;
-use super::refusal::SqlRefusal;
-use super::sql;
-use super::value::SqlValue;
+use super::known::{Known, argument};
 use crate::base::sqlstate;
 use crate::testing::clock::TestClock;
+use crate::testing::wire::refusal::SqlRefusal;
+use crate::testing::wire::value::SqlValue;
 use crate::{Digest, Plan, Target};
 
 /// How long the switch of the database is ON after it was turned on.
@@ -30,117 +24,6 @@ const NOT_NEXT: &str = "ZG012";
 const CLAIMED: &str = "ZG019";
 /// The plan is for another database or role.
 const ANOTHER_TARGET: &str = "ZG021";
-
-/// A known statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Open,
-    Seal,
-    Finish,
-    Resolve,
-    Committed,
-    SwitchedOffSince,
-    SwitchIsOn,
-    SwitchOffBy,
-    LeaseLeft,
-    LeaseState,
-    Identify,
-    EndBackend,
-    /// Whether a privilege is there that the crate needs to send many rows at once: it is not, so that each row is a
-    /// statement.
-    MayBatch,
-    /// A function that only changes the session, and returns nothing of interest.
-    Void,
-    /// A statement that only changes the session.
-    Command,
-}
-
-impl Known {
-    pub(super) fn of(statement: &str) -> Option<Self> {
-        let has = |part: &str| statement.contains(part);
-        if let Some(function) = sql::schema_function(statement) {
-            return match function {
-                "open" => Some(Known::Open),
-                "seal" => Some(Known::Seal),
-                "finish" => Some(Known::Finish),
-                "resolve" => Some(Known::Resolve),
-                "journal_of" => Some(Known::Committed),
-                "switched_off_since" => Some(Known::SwitchedOffSince),
-                "switch_status" if has("-infinity") => Some(Known::SwitchOffBy),
-                "switch_status" if has("date_part") => Some(Known::LeaseLeft),
-                "switch_status" if has("clock_timestamp") => Some(Known::LeaseState),
-                "switch_status" => Some(Known::SwitchIsOn),
-                "before_savepoint" | "after_rollback" => Some(Known::Void),
-                _ => None,
-            };
-        }
-        if has("pg_control_system()") {
-            return Some(Known::Identify);
-        }
-        if has("pg_terminate_backend(") || has("pg_cancel_backend(") {
-            return Some(Known::EndBackend);
-        }
-        if has("pg_catalog.has_function_privilege(") || has("pg_catalog.has_schema_privilege(") {
-            return Some(Known::MayBatch);
-        }
-        if has("pg_catalog.pg_advisory_unlock_all()") || has("pg_catalog.set_config(") {
-            return Some(Known::Void);
-        }
-        let command = ["SET", "RESET", "CLOSE", "DISCARD", "DEALLOCATE", "UNLISTEN"];
-        command
-            .contains(&&*sql::word(statement, 0))
-            .then_some(Known::Command)
-    }
-
-    /// Returns the types of the parameters, if their number is known, and the columns.
-    pub(super) fn description(self) -> (Option<Vec<Type>>, Vec<Column>) {
-        let column = |name: &str, ty: Type| vec![(name.to_owned(), ty)];
-        let (params, columns) = match self {
-            Known::Open => return (None, column("open", Type::TEXT)),
-            Known::Seal => return (None, column("seal", Type::VOID)),
-            Known::Finish => return (None, column("finish", Type::TEXT)),
-            Known::Void => return (None, column("void", Type::VOID)),
-            Known::Command => (vec![], vec![]),
-            Known::Resolve => {
-                let texts = [Type::TEXT, Type::TEXT];
-                let params = [
-                    &[Type::BYTEA],
-                    &texts[..],
-                    &[Type::INT4, Type::TEXT, Type::FLOAT8],
-                ];
-                (params.concat(), column("resolve", Type::TEXT))
-            }
-            Known::Committed => (vec![Type::BYTEA], column("count", Type::INT8)),
-            Known::SwitchedOffSince => (vec![Type::INT8], column("is_off", Type::BOOL)),
-            Known::SwitchIsOn => (vec![], column("is_on", Type::BOOL)),
-            Known::SwitchOffBy => {
-                let texts = [column("actor", Type::TEXT), column("reason", Type::TEXT)];
-                (
-                    vec![],
-                    [texts.concat(), column("at", Type::TIMESTAMPTZ)].concat(),
-                )
-            }
-            Known::LeaseLeft => (vec![Type::INT8], column("left", Type::FLOAT8)),
-            Known::LeaseState => {
-                let columns = [column("is_on", Type::BOOL), column("is_over", Type::BOOL)];
-                (vec![Type::INT8], columns.concat())
-            }
-            Known::Identify => {
-                let names = ["system_identifier", "current_database", "session_user"];
-                let mut columns: Vec<_> = names
-                    .iter()
-                    .map(|name| ((*name).to_owned(), Type::TEXT))
-                    .collect();
-                columns.extend(column("pg_is_in_recovery", Type::BOOL));
-                columns.extend(column("acting", Type::TEXT));
-                (vec![], columns)
-            }
-            Known::EndBackend => (vec![Type::INT4, Type::TEXT], column("ended", Type::BOOL)),
-            Known::MayBatch => return (None, column("may", Type::BOOL)),
-        };
-        (Some(params), columns)
-    }
-}
 
 /// The parameters of the opening message that a fake server reads.
 #[derive(Deserialize)]
@@ -158,7 +41,7 @@ struct Request {
 }
 
 /// An open phase of a session.
-pub(super) struct OpenPhase {
+pub(in crate::testing::wire) struct OpenPhase {
     request: Request,
     opened_at: String,
     sealed: bool,
@@ -167,12 +50,12 @@ pub(super) struct OpenPhase {
 }
 
 /// A session, as a statement of it sees it.
-pub(super) struct Caller<'a> {
-    pub(super) pid: i32,
-    pub(super) role: &'a str,
-    pub(super) age: Duration,
-    pub(super) in_transaction: bool,
-    pub(super) phase: &'a mut Option<OpenPhase>,
+pub(in crate::testing::wire) struct Caller<'a> {
+    pub(in crate::testing::wire) pid: i32,
+    pub(in crate::testing::wire) role: &'a str,
+    pub(in crate::testing::wire) age: Duration,
+    pub(in crate::testing::wire) in_transaction: bool,
+    pub(in crate::testing::wire) phase: &'a mut Option<OpenPhase>,
 }
 
 struct Entry {
@@ -184,7 +67,7 @@ struct Entry {
 }
 
 /// The tables of the schema, as far as a fake server has them.
-pub(super) struct Schema {
+pub(in crate::testing::wire) struct Schema {
     target: Target,
     clock: TestClock,
     plans: BTreeMap<Digest, Plan>,
@@ -199,7 +82,7 @@ type Rows = Vec<Vec<SqlValue>>;
 
 impl Schema {
     /// Returns the schema of a new database, whose switch is ON for a day.
-    pub(super) fn new(target: Target, clock: TestClock) -> Self {
+    pub(in crate::testing::wire) fn new(target: Target, clock: TestClock) -> Self {
         let on_until = clock.now().checked_add(LEASE);
         Schema {
             target,
@@ -213,17 +96,17 @@ impl Schema {
         }
     }
 
-    pub(super) fn admit(&mut self, plan: &Plan) {
+    pub(in crate::testing::wire) fn admit(&mut self, plan: &Plan) {
         self.plans.insert(plan.digest(), plan.clone());
     }
 
-    pub(super) fn switch(&mut self, on: bool) {
+    pub(in crate::testing::wire) fn switch(&mut self, on: bool) {
         self.epoch += 1;
         self.on_until = self.clock.now().checked_add(LEASE).filter(|_| on);
     }
 
     /// Returns the names of the phases that are committed, in order.
-    pub(super) fn committed(&self) -> Vec<String> {
+    pub(in crate::testing::wire) fn committed(&self) -> Vec<String> {
         let phases = self.journal.iter().filter_map(|entry| {
             let plan = self.plans.get(&entry.plan)?;
             Some(plan.phases().get(entry.place - 1)?.name().to_owned())
@@ -232,7 +115,7 @@ impl Schema {
     }
 
     /// Performs a known statement. [`Known::EndBackend`] is the server's.
-    pub(super) fn perform(
+    pub(in crate::testing::wire) fn perform(
         &mut self,
         known: Known,
         statement: &str,
@@ -465,7 +348,10 @@ impl Schema {
     }
 
     /// The interlock: refuses the commit of a phase that was not finished, and writes the journal of one that was.
-    pub(super) fn commit(&mut self, phase: Option<OpenPhase>) -> Result<(), SqlRefusal> {
+    pub(in crate::testing::wire) fn commit(
+        &mut self,
+        phase: Option<OpenPhase>,
+    ) -> Result<(), SqlRefusal> {
         let Some(phase) = phase else {
             return Ok(());
         };
@@ -519,17 +405,4 @@ fn seal(secret: &[u8], caller: &mut Caller<'_>) -> Result<(), SqlRefusal> {
     let phase = phase.filter(|phase| phase.request.lock == Digest::of(secret));
     phase.ok_or_else(|| not_sealed().datatype("seal"))?.sealed = true;
     Ok(())
-}
-
-/// Returns the bytes that a function is given: decoded in the statement, or as its first parameter.
-fn argument(statement: &str, params: &[SqlValue]) -> Result<Vec<u8>, SqlRefusal> {
-    let given = sql::decoded(statement).or_else(|| match params.first()? {
-        SqlValue::Bytes(bytes) => Some(bytes.clone()),
-        SqlValue::Text(text) => Some(text.clone().into_bytes()),
-        _ => None,
-    });
-    given.ok_or_else(|| {
-        let message = format!("the fake found no argument of bytes in: {statement}");
-        SqlRefusal::new("22023", message)
-    })
 }
