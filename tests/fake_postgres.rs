@@ -2,7 +2,6 @@
 //! a real one, also where its connection is dropped.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod pipeline;
 
 use std::time::Duration;

@@ -2,7 +2,6 @@
 //! adapter.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod pipeline;
 
 use std::sync::OnceLock;
@@ -139,7 +138,7 @@ fn an_approval_expires_by_the_clock_of_the_test() {
     let fake = FakePostgres::start([]).unwrap();
     let clock = TestClock::stopped_now();
     let authority = TestAuthority::new(&clock);
-    authority.approve_until::<Sg1>(clock.now() + Duration::from_secs(60));
+    authority.approve_until::<Sg1>(clock.now() + Duration::from_mins(1));
     let run = || {
         LiveRunner::new("dry")
             .plan(
