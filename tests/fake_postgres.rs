@@ -226,6 +226,57 @@ impl Execute<Draft> for Batch {
 }
 
 #[test]
+fn a_function_for_many_rows_is_called_for_each() {
+    let close = ScriptedStatement::beginning("SELECT close_account(")
+        .takes([Type::TEXT])
+        .returns([("closed", Type::INT8)], [vec![1.into()]])
+        .fails_at(150, SqlRefusal::new("23514", "frozen"));
+    let fake = fake([close]);
+    let Err(Error::RolledBack(rollback)) = live_by(&fake, Calls) else {
+        panic!("not rolled back");
+    };
+    assert_eq!(rollback.row().unwrap().ordinal(), 150);
+    assert!(fake.committed().is_empty());
+    assert_eq!(live_by(&fake, Calls).unwrap(), 200);
+    assert_eq!(titles(&fake.committed())[199], "199");
+    assert_eq!(fake.committed()[0].text(), "SELECT close_account($1)");
+}
+
+struct Calls;
+
+impl Execute<Draft> for Calls {
+    fn execute(&mut self, _: &Draft, (): (), tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+        let rows: Vec<_> = (0..200).map(|row| row.to_string()).collect();
+        let closed = tx.batch(&rows).call(
+            "close_account",
+            |row, params| params.with(row),
+            |_, closed: i64| Ok(closed),
+        )?;
+        Ok(closed.len() as u64)
+    }
+}
+
+#[test]
+fn a_message_that_resets_the_session_before_it_opens_is_known() {
+    let fake = fake([insert()]);
+    let mut client = connect(&fake);
+    let statement = client.prepare(INSERT).unwrap();
+    client
+        .batch_execute(
+            "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; \
+             SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; \
+             SELECT pg_catalog.set_config('a.b', 'c', false); BEGIN; SET LOCAL lock_timeout = 1",
+        )
+        .unwrap();
+    assert_eq!(client.execute(&statement, &[&"a"]).unwrap(), 1);
+    client.batch_execute("COMMIT; DEALLOCATE ALL").unwrap();
+    assert_eq!(
+        code(&client.execute(&statement, &[&"a"]).unwrap_err()),
+        "26000"
+    );
+}
+
+#[test]
 fn a_connection_dropped_in_the_middle_rolls_back() {
     let fake = fake([insert().drops_before(2)]);
     let Err(Error::RolledBack(rollback)) = live_by(&fake, Adapter) else {

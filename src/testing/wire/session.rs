@@ -165,7 +165,14 @@ impl Session {
                 self.out.row(&row);
             }
         }
+        if let Some(failed) = answer.failed {
+            return Err(failed.into());
+        }
         self.out.complete(&answer.tag);
+        let forgets = ["DEALLOCATE", "DISCARD"].contains(&&*sql::word(statement, 0));
+        if forgets && sql::word(statement, 1) == "ALL" {
+            self.parsed.clear();
+        }
         Ok(())
     }
 
@@ -279,6 +286,9 @@ impl Session {
         for row in &answer.rows {
             let row = encoded(row, &answer.columns, &portal.binary)?;
             self.out.row(&row);
+        }
+        if let Some(failed) = answer.failed {
+            return Err(failed.into());
         }
         self.out.complete(&answer.tag);
         Ok(())

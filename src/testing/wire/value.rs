@@ -89,6 +89,29 @@ impl SqlValue {
     }
 }
 
+/// Reads the elements of an array of one dimension in its binary form; `None` if it has another form.
+pub(super) fn elements(array: &[u8]) -> Option<Vec<SqlValue>> {
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_be_bytes(array.get(at..at + 4)?.try_into().ok()?))
+    };
+    let (ty, count) = (Type::from_oid(word(8)?)?, word(12)?);
+    let mut at = 20;
+    let mut elements = Vec::new();
+    for _ in 0..count {
+        let length = word(at)?;
+        at += 4;
+        let raw = if length == u32::MAX {
+            None
+        } else {
+            let raw = array.get(at..at + length as usize)?;
+            at += length as usize;
+            Some(raw)
+        };
+        elements.push(SqlValue::decode(&ty, true, raw));
+    }
+    Some(elements)
+}
+
 fn is_text(ty: &Type) -> bool {
     [
         Type::TEXT,

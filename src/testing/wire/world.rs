@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use postgres::types::{Oid, Type};
 
 use super::encode::Column;
-use super::own::{Caller, Known, Schema};
+use super::own::{Caller, Known, Schema, call_of_each_row};
 use super::record::RecordedStatement;
 use super::refusal::SqlRefusal;
 use super::script::{self, Fault, Reply, ScriptedStatement};
 use super::sql;
 use super::state::State;
 use super::transaction::{Control, Ended};
-use super::value::SqlValue;
+use super::value::{self, SqlValue};
 
 /// Why a statement has no result.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Answer {
     pub(super) rows: Vec<Vec<SqlValue>>,
     pub(super) tag: String,
     pub(super) warning: Option<SqlRefusal>,
+    /// Why the statement failed after it had returned these rows.
+    pub(super) failed: Option<SqlRefusal>,
 }
 
 pub(super) struct World {
@@ -87,9 +89,15 @@ impl World {
         }
         let placeholders = sql::placeholders(statement);
         let inner = self.lock();
-        let scripted = script::find(&inner.script, statement).map(|place| &inner.script[place]);
+        let each = call_of_each_row(statement);
+        let looked_up = each.as_deref().unwrap_or(statement);
+        let scripted = script::find(&inner.script, looked_up).map(|place| &inner.script[place]);
         let (types, columns) = match scripted.and_then(|known| Some((known, known.reply.as_ref()?)))
         {
+            Some((_, Reply::Returns(columns, _))) if each.is_some() => {
+                let place = ("place".to_owned(), Type::INT8);
+                (None, [&[place], columns.as_slice()].concat())
+            }
             Some((known, Reply::Returns(columns, _))) => {
                 (Some(known.types.clone()), columns.clone())
             }
@@ -135,7 +143,10 @@ impl World {
         let place = inner.received.len();
         let record = RecordedStatement::new(state.pid, statement, params);
         inner.received.push(record);
-        let answer = inner.perform(state, statement, params);
+        let answer = match call_of_each_row(statement) {
+            Some(call) => inner.perform_each(state, &call, params),
+            None => inner.perform(state, statement, params),
+        };
         if let Err(Interruption::Refused(refusal)) = &answer {
             inner.received[place].refuse(refusal);
         }
@@ -195,6 +206,48 @@ impl Inner {
         Ok(answer)
     }
 
+    /// Performs a call for each row, up to the first that fails. Each is recorded as a statement of its own.
+    fn perform_each(
+        &mut self,
+        state: &mut State,
+        call: &str,
+        arrays: &[SqlValue],
+    ) -> Result<Answer, Interruption> {
+        let arrays: Option<Vec<_>> = arrays
+            .iter()
+            .map(|array| match array {
+                SqlValue::Bytes(array) => value::elements(array),
+                _ => None,
+            })
+            .collect();
+        let arrays = arrays.ok_or_else(|| unknown(call))?;
+        let mut all = Answer::default();
+        for place in 0..arrays.first().map_or(0, Vec::len) {
+            let row = arrays.iter().map(|array| array.get(place).cloned());
+            let row: Vec<_> = row.map(|value| value.unwrap_or(SqlValue::Null)).collect();
+            self.received
+                .push(RecordedStatement::new(state.pid, call, &row));
+            let last = self.received.len() - 1;
+            let one = match self.perform(state, call, &row) {
+                Ok(one) => one,
+                Err(Interruption::Refused(refusal)) => {
+                    self.received[last].refuse(&refusal);
+                    all.failed = Some(refusal);
+                    break;
+                }
+                Err(Interruption::Dropped) => return Err(Interruption::Dropped),
+            };
+            let ordinal = i64::try_from(place + 1).unwrap_or(i64::MAX);
+            let rows = one.rows.into_iter();
+            all.rows
+                .extend(rows.map(|row| [vec![ordinal.into()], row].concat()));
+            all.columns = one.columns;
+        }
+        all.columns.insert(0, ("place".to_owned(), Type::INT8));
+        all.tag = format!("SELECT {}", all.rows.len());
+        Ok(all)
+    }
+
     fn control(&mut self, state: &mut State, control: &Control) -> Result<Answer, SqlRefusal> {
         if *control == Control::Commit && state.transaction.is_open() {
             let committed = self.schema.commit(state.phase.take());
@@ -240,6 +293,7 @@ impl Inner {
             columns,
             rows,
             warning: None,
+            failed: None,
         })
     }
 
@@ -274,6 +328,7 @@ fn scripted_answer(statement: &str, params: &[SqlValue], reply: &Reply) -> Answe
                 columns: columns.clone(),
                 rows,
                 warning: None,
+                failed: None,
             }
         }
     }

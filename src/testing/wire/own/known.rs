@@ -121,6 +121,18 @@ impl Known {
     }
 }
 
+/// Returns the call of a function for one row, of the query by which the crate calls it for many: its parameters are one
+/// array for each parameter of the call.
+pub(in crate::testing::wire) fn call_of_each_row(statement: &str) -> Option<String> {
+    let call = statement.strip_prefix("SELECT r.place, ")?;
+    let (function, _) = call.split_once("(r.c1")?;
+    let parameters = sql::placeholders(statement);
+    let parameters: Vec<_> = (1..=parameters).map(|n| format!("${n}")).collect();
+    statement
+        .contains("WITH ORDINALITY AS u(")
+        .then(|| format!("SELECT {function}({})", parameters.join(", ")))
+}
+
 /// Returns the bytes that a function is given: decoded in the statement, or as its first parameter.
 pub(super) fn argument(statement: &str, params: &[SqlValue]) -> Result<Vec<u8>, SqlRefusal> {
     let given = sql::decoded(statement).or_else(|| match params.first()? {

@@ -4,5 +4,5 @@
 mod known;
 mod schema;
 
-pub(super) use known::Known;
+pub(super) use known::{Known, call_of_each_row};
 pub(super) use schema::{Caller, OpenPhase, Schema};
