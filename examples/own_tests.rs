@@ -1,17 +1,16 @@
 //! Tests of a pipeline of your own: `cargo test --example own_tests`, or `cargo run --example own_tests`.
 //!
-//! The first two tests need no server: doubles of `phasegate::testing` stand for every collaborator,
-//! and one that must not be called is a tripwire, which panics. The others use a database of their own
-//! in a private server. In a crate of yours these functions are in `tests/` with `#[test]` on each.
+//! The first two tests need no server, the third one needs a fake server, which is part of this process. The others use a
+//! database of their own in a private server. In a crate of yours these functions are in `tests/` with `#[test]` on each.
 #![allow(clippy::print_stdout)]
 
 use phasegate::prelude::*;
 use phasegate::testing::{
-    ApprovesEverything, Calls, Recorder, ScratchDatabase, ScratchRole, ScriptedSwitch,
-    TestPostgres, TripwireAdapter, TripwireAuthority, TripwireConnector,
+    self, ApprovesEverything, FakePostgres, PreparedDatabase, ScriptedStatement, SqlRefusal,
+    TestPostgres, TestSwitch, TripwireAdapter, TripwireAuthority, TripwireConnector,
 };
-use phasegate::{connect::PostgresConnector, error::RollbackCause};
-use postgres::NoTls;
+use phasegate::{error::RollbackCause, plan::RowCounts, runner::LiveReport};
+use postgres::types::Type;
 use serde::{Deserialize, Serialize};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -60,89 +59,28 @@ fn pipeline<'run, M: Mode, W: Perform<M, Raise>>(
     Ok(run.phase(raise).perform(on, sg1, Start)?.into_output())
 }
 
-// The tests.
-
-/// A database with two employees in it, and the role that performs phases there.
-struct Company {
-    runner: ScratchRole,
-    database: ScratchDatabase,
-    operator: phasegate::operator::Operator,
-}
-
-impl Company {
-    fn new(server: &TestPostgres) -> Result<Self, Box<dyn std::error::Error>> {
-        let database = server.create_database()?;
-        let operator = database.install()?;
-        let runner = database.create_runner("payroll")?;
-        database.admin().connect(NoTls)?.batch_execute(&format!(
-            "CREATE TABLE employee (name text, salary bigint CHECK (salary < 5000));
-             INSERT INTO employee VALUES ('ada', 4000), ('grace', 4100);
-             SELECT phasegate.protect('employee');
-             GRANT SELECT, UPDATE ON employee TO {}",
-            runner.name()
-        ))?;
-        Ok(Company {
-            runner,
-            database,
-            operator,
-        })
-    }
-
-    /// Plans the raise, and admits the plan and everything that the double approves.
-    fn plan(&mut self) -> Result<Plan, Box<dyn std::error::Error>> {
-        let plan = plan(Target::identify(&mut self.runner.config().connect(NoTls)?)?)?;
-        ApprovesEverything::admit(&mut self.operator, &plan)?;
-        Ok(plan)
-    }
-
-    fn sql(&self, sql: &str) -> Result<(), postgres::Error> {
-        self.database.admin().connect(NoTls)?.batch_execute(sql)
-    }
-
-    fn salaries(&self) -> Result<i64, postgres::Error> {
-        let sum = "SELECT sum(salary)::bigint FROM employee";
-        let mut admin = self.database.admin().connect(NoTls)?;
-        admin.query_one(sum, &[])?.try_get(0)
-    }
-
-    fn live(&self, plan: Plan) -> Result<phasegate::runner::LiveReport<u64>, Error> {
-        LiveRunner::new("payroll")
-            .plan(plan)
-            .kill_switch(ScriptedSwitch::always_on())
-            .authority(ApprovesEverything)
-            .connector(PostgresConnector::no_tls(self.runner.config()))
-            .adapter(Payroll)
-            .run(pipeline)
-    }
-}
-
-fn plan(target: Target) -> Result<Plan, Error> {
-    let dry = DryRunner::new("payroll").target(target);
+fn plan(target: &Target) -> Result<Plan, Error> {
+    let dry = DryRunner::new("payroll").target(target.clone());
     Ok(dry.simulator(Simulator).run(pipeline)?.plan)
 }
 
-/// A target for tests in which no server is reached.
-fn nowhere() -> Target {
-    Target::new("0", "nowhere", "nobody")
-}
+// The tests without a server.
 
 #[cfg_attr(test, test)]
-fn a_dry_run_calls_the_simulator_and_predicts_two_updates() -> Outcome {
-    let calls = Calls::new();
-    let report = DryRunner::new("payroll")
-        .target(nowhere())
-        .simulator(Recorder::new(Simulator, &calls))
-        .run(pipeline)?;
-    assert_eq!(report.value, 2);
-    assert_eq!(calls.so_far(), ["simulate raise"]);
+fn the_raise_is_one_phase_behind_sg_1_with_two_updates() -> Outcome {
+    let dry = testing::dry(Simulator, pipeline)?;
+    assert_eq!(dry.names(), ["raise"]);
+    assert_eq!(dry.phase("raise").gates, ["SG_1"]);
+    let changed = dry.phase("raise").effects.of("public.employee");
+    assert_eq!(changed, RowCounts::new(0, 2, 0));
     Ok(())
 }
 
 #[cfg_attr(test, test)]
 fn a_live_run_with_the_switch_off_calls_no_collaborator() -> Outcome {
-    let ran = LiveRunner::new("payroll")
-        .plan(plan(nowhere())?)
-        .kill_switch(ScriptedSwitch::on_for(0))
+    let ran = LiveRunner::new("dry")
+        .plan(testing::dry(Simulator, pipeline)?.plan)
+        .kill_switch(TestSwitch::off())
         .authority(TripwireAuthority)
         .connector(TripwireConnector)
         .adapter(TripwireAdapter)
@@ -152,39 +90,94 @@ fn a_live_run_with_the_switch_off_calls_no_collaborator() -> Outcome {
 }
 
 #[cfg_attr(test, test)]
+fn a_commit_that_the_server_refuses_leaves_nothing() -> Outcome {
+    let late = SqlRefusal::new("23514", "the budget is exceeded").constraint("budget");
+    let fake = FakePostgres::start([
+        ScriptedStatement::beginning("UPDATE employee")
+            .takes([Type::INT8])
+            .changes(2),
+        ScriptedStatement::beginning("COMMIT").fails_at(1, late),
+    ])?;
+    let plan = plan(fake.target())?;
+    fake.admit(&plan);
+    let ran = LiveRunner::new("payroll")
+        .plan(plan)
+        .kill_switch(TestSwitch::on())
+        .authority(ApprovesEverything)
+        .connector(fake.connector())
+        .adapter(Payroll)
+        .run(pipeline);
+    assert!(matches!(ran, Err(Error::RolledBack(_))), "{ran:?}");
+    assert!(fake.committed().is_empty());
+    Ok(())
+}
+
+// The tests on a real server.
+
+/// A database with two employees in it.
+fn company(server: &TestPostgres) -> Result<PreparedDatabase, testing::ServerError> {
+    server.prepare(
+        "CREATE TABLE employee (name text, salary bigint CHECK (salary < 5000));
+         INSERT INTO employee VALUES ('ada', 4000), ('grace', 4100);
+         SELECT phasegate.protect('employee');
+         GRANT SELECT, UPDATE ON employee TO {runner}",
+    )
+}
+
+fn live(
+    company: &PreparedDatabase,
+) -> Result<Result<LiveReport<u64>, Error>, Box<dyn std::error::Error>> {
+    let plan = plan(company.target())?;
+    company.admit(&plan)?;
+    Ok(company.live(&plan, Payroll, pipeline))
+}
+
+fn salaries(company: &PreparedDatabase) -> Result<i64, Box<dyn std::error::Error>> {
+    let sum = "SELECT sum(salary)::bigint FROM employee";
+    Ok(company.admin()?.query_one(sum, &[])?.try_get(0)?)
+}
+
+#[cfg_attr(test, test)]
+fn the_simulator_predicts_what_the_adapter_does() -> Outcome {
+    let server = TestPostgres::find_or_start()?;
+    let rehearsed = company(&server)?.rehearse(Payroll, pipeline)?;
+    testing::compare(&testing::dry(Simulator, pipeline)?.plan, &rehearsed.plan)?;
+    Ok(())
+}
+
+#[cfg_attr(test, test)]
 fn a_live_run_gives_both_employees_the_raise() -> Outcome {
     let server = TestPostgres::find_or_start()?;
-    let mut company = Company::new(&server)?;
-    let plan = company.plan()?;
-    assert_eq!(company.live(plan)?.value, 2);
-    assert_eq!(company.salaries()?, 4_120 + 4_223);
+    let company = company(&server)?;
+    assert_eq!(live(&company)??.value, 2);
+    assert_eq!(salaries(&company)?, 4_120 + 4_223);
     Ok(())
 }
 
 #[cfg_attr(test, test)]
 fn a_salary_above_the_limit_rolls_the_raise_back() -> Outcome {
     let server = TestPostgres::find_or_start()?;
-    let mut company = Company::new(&server)?;
-    company.sql("UPDATE employee SET salary = 4990 WHERE name = 'grace'")?;
-    let plan = company.plan()?;
-    match company.live(plan) {
+    let company = company(&server)?;
+    let raised = "UPDATE employee SET salary = 4990 WHERE name = 'grace'";
+    company.admin()?.batch_execute(raised)?;
+    match live(&company)? {
         Err(Error::RolledBack(rollback)) => {
             let constraint = rollback.failure().and_then(Failure::constraint);
             assert_eq!(constraint, Some("employee_salary_check"));
         }
         other => return Err(format!("not rolled back: {other:?}").into()),
     }
-    assert_eq!(company.salaries()?, 4_000 + 4_990);
+    assert_eq!(salaries(&company)?, 4_000 + 4_990);
     Ok(())
 }
 
 #[cfg_attr(test, test)]
 fn a_third_employee_is_not_what_was_planned() -> Outcome {
     let server = TestPostgres::find_or_start()?;
-    let mut company = Company::new(&server)?;
-    let plan = company.plan()?;
-    company.sql("INSERT INTO employee VALUES ('mary', 3900)")?;
-    match company.live(plan) {
+    let company = company(&server)?;
+    let third = "INSERT INTO employee VALUES ('mary', 3900)";
+    company.admin()?.batch_execute(third)?;
+    match live(&company)? {
         Err(Error::RolledBack(rollback)) => {
             let cause = rollback.cause();
             assert!(
@@ -194,16 +187,18 @@ fn a_third_employee_is_not_what_was_planned() -> Outcome {
         }
         other => return Err(format!("not rolled back: {other:?}").into()),
     }
-    assert_eq!(company.salaries()?, 4_000 + 4_100 + 3_900);
+    assert_eq!(salaries(&company)?, 4_000 + 4_100 + 3_900);
     Ok(())
 }
 
 fn main() -> Outcome {
-    a_dry_run_calls_the_simulator_and_predicts_two_updates()?;
+    the_raise_is_one_phase_behind_sg_1_with_two_updates()?;
     a_live_run_with_the_switch_off_calls_no_collaborator()?;
+    a_commit_that_the_server_refuses_leaves_nothing()?;
+    the_simulator_predicts_what_the_adapter_does()?;
     a_live_run_gives_both_employees_the_raise()?;
     a_salary_above_the_limit_rolls_the_raise_back()?;
     a_third_employee_is_not_what_was_planned()?;
-    println!("5 tests passed");
+    println!("7 tests passed");
     Ok(())
 }

@@ -249,4 +249,7 @@ mod pages {
         Rehearsal "../docs/rehearsal.md",
         Setup "../docs/setup.md",
     );
+
+    #[cfg(feature = "testing")]
+    pages!(Testing "../docs/testing.md");
 }

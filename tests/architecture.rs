@@ -21,8 +21,12 @@ const LAYERS: [&[&str]; 9] = [
     &["testing", "prelude", "lib"],
 ];
 
-/// The lines of Rust that the core may have, tests of single modules included.
-const MOST_LINES: usize = 24_000;
+/// The lines of Rust that the core may have, tests of single modules included. Without the feature `testing`, which is
+/// no part of a program that runs phases.
+const MOST_LINES: usize = 21_500;
+
+/// The lines that the feature `testing` may have.
+const MOST_LINES_OF_TESTING: usize = 6_500;
 
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;
@@ -92,8 +96,16 @@ fn only_the_database_layer_has_sql() {
 fn the_core_and_its_files_stay_small() {
     let source = Source::read();
     let lines = |text: &String| text.lines().count();
-    let all: usize = source.files.values().map(lines).sum();
-    assert!(all <= MOST_LINES, "the core has {all} lines");
+    let is_testing = |file: &Module| file.first().is_some_and(|folder| folder == "testing");
+    let (testing, core): (Vec<_>, Vec<_>) =
+        source.files.iter().partition(|(file, _)| is_testing(file));
+    let sum = |files: Vec<(&Module, &String)>| files.into_iter().map(|(_, text)| lines(text)).sum();
+    let (core, testing): (usize, usize) = (sum(core), sum(testing));
+    assert!(core <= MOST_LINES, "the core has {core} lines");
+    assert!(
+        testing <= MOST_LINES_OF_TESTING,
+        "the feature `testing` has {testing} lines"
+    );
     for (file, text) in &source.files {
         let lines = lines(text);
         assert!(lines <= MOST_LINES_OF_A_FILE, "{file:?} has {lines} lines");

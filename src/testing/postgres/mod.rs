@@ -7,6 +7,7 @@ mod embedded;
 mod error;
 mod given;
 mod installed;
+mod prepared;
 mod private;
 mod random;
 mod role;
@@ -18,6 +19,7 @@ mod supervisor;
 
 pub use builder::TestPostgresBuilder;
 pub use error::ServerError;
+pub use prepared::PreparedDatabase;
 pub use private::Shutdown;
 pub use role::ScratchRole;
 pub use scratch::ScratchDatabase;
