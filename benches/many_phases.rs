@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
+use phasegate::audit::Journal;
 use phasegate::testing::{ApprovesEverything, ScriptedSwitch, TestPostgres};
 use phasegate::{
     DryRunner, Effects, Error, Execute, Failure, LiveRunner, Mode, Perform, PhaseSpec, PhaseTx,
@@ -115,6 +116,13 @@ fn main() -> Result<(), Box<dyn StdError>> {
         "| bytes of the schema's tables and indexes for each phase | {} |",
         grown / i64::try_from(PHASES)?
     );
+    let begun = Instant::now();
+    let journal = Journal::read(&mut admin, dry.plan.digest())?;
+    let read = begun.elapsed();
+    let begun = Instant::now();
+    assert_eq!(journal.verify()?.len(), PHASES);
+    println!("| journal read | {} ms |", read.as_millis());
+    println!("| journal verified | {} ms |", begun.elapsed().as_millis());
     let begun = Instant::now();
     let resumed = live(&dry.plan, runner.config()).run(notes)?;
     assert_eq!(resumed.committed_before, PHASES);

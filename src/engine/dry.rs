@@ -1,5 +1,7 @@
 //! Performs a dry run. It has no connection.
 
+use std::collections::BTreeSet;
+
 use super::job::{Done, Job, Simulation};
 use super::timeouts::Timeouts;
 use crate::observer::{Ending, Event, Observer, Step};
@@ -10,6 +12,7 @@ use crate::plan::{Effects, PlannedPhase};
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
+    names: BTreeSet<String>,
     observer: &'run mut Observer<'run>,
 }
 
@@ -20,6 +23,7 @@ impl<'run> DryEngine<'run> {
     pub(crate) fn new(observer: &'run mut Observer<'run>) -> Self {
         DryEngine {
             phases: Vec::new(),
+            names: BTreeSet::new(),
             observer,
         }
     }
@@ -57,7 +61,7 @@ impl<'run> DryEngine<'run> {
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;
-        if self.phases.iter().any(|planned| planned.name() == phase) {
+        if self.names.contains(phase) {
             return Err(Refusal::of_phase(phase, RefusalReason::DuplicatePhase).into());
         }
         let bytes = job.input.validate(Timeouts::default())?.bytes;
@@ -67,6 +71,7 @@ impl<'run> DryEngine<'run> {
             .map_err(|error| Rollback::new(phase, Self::MODE, error.into()))?;
         let planned = job.planned(&bytes, &effects)?;
         self.passed(phase, Step::Performed);
+        self.names.insert(phase.to_owned());
         self.phases.push(planned);
         Ok(Done {
             output,

@@ -1,5 +1,6 @@
 //! Performs a rehearsal, phase by phase.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ pub struct RehearsalEngine<'run> {
     session: Held,
     target: Option<Target>,
     phases: Vec<RehearsedPhase>,
+    names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
     failed: Vec<FailedRehearsal>,
 }
@@ -94,6 +96,7 @@ impl<'run> RehearsalEngine<'run> {
             session: Held::NotYet,
             target: None,
             phases: Vec::new(),
+            names: BTreeSet::new(),
             planned: Vec::new(),
             failed: Vec::new(),
         }
@@ -155,7 +158,7 @@ impl<'run> RehearsalEngine<'run> {
         if let Held::Lost { within } = &self.session {
             return Err(over(phase, within.clone(), None).into());
         }
-        if self.phases.iter().any(|performed| performed.name == phase) {
+        if self.names.contains(phase) {
             return Err(Refusal::of_phase(phase, RefusalReason::DuplicatePhase).into());
         }
         let input = job.input.validate(self.timeouts)?;
@@ -199,6 +202,7 @@ impl<'run> RehearsalEngine<'run> {
                 self.session = Held::Open(rehearsing);
                 let planned = job.input.plan(&bytes, presented, &performed.effects)?;
                 self.planned.push(planned);
+                self.names.insert(phase.to_owned());
                 self.phases.push(performed.clone());
                 Ok(Done {
                     output,
