@@ -33,9 +33,13 @@ CREATE TABLE phasegate.retention (
 );
 INSERT INTO phasegate.retention DEFAULT VALUES;
 
--- The attempt that this transaction has opened; nulls if there is none.
+-- The attempt that this transaction has opened; nulls if there is none. A session keeps its plans:
+-- one that was made when the table was empty would read all of it when it is full, so that those
+-- who look for a row of a table that grows with the phases are to use its index. What has no index
+-- then seems to cost very much, which is why they have jit off.
 CREATE FUNCTION phasegate.this_attempt() RETURNS phasegate.attempt
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_attempt phasegate.attempt;
 BEGIN

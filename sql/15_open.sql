@@ -160,6 +160,20 @@ BEGIN
 END
 $$;
 
+-- The row of the journal of a phase; nulls if it is not committed.
+CREATE FUNCTION phasegate.journal_entry(p_plan bytea, p_position integer)
+RETURNS phasegate.journal
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_entry phasegate.journal;
+BEGIN
+    SELECT j.* INTO v_entry FROM phasegate.journal AS j
+    WHERE j.plan = p_plan AND j.position = p_position;
+    RETURN v_entry;
+END
+$$;
+
 -- What the caller reads of a row of the journal.
 CREATE FUNCTION phasegate.stored_entry(p_entry phasegate.journal) RETURNS jsonb
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -184,7 +198,7 @@ END;
 -- A session plans each statement once, where it would plan five times before it keeps a plan.
 CREATE FUNCTION phasegate.open(p_request bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
+SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     v_request jsonb := convert_from(p_request, 'UTF8')::jsonb;
     v_attempt phasegate.attempt;
@@ -215,9 +229,8 @@ BEGIN
     v_session := phasegate.this_session()
                  || jsonb_build_object('opened_at', v_attempt.opened_at);
     PERFORM phasegate.ensure_target(v_step, v_session);
-    SELECT j.* INTO v_entry FROM phasegate.journal AS j
-    WHERE j.plan = v_attempt.plan AND j.position = v_attempt.position;
-    IF FOUND THEN
+    v_entry := phasegate.journal_entry(v_attempt.plan, v_attempt.position);
+    IF v_entry.nonce IS NOT NULL THEN
         RETURN (v_session || jsonb_build_object(
             'committed', phasegate.stored_entry(v_entry),
             'committed_next', phasegate.entries_after(v_entry.plan, v_entry.position)))::text;

@@ -3,7 +3,7 @@
 -- Seals the phase. Only the caller that opened it knows what the lock is the hash of.
 CREATE FUNCTION phasegate.seal(p_secret bytea) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     UPDATE phasegate.attempt AS a SET state = 'sealed'
     WHERE a.xid = pg_current_xact_id_if_assigned() AND a.opened_at >= transaction_timestamp()
@@ -57,11 +57,22 @@ BEGIN
 END
 $$;
 
+-- Marks the attempt as finished. The journal has its approvals now.
+CREATE FUNCTION phasegate.finish_attempt(p_nonce uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    UPDATE phasegate.attempt AS a
+    SET state = 'finished', approvals = NULL, attempted = phasegate.rows_attempted()
+    WHERE a.nonce = p_nonce;
+END
+$$;
+
 -- Writes the row of the journal, whose times are in UTC, and returns its hash. Nothing of the phase
 -- comes after it but COMMIT.
 CREATE FUNCTION phasegate.finish(p_output bytea) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan AS $$
+SET timezone = 'UTC' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     v_attempt phasegate.attempt := phasegate.this_attempt();
     v_effects jsonb;
@@ -90,10 +101,7 @@ BEGIN
     VALUES (v_attempt.plan, v_attempt.position, v_attempt.nonce, v_body, v_head);
     UPDATE phasegate.run AS r SET committed = v_attempt.position, head = v_head
     WHERE r.plan = v_attempt.plan;
-    -- The journal has the approvals now.
-    UPDATE phasegate.attempt AS a
-    SET state = 'finished', approvals = NULL, attempted = phasegate.rows_attempted()
-    WHERE a.nonce = v_attempt.nonce;
+    PERFORM phasegate.finish_attempt(v_attempt.nonce);
     PERFORM phasegate.end_counting();
     -- The next phase of the session counts from zero.
     PERFORM pg_stat_force_next_flush();

@@ -52,7 +52,7 @@ $$;
 -- rehearsal that drains; no state of a rehearsal passes.
 CREATE FUNCTION phasegate.interlock() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_attempt phasegate.attempt;
 BEGIN
