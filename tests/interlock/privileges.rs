@@ -45,7 +45,7 @@ fn callable(by: &str) -> String {
 fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     let public = "begin_statement chosen_kind count_rows create_counting create_triggers drop_counting ensure_counters \
         ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table forget_protection guard guard_kind \
-        guarded_tables is_counting is_whole protect record_protection unprotect with_children";
+        guarded_tables is_counting is_whole local_children protect record_protection unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
@@ -55,7 +55,7 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
         "after_rollback approvals_of before_savepoint begin_statement bypass_privileges chosen_kind commits_in_flight \
          count_rows create_counting create_triggers drain_rehearsal drop_counting ensure_counters \
          ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table finish forget_protection guard \
-         guard_kind guarded_tables holder_of_run is_counting is_whole journal_of measure_failed measure_rehearsal open \
+         guard_kind guarded_tables holder_of_run is_counting is_whole journal_of local_children measure_failed measure_rehearsal open \
          open_rehearsal perform_row phases_in_progress progress_of protect record_protection rehearse resolve seal \
          switch_status switched_off_since unprotect with_children"
     );
