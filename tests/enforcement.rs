@@ -205,7 +205,7 @@ fn a_switch_that_turns_off_refuses_the_next_phase() {
             "{refusal}"
         );
         assert_eq!(refusal.phase(), Some(*name));
-        assert_eq!(calls.count("connect"), phase);
+        assert_eq!(calls.count("connect"), phase.min(1));
         assert_eq!(calls.count("execute"), phase);
         let before = phase
             .checked_sub(1)

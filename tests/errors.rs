@@ -313,7 +313,7 @@ fn each_error_has_a_code_of_its_own() {
 }
 
 /// Those that are parts of another, which has the code and the hint.
-const PARTS: [&str; 2] = ["Invalid", "NotPlain"];
+const PARTS: [&str; 3] = ["Invalid", "NotPlain", "SqlRefusal"];
 
 #[test]
 fn every_public_error_has_a_code_and_a_hint() {

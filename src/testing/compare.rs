@@ -88,6 +88,18 @@ impl PredictionDiffers {
     pub fn differences(&self) -> &[String] {
         &self.differences
     }
+
+    /// Returns the stable name of the error, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "prediction_differs"
+    }
+
+    /// Returns what to do about it, as one or two sentences.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some("Let the simulator predict what the adapter does, or let the phase tolerate the difference.".to_owned())
+    }
 }
 
 impl fmt::Display for PredictionDiffers {

@@ -317,8 +317,11 @@ fn places(messages: &[String], fits: impl Fn(&str) -> bool) -> Vec<usize> {
         .collect()
 }
 
+/// The commits of phases. The reset of a session between two phases is a transaction too.
 fn commits(messages: &[String]) -> Vec<usize> {
-    places(messages, |text| text == "COMMIT")
+    let mut commits = places(messages, |text| text == "COMMIT");
+    commits.retain(|&place| messages[place - 1].starts_with("SELECT phasegate.finish("));
+    commits
 }
 
 fn rollbacks(messages: &[String]) -> usize {
