@@ -105,7 +105,9 @@ fn dry_returns_phases_gates_order_and_effects() {
 }
 
 #[test]
-#[should_panic(expected = "no phase `announce`, but [\"draft\", \"check\", \"enact\", \"publish\"]")]
+#[should_panic(
+    expected = "no phase `announce`, but [\"draft\", \"check\", \"enact\", \"publish\"]"
+)]
 fn a_phase_that_is_not_there_is_named_with_those_that_are() {
     let dry = testing::dry(Simulator, |run, on| four_phases(run, on, Draft::of(&["a"])));
     let _ = dry.unwrap().phase("announce");
