@@ -12,7 +12,7 @@
 -- tables into a table, where what is undone is undone.
 --
 -- Both numbers are out of the runner's reach. Only the owner has a privilege on the sequences. Any
--- role may change a setting, if it knows the name: this one ends in 60 bits that nobody else knows,
+-- role may change a setting, if it knows the name: this one ends in 60 bits that no role knows,
 -- which are currval of phasegate.secret; the server lists no setting that no module has defined.
 -- For the same reason no variable holds the name: a session may have the server print its plans,
 -- and the values of variables are in them.

@@ -1,5 +1,5 @@
-//! All communication with PostgreSQL: the connector, the session of a run, the transaction of a phase, and the client side of
-//! the enforcement in the database, whose server side is the SQL in `sql/`.
+//! All communication with PostgreSQL: the connector, the session of a run, the transaction of a phase, and the client
+//! side of the enforcement in the database, whose server side is the SQL in `sql/`.
 //!
 //! The phases of a run share a session, which is reset before each but the first, and closed after a phase that did
 //! not commit: no setting, lock or temporary object of one phase can reach the next.

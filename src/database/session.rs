@@ -30,9 +30,9 @@ const PROTOCOL: u32 = 1;
 
 /// What returns a session to the state in which it began, before the next phase is opened in it, in a transaction of
 /// its own. `RESET SESSION AUTHORIZATION` resets the role as well. A phase leaves no temporary table, but another client
-/// of a pool could have; an open cursor, which would be one of those too, is refused at the commit. `DISCARD ALL` would forget the plans too, and planning again costs more than a
-/// new session. What is not reset: libraries that were loaded, and what a procedural language or an extension keeps
-/// outside of the database.
+/// of a pool could have. A cursor that is open is refused at the commit. `DISCARD ALL` would forget the plans too, and
+/// planning again costs more than a new session. What is not reset: libraries that were loaded, and what a procedural
+/// language or an extension keeps outside of the database.
 const RESET: &str = "BEGIN READ WRITE; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; COMMIT; ";
 

@@ -104,7 +104,7 @@ impl LiveEngine<'_> {
         let (session, opened) = self.open(phase, &request)?;
         self.passed(phase, Step::Connected);
         if let Some(stored) = &opened.committed {
-            self.ahead = opened.committed_next.iter().cloned().collect();
+            self.ahead = opened.committed_next.into();
             self.keep_unopened(session);
             return self.committed_before(phase, stored);
         }

@@ -35,7 +35,7 @@ struct Phase {
 
 #[derive(Debug, Clone)]
 enum Outcome {
-    /// The output as JSON, so that it is made anew for each call.
+    /// The output as JSON, so that it is made for each call.
     Returns(String),
     Fails {
         row: Option<(u64, String)>,

@@ -179,7 +179,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// Opens a session for each phase, where else the phases of a run share one. Between two phases, that one is reset:
-    /// settings, role, locks, cursors, temporary tables, sequences and channels are as in a new session. What the
+    /// settings, role, locks, temporary tables, sequences and channels are as in a new session. What the
     /// server cannot reset is not: a library that a phase has loaded, and what a procedural language (`plpython3u`,
     /// `plperl`) or an extension (`dblink`) keeps in the session.
     pub fn new_session_per_phase(mut self) -> Self {
@@ -188,7 +188,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     }
 
     /// Connects ahead of [`run`](LiveRunner::run), and has the session plan what the opening and the close of a phase
-    /// need, so that the first phase costs what the later ones do. Performs nothing: the first phase is opened and
+    /// need, so that the first phase has less to wait for; what it writes is planned in the phase. Performs nothing: the first phase is opened and
     /// finished without its adapter, and rolled back. What the server refuses there (no lease, an approval that is
     /// missing) is left for the run to say.
     ///

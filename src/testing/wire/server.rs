@@ -46,7 +46,7 @@ const PORT: u16 = 5432;
 /// let mut client = fake.config().connect(postgres::NoTls)?;
 /// let mut tx = client.transaction()?;
 /// assert_eq!(tx.execute("UPDATE account SET open = false WHERE number = $1", &[&"4711"])?, 1);
-/// assert!(tx.execute("DROP TABLE account", &[]).is_err());   // nobody scripted that
+/// assert!(tx.execute("DROP TABLE account", &[]).is_err());   // the test has not scripted that
 /// tx.rollback()?;
 /// assert_eq!(fake.texts().last().map(String::as_str), Some("ROLLBACK"));
 /// assert!(fake.committed().is_empty());
