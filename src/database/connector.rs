@@ -163,7 +163,7 @@ impl Warnings {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connector",
     label = "nothing here leads to a database",
-    note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::new(config, tls)`"
+    note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::tls(config, tls)`"
 )]
 pub trait Connector: Send {
     /// Opens a session.

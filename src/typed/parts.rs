@@ -95,7 +95,7 @@ part! {
     #[diagnostic::on_unimplemented(
         message = "this run has no connector to its database",
         label = "give it one before `run`: `.connector(connector)`",
-        note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::new(config, tls)`",
+        note = "of a `postgres::Config`, make one with `PostgresConnector::no_tls(config)` or `PostgresConnector::tls(config, tls)`",
         note = "explained at https://github.com/phasegate/phasegate/blob/main/docs/compile-errors.md#no-connector"
     )]
     HasConnector<C>: C
