@@ -8,6 +8,8 @@ CREATE TABLE phasegate.plan (
     database text NOT NULL,
     role text NOT NULL,
     valid_until timestamptz NOT NULL,
+    change bytea NOT NULL, -- SHA-256 of what is changed, whoever makes the plan, and when
+    means jsonb, -- the fingerprints of what its statements use; null if they are not known
     admitted_by text NOT NULL DEFAULT session_user,
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -45,9 +47,9 @@ FROM phasegate.planned_phase AS f JOIN phasegate.plan AS p ON p.plan = f.plan;
 CREATE FUNCTION phasegate.ensure_plan_format(p_content jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF p_content ->> 'schema' IS DISTINCT FROM 'phasegate/plan/1' THEN
+    IF p_content ->> 'schema' IS DISTINCT FROM 'phasegate/plan/2' THEN
         RAISE EXCEPTION 'the plan is of schema %, and this install knows '
-                        'phasegate/plan/1',
+                        'phasegate/plan/2',
             coalesce(p_content ->> 'schema', '(none)') USING ERRCODE = 'ZG020';
     END IF;
 END
@@ -122,10 +124,11 @@ BEGIN
     PERFORM phasegate.ensure_plan_of_this_database(v_target);
     PERFORM phasegate.ensure_plan_role(v_target ->> 'role');
     INSERT INTO phasegate.plan
-        (plan, bytes, pipeline, system_identifier, database, role, valid_until)
+        (plan, bytes, pipeline, system_identifier, database, role, valid_until, change, means)
     VALUES (v_plan, p_bytes, v_content ->> 'pipeline',
             (v_target ->> 'system_identifier')::bigint, v_target ->> 'database',
-            v_target ->> 'role', v_valid_until)
+            v_target ->> 'role', v_valid_until, decode(v_content ->> 'change', 'hex'),
+            v_content -> 'means')
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN v_plan;
@@ -134,6 +137,7 @@ BEGIN
         RAISE EXCEPTION 'the plan was valid until %', v_valid_until
             USING ERRCODE = 'ZG020', HINT = 'Make a new plan with a dry run.';
     END IF;
+    PERFORM phasegate.ensure_means(v_content -> 'means');
     PERFORM phasegate.write_planned_phases(v_plan, v_content -> 'phases');
     PERFORM phasegate.ensure_countable(v_plan);
     INSERT INTO phasegate.run (plan, head) VALUES (v_plan, phasegate.first_head(v_plan));
@@ -148,4 +152,12 @@ BEGIN ATOMIC
     SELECT phasegate.may_act_as(session_user, 'phasegate_operator')
         OR phasegate.may_act_as(session_user, 'phasegate_auditor')
         OR EXISTS (SELECT FROM phasegate.plan AS p WHERE p.plan = p_plan AND p.role = session_user);
+END;
+
+-- The bytes of a plan, for those who may read of it; null if it is not admitted.
+CREATE FUNCTION phasegate.plan_bytes(p_plan bytea) RETURNS bytea
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.bytes FROM phasegate.plan AS p
+    WHERE p.plan = p_plan AND phasegate.may_read(p.plan);
 END;

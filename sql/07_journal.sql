@@ -5,7 +5,8 @@
 CREATE TABLE phasegate.run (
     plan bytea PRIMARY KEY REFERENCES phasegate.plan,
     committed integer NOT NULL DEFAULT 0,
-    head bytea NOT NULL
+    head bytea NOT NULL,
+    compared_by text -- the session that has compared the fingerprints of its plan last
 ) WITH (fillfactor = 50);
 
 -- Written once, by the transaction that the row records.
@@ -81,4 +82,19 @@ BEGIN ATOMIC
             WHERE j.plan = p.plan AND j.position = r.committed)
     FROM phasegate.plan AS p JOIN phasegate.run AS r ON r.plan = p.plan
     WHERE p.plan = p_plan AND phasegate.may_read(p.plan);
+END;
+
+-- Another plan with the same change of which all phases are committed, the last one; no row if
+-- there is none. For those who may read of both.
+CREATE FUNCTION phasegate.same_change(p_plan bytea)
+RETURNS TABLE (plan bytea, committed_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT o.plan, (j.body::jsonb ->> 'finished_at')::timestamptz AS committed_at
+    FROM phasegate.plan AS p JOIN phasegate.plan AS o ON o.change = p.change AND o.plan <> p.plan
+    JOIN phasegate.run AS r ON r.plan = o.plan
+    JOIN phasegate.journal AS j ON j.plan = o.plan AND j.position = r.committed
+    WHERE p.plan = p_plan AND phasegate.may_read(p.plan) AND phasegate.may_read(o.plan)
+      AND r.committed = (SELECT count(*) FROM phasegate.planned_phase AS f WHERE f.plan = o.plan)
+    ORDER BY committed_at DESC LIMIT 1;
 END;

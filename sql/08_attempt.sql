@@ -21,6 +21,7 @@ CREATE TABLE phasegate.attempt (
     durability text, -- synchronous_commit, as the session had it
     allowed_until timestamptz, -- the earliest end of the plan and the approvals
     allowed_by text, -- which of them that is
+    program jsonb, -- what the caller says of itself
     attempted numeric -- rows_attempted(), when it was finished
 );
 -- Not unique: a database that was copied into another cluster meets its old xids again.

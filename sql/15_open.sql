@@ -193,6 +193,17 @@ BEGIN ATOMIC
     WHERE e.so_far <= 1048576;
 END;
 
+-- Raises if what a program says of itself is no short text.
+CREATE FUNCTION phasegate.ensure_short(p_program jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(p_program::text) > 2000 THEN
+        RAISE EXCEPTION 'what the program says of itself has % bytes, and 2000 are the most',
+            octet_length(p_program::text) USING ERRCODE = 'ZG011';
+    END IF;
+END
+$$;
+
 -- Opens a phase, and returns what the caller needs to know of it. If the phase is committed
 -- already, opens nothing and returns its row of the journal, and some of the rows after it.
 -- A session plans each statement once, where it would plan five times before it keeps a plan.
@@ -216,9 +227,11 @@ BEGIN
     v_attempt.opened_at := greatest(clock_timestamp(), transaction_timestamp());
     v_attempt.plan := decode(v_request ->> 'plan', 'hex');
     v_attempt.position := (v_request ->> 'place')::integer;
+    v_attempt.program := v_request -> 'program';
     v_attempt.durability := current_setting('synchronous_commit');
 
     PERFORM phasegate.ensure_session(v_request);
+    PERFORM phasegate.ensure_short(v_attempt.program);
     PERFORM set_config('application_name', v_request ->> 'application_name', true);
     PERFORM set_config('lock_timeout', v_request ->> 'lock_timeout', true);
 
@@ -237,6 +250,7 @@ BEGIN
     END IF;
     PERFORM phasegate.ensure_valid_plan(v_step);
     PERFORM phasegate.ensure_not_rejected(v_attempt.plan);
+    PERFORM phasegate.ensure_means_of_run(v_run);
     PERFORM phasegate.ensure_children_counted(v_attempt.plan, v_attempt.position);
     PERFORM phasegate.ensure_in_order(v_step, v_run.committed);
     PERFORM phasegate.ensure_counters_at_zero();

@@ -53,7 +53,7 @@ BEGIN
         'application_name', current_setting('application_name'),
         'backend_pid', pg_backend_pid(), 'backend_start', v_session.backend_start,
         'epoch', p_attempt.epoch, 'opened_at', p_attempt.opened_at,
-        'finished_at', clock_timestamp())::text;
+        'finished_at', clock_timestamp(), 'program', p_attempt.program)::text;
 END
 $$;
 
@@ -63,7 +63,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     UPDATE phasegate.attempt AS a
-    SET state = 'finished', approvals = NULL, attempted = phasegate.rows_attempted()
+    SET state = 'finished', approvals = NULL, program = NULL, attempted = phasegate.rows_attempted()
     WHERE a.nonce = p_nonce;
 END
 $$;

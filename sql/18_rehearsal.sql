@@ -5,7 +5,7 @@
 --   ...                                                         the statements of the adapter
 --   SELECT phasegate.drain_rehearsal(); SET CONSTRAINTS ALL IMMEDIATE;
 --   SELECT phasegate.measure_rehearsal(); RELEASE ..            the end of the phase
---   ROLLBACK
+--   SELECT phasegate.measure_means(statements); ROLLBACK        the end of the run
 --
 -- It needs no plan, no approval and no switch: its attempt is in a state from which no function
 -- leads to one that the interlock lets pass. It writes guarded tables as a phase does, and it is
@@ -127,6 +127,7 @@ BEGIN
     -- The counters go on from phase to phase, also past what is rolled back between them.
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
     PERFORM phasegate.begin_counting(phasegate.counters());
+    PERFORM phasegate.track_functions();
     PERFORM set_config('application_name', v_request ->> 'application_name', true);
     PERFORM set_config('lock_timeout', v_request ->> 'lock_timeout', true);
     PERFORM set_config('statement_timeout', v_request ->> 'statement_timeout', true);

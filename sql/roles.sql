@@ -102,6 +102,15 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- To see which functions a rehearsal performs.
+    IF NOT pg_catalog.has_parameter_privilege('phasegate_owner', 'track_functions', 'SET') THEN
+        BEGIN
+            GRANT SET ON PARAMETER track_functions TO phasegate_owner;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;
+        END;
+    END IF;
+
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'phasegate') THEN
         BEGIN
             CREATE SCHEMA phasegate AUTHORIZATION phasegate_owner;

@@ -63,7 +63,7 @@ pub enum Event<'a> {
 /// | [`AsPlanned`](Step::AsPlanned) | `RefusalReason::{NotNextInPlan, GateChanged, OrderChanged, InputChanged, PlanExpired, Approval}` |
 /// | [`Connected`](Step::Connected) | `RefusalReason::{NotConnected, SessionNotNew, SessionInTransaction, ActingRole, AnotherTarget, Standby, NotInstalled, AnotherProtocol, NotARunner, PrivilegedRole}` |
 /// | [`Opened`](Step::Opened) | `RefusalReason::{NotAdmitted, Rejected, PlanExpired, Held, SwitchOff, LeaseOver, LeaseElsewhere, Approval, OutputUnreadable, NotOpened}` |
-/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, ConnectionLost, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, Swallowed, SavepointLeftOpen, Output}` |
+/// | [`Performed`](Step::Performed) | `RollbackCause::{Failed, ConnectionLost, SwitchOff, SwitchUnreadable, LeaseOver, TimeOver, Swallowed, StatementNotPlanned, SavepointLeftOpen, Output}` |
 /// | [`SwitchStillOn`](Step::SwitchStillOn) | `RollbackCause::{SwitchOff, SwitchUnreadable}` |
 /// | [`Committed`](Step::Committed) | `RollbackCause::{ConnectionLost, Swallowed, SwitchOff, LeaseOver, EffectsDiffer, CommitRefused, EndedFromWithin, NotCommitted}`, or in doubt |
 ///

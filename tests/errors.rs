@@ -45,8 +45,14 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 19] = [
+const ENUMS: [(&str, &str, &str); 21] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
+    ("The files of inputs", "src/plan/input.rs", "InputsError"),
+    (
+        "Admitted plans",
+        "src/database/admitted_plan.rs",
+        "AdmittedPlanError",
+    ),
     (
         "Inputs and outputs",
         "src/base/canonical.rs",

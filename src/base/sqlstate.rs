@@ -23,5 +23,7 @@ pub(crate) const ANOTHER_PROTOCOL: &str = "ZG017";
 pub(crate) const PRIVILEGED_ROLE: &str = "ZG018";
 /// The plan, or an approval that the phase has spent, has expired.
 pub(crate) const PLAN_EXPIRED: &str = "ZG023";
+/// What the plan's statements use has changed since the rehearsal; DATATYPE has the names of the objects, as JSON.
+pub(crate) const MEANS_CHANGED: &str = "ZG026";
 /// An eligible approver has rejected the plan.
 pub(crate) const REJECTED: &str = "ZG024";

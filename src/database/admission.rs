@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use ::postgres::Row;
 
+use crate::base::digest::Digest;
 use crate::base::timestamp::Timestamp;
 use crate::outcome::BlockingSession;
 
@@ -15,6 +16,14 @@ use crate::outcome::BlockingSession;
 pub enum PlanAdmission {
     /// The plan was not admitted before.
     New,
+    /// The plan was not admitted before; another one with the same change was performed. A run of this one does the same
+    /// again.
+    Recurring {
+        /// The digest of that plan.
+        before: Digest,
+        /// When the last of its phases was committed, by the server's clock.
+        at: SystemTime,
+    },
     /// The plan was admitted before, and some of its phases are not committed yet.
     Unfinished {
         /// When the plan was admitted first, by the server's clock.
@@ -47,10 +56,25 @@ impl PlanAdmission {
     }
 }
 
+impl PlanAdmission {
+    /// Reads that another plan with the same change was performed.
+    pub(super) fn recurring(row: &Row) -> Result<Self, ::postgres::Error> {
+        Ok(PlanAdmission::Recurring {
+            before: Digest::from_bytes(row.try_get("plan")?).unwrap_or_else(|| Digest::of(b"")),
+            at: row.try_get("committed_at")?,
+        })
+    }
+}
+
 impl fmt::Display for PlanAdmission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlanAdmission::New => f.write_str("the plan is admitted"),
+            PlanAdmission::Recurring { before, at } => write!(
+                f,
+                "the plan is admitted; the same change was committed at {} under plan {before}, and a run does it again",
+                Timestamp::of(*at)
+            ),
             PlanAdmission::Unfinished {
                 admitted_at,
                 committed,
@@ -62,8 +86,8 @@ impl fmt::Display for PlanAdmission {
             ),
             PlanAdmission::Performed { at } => write!(
                 f,
-                "the plan was performed at {}: a run of it changes nothing. To do the same again, make another plan, \
-                 with another input or author",
+                "the plan was performed at {}: a run of it changes nothing. To do the same again, make a plan with another \
+                 occasion",
                 Timestamp::of(*at)
             ),
         }

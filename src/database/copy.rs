@@ -47,6 +47,7 @@ impl PhaseTx<'_> {
         write: impl FnOnce(&mut CopyIn<'_>) -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
         refuse_unless_copy(sql)?;
+        self.may_send(sql, &[])?;
         let PhaseTx {
             client,
             traces,
@@ -94,6 +95,7 @@ impl PhaseTx<'_> {
         read: impl FnOnce(&mut CopyOut<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         refuse_unless_copy(sql)?;
+        self.may_send(sql, &[])?;
         let reader = self.client.copy_out(sql);
         let reader = reader.map_err(|error| not_begun(&mut self.traces, error))?;
         let mut copy = CopyOut {

@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::outcome::{
     BoxError, CommitEvidence, Committed, Durability, message_of, server_hint, sqlstate_of,
 };
-use crate::plan::{Effects, Target};
+use crate::plan::{Effects, ProgramIdentity, Target};
 
 /// An approval that a phase has spent.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -76,6 +76,9 @@ pub struct JournalEntry {
     pub opened_at: String,
     /// When the phase was finished, which is just before its commit.
     pub finished_at: String,
+    /// What the program that performed the phase said of itself; `None` if it said nothing.
+    #[serde(default)]
+    pub program: Option<ProgramIdentity>,
 }
 
 /// A row of the journal as it is stored: the hashed text, and the hash.

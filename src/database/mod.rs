@@ -6,6 +6,7 @@
 
 mod admission;
 mod admitted_approvals;
+mod admitted_plan;
 mod backend;
 mod batch;
 mod blocking_session;
@@ -28,6 +29,7 @@ mod tx;
 
 pub use admission::{PlanAdmission, Rejected};
 pub use admitted_approvals::AdmittedApprovals;
+pub use admitted_plan::AdmittedPlanError;
 pub(crate) use backend::{EndBackend, end_backend};
 pub use batch::{Discard, RowBatch, RowParams};
 pub(crate) use blocking_session::blocking_run;
@@ -47,4 +49,5 @@ pub(crate) use resolving::{Fate, resolve};
 pub use schema::{InstallError, Installed, install};
 pub(crate) use session::{CloseError, Closed, OpenError, OpenRequest, Opened, Session};
 pub use statement::{PreparedStatement, Sql, SqlError};
+pub(crate) use tx::Statements;
 pub use tx::{PhaseTx, RowStream};

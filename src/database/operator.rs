@@ -113,14 +113,13 @@ impl Operator {
     }
 
     /// Admits a plan, so that its phases can be opened. The server reads the bytes of the plan itself. Admitting the
-    /// plan again changes nothing. The result tells whether the plan was admitted before, and whether it was
-    /// performed: a plan is performed once, so that a recurring change with the same input and the same numbers would
-    /// not be performed a second time.
+    /// plan again changes nothing. The result tells whether the plan was admitted before, whether it was
+    /// performed (a plan is performed once), and whether another plan with the same change was performed.
     ///
     /// # Errors
     ///
-    /// Returns an error if the plan is for another database, if the role that the plan names cannot perform it, or if
-    /// the call fails.
+    /// Returns an error if the plan is for another database, if the role that the plan names cannot perform it, if a
+    /// definition that its statements use has changed since the rehearsal, or if the call fails.
     pub fn admit_plan(&mut self, plan: &Plan) -> Result<PlanAdmission, OperatorError> {
         let what = "admit the plan";
         let failed = |source| OperatorError::new(what, source);
@@ -131,7 +130,16 @@ impl Operator {
             .and_then(|row| row.as_ref().map(PlanAdmission::read).transpose())
             .map_err(failed)?;
         self.call(what, "SELECT phasegate.admit_plan($1)", &[&plan.bytes()])?;
-        Ok(before.unwrap_or(PlanAdmission::New))
+        if let Some(before) = before {
+            return Ok(before);
+        }
+        let same_change = "SELECT plan, committed_at FROM phasegate.same_change($1)";
+        let recurring = self
+            .client
+            .query_opt(same_change, &[&plan.digest().as_bytes().as_slice()])
+            .and_then(|row| row.as_ref().map(PlanAdmission::recurring).transpose())
+            .map_err(failed)?;
+        Ok(recurring.unwrap_or(PlanAdmission::New))
     }
 
     /// Admits an approval, so that it can be spent: once for each phase of its plan that is behind its gate. The

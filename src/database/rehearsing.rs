@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::session::{CloseError, OpenError, Session, close_error, first_value};
 use crate::base::hex::hex;
 use crate::outcome::BoxError;
-use crate::plan::{RowCounts, Target};
+use crate::plan::{PlanMeans, PlannedPhase, RowCounts, Target};
 
 /// The parameters of the opening message.
 #[derive(Serialize)]
@@ -164,6 +164,22 @@ impl Rehearsing {
         );
         let answer = self.client().simple_query(&taken_back)?;
         measured(&answer)
+    }
+
+    /// Returns what the phases have used so far, with its definitions; `phases` have the statements.
+    pub(crate) fn means(&mut self, phases: &[PlannedPhase]) -> Result<PlanMeans, BoxError> {
+        let statements: BTreeSet<&str> = phases
+            .iter()
+            .filter_map(PlannedPhase::statements)
+            .flatten()
+            .collect();
+        let measure = format!(
+            "SELECT phasegate.measure_means(pg_catalog.decode('{}', 'hex'))",
+            hex(&serde_json::to_vec(&statements)?)
+        );
+        let answer = self.client().simple_query(&measure)?;
+        let means = first_value(&answer).ok_or("the server did not say what was used")?;
+        Ok(serde_json::from_str(means)?)
     }
 
     /// The statements that return each constraint to the mode in which it was declared.

@@ -15,7 +15,7 @@ use crate::base::hex::hex;
 use crate::base::secret::Secret;
 use crate::base::sqlstate;
 use crate::outcome::BoxError;
-use crate::plan::Target;
+use crate::plan::{ProgramIdentity, Target};
 
 /// The longest time to wait for the rollback of a dropped session. After that, the connection is left to a thread of
 /// its own.
@@ -74,6 +74,9 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) application_name: String,
     /// Whether a role that has privileges that bypass the interlock is refused.
     pub(crate) refuse_privileged_role: bool,
+    /// What the program says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<ProgramIdentity>,
     /// All timeouts are in milliseconds.
     pub(crate) lock_timeout: u64,
     pub(crate) statement_timeout: u64,

@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use ::postgres::types::Type;
 
 use crate::base::printable::Printable;
-use crate::outcome::{BoxError, server_hint};
+use crate::outcome::{BoxError, STATEMENT_NOT_PLANNED, server_hint};
 
 /// A statement that [`PhaseTx::prepare`](super::PhaseTx::prepare) has prepared in the transaction of a phase, and that
 /// ends with that transaction.
@@ -46,6 +47,12 @@ pub enum SqlError {
     NotCopy {
         /// The statement's first word.
         word: String,
+    },
+    /// The plan of the phase does not have the statement; it was not sent, and the phase is rolled back.
+    #[error("the plan of this phase has no such statement, and it was not sent: `{}`", Printable(.statement))]
+    NotPlanned {
+        /// The text of the statement.
+        statement: String,
     },
     /// In a [`ReadOnlySession`](crate::connect::ReadOnlySession), the statement would have ended the transaction,
     /// begun another, or copied; it was not sent.
@@ -111,6 +118,7 @@ impl SqlError {
             SqlError::TransactionControl { .. } => "sql_transaction_control",
             SqlError::Copy => "sql_copy",
             SqlError::NotCopy { .. } => "sql_not_copy",
+            SqlError::NotPlanned { .. } => "sql_not_planned",
             SqlError::ReadOnly { .. } => "sql_read_only",
             SqlError::Ended => "sql_session_ended",
             SqlError::ParameterCount { .. } => "sql_parameter_count",
@@ -138,6 +146,7 @@ impl SqlError {
             }
             SqlError::Copy => "Use `PhaseTx::copy_in` or `PhaseTx::copy_out`.",
             SqlError::NotCopy { .. } => "Use `PhaseTx::execute`.",
+            SqlError::NotPlanned { .. } => STATEMENT_NOT_PLANNED,
             SqlError::ReadOnly { .. } => {
                 "To look at a later moment, use `ReadOnlySession::refresh`."
             }
@@ -276,6 +285,20 @@ pub(super) fn refuse_unsendable(sql: &str) -> Result<(), SqlError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns the text under which a statement stands in a plan: what is sent, and the types of the parameters where the
+/// caller names them, since they choose among functions of one name.
+pub(super) fn planned_text<'q>(sql: &'q str, types: &[Type]) -> Cow<'q, str> {
+    if types.is_empty() {
+        return Cow::Borrowed(sql);
+    }
+    let name = |type_: &Type| match type_.schema() {
+        "pg_catalog" => type_.name().to_owned(),
+        schema => format!("{schema}.{}", type_.name()),
+    };
+    let types: Vec<_> = types.iter().map(name).collect();
+    Cow::Owned(format!("{sql}\n-- parameters: {}", types.join(", ")))
 }
 
 /// Refuses a statement that is not `COPY`.

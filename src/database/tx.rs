@@ -9,10 +9,11 @@ use ::postgres::{Client, Row, RowIter};
 
 use super::params::{self, Encoded, by_reference, with_types};
 use super::statement::sealed::Form;
-use super::statement::{PreparedStatement, Sql, SqlError, refuse_unsendable};
+use super::statement::{PreparedStatement, Sql, SqlError, planned_text, refuse_unsendable};
 use crate::kill_switch::{KillSwitch, SwitchState};
 use crate::observer::{Event, Observer};
 use crate::outcome::{Failure, RollbackCause};
+use crate::plan::{PlannedPhase, SentStatements};
 
 /// The number of rows after which [`PhaseTx::for_each_row`] reads the kill switch again.
 pub(super) const ROWS_BETWEEN_READINGS: u64 = 64;
@@ -30,6 +31,10 @@ pub(super) const MOST_ROWS_RESERVED: usize = 4096;
 /// divide the transaction are recognised by their first word and not sent; inside `DO` and `CALL`
 /// the server refuses them, since a transaction is open.
 ///
+/// A rehearsal records the texts of the statements, and its plan has them. In a live run of such a plan, a statement with
+/// another text is not sent, and the phase is rolled back even if the adapter drops the error. So pass values that differ
+/// between runs as parameters, not as text.
+///
 /// ```compile_fail
 /// fn two_at_once(a: &mut phasegate::PhaseTx<'_>, b: &mut phasegate::PhaseTx<'_>) {
 ///     std::mem::swap(a, b); // each has a lifetime of its own
@@ -41,9 +46,19 @@ pub struct PhaseTx<'tx> {
     pub(super) kill_switch: &'tx dyn KillSwitch,
     pub(super) observer: &'tx mut Observer<'tx>,
     pub(super) traces: Traces,
+    statements: Statements<'tx>,
     /// The number of names (of savepoints and statements) that this transaction has used.
     pub(super) names: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
+}
+
+/// What happens to the texts of the statements that an adapter sends.
+#[derive(Debug)]
+pub(crate) enum Statements<'tx> {
+    /// They are recorded, for a plan.
+    Recorded(SentStatements),
+    /// Those that this phase of a plan may not send are refused.
+    PlannedFor(&'tx PlannedPhase),
 }
 
 /// The state of a transaction that the engine reads after the adapter has returned, independently of its return value.
@@ -56,6 +71,9 @@ pub(crate) struct Traces {
     pub(crate) failed_rows: Option<String>,
     /// The number of loops and calls over rows that have not ended: one that panicked never does.
     pub(crate) unfinished_rows: u32,
+    /// A statement that the plan does not have, which was not sent. No savepoint undoes this: it is another program than
+    /// the one that was rehearsed.
+    pub(crate) unplanned: Option<String>,
     /// Why the kill switch stopped the phase.
     pub(crate) stopped: Option<RollbackCause>,
     /// Whether the session is lost, and the server has rolled the transaction back.
@@ -82,6 +100,7 @@ impl<'tx> PhaseTx<'tx> {
         phase: &'tx str,
         kill_switch: &'tx dyn KillSwitch,
         observer: &'tx mut Observer<'_>,
+        statements: Statements<'tx>,
     ) -> Self {
         PhaseTx {
             client,
@@ -89,13 +108,19 @@ impl<'tx> PhaseTx<'tx> {
             kill_switch,
             observer,
             traces: Traces::default(),
+            statements,
             names: 0,
             invariant: PhantomData,
         }
     }
 
-    pub(crate) fn into_traces(self) -> Traces {
-        self.traces
+    /// Returns the state of the transaction, and the statements that were sent, if they were recorded.
+    pub(crate) fn into_traces(self) -> (Traces, SentStatements) {
+        let sent = match self.statements {
+            Statements::Recorded(sent) => sent,
+            Statements::PlannedFor(_) => SentStatements::default(),
+        };
+        (self.traces, sent)
     }
 
     /// Performs a statement, and returns how many rows it changed.
@@ -361,11 +386,13 @@ impl<'tx> PhaseTx<'tx> {
         let statement = match sql.form() {
             Form::Typed(sql, types) => {
                 refuse_unsendable(sql)?;
+                self.may_send(sql, types)?;
                 Ready::Typed(sql, types)
             }
             // Without the sign of a parameter there is none whose type could be asked for.
             Form::Text(sql) if params.is_empty() && !sql.contains('$') => {
                 refuse_unsendable(sql)?;
+                self.may_send(sql, &[])?;
                 Ready::Typed(sql, &[])
             }
             Form::Text(sql) => Ready::Prepared(self.prepared(sql, &[])?),
@@ -381,8 +408,27 @@ impl<'tx> PhaseTx<'tx> {
         types: &[Type],
     ) -> Result<::postgres::Statement, SqlError> {
         refuse_unsendable(sql)?;
+        self.may_send(sql, types)?;
         let answer = self.client.prepare_typed(sql, types);
         self.noted(answer)
+    }
+
+    /// Records a statement of the adapter before it is sent, or refuses one that the plan does not have. Each text that an
+    /// adapter sends passes here.
+    pub(super) fn may_send(&mut self, sql: &str, types: &[Type]) -> Result<(), SqlError> {
+        let text = planned_text(sql, types);
+        match &mut self.statements {
+            Statements::Recorded(sent) => sent.record(&text),
+            Statements::PlannedFor(phase) if !phase.may_send(&text) => {
+                let statement = text.into_owned();
+                self.traces
+                    .unplanned
+                    .get_or_insert_with(|| statement.clone());
+                return Err(SqlError::NotPlanned { statement });
+            }
+            Statements::PlannedFor(_) => {}
+        }
+        Ok(())
     }
 
     pub(super) fn control(&mut self, sql: &str) -> Result<(), SqlError> {

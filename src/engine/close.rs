@@ -7,14 +7,16 @@ use super::live::LiveEngine;
 use super::watch::Watch;
 use crate::base::secret::Secret;
 use crate::base::sqlstate;
-use crate::database::{CloseError, Closed, PhaseTx, Session};
+use crate::database::{CloseError, Closed, PhaseTx, Session, Statements};
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
+use crate::plan::PlannedPhase;
 
 /// The steps between the opening and the close.
 pub(super) struct Inside<'a, 'o> {
     pub(super) perform: &'a mut dyn FnMut(&mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed>,
+    pub(super) planned: &'a PlannedPhase,
     pub(super) kill_switch: &'a dyn KillSwitch,
     pub(super) observer: &'a mut Observer<'o>,
     pub(super) in_doubt: &'a mut Option<InDoubt>,
@@ -32,6 +34,7 @@ pub(super) fn perform_and_close(
 ) -> Result<(Vec<u8>, Closed, Session), PhaseError> {
     let Inside {
         perform,
+        planned,
         kill_switch,
         observer,
         in_doubt,
@@ -39,13 +42,17 @@ pub(super) fn perform_and_close(
         lost,
     } = inside;
     // A panic in the adapter drops the session, which rolls back.
-    let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer);
+    let statements = Statements::PlannedFor(planned);
+    let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer, statements);
     let answer = perform(&mut tx);
-    let mut traces = tx.into_traces();
+    let (mut traces, _) = tx.into_traces();
     *lost = traces.lost;
     let rolled_back = |cause| Rollback::new(phase, LiveEngine::MODE, cause);
     if let Some(cause) = traces.stopped {
         return Err(rolled_back(cause).into());
+    }
+    if let Some(statement) = traces.unplanned {
+        return Err(rolled_back(RollbackCause::StatementNotPlanned { statement }).into());
     }
     let output = match answer {
         Ok(output) => Ok(output),

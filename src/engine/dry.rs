@@ -12,6 +12,7 @@ use crate::plan::{Effects, PlannedPhase};
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
+    inputs: Vec<Vec<u8>>,
     names: BTreeSet<String>,
     observer: &'run mut Observer<'run>,
 }
@@ -23,14 +24,15 @@ impl<'run> DryEngine<'run> {
     pub(crate) fn new(observer: &'run mut Observer<'run>) -> Self {
         DryEngine {
             phases: Vec::new(),
+            inputs: Vec::new(),
             names: BTreeSet::new(),
             observer,
         }
     }
 
-    /// Returns the phases that were performed, in the form of the plan.
-    pub(crate) fn into_phases(self) -> Vec<PlannedPhase> {
-        self.phases
+    /// Returns the phases that were performed, in the form of the plan, and their inputs.
+    pub(crate) fn into_phases(self) -> (Vec<PlannedPhase>, Vec<Vec<u8>>) {
+        (self.phases, self.inputs)
     }
 
     /// Performs `job` by its simulator.
@@ -73,6 +75,7 @@ impl<'run> DryEngine<'run> {
         self.passed(phase, Step::Performed);
         self.names.insert(phase.to_owned());
         self.phases.push(planned);
+        self.inputs.push(bytes);
         Ok(Done {
             output,
             evidence: (),

@@ -1,7 +1,8 @@
 //! A live run: the plan, its progress, and the checks before a phase touches anything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::job::{Done, Execution, Job};
@@ -16,7 +17,7 @@ use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, InDoubt, Incomplete, LIVE, PhaseError, Refusal,
     RefusalReason,
 };
-use crate::plan::{Plan, PlannedPhase};
+use crate::plan::{Plan, PlanInputs, PlannedPhase, ProgramIdentity};
 
 /// The options of a live run.
 #[derive(Debug, Clone)]
@@ -26,6 +27,10 @@ pub(crate) struct LiveOptions {
     pub(crate) retries: u32,
     pub(crate) allow_privileged_role: bool,
     pub(crate) new_session_per_phase: bool,
+    /// The inputs that the pipeline gets, where it asks for them.
+    pub(crate) inputs: Option<Arc<PlanInputs>>,
+    /// What the program says of itself.
+    pub(crate) program: Option<ProgramIdentity>,
 }
 
 impl Default for LiveOptions {
@@ -36,6 +41,8 @@ impl Default for LiveOptions {
             retries: 2,
             allow_privileged_role: false,
             new_session_per_phase: false,
+            inputs: None,
+            program: None,
         }
     }
 }
@@ -66,6 +73,8 @@ pub struct LiveEngine<'run> {
     pub(super) connector: &'run mut dyn Connector,
     pub(super) observer: &'run mut Observer<'run>,
     pub(super) options: LiveOptions,
+    /// The places of the inputs that the pipeline was given, counted from 0.
+    inputs_given: BTreeSet<usize>,
 }
 
 /// The progress of a run that has ended with every phase of its plan committed.
@@ -105,7 +114,20 @@ impl<'run> LiveEngine<'run> {
             connector,
             observer,
             options,
+            inputs_given: BTreeSet::new(),
         }
+    }
+
+    /// Returns the approved input of the plan's next phase that `is_of` says is meant, once for each phase; `None` if the
+    /// run was not given the inputs.
+    pub(crate) fn input(&mut self, is_of: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
+        let inputs = self.options.inputs.as_ref()?;
+        let ahead = self.plan.phases().iter().enumerate().skip(self.performed);
+        let mut next = ahead.filter(|(place, _)| !self.inputs_given.contains(place));
+        let (place, _) = next.find(|(_, phase)| is_of(phase.name()))?;
+        let input = inputs.at(place + 1)?.to_vec();
+        self.inputs_given.insert(place);
+        Some(input)
     }
 
     /// Returns why the program has stopped the run; `None` if it has not.

@@ -48,6 +48,7 @@ impl LiveEngine<'_> {
             approvals: approvals.iter().map(nonce_of).collect(),
             application_name: format!("phasegate {}/{phase}", self.plan.pipeline()),
             refuse_privileged_role: !self.role_is_fit,
+            program: self.options.program.clone(),
             lock_timeout: milliseconds(timeouts.lock),
             statement_timeout: milliseconds(timeouts.statement),
             idle_timeout: milliseconds(timeouts.idle),
@@ -251,6 +252,9 @@ impl LiveEngine<'_> {
             (sqlstate::PLAN_EXPIRED, Some(plan)) => RefusalReason::PlanExpired {
                 valid_until: plan.valid_until().unwrap_or(SystemTime::UNIX_EPOCH),
             },
+            (sqlstate::MEANS_CHANGED, _) => RefusalReason::MeansChanged {
+                objects: serde_json::from_str(&fact).unwrap_or_default(),
+            },
             (sqlstate::REJECTED, _) => {
                 let (by, comment) = serde_json::from_str(&fact).unwrap_or_default();
                 RefusalReason::Rejected { by, comment }
@@ -279,5 +283,6 @@ fn comes_after_connecting(reason: &RefusalReason) -> bool {
             | RefusalReason::Approval { .. }
             | RefusalReason::PlanExpired { .. }
             | RefusalReason::Rejected { .. }
+            | RefusalReason::MeansChanged { .. }
     )
 }

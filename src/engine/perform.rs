@@ -123,6 +123,7 @@ impl LiveEngine<'_> {
             stop: self.options.stop.clone(),
         };
         let attempted = self.attempted(&nonce, &opened);
+        let planned = &self.plan.phases()[self.performed];
         let LiveEngine {
             connector,
             observer,
@@ -145,6 +146,7 @@ impl LiveEngine<'_> {
                 &secret,
                 Inside {
                     perform: &mut |tx: &mut PhaseTx<'_>| perform(&input.bytes, tx),
+                    planned,
                     kill_switch,
                     observer: &mut **observer,
                     in_doubt,

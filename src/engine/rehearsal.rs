@@ -12,14 +12,14 @@ use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
 use crate::database::{
     CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
-    Session, read_off, switched_off_since,
+    Session, Statements, read_off, switched_off_since,
 };
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{
     BoxError, Failure, PhaseError, REHEARSAL, Refusal, RefusalReason, Rollback, RollbackCause,
 };
-use crate::plan::{Effects, PlannedPhase, Target};
+use crate::plan::{Effects, PlanMeans, PlannedPhase, SentStatements, Target};
 
 /// The state of a rehearsal: its one session, and the measurements so far.
 #[allow(missing_debug_implementations)] // sealed: nobody outside can hold one
@@ -35,6 +35,7 @@ pub struct RehearsalEngine<'run> {
     phases: Vec<RehearsedPhase>,
     names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
+    inputs: Vec<Vec<u8>>,
     failed: Vec<FailedRehearsal>,
 }
 
@@ -65,11 +66,21 @@ struct Failed {
     taken_back: Option<Measured>,
 }
 
+/// A phase that was rehearsed to its end.
+struct Rehearsed {
+    output: Vec<u8>,
+    measured: Measured,
+    sent: SentStatements,
+}
+
 /// The measurements of a rehearsal that was performed to its end.
 pub(crate) struct Measurements {
     pub(crate) target: Target,
     /// The phases in the form of the plan.
     pub(crate) planned: Vec<PlannedPhase>,
+    pub(crate) means: PlanMeans,
+    /// Their inputs.
+    pub(crate) inputs: Vec<Vec<u8>>,
     pub(crate) phases: Vec<RehearsedPhase>,
     pub(crate) failed: Vec<FailedRehearsal>,
 }
@@ -98,25 +109,32 @@ impl<'run> RehearsalEngine<'run> {
             phases: Vec::new(),
             names: BTreeSet::new(),
             planned: Vec::new(),
+            inputs: Vec::new(),
             failed: Vec::new(),
         }
     }
 
     /// Rolls everything back, and returns the measurements.
     pub(crate) fn conclude(self) -> Result<Measurements, Refusal> {
-        let lost = match self.session {
-            Held::Lost { within } => Some(within),
-            Held::NotYet | Held::Open(_) => None,
-        };
         let performed = self.phases.last().map(|phase| phase.name.clone());
-        if let Some(lost_in) = lost {
-            let phase = performed.or_else(|| lost_in.clone()).unwrap_or_default();
-            return Err(over(&phase, lost_in, None));
-        }
-        match self.target.filter(|_| performed.is_some()) {
-            Some(target) => Ok(Measurements {
+        let mut open = match self.session {
+            Held::Lost { within: lost_in } => {
+                let phase = performed.or_else(|| lost_in.clone()).unwrap_or_default();
+                return Err(over(&phase, lost_in, None));
+            }
+            Held::Open(rehearsing) => Some(rehearsing),
+            Held::NotYet => None,
+        };
+        let target = self.target.filter(|_| performed.is_some());
+        match target.zip(open.as_mut()) {
+            Some((target, rehearsing)) => Ok(Measurements {
                 target,
+                means: rehearsing.means(&self.planned).map_err(|error| {
+                    let phase = performed.unwrap_or_default();
+                    over(&phase, None, Some(error))
+                })?,
                 planned: self.planned,
+                inputs: self.inputs,
                 phases: self.phases,
                 failed: self.failed,
             }),
@@ -196,12 +214,17 @@ impl<'run> RehearsalEngine<'run> {
             return Err(self.failed(phase, cause, Vec::new()).into());
         }
         match done {
-            Ok((output, after)) => {
+            Ok(Rehearsed {
+                output,
+                measured: after,
+                sent,
+            }) => {
                 let performed = RehearsedPhase::between(phase, &rehearsing.so_far, &after);
                 rehearsing.so_far = after;
                 self.session = Held::Open(rehearsing);
                 let planned = job.input.plan(&bytes, presented, &performed.effects)?;
-                self.planned.push(planned);
+                self.planned.push(planned.sending(sent));
+                self.inputs.push(bytes);
                 self.names.insert(phase.to_owned());
                 self.phases.push(performed.clone());
                 Ok(Done {
@@ -316,10 +339,12 @@ fn perform_and_measure(
     observer: &mut Observer<'_>,
     idle_timeout: u64,
     perform: &mut dyn FnMut(&mut PhaseTx<'_>) -> Result<Vec<u8>, NotPerformed>,
-) -> Result<(Vec<u8>, Measured), Box<Failed>> {
-    let mut tx = PhaseTx::new(rehearsing.client(), phase, &NeedsNone, observer);
+) -> Result<Rehearsed, Box<Failed>> {
+    let statements = Statements::Recorded(SentStatements::default());
+    let client = rehearsing.client();
+    let mut tx = PhaseTx::new(client, phase, &NeedsNone, observer, statements);
     let answer = perform(&mut tx);
-    let mut traces = tx.into_traces();
+    let (mut traces, sent) = tx.into_traces();
     let lost = traces.lost;
     let dropped_rows = traces.dropped_rows();
     let output = match answer {
@@ -339,7 +364,13 @@ fn perform_and_measure(
                 step: Step::Performed,
             });
             match rehearsing.end(idle_timeout) {
-                Ok(measured) => return Ok((output, measured)),
+                Ok(measured) => {
+                    return Ok(Rehearsed {
+                        output,
+                        measured,
+                        sent,
+                    });
+                }
                 Err(CloseError::AlreadyLost | CloseError::NoAnswer(_)) => {
                     RollbackCause::ConnectionLost
                 }

@@ -7,6 +7,9 @@ use crate::base::printable::Printable;
 
 const NEW_PLAN: &str = "Make a new plan with a dry run or a rehearsal, and have that approved.";
 
+/// The remedy for a statement that a plan does not have.
+pub(crate) const STATEMENT_NOT_PLANNED: &str = "Run the program that was rehearsed; or rehearse again and have the new plan approved. A value that differs between runs belongs in a parameter.";
+
 /// Returns the remedy for an error whose type this module does not know. The module `database` implements it.
 pub(crate) trait Remedy {
     fn remedy(&self) -> Option<String>;
@@ -71,6 +74,13 @@ impl Refusal {
             RefusalReason::AnotherPipeline { .. } => {
                 "Give the run the plan of this pipeline, or run the pipeline of this plan.".to_owned()
             }
+            RefusalReason::AnotherProgram { .. } => {
+                "Run the program that made the plan; or make a new plan with this one, and have that approved.".to_owned()
+            }
+            RefusalReason::MeansChanged { .. } => {
+                "Restore them, or rehearse again and have the new plan approved. Compare with `\\d` and pg_get_functiondef.".to_owned()
+            }
+            RefusalReason::AnotherInputs(error) => return error.hint(),
             RefusalReason::Unresolved { .. } => {
                 "Resolve that phase first: `Run::resolve`, or run the same plan again.".to_owned()
             }
@@ -156,6 +166,7 @@ impl Rollback {
             RollbackCause::Swallowed { .. } => {
                 "Return the failure, or catch it inside `PhaseTx::savepoint`."
             }
+            RollbackCause::StatementNotPlanned { .. } => STATEMENT_NOT_PLANNED,
             RollbackCause::SavepointLeftOpen => "Do not catch a panic inside a savepoint.",
             RollbackCause::ConnectionLost | RollbackCause::NotCommitted { .. } => {
                 "Run the same plan again: it goes on where it stopped."

@@ -36,7 +36,7 @@ pub use doubt::{InDoubt, Resolution, ResolveError};
 pub use effects::{EffectsDiffer, TableDiffers};
 pub use failure::{Failure, InputRow, Invalid};
 pub(crate) use failure::{describe, message_of, server_hint, sqlstate_of};
-pub(crate) use hint::Remedy;
+pub(crate) use hint::{Remedy, STATEMENT_NOT_PLANNED};
 pub use refusal::{Refusal, RefusalReason};
 pub use rollback::{Rollback, RollbackCause};
 

@@ -8,7 +8,7 @@ use crate::base::canonical::NotCanonical;
 use crate::base::digest::Digest;
 use crate::base::printable::{Listed, Printable};
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
-use crate::plan::Target;
+use crate::plan::{InputsError, ProgramIdentity, Target};
 
 /// A check failed before anything was touched.
 ///
@@ -143,6 +143,23 @@ pub enum RefusalReason {
         /// The pipeline that was to run.
         running: String,
     },
+    /// The plan was made by another program, and the run asks for the same.
+    #[error("the plan was made by {}, and this is {}", program(.planned.as_deref()), program(.running.as_deref()))]
+    AnotherProgram {
+        /// The program that made the plan; `None` if the plan does not name it.
+        planned: Option<Box<ProgramIdentity>>,
+        /// This program; `None` if its executable cannot be read.
+        running: Option<Box<ProgramIdentity>>,
+    },
+    /// Tables, views or functions that the rehearsal used have another definition since, or are gone.
+    #[error("since the rehearsal these have changed: {}", Listed::new(.objects, ", "))]
+    MeansChanged {
+        /// Their names, as the plan has them: `table bank.account`, `function bank.touch()`.
+        objects: Vec<String>,
+    },
+    /// The run was given the inputs of another plan.
+    #[error("{0}")]
+    AnotherInputs(InputsError),
     /// The plan has another phase at this place, or none.
     #[error(
         "it is not what was planned: {}",
@@ -312,6 +329,13 @@ pub enum RefusalReason {
     /// The server did not open the phase.
     #[error("the server did not open it: {}", super::describe(&**.0))]
     NotOpened(BoxError),
+}
+
+fn program(program: Option<&ProgramIdentity>) -> String {
+    program.map_or_else(
+        || "a program that is not named".to_owned(),
+        ToString::to_string,
+    )
 }
 
 fn names(names: &[String], none: &str) -> String {

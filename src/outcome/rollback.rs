@@ -49,6 +49,11 @@ pub enum RollbackCause {
         /// The server's message for that statement, if the engine has it.
         statement: Option<String>,
     },
+    /// The adapter was about to send a statement that the plan does not have. It was not sent.
+    StatementNotPlanned {
+        /// The text of the statement.
+        statement: String,
+    },
     /// The adapter caught a panic inside a savepoint, and returned `Ok`: the savepoint was never rolled back.
     SavepointLeftOpen,
     /// The connection was lost while the phase was being performed, and the adapter returned `Ok` in spite of that.
@@ -147,6 +152,11 @@ impl fmt::Display for Rollback {
                     None => Ok(()),
                 }
             }
+            RollbackCause::StatementNotPlanned { statement } => write!(
+                f,
+                "was about to send a statement that its plan does not have, and that was not sent: `{}`",
+                Printable(statement)
+            ),
             RollbackCause::SavepointLeftOpen => {
                 f.write_str("returned Ok although a panic had left one of its savepoints open")
             }

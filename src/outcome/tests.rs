@@ -11,7 +11,7 @@ use crate::authority::Denied;
 use crate::base::canonical;
 use crate::base::digest::Digest;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
-use crate::plan::Target;
+use crate::plan::{InputsError, Target};
 
 fn io_error() -> BoxError {
     Box::new(io::Error::other("the cause"))
@@ -83,6 +83,15 @@ fn refusal_reasons() -> Vec<RefusalReason> {
             planned: name(),
             running: name(),
         },
+        RefusalReason::AnotherProgram {
+            planned: None,
+            running: None,
+        },
+        RefusalReason::MeansChanged { objects: names() },
+        RefusalReason::AnotherInputs(InputsError::AnotherPlan {
+            plan: digest,
+            inputs: digest,
+        }),
         RefusalReason::NotNextInPlan { planned: None },
         RefusalReason::GateChanged {
             planned: names(),
@@ -160,6 +169,9 @@ fn rollback_causes() -> Vec<RollbackCause> {
         RollbackCause::SwitchUnreadable(SwitchUnreadable::new("no such file")),
         RollbackCause::Swallowed {
             statement: Some("a statement had failed".to_owned()),
+        },
+        RollbackCause::StatementNotPlanned {
+            statement: "SELECT 1".to_owned(),
         },
         RollbackCause::SavepointLeftOpen,
         RollbackCause::ConnectionLost,

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::effects::{Effects, PlannedRows, not_a_table_name};
+use super::statements::{PlannedStatements, SentStatements, StatementList};
 use crate::base::digest::Digest;
 use crate::base::printable::first_unprintable;
 
@@ -20,8 +22,19 @@ pub struct PlannedPhase {
     gates: Vec<String>,
     after: Vec<String>,
     input: Digest,
+    input_bytes: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    personal: bool,
     summary: String,
     effects: BTreeMap<String, PlannedRows>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sends: Option<PlannedStatements>,
+}
+
+// The signature that serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Returns why a text cannot be the name of a phase or of a gate: people compare names, and would not see invisible
@@ -57,19 +70,24 @@ impl PlannedPhase {
             gates: gates.iter().map(|&gate| gate.to_owned()).collect(),
             after,
             input: Digest::of(bytes),
+            input_bytes: bytes.len() as u64,
+            personal: false,
             summary: String::new(),
             effects: BTreeMap::new(),
+            sends: None,
         }
     }
 
-    /// Adds the summary, and the effects.
+    /// Adds the summary, the effects, and whether the input is personal data.
     pub(crate) fn with(
         mut self,
         summary: String,
         effects: &Effects,
         tolerance: impl Fn(&str) -> u64,
+        personal: bool,
     ) -> Self {
         self.summary = summary;
+        self.personal = personal;
         self.effects = effects
             .tables()
             .map(|(table, counts)| {
@@ -78,6 +96,34 @@ impl PlannedPhase {
             })
             .collect();
         self
+    }
+
+    /// Adds the statements that a rehearsal of the phase has sent.
+    pub(crate) fn sending(mut self, sent: SentStatements) -> Self {
+        self.sends = Some(sent.into());
+        self
+    }
+
+    /// Enters its statements into the plan's list.
+    pub(super) fn list_statements(&mut self, list: &mut StatementList) {
+        if let Some(sends) = &mut self.sends {
+            sends.list(list);
+        }
+    }
+
+    /// Takes the texts of its statements from the plan's list; returns what is wrong, if anything is.
+    pub(super) fn find_statements(&mut self, list: &[Arc<str>]) -> Option<String> {
+        self.sends.as_mut().and_then(|sends| sends.find(list))
+    }
+
+    /// Returns the places of its statements in the plan's list, counted from 1.
+    pub(super) fn statement_places(&self) -> &[usize] {
+        self.sends.as_ref().map_or(&[], PlannedStatements::places)
+    }
+
+    /// Returns whether the phase may send a statement, which stands in plans under this text.
+    pub(crate) fn may_send(&self, statement: &str) -> bool {
+        (self.sends.as_ref()).is_none_or(|sends| sends.allow(statement))
     }
 
     /// Returns what is wrong with the phase's own texts and effects, if anything is.
@@ -101,6 +147,9 @@ impl PlannedPhase {
             return Some(format!(
                 "its summary has {long} bytes, and {LONGEST_SUMMARY} are the most"
             ));
+        }
+        if let Some(flaw) = self.sends.as_ref().and_then(PlannedStatements::flaw) {
+            return Some(flaw);
         }
         self.effects.iter().find_map(|(table, planned)| {
             let too_many = planned.counts().kinds().iter().any(|(_, n)| *n > EXACT);
@@ -144,6 +193,42 @@ impl PlannedPhase {
     #[must_use]
     pub fn input(&self) -> Digest {
         self.input
+    }
+
+    /// Returns the size of its input as canonical JSON, in bytes.
+    #[must_use]
+    pub fn input_bytes(&self) -> u64 {
+        self.input_bytes
+    }
+
+    /// Returns whether its input is personal data, which is kept out of evidence and out of what is shown; see
+    /// [`PhaseSpec::PERSONAL`](crate::PhaseSpec::PERSONAL).
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.personal
+    }
+
+    /// Returns the statements that it may send, and no others, in the order in which the rehearsal sent them first;
+    /// `None` if they are not known, since the plan is of a dry run. The parameters' types follow the text where the
+    /// adapter named them. More than 64 of a phase, or 64 KiB, are in the plan [by their digests
+    /// only](PlannedPhase::statements_by_digest).
+    #[must_use]
+    pub fn statements(&self) -> Option<impl ExactSizeIterator<Item = &str>> {
+        let sends = self.sends.as_ref()?;
+        Some(sends.texts().iter().map(|text| &**text))
+    }
+
+    /// Returns the number of statements that the plan has the digests of, and not the texts.
+    #[must_use]
+    pub fn statements_by_digest(&self) -> usize {
+        (self.sends.as_ref()).map_or(0, |sends| sends.by_digest().len())
+    }
+
+    /// Returns one digest of all statements that the plan has by their digests only; `None` if there are none.
+    pub(super) fn digest_of_more_statements(&self) -> Option<Digest> {
+        let digests = self.sends.as_ref().map(PlannedStatements::by_digest)?;
+        let all: Vec<u8> = digests.iter().flat_map(Digest::as_bytes).copied().collect();
+        (!all.is_empty()).then(|| Digest::of(&all))
     }
 
     /// Returns its summary, one line for people; empty if it has none.

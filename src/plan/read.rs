@@ -5,13 +5,17 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Content, Plan, SCHEMA};
+use super::form::is_form_of;
+use super::{Content, InspectedPlan, Plan, PlanMeans, ProgramIdentity, SCHEMA};
 use crate::base::digest::Digest;
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::{Printable, first_unprintable};
 
 /// The greatest size of a saved plan, in bytes; a larger one is refused unread.
-const LARGEST: usize = 16 * 1024 * 1024;
+pub(super) const LARGEST: usize = 16 * 1024 * 1024;
+
+/// The greatest length of an occasion, in bytes.
+const LONGEST_OCCASION: usize = 200;
 
 /// The part that every version has, and that is read first.
 #[derive(Deserialize)]
@@ -52,9 +56,9 @@ pub enum PlanError {
         /// The schema that the plan names, or the beginning of its name.
         found: String,
     },
-    /// The plan is valid, but not in canonical JSON: it has a member twice, another order, white space, or a number in
-    /// another form. So its `sha256sum` would not identify its content.
-    #[error("the plan is refused: it is not in canonical JSON")]
+    /// The plan is valid, but in neither of its two forms: it has a member twice, another order or indentation, or a
+    /// number in another form. So two texts would be the same plan.
+    #[error("the plan is refused: it is neither canonical JSON nor a plan as it is saved")]
     NotCanonical,
     /// The plan has a value that no dry run writes: no phase, two phases of one name, a text with invisible
     /// characters, a table without its schema.
@@ -90,7 +94,9 @@ impl PlanError {
             PlanError::UnknownSchema { .. } => {
                 "Make the plan with this release, or run it with the release that made it."
             }
-            PlanError::NotCanonical => "Save `Plan::bytes` unchanged.",
+            PlanError::NotCanonical => {
+                "Save `Plan::saved` or `Plan::bytes` unchanged; a formatter may have changed the file."
+            }
             PlanError::TooLarge | PlanError::Malformed(_) | PlanError::Flawed(_) => return None,
         };
         Some(hint.to_owned())
@@ -98,22 +104,58 @@ impl PlanError {
 }
 
 impl Plan {
-    /// Reads a saved plan, if its digest is the approved one.
+    /// Reads a saved plan, if its digest is the approved one: the bytes of [`saved`](Plan::saved) or of
+    /// [`bytes`](Plan::bytes).
     ///
     /// `approved` must come from the approvers, by another way than the file itself: a digest computed from the bytes
     /// just read approves any content.
     ///
     /// # Errors
     ///
-    /// Returns a [`PlanError`] for the check that refused the plan. The digest is compared before the bytes are
-    /// parsed.
+    /// Returns a [`PlanError`] for the check that refused the plan.
     pub fn from_saved(bytes: &[u8], approved: Digest) -> Result<Self, PlanError> {
+        let plan = Plan::read(bytes)?;
+        if plan.digest != approved {
+            let found = plan.digest;
+            return Err(PlanError::NotApproved { approved, found });
+        }
+        Ok(plan)
+    }
+
+    /// As [`from_saved`](Plan::from_saved), from a regular file. A file that is too large is not read to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_saved`](Plan::from_saved), and if the file cannot be read.
+    pub fn from_file(path: impl AsRef<Path>, approved: Digest) -> Result<Self, PlanError> {
+        let bytes = files::read(path.as_ref(), LARGEST)?;
+        Plan::from_saved(&bytes, approved)
+    }
+
+    /// Reads a plan that is not approved yet, to show it to people: what is returned can be displayed and compared, and
+    /// no run accepts it.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`PlanError`] for the check that refused the plan.
+    pub fn inspect(bytes: &[u8]) -> Result<InspectedPlan, PlanError> {
+        Plan::read(bytes).map(InspectedPlan::new)
+    }
+
+    /// As [`inspect`](Plan::inspect), from a regular file. A file that is too large is not read to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`inspect`](Plan::inspect), and if the file cannot be read.
+    pub fn inspect_file(path: impl AsRef<Path>) -> Result<InspectedPlan, PlanError> {
+        let bytes = files::read(path.as_ref(), LARGEST)?;
+        Plan::inspect(&bytes)
+    }
+
+    /// Reads a plan in either form, whatever its digest is.
+    fn read(bytes: &[u8]) -> Result<Self, PlanError> {
         if bytes.len() > LARGEST {
             return Err(PlanError::TooLarge);
-        }
-        let found = Digest::of(bytes);
-        if found != approved {
-            return Err(PlanError::NotApproved { approved, found });
         }
         let malformed = |error: serde_json::Error| {
             if error.is_eof() {
@@ -128,32 +170,51 @@ impl Plan {
             let found = schema.chars().take(80).collect();
             return Err(PlanError::UnknownSchema { found });
         }
-        let content: Content = serde_json::from_slice(bytes).map_err(malformed)?;
-        if let Some(flaw) = content.flaw() {
+        let mut content: Content = serde_json::from_slice(bytes).map_err(malformed)?;
+        if let Some(flaw) = content.find_statements().or_else(|| content.flaw()) {
             return Err(PlanError::Flawed(flaw));
         }
         let plan = Plan::seal(content).map_err(|_| PlanError::NotCanonical)?;
-        if plan.bytes != bytes {
+        if !is_form_of(bytes, &plan.bytes) {
             return Err(PlanError::NotCanonical);
         }
         Ok(plan)
     }
-
-    /// As [`from_saved`](Plan::from_saved), from a regular file. A file that is too large is not read to its end.
-    ///
-    /// # Errors
-    ///
-    /// As [`from_saved`](Plan::from_saved), and if the file cannot be read.
-    pub fn from_file(path: impl AsRef<Path>, approved: Digest) -> Result<Self, PlanError> {
-        let bytes = files::read(path.as_ref(), LARGEST)?;
-        Plan::from_saved(&bytes, approved)
-    }
 }
 
 impl Content {
+    /// Gives each phase the texts of its statements. Returns what is wrong with the list, if anything is: it has exactly
+    /// the statements of the phases, each once, in the order in which they are sent first.
+    fn find_statements(&mut self) -> Option<String> {
+        let mut next = 1;
+        for phase in &mut self.phases {
+            let flaw = phase.find_statements(&self.statements);
+            if flaw.is_some() {
+                return flaw.map(|flaw| format!("phase `{}`: {flaw}", phase.name().escape_debug()));
+            }
+            for &place in phase.statement_places() {
+                if place > next {
+                    return Some(format!("statement {place} is sent before statement {next}"));
+                }
+                next = next.max(place + 1);
+            }
+        }
+        let texts: BTreeSet<_> = self.statements.iter().collect();
+        if next <= self.statements.len() {
+            Some(format!("no phase sends statement {next}"))
+        } else if texts.len() < self.statements.len() {
+            Some("it has one statement twice".to_owned())
+        } else {
+            None
+        }
+    }
+
     /// Returns what is wrong with a plan of the right form, if anything is.
     pub(super) fn flaw(&self) -> Option<String> {
-        let people = [&self.author, &self.last_editor].into_iter().flatten();
+        let people = [&self.author, &self.last_editor, &self.occasion]
+            .into_iter()
+            .flatten();
+        let program = self.program.iter().flat_map(ProgramIdentity::texts);
         let target = [
             self.target.system_identifier(),
             self.target.database(),
@@ -162,7 +223,8 @@ impl Content {
         let texts = target
             .into_iter()
             .chain([self.pipeline.as_str()])
-            .chain(people.map(String::as_str));
+            .chain(people.map(String::as_str))
+            .chain(program);
         for text in texts {
             if let Some(character) = first_unprintable(text) {
                 return Some(format!(
@@ -170,11 +232,34 @@ impl Content {
                 ));
             }
         }
+        if let Some(occasion) = self
+            .occasion
+            .as_deref()
+            .filter(|text| text.len() > LONGEST_OCCASION)
+        {
+            return Some(format!(
+                "its occasion has {} bytes, and {LONGEST_OCCASION} are the most",
+                occasion.len()
+            ));
+        }
+        for (text, place) in self.statements.iter().zip(1..) {
+            // Lines and their indentation are legible in a statement.
+            let unprintable =
+                |text: &str| first_unprintable(&text.replace(['\n', '\r', '\t'], " "));
+            if let Some(character) = unprintable(text) {
+                return Some(format!(
+                    "its statement {place} has a character that people would not see as it is: {character:?}"
+                ));
+            }
+        }
+        if let Some(flaw) = self.means.as_ref().and_then(PlanMeans::flaw) {
+            return Some(flaw);
+        }
         if self.phases.is_empty() {
             return Some("it has no phase".to_owned());
         }
         let mut names = BTreeSet::new();
-        self.phases.iter().find_map(|phase| {
+        let of_a_phase = self.phases.iter().find_map(|phase| {
             if let Some(after) = phase
                 .after()
                 .iter()
@@ -191,6 +276,10 @@ impl Content {
             } else {
                 Some(format!("it has phase `{}` twice", phase.name()))
             }
+        });
+        of_a_phase.or_else(|| {
+            let same = self.change().ok() == Some(self.change);
+            (!same).then(|| "it does not have the digest of its own change".to_owned())
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::DryEngine;
 use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
-use crate::plan::{EffectsSource, Heading, Plan, Target};
+use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, ProgramIdentity, Target};
 
 /// Performs a pipeline as a dry run, by a simulator, without kill switch, approval or connection, and returns the
 /// [`Plan`].
@@ -120,6 +120,20 @@ impl<T, W> DryRunner<T, W> {
         self
     }
 
+    /// Sets what tells the plan from another one with the same change; see [`Plan::occasion`](crate::Plan::occasion). By
+    /// default, the plan of a dry run has none: the same pipeline with the same input makes the same plan.
+    pub fn occasion(mut self, occasion: impl Into<String>) -> Self {
+        self.settings.heading.occasion = Some(occasion.into());
+        self
+    }
+
+    /// Sets what the program says of itself, for the plan: [`ProgramIdentity::of_this_process`]. A live run can demand
+    /// the same ([`LiveRunner::same_program`](crate::LiveRunner::same_program)).
+    pub fn program(mut self, program: ProgramIdentity) -> Self {
+        self.settings.heading.program = Some(program);
+        self
+    }
+
     /// Calls `observer` with each event as it happens; see [`LiveRunner::observer`](crate::LiveRunner::observer).
     pub fn observer(mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) -> Self {
         self.settings.observer = observed_by(self.settings.observer, observer);
@@ -165,15 +179,21 @@ impl<T, W> DryRunner<T, W> {
         let mut run = Run::new(DryEngine::new(&mut *observer), simulator.into_part());
         let value = pipeline(&mut run, &on)?;
         let (engine, seen) = run.into_parts();
-        let phases = engine.into_phases();
+        let (phases, inputs) = engine.into_phases();
         if phases.is_empty() {
             return Err(Error::from(Refusal::of_run(RefusalReason::EmptyPlan)).into());
         }
         let source = EffectsSource::Prediction;
-        let plan = Plan::made(source, &name, target.into_part(), heading, phases)
+        let plan = Plan::made(source, &name, target.into_part(), heading, phases, None)
             .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         let gates = GateTable::of(&plan, &seen);
-        Ok(DryRunReport { value, plan, gates })
+        let inputs = PlanInputs::of(&plan, inputs);
+        Ok(DryRunReport {
+            value,
+            plan,
+            inputs,
+            gates,
+        })
     }
 }
 

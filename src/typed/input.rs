@@ -43,6 +43,7 @@ impl<S: PhaseSpec> Input for SpecInput<'_, S> {
     ) -> Result<PlannedPhase, Refusal> {
         // Decoded from the bytes: the adapter or simulator may have changed the value that it was given.
         let spec: S = canonical::decode(bytes).map_err(|error| self.not_canonical(error))?;
-        Ok(presented.with(spec.summary(), effects, |table| spec.tolerance(table)))
+        let tolerance = |table: &str| spec.tolerance(table);
+        Ok(presented.with(spec.summary(), effects, tolerance, S::PERSONAL))
     }
 }

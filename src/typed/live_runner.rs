@@ -1,6 +1,7 @@
 //! The runner of live runs.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::brand::Brand;
 use super::mode::Live;
@@ -17,7 +18,7 @@ use crate::engine::{LiveEngine, LiveOptions, Progress, StopHandle, Timeouts};
 use crate::kill_switch::KillSwitch;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanInputs, ProgramIdentity};
 
 /// Performs a pipeline live: each phase one transaction, by a live adapter, as planned, approved
 /// and switched on.
@@ -73,6 +74,7 @@ struct Settings {
     observer: Box<Observer<'static>>,
     options: LiveOptions,
     prepared: Option<Session>,
+    same_program: bool,
 }
 
 impl LiveRunner {
@@ -85,6 +87,7 @@ impl LiveRunner {
                 observer: Box::new(|_| ()),
                 options: LiveOptions::default(),
                 prepared: None,
+                same_program: false,
             },
         }
     }
@@ -168,6 +171,26 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
     /// in a new transaction, after a pause of random length. The last call holds.
     pub fn retries(mut self, retries: u32) -> Self {
         self.settings.options.retries = retries;
+        self
+    }
+
+    /// Gives the run the inputs of its plan, for a pipeline that asks for them: [`Run::input`](crate::Run::input).
+    pub fn inputs(mut self, inputs: PlanInputs) -> Self {
+        self.settings.options.inputs = Some(Arc::new(inputs));
+        self
+    }
+
+    /// Sets what the program says of itself, for the journal: [`ProgramIdentity::of_this_process`].
+    pub fn program(mut self, program: ProgramIdentity) -> Self {
+        self.settings.options.program = Some(program);
+        self
+    }
+
+    /// Has the run refused unless the plan was made by this very executable, by its SHA-256. It is what binds the
+    /// parameters of statements where a table's guard does not bind values; and the program has to be built so that the
+    /// same bytes come out wherever it is built.
+    pub fn same_program(mut self) -> Self {
+        self.settings.same_program = true;
         self
     }
 
@@ -271,6 +294,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             mut observer,
             options,
             prepared,
+            same_program,
         } = self.settings;
         let plan = plan.into_part();
         if plan.pipeline() != running {
@@ -279,6 +303,17 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
                 running,
             }))
             .into());
+        }
+        let refused = |reason| Err(Error::from(Refusal::of_run(reason)).into());
+        if same_program && let Err(reason) = ensure_same_program(&plan, options.program.clone()) {
+            return refused(reason);
+        }
+        if let Some(Err(error)) = options
+            .inputs
+            .as_ref()
+            .map(|inputs| inputs.ensure_of(&plan))
+        {
+            return refused(RefusalReason::AnotherInputs(error));
         }
         let kill_switch = kill_switch.into_part();
         let mut authority = authority.into_part();
@@ -313,6 +348,18 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             committed_before: before,
             last_committed_at: before_at,
         })
+    }
+}
+
+fn ensure_same_program(plan: &Plan, running: Option<ProgramIdentity>) -> Result<(), RefusalReason> {
+    let running = running.or_else(|| ProgramIdentity::of_this_process().ok());
+    let sha256 = |program: &ProgramIdentity| program.sha256();
+    match (plan.program().map(sha256), running.as_ref().map(sha256)) {
+        (Some(planned), Some(running)) if planned == running => Ok(()),
+        _ => Err(RefusalReason::AnotherProgram {
+            planned: plan.program().cloned().map(Box::new),
+            running: running.map(Box::new),
+        }),
     }
 }
 

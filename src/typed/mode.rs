@@ -121,6 +121,13 @@ impl sealed::Mode for Live {
         engine.approve(gate)
     }
 
+    fn input(engine: &mut LiveEngine<'_>, phase: &str) -> Option<Vec<u8>> {
+        engine.input(|name| {
+            let instance = name.strip_prefix(phase);
+            instance.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        })
+    }
+
     fn perform(
         engine: &mut LiveEngine<'_>,
         job: &Job<'_>,
@@ -163,6 +170,13 @@ pub(in crate::typed) mod sealed {
 
         /// Asks for the approval of `gate`, for the next phase behind it.
         fn approve(engine: &mut Self::Engine<'_>, gate: &'static str) -> Result<(), Refusal>;
+
+        /// Returns the approved input of the next phase of this name, if the run was given it. A run that makes a plan
+        /// has none.
+        fn input(engine: &mut Self::Engine<'_>, phase: &str) -> Option<Vec<u8>> {
+            let _ = (engine, phase);
+            None
+        }
 
         /// Performs `job`: `perform` is given the bytes of the input, and returns those of the output.
         #[allow(clippy::type_complexity)] // `Simulation` or `Execution`, which only the mode knows

@@ -9,12 +9,14 @@ use super::parts::{Given, HasAdapter, HasConnector, NoAdapter, NoConnector, NotG
 use super::report::RehearsalReport;
 use super::run::Run;
 use super::switch::Switch;
+use crate::base::secret;
+use crate::base::timestamp::Timestamp;
 use crate::database::Connector;
 use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
 use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
-use crate::plan::{EffectsSource, Heading, Plan};
+use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, ProgramIdentity};
 
 /// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures its effects; rolls
 /// everything back; and returns a [`Plan`](crate::Plan) with the measured effects.
@@ -181,6 +183,21 @@ impl<C, W> RehearsalRunner<C, W> {
         self
     }
 
+    /// Sets what tells the plan from another one with the same change; see [`Plan::occasion`](crate::Plan::occasion). By
+    /// default, it is the moment of the rehearsal and eight random bytes: each rehearsal makes a plan of its own, which is
+    /// performed once.
+    pub fn occasion(mut self, occasion: impl Into<String>) -> Self {
+        self.settings.heading.occasion = Some(occasion.into());
+        self
+    }
+
+    /// Sets what the program says of itself, for the plan: [`ProgramIdentity::of_this_process`]. A live run can demand
+    /// the same ([`LiveRunner::same_program`](crate::LiveRunner::same_program)).
+    pub fn program(mut self, program: ProgramIdentity) -> Self {
+        self.settings.heading.program = Some(program);
+        self
+    }
+
     /// Lets a role rehearse that has privileges that bypass the interlock; see
     /// [`LiveRunner::dangerously_allow_privileged_role`](crate::LiveRunner::dangerously_allow_privileged_role). It is
     /// then no longer guaranteed that the rehearsal cannot be committed.
@@ -239,23 +256,35 @@ impl<C, W> RehearsalRunner<C, W> {
         let value = pipeline(&mut run, &on)?;
         let (engine, seen) = run.into_parts();
         let measured = engine.conclude().map_err(Error::from)?;
+        let heading = &mut settings.heading;
+        heading.occasion.get_or_insert_with(default_occasion);
         let plan = Plan::made(
             EffectsSource::Measurement,
             &settings.pipeline,
             measured.target,
             settings.heading,
             measured.planned,
+            Some(measured.means),
         )
         .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         let gates = GateTable::of(&plan, &seen);
+        let inputs = PlanInputs::of(&plan, measured.inputs);
         Ok(RehearsalReport {
             value,
             phases: measured.phases,
             failed: measured.failed,
             plan,
+            inputs,
             gates,
         })
     }
+}
+
+/// Returns an occasion that no other rehearsal has.
+fn default_occasion() -> String {
+    let random = secret::unique().replace('-', "");
+    let random = &random[..random.len().min(16)];
+    format!("rehearsed {}, {random}", Timestamp::of(SystemTime::now()))
 }
 
 impl<C, W> fmt::Debug for RehearsalRunner<C, W> {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::base::printable::Printable;
 use crate::engine::{FailedRehearsal, RehearsedPhase};
 use crate::gates::GateTable;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanInputs};
 
 /// The result of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct DryRunReport<T> {
     pub value: T,
     /// The plan, which people approve, and which a live run requires.
     pub plan: Plan,
+    /// The input of each phase, for people to read and for the live run.
+    pub inputs: PlanInputs,
     /// The gate table of the pipeline: each phase that was performed, with its gates, order, types and tables.
     pub gates: GateTable,
 }
@@ -33,6 +35,8 @@ pub struct RehearsalReport<T> {
     /// rehearsed database, as the server identifies it. If a dry run of the same pipeline predicts other effects, its
     /// simulator is wrong.
     pub plan: Plan,
+    /// The input of each phase of the plan, for people to read and for the live run.
+    pub inputs: PlanInputs,
     /// The gate table of the pipeline: each phase that the plan has, with its gates, order, types and tables.
     pub gates: GateTable,
 }

@@ -79,6 +79,45 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         Ok(Approval::mint(self.brand))
     }
 
+    /// Returns the input of the next phase `S`: in a live run that was given the plan's inputs
+    /// ([`LiveRunner::inputs`](crate::LiveRunner::inputs)) the approved one, read from its bytes; else what `build` returns.
+    ///
+    /// So a pipeline that reads its inputs from somewhere (a document, a query) is written once, and live it performs
+    /// what people saw, although that document may have changed since.
+    ///
+    /// ```
+    /// # use phasegate::*;
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct CloseAccounts { numbers: Vec<String> }
+    /// # impl PhaseSpec for CloseAccounts {
+    /// #     const NAME: &'static str = "close_accounts"; type Gate = Sg1; type After = Start; type Output = u64;
+    /// # }
+    /// fn pipeline<'run, M: Mode, W: Perform<M, CloseAccounts>>(
+    ///     run: &mut Run<'run, M, W>,
+    ///     on: &Switch<'run, M>,
+    ///     look: impl FnOnce() -> Result<Vec<String>, Error>,
+    /// ) -> Result<u64, Error> {
+    ///     let spec = run.input(|| Ok(CloseAccounts { numbers: look()? }))?;
+    ///     let sg1 = run.approval()?;
+    ///     Ok(run.phase(spec).perform(on, sg1, Start)?.into_output())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `build`, or a refusal if the approved input is no longer one of `S`.
+    pub fn input<S: PhaseSpec>(
+        &mut self,
+        build: impl FnOnce() -> Result<S, Error>,
+    ) -> Result<S, Error> {
+        match <M as sealed::Mode>::input(&mut self.engine, S::NAME) {
+            Some(bytes) => canonical::decode(&bytes).map_err(|error| {
+                Refusal::of_phase(S::NAME, RefusalReason::NotCanonical(error)).into()
+            }),
+            None => build(),
+        }
+    }
+
     /// Begins performing `spec`; [`PhaseCall::perform`] or [`PhaseCall::attempt`] completes it.
     pub fn phase<S: PhaseSpec>(&mut self, spec: S) -> PhaseCall<'_, 'run, S, M, W> {
         PhaseCall { run: self, spec }

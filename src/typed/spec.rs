@@ -57,6 +57,10 @@ pub trait PhaseSpec: Serialize + DeserializeOwned + 'static {
     /// What it leaves to those after it. Like the spec it is carried as canonical JSON.
     type Output: Serialize + DeserializeOwned + 'static;
 
+    /// Whether the input is personal data, or secret for another reason: such an input is not shown with the plan, and
+    /// not part of the evidence, which have its digest only.
+    const PERSONAL: bool = false;
+
     /// Checks the input, **before any connection is made**.
     ///
     /// # Errors

@@ -44,14 +44,14 @@ pub(crate) fn tasks_that_change(database: &Database, count: usize, tables: &[&st
     let plans: Vec<String> = (0..count)
         .map(|place| {
             format!(
-                r#"{{"schema": "phasegate/plan/1", "pipeline": "{place}",
-                     "target": {{"system_identifier": "{}", "database": "{}", "role": "{}"}},
-                     "phases": [{{"name": "{PHASE}", "gates": [], "input": "{}",
+                r#"{{"schema": "phasegate/plan/2", "pipeline": "{place}", "change": "{0}",
+                     "target": {{"system_identifier": "{1}", "database": "{2}", "role": "{3}"}},
+                     "phases": [{{"name": "{PHASE}", "gates": [], "input": "{0}",
                        "effects": {{{effects}}}}}]}}"#,
+                input(),
                 database.target.system_identifier(),
                 database.target.database(),
                 database.target.role(),
-                input(),
             )
         })
         .collect();

@@ -32,7 +32,8 @@ pub(super) const VERSIONS: [&str; 1] = [sql!(
     "17_interlock.sql",
     "18_rehearsal.sql",
     "19_rows.sql",
-    "20_grants.sql",
+    "20_fingerprint.sql",
+    "21_grants.sql",
 )];
 
 /// Applies the versions that the database does not have, and returns their numbers.

@@ -20,7 +20,8 @@ GRANT EXECUTE ON FUNCTION
     phasegate.open, phasegate.seal, phasegate.finish, phasegate.perform_row,
     phasegate.before_savepoint, phasegate.after_rollback,
     phasegate.open_rehearsal, phasegate.rehearse, phasegate.drain_rehearsal,
-    phasegate.measure_rehearsal, phasegate.measure_failed, phasegate.switched_off_since
+    phasegate.measure_rehearsal, phasegate.measure_failed, phasegate.measure_means,
+    phasegate.switched_off_since
     TO phasegate_runner;
 GRANT EXECUTE ON FUNCTION phasegate.resolve TO phasegate_runner, phasegate_operator;
 
@@ -35,7 +36,7 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight,
     phasegate.approvals_of, phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of,
-    phasegate.bypass_privileges
+    phasegate.bypass_privileges, phasegate.plan_bytes, phasegate.same_change
     TO phasegate_runner, phasegate_operator, phasegate_auditor;
 
 GRANT SELECT ON
