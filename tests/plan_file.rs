@@ -286,7 +286,7 @@ fn the_digest_of_a_saved_plan_is_recomputed_without_this_crate() {
         let look = format!("command -v {program}");
         let there = Command::new("sh").args(["-c", &look]).output().unwrap();
         if !there.status.success() {
-            println!("skipped: {program} is not installed");
+            eprintln!("skipped: {program} is not installed");
             continue;
         }
         let printed = Command::new("sh")

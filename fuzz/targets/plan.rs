@@ -14,7 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
     match bounded(bytes, 100, A_LITTLE, || Plan::inspect(bytes)) {
         Ok(plan) => {
             let plan = Plan::from_saved(bytes, plan.digest()).expect("it was read before");
-            let lines: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+            let lines: Vec<u8> = bytes
+                .iter()
+                .copied()
+                .filter(|byte| *byte != b'\r')
+                .collect();
             assert!(plan.bytes() == bytes || plan.saved() == lines);
             assert_eq!(plan.digest(), Digest::of(plan.bytes()));
             assert!(!plan.phases().is_empty());
