@@ -153,7 +153,7 @@ pub mod approval {
 #[cfg_attr(docsrs, doc(cfg(feature = "ssh")))]
 pub mod ssh {
     pub use crate::authority::{
-        AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
+        AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, Demand, GateRule, NAMESPACE,
         ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
         RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
     };
@@ -189,7 +189,8 @@ pub mod schema {
 pub mod audit {
     pub use crate::database::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
     pub use crate::evidence::{
-        BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, InTotoStatement,
+        AddInputsError, BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw,
+        InTotoStatement,
     };
     pub use crate::outcome::{CommitEvidence, Committed, Durability};
 }

@@ -126,6 +126,11 @@ fn of_files_and_plans() -> Vec<Said> {
             path: path(),
             error: io::Error::other("the disk is full"),
         },
+        AddInputsError::Plan(PlanError::TooLarge),
+        AddInputsError::Inputs(InputsError::AnotherPlan {
+            plan: digest(),
+            inputs: digest(),
+        }),
         EvidenceError::NoSuchPlan(digest()),
         EvidenceError::NotAPlan(json_error()),
         EvidenceError::NotEvidence {

@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 21] = [
+const ENUMS: [(&str, &str, &str); 22] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     ("The files of inputs", "src/plan/input.rs", "InputsError"),
     (
@@ -76,6 +76,11 @@ const ENUMS: [(&str, &str, &str); 21] = [
     ),
     ("The journal", "src/database/journal.rs", "JournalError"),
     ("Evidence", "src/evidence/bundle.rs", "EvidenceError"),
+    (
+        "Inputs in the evidence",
+        "src/evidence/bundle.rs",
+        "AddInputsError",
+    ),
     (
         "Inconsistent evidence",
         "src/evidence/check.rs",

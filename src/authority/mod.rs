@@ -19,7 +19,7 @@ pub use evidence::{Evidence, SignedStatement};
 pub use gate::{Gate, Sg1, Sg2};
 #[cfg(feature = "ssh")]
 pub use ssh::{
-    AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, GateRule, NAMESPACE,
+    AllowedSigners, AllowedSignersError, ApprovalStatementBuilder, Demand, GateRule, NAMESPACE,
     ParseApprovalError, Policy, PolicyBuilder, PolicyError, RejectedApprovalFile, RevokedKeys,
     RevokedKeysError, SignedApprovals, SignerFlaw, UnfitKey, VerifyApprovalError,
 };

@@ -5,7 +5,7 @@ use crate::authority::Evidence;
 use crate::base::digest::Digest;
 use crate::database::{Journal, JournalError, NO_SUCH_PLAN, auditor_hint};
 use crate::outcome::{BoxError, message_of};
-use crate::plan::Target;
+use crate::plan::{InputsError, Plan, PlanError, PlanInputs, PlanMeans, ProgramIdentity, Target};
 
 /// The complete evidence of one plan's run: the plan, the approvals with their signed statements and the rules by
 /// which they were verified, and the journal with its chain.
@@ -33,6 +33,8 @@ pub struct EvidenceBundle {
     pub(super) rejections: Vec<Admitted>,
     /// When it was collected, by the server's clock.
     pub(super) collected_at: String,
+    /// The inputs that were added.
+    pub(super) inputs: Option<PlanInputs>,
 }
 
 /// The parts of a plan that the evidence needs. A plan of any age is evidence, also one that has expired.
@@ -41,6 +43,12 @@ pub(super) struct PlanText {
     pub(super) pipeline: String,
     pub(super) target: Target,
     pub(super) phases: Vec<PhaseText>,
+    #[serde(default)]
+    pub(super) statements: Vec<String>,
+    #[serde(default)]
+    pub(super) means: Option<PlanMeans>,
+    #[serde(default)]
+    pub(super) program: Option<ProgramIdentity>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -64,6 +72,38 @@ pub(super) struct Admitted {
     pub(super) admitted_at: String,
     /// The places of the phases that have spent it.
     pub(super) spent: Vec<i32>,
+}
+
+/// Why inputs were not added to the evidence.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddInputsError {
+    /// The plan in the evidence cannot be read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The inputs are those of another plan.
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
+}
+
+impl AddInputsError {
+    /// Returns the stable name of the error, for programs; `docs/errors.md` lists them.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            AddInputsError::Plan(error) => error.code(),
+            AddInputsError::Inputs(error) => error.code(),
+        }
+    }
+
+    /// Returns what to do about it, as one or two sentences; `None` if there is nothing to say beside the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            AddInputsError::Plan(error) => error.hint(),
+            AddInputsError::Inputs(error) => error.hint(),
+        }
+    }
 }
 
 /// Why the evidence could not be collected.
@@ -188,7 +228,20 @@ impl EvidenceBundle {
             approvals,
             rejections,
             collected_at: admitted.try_get(1)?,
+            inputs: None,
         })
+    }
+
+    /// Adds the inputs of the plan's phases, but for those that are [personal](crate::PhaseSpec::PERSONAL): the
+    /// evidence has their digests only.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the inputs are those of another plan, or the plan cannot be read.
+    pub fn with_inputs(mut self, inputs: &PlanInputs) -> Result<Self, AddInputsError> {
+        let plan = Plan::from_saved(&self.plan_bytes, self.plan)?;
+        self.inputs = Some(inputs.without_personal(&plan)?);
+        Ok(self)
     }
 
     /// Returns the digest of the plan.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use super::bundle::Admitted;
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::database::Journal;
+use crate::plan::input_file_name;
 
 /// The directory was not written; nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,7 @@ impl EvidenceBundle {
     /// | `plan.json` | the plan, byte for byte: its SHA-256 is the plan's digest |
     /// | `approvals/01-GATE/` | an approval that was spent: its statements and signatures, and the policy, allowed signers and revoked keys that they were judged by |
     /// | `unspent/`, `rejections/` | the same, of approvals that no phase has spent, and of rejections |
+    /// | `inputs/01-PHASE.json`, .. | the inputs, if they were [added](EvidenceBundle::with_inputs): the SHA-256 of each is in the plan |
     /// | `journal/0001.json`, .. | the rows of the journal, each the exact text that was hashed |
     /// | `journal/chain` | the hash that the chain begins with, and that of each row |
     /// | `run.intoto.json` | [the in-toto statement](EvidenceBundle::statement) about the run |
@@ -96,6 +99,12 @@ impl EvidenceBundle {
         files.push(("journal/chain".to_owned(), chain.into_bytes()));
         for (directory, admitted) in self.directories() {
             add_evidence(&mut files, &directory, admitted);
+        }
+        for (place, phase) in (1..).zip(&self.planned.phases) {
+            if let Some(input) = self.inputs.as_ref().and_then(|inputs| inputs.at(place)) {
+                let name = input_file_name(place, &phase.name);
+                files.push((format!("inputs/{name}"), input.to_vec()));
+            }
         }
         files.push(("run.intoto.json".to_owned(), self.statement().to_json()));
         files.push(("verify.sh".to_owned(), SCRIPT.as_bytes().to_vec()));
@@ -204,14 +213,12 @@ fn sibling(directory: &Path) -> Result<PathBuf, BundleNotWritten> {
 }
 
 fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), BundleNotWritten> {
-    let mut directories = vec![directory.to_owned()];
+    let mut directories = BTreeSet::from([directory.to_owned()]);
     for (name, bytes) in files {
         let path = directory.join(name);
         let parent = path.parent().unwrap_or(directory);
         fs::create_dir_all(parent).map_err(failed(parent))?;
-        if !directories.iter().any(|known| known == parent) {
-            directories.push(parent.to_owned());
-        }
+        directories.insert(parent.to_owned());
         let write = || {
             let mut file = OpenOptions::new()
                 .write(true)

@@ -4,9 +4,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::EvidenceBundle;
-use super::bundle::Admitted;
+use super::bundle::{Admitted, PlanText};
 use super::files::{row_file, statement_stem};
 use crate::base::digest::Digest;
+use crate::plan::PlanMeans;
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str =
@@ -50,6 +51,7 @@ struct Run {
     phases_committed: usize,
     collected_at: String,
     phases: Vec<Phase>,
+    resolved_dependencies: Vec<Dependency>,
     unspent: Vec<Spoken>,
     rejections: Vec<Spoken>,
     journal_head: Digest,
@@ -76,6 +78,38 @@ struct Committed {
     finished_at: Value,
     effects: Value,
     approvals: Vec<Spoken>,
+}
+
+/// What the run depended on, by its digest, as the plan binds it.
+#[derive(Debug, Clone, Serialize)]
+struct Dependency {
+    name: String,
+    digest: Sha256,
+}
+
+impl Dependency {
+    /// Returns the inputs, the statements, the definitions and the program of a plan.
+    fn all_of(plan: &PlanText) -> Vec<Self> {
+        let named = |name: String, sha256: Digest| Dependency {
+            name,
+            digest: Sha256 { sha256 },
+        };
+        let phases = plan.phases.iter();
+        let mut all: Vec<_> = phases
+            .map(|phase| named(format!("input of {}", phase.name), phase.input))
+            .collect();
+        let statements = (1..).zip(&plan.statements);
+        all.extend(statements.map(|(place, text): (u32, _)| {
+            named(format!("statement {place}"), Digest::of(text.as_bytes()))
+        }));
+        let objects = plan.means.iter().flat_map(PlanMeans::objects);
+        all.extend(objects.map(|(name, digest)| named(name.clone(), *digest)));
+        let program = plan.program.iter();
+        all.extend(
+            program.map(|program| named(format!("program {}", program.name()), program.sha256())),
+        );
+        all
+    }
 }
 
 /// An approver's decision on a gate.
@@ -163,6 +197,7 @@ impl InTotoStatement {
                 phases_committed: stored.len(),
                 collected_at: bundle.collected_at.clone(),
                 phases,
+                resolved_dependencies: Dependency::all_of(&bundle.planned),
                 unspent: unspent.map(spoken).collect(),
                 rejections: bundle.rejections.iter().map(spoken).collect(),
                 journal_head: bundle.journal.head(),

@@ -6,7 +6,7 @@ mod files;
 mod in_toto;
 mod page;
 
-pub use bundle::{EvidenceBundle, EvidenceError};
+pub use bundle::{AddInputsError, EvidenceBundle, EvidenceError};
 pub use check::EvidenceFlaw;
 pub use files::BundleNotWritten;
 pub use in_toto::InTotoStatement;

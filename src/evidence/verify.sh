@@ -161,7 +161,17 @@ for directory in unspent/* rejections/*; do
   signed "$directory" "$(cat "$directory/admitted_at")" "$decision" ''
 done
 
-phases=$(tr '{' '\n' <plan.json | grep -c '"name":"')
+# The inputs that are here: each is the one that the plan names for the phase of its number.
+planned=$(sed 's/{"after":\[/\
+&/g' plan.json | grep '^{"after":\[')
+for file in inputs/*.json; do
+  [ -f "$file" ] || continue
+  place=${file#inputs/}
+  place=$(printf '%s' "${place%%-*}" | sed 's/^0*//')
+  printf '%s\n' "$planned" | sed -n "${place:-0}p" | grep -qF ",\"input\":\"$(sum <"$file")\"," || fail "$file: it is not the input that the plan names"
+done
+
+phases=$(printf '%s\n' "$planned" | grep -c .)
 [ "$rows" -le "$phases" ] || fail "journal: it has $rows rows, and the plan $phases phases"
 [ "$rows" -eq "$phases" ] || printf 'the run stopped: %s of %s phases are committed\n' "$rows" "$phases"
 [ -n "$known_plan" ] || printf 'not compared: the plan is %s\n' "$plan"

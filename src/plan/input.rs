@@ -118,7 +118,7 @@ impl PlanInputs {
         fs::create_dir_all(directory).map_err(not_written(directory))?;
         for ((phase, input), place) in plan.phases().iter().zip(&self.inputs).zip(1..) {
             let Some(input) = input else { continue };
-            let path = directory.join(file_name(place, phase));
+            let path = directory.join(file_name(place, phase.name()));
             write_new(&path, input, phase.is_personal()).map_err(not_written(&path))?;
         }
         Ok(())
@@ -132,7 +132,7 @@ impl PlanInputs {
     /// Returns an error if a file is missing, cannot be read, or is not the planned input.
     pub fn read(plan: &Plan, directory: impl AsRef<Path>) -> Result<Self, InputsError> {
         let read = |(phase, place): (&PlannedPhase, usize)| {
-            let path = directory.as_ref().join(file_name(place, phase));
+            let path = directory.as_ref().join(file_name(place, phase.name()));
             let limit = usize::try_from(phase.input_bytes()).unwrap_or(usize::MAX);
             let input = match files::read(&path, limit) {
                 Ok(input) => input,
@@ -201,9 +201,8 @@ impl PlanInputs {
 }
 
 /// Returns the name of the file of an input: its place, and the phase's name as far as a file name can have it.
-pub(crate) fn file_name(place: usize, phase: &PlannedPhase) -> String {
+pub(crate) fn file_name(place: usize, phase: &str) -> String {
     let name: String = phase
-        .name()
         .chars()
         .map(|c| match c {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' => c,

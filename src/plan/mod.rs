@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use difference::{PlanDifference, PlanDifferences};
 pub use effects::{Effects, PlannedRows, RowCounts};
+pub(crate) use input::file_name as input_file_name;
 pub use input::{InputsError, PlanInputs};
 pub use inspected::InspectedPlan;
 pub use means::PlanMeans;

@@ -1,6 +1,7 @@
 //! What a rehearsal's plan binds: the statements, the definitions that they use, the occasion, the inputs, the program.
 #![allow(clippy::unwrap_used)]
 
+mod demands;
 mod inputs;
 mod means;
 mod occasion;

@@ -175,9 +175,12 @@ fn another_error_does_not_hide_a_refusal() {
     is_named(&cause, OTHER);
 }
 
+/// Sends a text; returns whether that was refused.
+type Way<'w> = &'w dyn Fn(&mut PhaseTx<'_>) -> bool;
+
 #[test]
 fn each_way_to_send_a_text_refuses_another_one() {
-    let ways: [(&str, &dyn Fn(&mut PhaseTx<'_>) -> bool); 12] = [
+    let ways: [(&str, Way<'_>); 12] = [
         ("SELECT 1", &|tx| tx.execute("SELECT 1", &[]).is_err()),
         ("SELECT 1", &|tx| tx.query("SELECT 1", &[]).is_err()),
         ("SELECT 1", &|tx| tx.query_one("SELECT 1", &[]).is_err()),

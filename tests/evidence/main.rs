@@ -7,6 +7,7 @@ mod pipeline;
 mod server;
 
 mod auditor;
+mod inputs;
 mod judged_again;
 mod names;
 mod runs;
@@ -16,8 +17,9 @@ mod tampering;
 mod written;
 
 use phasegate::{
-    Plan, Sg1, Sg2,
+    Plan, RehearsalRunner, Sg1, Sg2,
     audit::EvidenceBundle,
+    plan::{PlanInputs, ProgramIdentity},
     ssh::{GateRule, Policy},
 };
 use postgres::NoTls;
@@ -48,6 +50,22 @@ impl Signed {
     fn planned() -> Self {
         let database = database();
         let plan = database.plan(&draft());
+        Signed::with(database, plan)
+    }
+
+    /// As `planned`, with the plan of a rehearsal, and its inputs.
+    fn rehearsed() -> (Self, PlanInputs) {
+        let database = database();
+        let rehearsed = RehearsalRunner::new(server::PIPELINE)
+            .program(ProgramIdentity::of_this_process().unwrap())
+            .connector(database.connector())
+            .adapter(Adapter)
+            .run(|run, on| pipeline(run, on, draft()))
+            .unwrap();
+        (Signed::with(database, rehearsed.plan), rehearsed.inputs)
+    }
+
+    fn with(database: Database, plan: Plan) -> Self {
         let _ = database.operator().admit_plan(&plan).unwrap();
         let people = People::new(&["ada@example.org", "bob", "cat", "eve"]);
         let rules = Rules {

@@ -5,6 +5,7 @@
 //! approved. The cryptography is that of the crate `ssh-key`.
 
 mod allowed_signers;
+mod demand;
 mod judging;
 mod key;
 mod moment;
@@ -20,6 +21,7 @@ mod statement_file;
 mod verified_statement;
 
 pub use allowed_signers::{AllowedSigners, AllowedSignersError, SignerFlaw};
+pub use demand::Demand;
 pub use key::UnfitKey;
 pub use policy::{GateRule, Policy, PolicyBuilder, PolicyError};
 pub use refused::VerifyApprovalError;

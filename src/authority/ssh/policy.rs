@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::demand::Demand;
 use super::printable::{self, NotPlain};
 use crate::authority::Gate;
 use crate::base::canonical;
@@ -40,7 +41,8 @@ const LARGEST: usize = 1024 * 1024;
 /// {
 ///   "schema": "phasegate/policy/1",
 ///   "gates": {
-///     "SG_1": { "approvers": ["ada", "grace", "mary"], "needs": 2, "longest_life": 86400 },
+///     "SG_1": { "approvers": ["ada", "grace", "mary"], "needs": 2, "longest_life": 86400,
+///               "demands": ["statements"] },
 ///     "SG_2": { "approvers": ["ada", "grace", "mary"], "needs": 1, "longest_life": 86400,
 ///               "other_people_than": ["SG_1"], "author_may_approve": false }
 ///   }
@@ -63,6 +65,8 @@ pub struct GateRule {
     author_may_approve: bool,
     #[serde(default)]
     other_people_than: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    demands: Vec<Demand>,
 }
 
 /// Why a policy was refused. One variant for each reason.
@@ -205,6 +209,7 @@ impl GateRule {
             longest_life: 24 * 60 * 60,
             author_may_approve: false,
             other_people_than: Vec::new(),
+            demands: Vec::new(),
         }
     }
 
@@ -234,6 +239,19 @@ impl GateRule {
     pub fn other_people_than<G: Gate>(mut self) -> Self {
         self.other_people_than.push(G::NAME.to_owned());
         self
+    }
+
+    /// Demands something of the plan itself, before it can be approved.
+    #[must_use]
+    pub fn demand(mut self, demand: Demand) -> Self {
+        self.demands.push(demand);
+        self
+    }
+
+    /// Returns what the rule demands of the plan.
+    #[must_use]
+    pub fn demanded(&self) -> &[Demand] {
+        &self.demands
     }
 
     /// Returns the approvers, by their names in the allowed signers.

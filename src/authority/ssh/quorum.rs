@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::allowed_signers::Person;
+use super::demand::Demand;
 use super::policy::GateRule;
 use super::signed::SignedApprovals;
 use super::verified_statement::{SignedText, VerifiedStatement};
@@ -22,6 +23,14 @@ impl SignedApprovals {
             let denied = format!("gate `{gate}` has no policy, so it has no eligible approver");
             Denied::new(denied).with_hint("Write who may approve it into the policy.")
         })?;
+        let unmet = |demand: &&Demand| self.plan.unmet.contains(demand);
+        if let Some(demand) = rule.demanded().iter().find(unmet) {
+            let denied = Denied::new(format!(
+                "gate `{gate}` demands {demand}, and plan {} has not",
+                self.plan.digest
+            ));
+            return Err(denied.with_hint(demand.remedy()));
+        }
         let excluded = self.signers_of_other_gates(gate, rule, judged)?;
         // The longest lasting statement of each person.
         let mut people: BTreeMap<Person, &VerifiedStatement> = BTreeMap::new();

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::allowed_signers::AllowedSigners;
+use super::demand::Demand;
 use super::policy::Policy;
 use super::revoked_keys::RevokedKeys;
 use super::verified_statement::{SignedText, VerifiedStatement};
@@ -66,6 +67,8 @@ pub(super) struct Facts {
     pub(super) has_author: bool,
     /// The plan's author, and its last editor.
     pub(super) authors: Vec<String>,
+    /// What it lacks of what the rule of a gate may demand.
+    pub(super) unmet: Vec<Demand>,
 }
 
 /// A statement in a directory that does not count.
@@ -119,6 +122,7 @@ impl SignedApprovals {
                 gates,
                 has_author: plan.author().is_some(),
                 authors: authors(plan),
+                unmet: Demand::unmet_by(plan),
             },
             policy,
             signers,
