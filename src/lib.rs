@@ -225,8 +225,9 @@ pub mod runner {
     pub use crate::observer::{Ending, Event, Step};
     pub use crate::typed::{
         AdapterFn, DryRunReport, ErasedPhase, Given, LiveReport, NoAdapter, NoAuthority,
-        NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, PhaseCall, ReadyRunner,
-        RehearsalReport, SimulatorFn, UnresolvedPhase,
+        NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, PhaseCall, Preflight,
+        PreflightLine, PreflightReport, Readiness, ReadyRunner, RehearsalReport, Replayed,
+        SimulatorFn, UnresolvedPhase,
     };
 }
 

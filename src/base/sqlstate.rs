@@ -21,6 +21,8 @@ pub(crate) const SESSION_UNFIT: &str = "ZG016";
 pub(crate) const ANOTHER_PROTOCOL: &str = "ZG017";
 /// The role has privileges that bypass the interlock; DATATYPE has each, with its remedy, as JSON.
 pub(crate) const PRIVILEGED_ROLE: &str = "ZG018";
+/// The plan is for another server, database or role.
+pub(crate) const ANOTHER_TARGET: &str = "ZG021";
 /// The plan, or an approval that the phase has spent, has expired.
 pub(crate) const PLAN_EXPIRED: &str = "ZG023";
 /// What the plan's statements use has changed since the rehearsal; DATATYPE has the names of the objects, as JSON.

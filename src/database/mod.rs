@@ -17,6 +17,7 @@ mod journal;
 mod lease_switch;
 mod operator;
 mod params;
+mod preflight;
 mod read_only;
 mod rehearsing;
 mod remedy;
@@ -41,6 +42,7 @@ pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journall
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
 pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};
+pub(crate) use preflight::{Preflighted, preflight};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub(crate) use resolving::{Fate, resolve};

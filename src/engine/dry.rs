@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use super::inputs::InputsAhead;
 use super::job::{Done, Job, Simulation};
 use super::timeouts::Timeouts;
 use crate::observer::{Ending, Event, Observer, Step};
 use crate::outcome::{DRY_RUN, PhaseError, Refusal, RefusalReason, Rollback};
-use crate::plan::{Effects, PlannedPhase};
+use crate::plan::{Effects, Plan, PlanInputs, PlannedPhase};
 
 /// The state of a dry run: the phases that were performed so far.
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
     inputs: Vec<Vec<u8>>,
+    outputs: Vec<Vec<u8>>,
+    /// The phases that were begun, without their effects.
+    presented: Vec<PlannedPhase>,
+    /// The inputs of the plan that is looked at, in a preflight.
+    given: Option<InputsAhead<'run>>,
     names: BTreeSet<String>,
     observer: &'run mut Observer<'run>,
 }
@@ -25,14 +31,40 @@ impl<'run> DryEngine<'run> {
         DryEngine {
             phases: Vec::new(),
             inputs: Vec::new(),
+            outputs: Vec::new(),
+            presented: Vec::new(),
+            given: None,
             names: BTreeSet::new(),
             observer,
         }
     }
 
-    /// Returns the phases that were performed, in the form of the plan, and their inputs.
-    pub(crate) fn into_phases(self) -> (Vec<PlannedPhase>, Vec<Vec<u8>>) {
-        (self.phases, self.inputs)
+    /// Returns an engine for a pipeline that goes through `plan` again.
+    pub(crate) fn replaying(
+        observer: &'run mut Observer<'run>,
+        plan: &'run Plan,
+        inputs: Option<&'run PlanInputs>,
+    ) -> Self {
+        DryEngine {
+            given: inputs.map(|inputs| InputsAhead::of(plan, inputs)),
+            ..DryEngine::new(observer)
+        }
+    }
+
+    /// Returns the phases that were performed, in the form of the plan, their inputs, and their outputs.
+    pub(crate) fn into_phases(self) -> (Vec<PlannedPhase>, Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        (self.phases, self.inputs, self.outputs)
+    }
+
+    /// Returns the phases that were begun, without their effects.
+    pub(crate) fn presented(self) -> Vec<PlannedPhase> {
+        self.presented
+    }
+
+    /// Returns the approved input of the next phase that is meant; see [`InputsAhead`].
+    pub(crate) fn input(&mut self, is_of: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
+        let performed = self.phases.len();
+        self.given.as_mut()?.next(performed, is_of)
     }
 
     /// Performs `job` by its simulator.
@@ -68,6 +100,7 @@ impl<'run> DryEngine<'run> {
         }
         let bytes = job.input.validate(Timeouts::default())?.bytes;
         self.passed(phase, Step::Valid);
+        self.presented.push(job.presented(&bytes));
         let mut effects = Effects::new();
         let output = perform(&bytes, &mut effects)
             .map_err(|error| Rollback::new(phase, Self::MODE, error.into()))?;
@@ -76,6 +109,7 @@ impl<'run> DryEngine<'run> {
         self.names.insert(phase.to_owned());
         self.phases.push(planned);
         self.inputs.push(bytes);
+        self.outputs.push(output.clone());
         Ok(Done {
             output,
             evidence: (),

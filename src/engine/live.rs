@@ -1,10 +1,10 @@
 //! A live run: the plan, its progress, and the checks before a phase touches anything.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::inputs::InputsAhead;
 use super::job::{Done, Execution, Job};
 use super::stop::StopHandle;
 use super::timeouts::Timeouts;
@@ -27,8 +27,6 @@ pub(crate) struct LiveOptions {
     pub(crate) retries: u32,
     pub(crate) allow_privileged_role: bool,
     pub(crate) new_session_per_phase: bool,
-    /// The inputs that the pipeline gets, where it asks for them.
-    pub(crate) inputs: Option<Arc<PlanInputs>>,
     /// What the program says of itself.
     pub(crate) program: Option<ProgramIdentity>,
 }
@@ -41,7 +39,6 @@ impl Default for LiveOptions {
             retries: 2,
             allow_privileged_role: false,
             new_session_per_phase: false,
-            inputs: None,
             program: None,
         }
     }
@@ -73,8 +70,8 @@ pub struct LiveEngine<'run> {
     pub(super) connector: &'run mut dyn Connector,
     pub(super) observer: &'run mut Observer<'run>,
     pub(super) options: LiveOptions,
-    /// The places of the inputs that the pipeline was given, counted from 0.
-    inputs_given: BTreeSet<usize>,
+    /// The approved inputs, if the run was given them.
+    inputs: Option<InputsAhead<'run>>,
 }
 
 /// The progress of a run that has ended with every phase of its plan committed.
@@ -114,20 +111,19 @@ impl<'run> LiveEngine<'run> {
             connector,
             observer,
             options,
-            inputs_given: BTreeSet::new(),
+            inputs: None,
         }
     }
 
-    /// Returns the approved input of the plan's next phase that `is_of` says is meant, once for each phase; `None` if the
-    /// run was not given the inputs.
+    /// Gives the pipeline the approved inputs.
+    pub(crate) fn with_inputs(mut self, inputs: Option<&'run PlanInputs>) -> Self {
+        self.inputs = inputs.map(|inputs| InputsAhead::of(self.plan, inputs));
+        self
+    }
+
+    /// Returns the approved input of the next phase that is meant; see [`InputsAhead`].
     pub(crate) fn input(&mut self, is_of: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
-        let inputs = self.options.inputs.as_ref()?;
-        let ahead = self.plan.phases().iter().enumerate().skip(self.performed);
-        let mut next = ahead.filter(|(place, _)| !self.inputs_given.contains(place));
-        let (place, _) = next.find(|(_, phase)| is_of(phase.name()))?;
-        let input = inputs.at(place + 1)?.to_vec();
-        self.inputs_given.insert(place);
-        Some(input)
+        self.inputs.as_mut()?.next(self.performed, is_of)
     }
 
     /// Returns why the program has stopped the run; `None` if it has not.

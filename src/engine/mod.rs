@@ -7,6 +7,7 @@
 
 mod close;
 mod dry;
+mod inputs;
 mod job;
 mod live;
 mod open;

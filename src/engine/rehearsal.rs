@@ -36,6 +36,7 @@ pub struct RehearsalEngine<'run> {
     names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
     inputs: Vec<Vec<u8>>,
+    outputs: Vec<Vec<u8>>,
     failed: Vec<FailedRehearsal>,
 }
 
@@ -81,6 +82,8 @@ pub(crate) struct Measurements {
     pub(crate) means: PlanMeans,
     /// Their inputs.
     pub(crate) inputs: Vec<Vec<u8>>,
+    /// Their outputs.
+    pub(crate) outputs: Vec<Vec<u8>>,
     pub(crate) phases: Vec<RehearsedPhase>,
     pub(crate) failed: Vec<FailedRehearsal>,
 }
@@ -110,6 +113,7 @@ impl<'run> RehearsalEngine<'run> {
             names: BTreeSet::new(),
             planned: Vec::new(),
             inputs: Vec::new(),
+            outputs: Vec::new(),
             failed: Vec::new(),
         }
     }
@@ -135,6 +139,7 @@ impl<'run> RehearsalEngine<'run> {
                 })?,
                 planned: self.planned,
                 inputs: self.inputs,
+                outputs: self.outputs,
                 phases: self.phases,
                 failed: self.failed,
             }),
@@ -225,6 +230,7 @@ impl<'run> RehearsalEngine<'run> {
                 let planned = job.input.plan(&bytes, presented, &performed.effects)?;
                 self.planned.push(planned.sending(sent));
                 self.inputs.push(bytes);
+                self.outputs.push(output.clone());
                 self.names.insert(phase.to_owned());
                 self.phases.push(performed.clone());
                 Ok(Done {

@@ -214,7 +214,7 @@ pub(crate) fn file_name(place: usize, phase: &str) -> String {
 }
 
 /// Writes a file that is not there yet, or that has these bytes already.
-fn write_new(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -30,7 +30,9 @@ fn plan() -> Plan {
 fn rehearsed(occasion: Option<&str>) -> Plan {
     let sent = |statements: &[&str]| {
         let mut sent = SentStatements::default();
-        statements.iter().for_each(|text| sent.record(text));
+        for text in statements {
+            sent.record(text);
+        }
         sent
     };
     let deleted = r#"{"public.item":{"inserted":0,"updated":0,"deleted":9,"tolerance":0}}"#;

@@ -13,7 +13,7 @@ use crate::engine::DryEngine;
 use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
-use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, ProgramIdentity, Target};
+use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, PlanOutputs, ProgramIdentity, Target};
 
 /// Performs a pipeline as a dry run, by a simulator, without kill switch, approval or connection, and returns the
 /// [`Plan`].
@@ -179,7 +179,7 @@ impl<T, W> DryRunner<T, W> {
         let mut run = Run::new(DryEngine::new(&mut *observer), simulator.into_part());
         let value = pipeline(&mut run, &on)?;
         let (engine, seen) = run.into_parts();
-        let (phases, inputs) = engine.into_phases();
+        let (phases, inputs, outputs) = engine.into_phases();
         if phases.is_empty() {
             return Err(Error::from(Refusal::of_run(RefusalReason::EmptyPlan)).into());
         }
@@ -188,10 +188,12 @@ impl<T, W> DryRunner<T, W> {
             .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         let gates = GateTable::of(&plan, &seen);
         let inputs = PlanInputs::of(&plan, inputs);
+        let outputs = PlanOutputs::of(&plan, outputs);
         Ok(DryRunReport {
             value,
             plan,
             inputs,
+            outputs,
             gates,
         })
     }

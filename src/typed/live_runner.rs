@@ -1,7 +1,6 @@
 //! The runner of live runs.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::brand::Brand;
 use super::mode::Live;
@@ -74,6 +73,7 @@ struct Settings {
     observer: Box<Observer<'static>>,
     options: LiveOptions,
     prepared: Option<Session>,
+    inputs: Option<PlanInputs>,
     same_program: bool,
 }
 
@@ -87,6 +87,7 @@ impl LiveRunner {
                 observer: Box::new(|_| ()),
                 options: LiveOptions::default(),
                 prepared: None,
+                inputs: None,
                 same_program: false,
             },
         }
@@ -176,7 +177,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
 
     /// Gives the run the inputs of its plan, for a pipeline that asks for them: [`Run::input`](crate::Run::input).
     pub fn inputs(mut self, inputs: PlanInputs) -> Self {
-        self.settings.options.inputs = Some(Arc::new(inputs));
+        self.settings.inputs = Some(inputs);
         self
     }
 
@@ -294,6 +295,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             mut observer,
             options,
             prepared,
+            inputs,
             same_program,
         } = self.settings;
         let plan = plan.into_part();
@@ -308,11 +310,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         if same_program && let Err(reason) = ensure_same_program(&plan, options.program.clone()) {
             return refused(reason);
         }
-        if let Some(Err(error)) = options
-            .inputs
-            .as_ref()
-            .map(|inputs| inputs.ensure_of(&plan))
-        {
+        if let Some(Err(error)) = inputs.as_ref().map(|inputs| inputs.ensure_of(&plan)) {
             return refused(RefusalReason::AnotherInputs(error));
         }
         let kill_switch = kill_switch.into_part();
@@ -326,7 +324,8 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             &mut *observer,
             options,
             prepared,
-        );
+        )
+        .with_inputs(inputs.as_ref());
         engine.refuse_unless_on(None).map_err(Error::from)?;
         // The only mint of a live switch token: the line above has read the switch as ON.
         let on = Switch::mint(Brand::mint());

@@ -24,6 +24,8 @@ mod live_runner;
 mod mode;
 mod parts;
 mod phase;
+mod preflight;
+mod preflight_report;
 mod receipt;
 mod rehearsal_runner;
 mod report;
@@ -44,6 +46,8 @@ pub use parts::{
     Given, NoAdapter, NoAuthority, NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget,
 };
 pub use phase::Phase;
+pub use preflight::{Preflight, Replayed};
+pub use preflight_report::{PreflightLine, PreflightReport, Readiness};
 pub use receipt::Receipt;
 pub use rehearsal_runner::RehearsalRunner;
 pub use report::{DryRunReport, LiveReport, RehearsalReport};

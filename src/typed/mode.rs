@@ -85,6 +85,10 @@ impl sealed::Mode for DryRun {
         Ok(())
     }
 
+    fn input(engine: &mut DryEngine<'_>, phase: &str) -> Option<Vec<u8>> {
+        engine.input(|name| is_instance(name, phase))
+    }
+
     fn perform(
         engine: &mut DryEngine<'_>,
         job: &Job<'_>,
@@ -122,10 +126,7 @@ impl sealed::Mode for Live {
     }
 
     fn input(engine: &mut LiveEngine<'_>, phase: &str) -> Option<Vec<u8>> {
-        engine.input(|name| {
-            let instance = name.strip_prefix(phase);
-            instance.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
-        })
+        engine.input(|name| is_instance(name, phase))
     }
 
     fn perform(
@@ -143,6 +144,12 @@ impl sealed::Mode for Live {
     ) -> Result<Done<Committed>, PhaseError> {
         engine.resolve(doubt, patience)
     }
+}
+
+/// Returns whether a phase of this full name is one of the name `phase`.
+fn is_instance(name: &str, phase: &str) -> bool {
+    let instance = name.strip_prefix(phase);
+    instance.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
 
 /// What a run of each mode asks its engine. Private, so that no other crate can add a mode or reach an engine.
@@ -171,8 +178,7 @@ pub(in crate::typed) mod sealed {
         /// Asks for the approval of `gate`, for the next phase behind it.
         fn approve(engine: &mut Self::Engine<'_>, gate: &'static str) -> Result<(), Refusal>;
 
-        /// Returns the approved input of the next phase of this name, if the run was given it. A run that makes a plan
-        /// has none.
+        /// Returns the approved input of the next phase of this name, if the run was given it. A rehearsal has none.
         fn input(engine: &mut Self::Engine<'_>, phase: &str) -> Option<Vec<u8>> {
             let _ = (engine, phase);
             None

@@ -16,7 +16,7 @@ use crate::engine::{RehearsalEngine, StopHandle, Timeouts};
 use crate::gates::GateTable;
 use crate::observer::{Event, Observer, observed_by};
 use crate::outcome::{Error, Refusal, RefusalReason};
-use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, ProgramIdentity};
+use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, PlanOutputs, ProgramIdentity};
 
 /// Rehearses a pipeline: the real adapter, in a real transaction, on the real data; measures its effects; rolls
 /// everything back; and returns a [`Plan`](crate::Plan) with the measured effects.
@@ -269,12 +269,14 @@ impl<C, W> RehearsalRunner<C, W> {
         .map_err(|flaw| Error::from(Refusal::of_run(RefusalReason::PlanFlawed { flaw })))?;
         let gates = GateTable::of(&plan, &seen);
         let inputs = PlanInputs::of(&plan, measured.inputs);
+        let outputs = PlanOutputs::of(&plan, measured.outputs);
         Ok(RehearsalReport {
             value,
             phases: measured.phases,
             failed: measured.failed,
             plan,
             inputs,
+            outputs,
             gates,
         })
     }

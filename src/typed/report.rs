@@ -5,7 +5,7 @@ use std::fmt;
 use crate::base::printable::Printable;
 use crate::engine::{FailedRehearsal, RehearsedPhase};
 use crate::gates::GateTable;
-use crate::plan::{Plan, PlanInputs};
+use crate::plan::{Plan, PlanInputs, PlanOutputs};
 
 /// The result of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct DryRunReport<T> {
     pub plan: Plan,
     /// The input of each phase, for people to read and for the live run.
     pub inputs: PlanInputs,
+    /// What each phase returned, for a [`Preflight`](crate::runner::Preflight).
+    pub outputs: PlanOutputs,
     /// The gate table of the pipeline: each phase that was performed, with its gates, order, types and tables.
     pub gates: GateTable,
 }
@@ -37,6 +39,8 @@ pub struct RehearsalReport<T> {
     pub plan: Plan,
     /// The input of each phase of the plan, for people to read and for the live run.
     pub inputs: PlanInputs,
+    /// What each phase of the plan returned, for a [`Preflight`](crate::runner::Preflight).
+    pub outputs: PlanOutputs,
     /// The gate table of the pipeline: each phase that the plan has, with its gates, order, types and tables.
     pub gates: GateTable,
 }

@@ -7,6 +7,7 @@ mod means;
 mod occasion;
 #[path = "../pipeline/mod.rs"]
 mod pipeline;
+mod preflight;
 mod program;
 #[path = "../server/mod.rs"]
 mod server;

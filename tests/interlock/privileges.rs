@@ -56,7 +56,7 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
          count_rows create_counting create_triggers drain_rehearsal drop_counting ensure_counters \
          ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table finish forget_protection guard \
          guard_kind guarded_tables holder_of_run is_counting is_whole journal_of local_children measure_failed measure_means \
-         measure_rehearsal open open_rehearsal perform_row phases_in_progress plan_bytes progress_of protect \
+         measure_rehearsal open open_rehearsal perform_row phases_in_progress plan_bytes preflight progress_of protect \
          record_protection rehearse resolve same_change seal \
          switch_status switched_off_since unprotect with_children"
     );

@@ -33,7 +33,8 @@ pub(super) const VERSIONS: [&str; 1] = [sql!(
     "18_rehearsal.sql",
     "19_rows.sql",
     "20_fingerprint.sql",
-    "21_grants.sql",
+    "21_preflight.sql",
+    "22_grants.sql",
 )];
 
 /// Applies the versions that the database does not have, and returns their numbers.

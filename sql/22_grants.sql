@@ -36,7 +36,8 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight,
     phasegate.approvals_of, phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of,
-    phasegate.bypass_privileges, phasegate.plan_bytes, phasegate.same_change
+    phasegate.bypass_privileges, phasegate.plan_bytes, phasegate.same_change,
+    phasegate.preflight
     TO phasegate_runner, phasegate_operator, phasegate_auditor;
 
 GRANT SELECT ON
