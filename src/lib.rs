@@ -249,6 +249,7 @@ mod pages {
         CompileErrors "../docs/compile-errors.md",
         CompileFail "../docs/compile-fail.md",
         LargePipelines "../docs/large-pipelines.md",
+        Plans "../docs/plan.md",
         Rehearsal "../docs/rehearsal.md",
         Setup "../docs/setup.md",
     );

@@ -53,6 +53,7 @@ pub struct Replayed {
     outputs: BTreeMap<String, Vec<u8>>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: PhaseSpec> Simulate<S> for Replayed {
     fn simulate(
         &mut self,

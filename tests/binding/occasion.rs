@@ -3,7 +3,7 @@
 use phasegate::operator::PlanAdmission;
 use phasegate::{Plan, Receipt};
 
-use crate::pipeline::Draft;
+use crate::pipeline::{Adapter, Draft, pipeline};
 use crate::server::{database, does, drafting};
 use crate::{inserts, live, rehearse, rehearsed};
 
@@ -56,6 +56,31 @@ fn a_change_that_was_not_finished_does_not_count() {
     let _ = rehearsed(&database, &draft, inserts);
     let other = rehearse(&database, &draft, inserts).unwrap().plan;
     let admission = database.operator().admit_plan(&other).unwrap();
+    assert_eq!(admission, PlanAdmission::New);
+}
+
+#[test]
+fn a_change_of_which_some_phases_are_committed_does_not_count() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let rehearsal = || {
+        let runner = phasegate::RehearsalRunner::new(crate::server::PIPELINE)
+            .connector(database.connector())
+            .adapter(Adapter);
+        runner
+            .run(|run, on| pipeline(run, on, draft.clone()))
+            .unwrap()
+            .plan
+    };
+    let half = database
+        .live(rehearsal())
+        .run(|run, on| drafting(run, on, &draft).map(drop));
+    assert!(
+        matches!(half, Err(phasegate::Error::Incomplete(_))),
+        "{half:?}"
+    );
+    database.sql("DELETE FROM item");
+    let admission = database.operator().admit_plan(&rehearsal()).unwrap();
     assert_eq!(admission, PlanAdmission::New);
 }
 

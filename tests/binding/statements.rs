@@ -276,3 +276,16 @@ fn a_text_that_people_cannot_read_makes_no_plan() {
         "{refusal}"
     );
 }
+
+/// What the plan does not bind, as `docs/limits.md` says: the parameters. `same_program` does.
+#[test]
+fn other_values_of_a_planned_statement_commit() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let plan = rehearsed(&database, &draft, inserts);
+    live(&database, &plan, &draft, |_, tx| {
+        Ok(tx.execute(INSERT, &[&"another"])?)
+    })
+    .unwrap();
+    assert_eq!(database.items(), all(&["another"], "draft"));
+}

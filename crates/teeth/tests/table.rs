@@ -1,0 +1,49 @@
+//! The list of weakenings fits the sources, and the page is that of the list.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use phasegate_teeth::{Outcome, Results, all, page, root};
+
+#[test]
+fn each_weakening_fits_its_file_and_is_more_than_120() {
+    let weakenings = all(&root()).unwrap();
+    assert!(weakenings.len() >= 120, "{}", weakenings.len());
+    assert!(weakenings.iter().filter(|one| one.quick).count() >= 6);
+    for weakening in &weakenings {
+        assert!(
+            weakening.refused_by_the_compiler
+                || !weakening.tests.is_empty()
+                || weakening.survives_because.is_some(),
+            "{} names no test",
+            weakening.id
+        );
+    }
+}
+
+#[test]
+fn the_page_is_that_of_the_list_and_of_the_outcomes() {
+    let root = root();
+    let (weakenings, results) = (all(&root).unwrap(), Results::read(&root).unwrap());
+    let written = fs::read_to_string(root.join("docs/teeth.md")).unwrap();
+    assert_eq!(
+        written,
+        page(&weakenings, &results),
+        "run `cargo run -p phasegate-teeth -- --page`"
+    );
+}
+
+#[test]
+fn what_survives_has_a_reason() {
+    let root = root();
+    let results = Results::read(&root).unwrap();
+    for weakening in all(&root).unwrap() {
+        if let Some(Outcome::Survived | Outcome::DoesNotBuild(_)) = results.0.get(&weakening.id) {
+            assert!(
+                weakening.survives_because.is_some(),
+                "{} survived",
+                weakening.id
+            );
+        }
+    }
+}
