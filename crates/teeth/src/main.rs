@@ -24,7 +24,7 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     results
         .0
         .retain(|id, _| weakenings.iter().any(|one| one.id == *id));
-    let named = |one: &Weakening| arguments.iter().any(|name| *name == one.id);
+    let named = |one: &Weakening| arguments.contains(&one.id);
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let chosen: Vec<_> = weakenings
         .iter()

@@ -35,14 +35,14 @@ pub fn page(weakenings: &[Weakening], results: &Results) -> String {
             );
         }
         let by = match (of(weakening), &weakening.survives_because) {
+            (None, _) => "not tried".to_owned(),
             (Some(Outcome::Caught(by)), _) => format!("`{}`", by.replace('|', "\\|")),
             (Some(Outcome::RefusedByTheCompiler), _) => "the compiler".to_owned(),
-            (_, Some(reason)) => format!("survives: {reason}"),
+            (Some(_), Some(reason)) => format!("survives: {reason}"),
             (Some(Outcome::Survived), None) => "**survived**".to_owned(),
             (Some(Outcome::DoesNotBuild(error)), None) => format!("**does not build**: `{error}`"),
-            (None, None) => "not tried".to_owned(),
         };
-        let _ = writeln!(page, "| {} | {by} |", weakening.id);
+        let _ = writeln!(page, "| {} | {by} |", weakening.id.replace('-', " "));
     }
     page
 }

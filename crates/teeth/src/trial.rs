@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -144,7 +145,7 @@ impl Trials {
         Ok(Outcome::Survived)
     }
 
-    fn cargo(&self, arguments: &[&str]) -> Result<Ran, String> {
+    fn cargo<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Ran, String> {
         let output = Command::new("timeout")
             .args(["--kill-after=10", PATIENCE, "cargo"])
             .args(arguments)
@@ -165,20 +166,19 @@ impl Trials {
 }
 
 /// Returns the arguments of `cargo` for a test as weakenings name it.
-fn arguments(test: &str) -> Vec<&str> {
+fn arguments(test: &str) -> Vec<String> {
     let (binary, filter) = test.split_once(':').unwrap_or((test, ""));
-    let mut arguments = vec!["test", "-p", "phasegate"];
+    let mut arguments: Vec<String> = ["test", "-p", "phasegate"].map(str::to_owned).into();
+    let mut add = |more: &[&str]| arguments.extend(more.iter().map(|one| (*one).to_owned()));
     match binary {
-        "lib" => arguments.push("--lib"),
-        binary => arguments.extend(["--test", binary]),
+        "lib" => add(&["--lib"]),
+        binary => add(&["--test", binary]),
     }
-    if binary == "ui" {
-        arguments.extend(["--", "illegal"]);
-        if !filter.is_empty() {
-            arguments.push(filter);
-        }
-    } else if !filter.is_empty() {
-        arguments.extend(["--", filter]);
+    match (binary, filter) {
+        ("ui", "") => add(&["--", "illegal"]),
+        ("ui", folder) => add(&["--", "illegal", &format!("trybuild={folder}")]),
+        (_, "") => {}
+        (_, filter) => add(&["--", filter]),
     }
     arguments
 }

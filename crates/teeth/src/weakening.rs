@@ -45,7 +45,8 @@ struct File {
 /// text is not there exactly once.
 pub fn all(root: &Path) -> Result<Vec<Weakening>, String> {
     let directory = root.join("crates/teeth/weakenings");
-    let entries = fs::read_dir(&directory).map_err(|error| format!("{directory:?}: {error}"))?;
+    let entries =
+        fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let mut paths: Vec<_> = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
@@ -53,8 +54,10 @@ pub fn all(root: &Path) -> Result<Vec<Weakening>, String> {
     paths.sort();
     let mut all = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(&path).map_err(|error| format!("{path:?}: {error}"))?;
-        let file: File = toml::from_str(&text).map_err(|error| format!("{path:?}: {error}"))?;
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file: File =
+            toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         all.extend(file.weakening);
     }
     let mut names = BTreeSet::new();
