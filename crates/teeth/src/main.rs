@@ -43,7 +43,7 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     let trials = if chosen.is_empty() {
         None
     } else {
-        Some(Trials::begin(&root)?)
+        Some(Trials::begin(&root, records)?)
     };
     let mut all_caught = true;
     for (weakening, trials) in chosen.iter().zip(trials.iter().cycle()) {

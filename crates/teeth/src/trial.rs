@@ -68,17 +68,19 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// Copies the sources that are under version control, with what was changed in them.
+    /// Copies the sources that are under version control, with what was changed in them. What is built goes to a target
+    /// directory of its own where other work goes on `beside`; else to that of the sources, which has the dependencies.
     ///
     /// # Errors
     ///
     /// Returns an error if `git` fails, or a file cannot be copied.
-    pub fn begin(root: &Path) -> Result<Self, String> {
-        let place = root.join("target/teeth");
+    pub fn begin(root: &Path, beside: bool) -> Result<Self, String> {
+        let target = root.join("target");
+        let place = target.join("teeth");
         let trials = Trials {
             root: root.to_owned(),
             copy: place.join("copy"),
-            target: place.join("target"),
+            target: if beside { place.join("target") } else { target },
         };
         let listed = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -152,7 +154,6 @@ impl Trials {
             .current_dir(&self.copy)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_TERM_COLOR", "never")
-            .env("CARGO_PROFILE_DEV_DEBUG", "false")
             .output()
             .map_err(|error| format!("timeout cargo: {error}"))?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
