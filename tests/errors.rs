@@ -49,7 +49,7 @@ const ENUMS: [(&str, &str, &str); 19] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     (
         "Inputs and outputs",
-        "src/base/canonical.rs",
+        "src/base/canonical/mod.rs",
         "NotCanonical",
     ),
     ("Files", "src/base/files.rs", "ReadFileError"),

@@ -36,7 +36,7 @@ impl<'run> DryEngine<'run> {
     /// Performs `job` by its simulator.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;
@@ -57,7 +57,7 @@ impl<'run> DryEngine<'run> {
 
     fn simulate(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;

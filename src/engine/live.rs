@@ -352,7 +352,7 @@ impl LiveEngine<'_> {
     /// Performs the plan's next phase, which must be `job`.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
         let phase = job.phase;

@@ -127,7 +127,7 @@ impl<'run> RehearsalEngine<'run> {
     /// Performs `job` by its live adapter, and measures its effects.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         let phase = job.phase;
@@ -148,7 +148,7 @@ impl<'run> RehearsalEngine<'run> {
 
     fn rehearse(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         let phase = job.phase;
