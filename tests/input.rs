@@ -392,5 +392,5 @@ fn one_value_of_a_spec_exists_at_a_time() {
         let large = Large(Counted::new());
         run.phase(large).perform(on, Ungated, Start).map(drop)
     });
-    done.unwrap();
+    assert_eq!(done.unwrap().performed, 1);
 }
