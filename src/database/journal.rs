@@ -296,6 +296,11 @@ impl Journal {
         entries.map(|(_, entry)| (&*entry.body, entry.hash))
     }
 
+    /// Returns the text of the row at `place`, counted from 0.
+    pub(crate) fn stored_at(&self, place: usize) -> Option<&str> {
+        self.entries.get(place).map(|(_, entry)| &*entry.body)
+    }
+
     /// Returns the hash that the chain begins with.
     pub(crate) fn first_head(plan: Digest) -> Digest {
         Digest::of(format!("phasegate/journal/1 {plan}").as_bytes())

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -204,13 +205,13 @@ fn sibling(directory: &Path) -> Result<PathBuf, BundleNotWritten> {
 }
 
 fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), BundleNotWritten> {
-    let mut directories = vec![directory.to_owned()];
+    let mut directories = BTreeSet::from([directory.to_owned()]);
     for (name, bytes) in files {
         let path = directory.join(name);
         let parent = path.parent().unwrap_or(directory);
-        fs::create_dir_all(parent).map_err(failed(parent))?;
-        if !directories.iter().any(|known| known == parent) {
-            directories.push(parent.to_owned());
+        if !directories.contains(parent) {
+            fs::create_dir_all(parent).map_err(failed(parent))?;
+            directories.insert(parent.to_owned());
         }
         let write = || {
             let mut file = OpenOptions::new()
