@@ -142,7 +142,7 @@ pub use crate::typed::reviewed as __reviewed;
 pub mod approval {
     pub use crate::authority::{
         ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
-        SignedStatement, UnsignedApprovals,
+        EvidenceDigests, SignedStatement, StatementDigests, UnsignedApprovals,
     };
     pub use crate::database::AdmittedApprovals;
     pub use crate::typed::{Approvable, Requirement};

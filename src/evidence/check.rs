@@ -6,7 +6,7 @@ use super::EvidenceBundle;
 #[cfg(feature = "ssh")]
 use super::again::Again;
 use super::bundle::{Admitted, PhaseText};
-use crate::authority::Evidence;
+use crate::authority::{Evidence, EvidenceDigests};
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::database::{BrokenChain, JournalEntry, SpentApproval};
@@ -91,8 +91,8 @@ impl EvidenceBundle {
             (&*admitted.nonce, known)
         });
         let approvals: BTreeMap<&str, KnownApproval<'_>> = approvals.collect();
-        for (entry, (body, _)) in entries.iter().zip(self.journal.stored()) {
-            let checked = self.check_row(entry, body, &approvals);
+        for entry in &entries {
+            let checked = self.check_row(entry, &approvals);
             checked.map_err(|why| EvidenceFlaw::Row {
                 place: entry.place,
                 why,
@@ -124,7 +124,6 @@ impl EvidenceBundle {
     fn check_row(
         &self,
         entry: &JournalEntry,
-        body: &str,
         approvals: &BTreeMap<&str, KnownApproval<'_>>,
     ) -> Result<(), String> {
         let place = usize::try_from(entry.place).unwrap_or_default();
@@ -155,13 +154,11 @@ impl EvidenceBundle {
                 "has spent approvals of {spent:?}, and the phase is behind {gates:?}"
             ));
         }
-        let body: Value = serde_json::from_str(body).unwrap_or_default();
-        for (n, approval) in entry.approvals.iter().enumerate() {
+        for approval in &entry.approvals {
             let known = approvals.get(&*approval.nonce);
             let known = known.ok_or_else(|| "was never admitted".to_owned());
-            let digests = &body["approvals"][n]["digests"];
             known
-                .and_then(|known| known.check_spent(entry, approval, digests))
+                .and_then(|known| known.check_spent(entry, approval))
                 .map_err(|why| {
                     format!(
                         "has spent an approval of gate `{}` that {why}",
@@ -177,7 +174,7 @@ impl EvidenceBundle {
 struct KnownApproval<'b> {
     admitted: &'b Admitted,
     spent: BTreeSet<i32>,
-    digests: Value,
+    digests: Option<EvidenceDigests>,
 }
 
 impl<'b> KnownApproval<'b> {
@@ -185,20 +182,14 @@ impl<'b> KnownApproval<'b> {
         KnownApproval {
             admitted,
             spent: admitted.spent.iter().copied().collect(),
-            digests: admitted.evidence.as_ref().map_or(Value::Null, digests_of),
+            digests: admitted.evidence.as_ref().map(Evidence::digests),
         }
     }
 
-    fn check_spent(
-        &self,
-        entry: &JournalEntry,
-        approval: &SpentApproval,
-        digests: &Value,
-    ) -> Result<(), String> {
+    fn check_spent(&self, entry: &JournalEntry, approval: &SpentApproval) -> Result<(), String> {
         let admitted = self.admitted;
         let place = i32::try_from(entry.place).unwrap_or_default();
-        if (&admitted.gate, &admitted.approver, &admitted.evidence)
-            != (&approval.gate, &approval.approver, &approval.evidence)
+        if (&admitted.gate, &admitted.approver) != (&approval.gate, &approval.approver)
             || !self.spent.contains(&place)
         {
             return Err("is not as it was admitted".to_owned());
@@ -211,31 +202,11 @@ impl<'b> KnownApproval<'b> {
                 approval.expires
             ));
         }
-        if *digests != self.digests {
+        if approval.digests != self.digests {
             return Err("has other digests than what was signed".to_owned());
         }
         Ok(())
     }
-}
-
-/// Returns the digests of the evidence in the form of the journal.
-fn digests_of(evidence: &Evidence) -> Value {
-    let sha256 = |text: &str| Digest::of(text.as_bytes());
-    let statements: Vec<Value> = (evidence.statements.iter())
-        .map(|signed| {
-            json!({
-                "approver_sha256": sha256(&signed.approver),
-                "statement_sha256": sha256(&signed.statement),
-                "signature_sha256": sha256(&signed.signature),
-            })
-        })
-        .collect();
-    json!({
-        "statements": statements,
-        "policy_sha256": sha256(&evidence.policy),
-        "allowed_signers_sha256": sha256(&evidence.allowed_signers),
-        "revoked_keys_sha256": evidence.revoked_keys.as_deref().map(sha256),
-    })
 }
 
 /// Checks that the signed statements say what was admitted.

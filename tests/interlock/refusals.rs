@@ -437,7 +437,8 @@ fn a_phase_that_outlives_its_plan_or_its_approval_is_not_committed() {
             "the plan was over at",
         ),
         (
-            "UPDATE phasegate.approval SET expires = clock_timestamp() + '1 s'",
+            "ALTER TABLE phasegate.approval DISABLE TRIGGER never_changed; \
+             UPDATE phasegate.approval SET expires = clock_timestamp() + '1 s'",
             "ZG013",
             "the approval of gate SG_1 was over at",
         ),
