@@ -171,7 +171,7 @@ pub mod switch {
 /// The operator's tasks: admitting plans and approvals, and turning the switch of the database.
 pub mod operator {
     pub use crate::database::{
-        Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
+        Housekept, Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus, SwitchedOff,
     };
     pub use crate::outcome::BlockingSession;
 }
