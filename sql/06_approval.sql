@@ -13,6 +13,19 @@ CREATE TABLE phasegate.approval (
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What was admitted is what was signed.
+CREATE FUNCTION phasegate.never_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'table %.% is written once; % is refused',
+        tg_table_schema, tg_table_name, tg_op
+        USING ERRCODE = 'ZG008';
+END
+$$;
+CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON phasegate.approval
+    FOR EACH STATEMENT EXECUTE FUNCTION phasegate.never_changed();
+ALTER TABLE phasegate.approval ENABLE ALWAYS TRIGGER never_changed;
+
 CREATE TABLE phasegate.rejection (
     nonce text PRIMARY KEY,
     plan bytea NOT NULL REFERENCES phasegate.plan,
@@ -23,6 +36,9 @@ CREATE TABLE phasegate.rejection (
     admitted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX rejection_plan ON phasegate.rejection (plan);
+CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON phasegate.rejection
+    FOR EACH STATEMENT EXECUTE FUNCTION phasegate.never_changed();
+ALTER TABLE phasegate.rejection ENABLE ALWAYS TRIGGER never_changed;
 
 -- One row, written by the transaction of the phase that the approval allowed: rolled back, the
 -- approval is unspent; committed, it is spent for ever.
@@ -33,8 +49,8 @@ CREATE TABLE phasegate.approval_spent (
     PRIMARY KEY (nonce, position)
 );
 
--- The SHA-256 of each text in evidence, so that sha256sum finds the files of a row of the journal.
--- Null if unsigned.
+-- The SHA-256 of each text in evidence. A row of the journal has these: the evidence itself is kept
+-- once, with its approval, and a change of it is found by the chain. Null if unsigned.
 CREATE FUNCTION phasegate.evidence_digests(p_evidence jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

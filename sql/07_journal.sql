@@ -34,13 +34,6 @@ RETURN pg_catalog.sha256(pg_catalog.convert_to(
     || pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p_body, 'UTF8')), 'hex'),
     'UTF8'));
 
-CREATE FUNCTION phasegate.never_changed() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RAISE EXCEPTION 'the journal is written once; % is refused', tg_op
-        USING ERRCODE = 'ZG008';
-END
-$$;
 CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON phasegate.journal
     FOR EACH STATEMENT EXECUTE FUNCTION phasegate.never_changed();
 ALTER TABLE phasegate.journal ENABLE ALWAYS TRIGGER never_changed;

@@ -123,24 +123,32 @@ BEGIN
 END
 $$;
 
--- Deletes attempts older than this, and returns how many. The journal is never deleted; an attempt
--- that is older than the horizon and not in the journal can no longer be resolved.
-CREATE FUNCTION phasegate.forget_attempts(p_older_than interval) RETURNS bigint
+-- Deletes what is older than this and nothing needs any more, and returns how many rows of each.
+-- Attempts: one that is older than the horizon and not in the journal can no longer be resolved.
+-- Changes of the switch: those before the last one. Counters: of transactions that have ended. The
+-- journal, plans, approvals and their evidence are never deleted.
+CREATE FUNCTION phasegate.housekeep(p_older_than interval)
+RETURNS TABLE (attempts bigint, switch_changes bigint, counters bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_deleted bigint;
+    v_horizon timestamptz := clock_timestamp() - p_older_than;
 BEGIN
     IF p_older_than IS NULL OR p_older_than < interval '1 day' THEN
-        RAISE EXCEPTION 'attempts are kept for one day at least, not %', p_older_than
+        RAISE EXCEPTION 'records are kept for one day at least, not %', p_older_than
             USING ERRCODE = 'ZG020';
     END IF;
-    UPDATE phasegate.retention
-    SET horizon = greatest(horizon, clock_timestamp() - p_older_than);
+    UPDATE phasegate.retention SET horizon = greatest(horizon, v_horizon);
     DELETE FROM phasegate.attempt AS a
     WHERE a.opened_at < (SELECT r.horizon FROM phasegate.retention AS r);
-    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    GET DIAGNOSTICS attempts = ROW_COUNT;
     -- A phase deletes what it counted as it finishes: these rows belong to no phase.
     DELETE FROM phasegate.counted AS c WHERE c.xid < pg_snapshot_xmin(pg_current_snapshot());
-    RETURN v_deleted;
+    GET DIAGNOSTICS counters = ROW_COUNT;
+    -- Last: from here to the end of the transaction an operator who turns the switch waits. One who
+    -- turns it off has done so before that.
+    DELETE FROM phasegate.switch_history AS h
+    WHERE h.at < v_horizon AND h.epoch < (SELECT k.epoch FROM phasegate.kill_switch AS k);
+    GET DIAGNOSTICS switch_changes = ROW_COUNT;
+    RETURN NEXT;
 END
 $$;

@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT '{phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain,
              phasegate.wait_for_commits, phasegate.end_commits_in_flight, phasegate.admit_plan,
              phasegate.admit_approval, phasegate.admit_rejection,
-             phasegate.forget_attempts}'::regproc[]
+             phasegate.housekeep}'::regproc[]
 $$;
 
 -- Memberships, with what a REVOKE has to say: from PostgreSQL 16 on it revokes what its own role

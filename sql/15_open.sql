@@ -123,8 +123,7 @@ BEGIN
         spent := spent || jsonb_build_object(
             'gate', v_gate, 'approver', v_approval.approver, 'nonce', v_approval.nonce,
             'expires', v_approval.expires, 'comment', v_approval.comment,
-            'digests', phasegate.evidence_digests(v_approval.evidence),
-            'evidence', v_approval.evidence);
+            'digests', phasegate.evidence_digests(v_approval.evidence));
     END LOOP;
     RETURN NEXT;
 END

@@ -29,7 +29,7 @@ GRANT EXECUTE ON FUNCTION phasegate.resolve TO phasegate_runner, phasegate_opera
 GRANT EXECUTE ON FUNCTION
     phasegate.switch_on, phasegate.extend, phasegate.switch_off, phasegate.drain,
     phasegate.wait_for_commits, phasegate.end_commits_in_flight, phasegate.admit_plan,
-    phasegate.admit_approval, phasegate.admit_rejection, phasegate.forget_attempts
+    phasegate.admit_approval, phasegate.admit_rejection, phasegate.housekeep
     TO phasegate_operator;
 
 -- What all three may ask; plans are read by their own runner only.

@@ -142,7 +142,7 @@ pub use crate::typed::reviewed as __reviewed;
 pub mod approval {
     pub use crate::authority::{
         ApprovalRequest, ApprovalStatement, Attestation, Authority, Decision, Denied, Evidence,
-        SignedStatement, UnsignedApprovals,
+        EvidenceDigests, SignedStatement, StatementDigests, UnsignedApprovals,
     };
     pub use crate::database::AdmittedApprovals;
     pub use crate::typed::{Approvable, Requirement};
@@ -171,8 +171,8 @@ pub mod switch {
 /// The operator's tasks: admitting plans and approvals, and turning the switch of the database.
 pub mod operator {
     pub use crate::database::{
-        AdmittedPlanError, Operator, OperatorError, PlanAdmission, Rejected, SwitchStatus,
-        SwitchedOff,
+        AdmittedPlanError, Housekept, Operator, OperatorError, PlanAdmission, Rejected,
+        SwitchStatus, SwitchedOff,
     };
     pub use crate::outcome::BlockingSession;
 }

@@ -370,7 +370,7 @@ fn what_was_signed_stands_in_the_journal_as_it_was() {
     let journal = Journal::read(&mut database.admin(), plan.digest()).expect("the journal");
     let entries = journal.verify().expect("a chain");
     let spent = &entries[0].approvals[0];
-    assert_eq!(spent.evidence.as_ref(), Some(&evidence));
+    assert_eq!(spent.digests, Some(evidence.digests()));
     assert_eq!(spent.comment, "read \"all\" of it");
     let expires: SystemTime = database.ask(&format!("SELECT '{}'::timestamptz", spent.expires));
     let asked = attestation.statement().expires;

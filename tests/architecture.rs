@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 9] = [
 
 /// The lines of Rust that the core may have, tests of single modules included. Without the feature `testing`, which is
 /// no part of a program that runs phases.
-const MOST_LINES: usize = 26_000;
+const MOST_LINES: usize = 27_000;
 
 /// The lines that the feature `testing` may have.
 const MOST_LINES_OF_TESTING: usize = 6_500;

@@ -55,7 +55,7 @@ const ENUMS: [(&str, &str, &str); 22] = [
     ),
     (
         "Inputs and outputs",
-        "src/base/canonical.rs",
+        "src/base/canonical/mod.rs",
         "NotCanonical",
     ),
     ("Files", "src/base/files.rs", "ReadFileError"),

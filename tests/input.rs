@@ -11,7 +11,7 @@ use phasegate::{
     RehearsalRunner, Run, Simulate, Start, Switch, Ungated,
     error::{NotCanonical, RefusalReason},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use server::{PIPELINE, database, nowhere, refusal};
 
 /// Carries more than its bytes say.
@@ -319,4 +319,78 @@ fn a_spec_is_not_asked_for_its_name_once_its_phase_is_committed() {
         Ok(receipt.phase().to_owned())
     });
     assert_eq!(named.unwrap().value, "fickle[1]");
+}
+
+thread_local! {
+    static ALIVE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts the values of the spec that exist.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        ALIVE.set(ALIVE.get() + 1);
+        assert_eq!(ALIVE.get(), 1, "another value exists");
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        ALIVE.set(ALIVE.get() - 1);
+    }
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Counted::new())
+    }
+}
+
+/// A large input.
+#[derive(Serialize, Deserialize)]
+struct Large(Counted);
+
+impl PhaseSpec for Large {
+    const NAME: &'static str = "large";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = ();
+}
+
+impl Simulate<Large> for Performs {
+    fn simulate(&mut self, _: &Large, (): (), _: &mut Effects) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Execute<Large> for Performs {
+    fn execute(&mut self, _: &Large, (): (), _: &mut PhaseTx<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[test]
+fn one_value_of_a_spec_exists_at_a_time() {
+    let database = database();
+    let dry = DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(Performs)
+        .run(|run, on| {
+            let large = Large(Counted::new());
+            run.phase(large).perform(on, Ungated, Start).map(drop)
+        });
+    let live = database.live_by(dry.unwrap().plan, Performs);
+    let done = live.run(|run, on| {
+        let large = Large(Counted::new());
+        run.phase(large).perform(on, Ungated, Start).map(drop)
+    });
+    assert_eq!(done.unwrap().performed, 1);
 }

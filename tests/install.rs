@@ -102,7 +102,7 @@ fn a_failed_install_leaves_nothing_and_names_the_event_trigger() {
     client
         .batch_execute(
             "CREATE FUNCTION no_functions() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
-               IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS c WHERE c.object_identity LIKE '%forget_attempts%') \
+               IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS c WHERE c.object_identity LIKE '%housekeep%') \
                THEN RAISE 'not in my database'; END IF; END $$; \
              CREATE EVENT TRIGGER no_functions ON ddl_command_end EXECUTE FUNCTION no_functions()",
         )

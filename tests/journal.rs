@@ -76,6 +76,24 @@ fn it_has_a_row_for_each_phase_with_effects_role_and_approvals() {
     assert_eq!(effects(2), [("public.item", [0, 2, 0])]);
 }
 
+#[test]
+fn an_approval_is_written_once() {
+    let (database, _) = performed();
+    for tampering in [
+        "UPDATE phasegate.approval SET comment = ''",
+        "DELETE FROM phasegate.approval",
+        "TRUNCATE phasegate.approval CASCADE",
+        "UPDATE phasegate.rejection SET comment = ''",
+    ] {
+        let refused = database.admin().batch_execute(tampering).unwrap_err();
+        assert_eq!(
+            refused.code().map(SqlState::code),
+            Some("ZG008"),
+            "{tampering}: {refused}"
+        );
+    }
+}
+
 /// Returns the error of verifying after a superuser has done `tampering`.
 fn tampered(tampering: &str) -> (u32, String) {
     let (database, plan) = performed();

@@ -15,7 +15,7 @@ mod statement;
 mod unsigned;
 
 pub use attestation::{ApprovalRequest, Attestation, Authority, Denied};
-pub use evidence::{Evidence, SignedStatement};
+pub use evidence::{Evidence, EvidenceDigests, SignedStatement, StatementDigests};
 pub use gate::{Gate, Sg1, Sg2};
 #[cfg(feature = "ssh")]
 pub use ssh::{

@@ -4,7 +4,7 @@ use ::postgres::error::SqlState;
 use ::postgres::{Client, Transaction};
 use serde::Deserialize;
 
-use crate::authority::Evidence;
+use crate::authority::EvidenceDigests;
 use crate::base::digest::Digest;
 use crate::outcome::{
     BoxError, CommitEvidence, Committed, Durability, message_of, server_hint, sqlstate_of,
@@ -25,8 +25,8 @@ pub struct SpentApproval {
     pub expires: String,
     /// The approver's comment.
     pub comment: String,
-    /// The signed evidence; `None` if the approval is unsigned.
-    pub evidence: Option<Evidence>,
+    /// The digests of the signed evidence, which is kept once, with the approval; `None` if the approval is unsigned.
+    pub digests: Option<EvidenceDigests>,
 }
 
 /// The journal's record of one committed phase. The server writes it in the transaction of the phase itself.
@@ -297,6 +297,11 @@ impl Journal {
     pub(crate) fn stored(&self) -> impl Iterator<Item = (&str, Digest)> {
         let entries = self.entries.iter();
         entries.map(|(_, entry)| (&*entry.body, entry.hash))
+    }
+
+    /// Returns the text of the row at `place`, counted from 0.
+    pub(crate) fn stored_at(&self, place: usize) -> Option<&str> {
+        self.entries.get(place).map(|(_, entry)| &*entry.body)
     }
 
     /// Returns the hash that the chain begins with.

@@ -41,7 +41,7 @@ pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApprova
 pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journalled};
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
-pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};
+pub use operator::{Housekept, Operator, OperatorError, SwitchStatus, SwitchedOff};
 pub(crate) use preflight::{Preflighted, preflight};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};

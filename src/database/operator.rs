@@ -20,6 +20,18 @@ pub struct Operator {
     client: Client,
 }
 
+/// How many records [`Operator::housekeep`] has deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Housekept {
+    /// Attempts at phases, by which a commit in doubt is resolved.
+    pub attempts: i64,
+    /// Changes of the kill switch.
+    pub switch_changes: i64,
+    /// Counters of rows, of transactions that ended without deleting them.
+    pub counters: i64,
+}
+
 /// The server refused an operator's request.
 #[derive(Debug, thiserror::Error)]
 #[error("the server did not {what}: {}", message_of(.error))]
@@ -342,19 +354,31 @@ impl Operator {
             .map_err(|error| OperatorError::new("read the state of the switch", error))
     }
 
-    /// Deletes the records that keep attempts older than this from being opened late, and with them the possibility to
-    /// resolve those attempts; records of the last day are kept. Returns the number of deleted records. The journal
-    /// stays.
+    /// Deletes the records that are older than this and that nothing needs any more; those of the last day are kept. The
+    /// journal, plans, approvals and their evidence stay: no function deletes them.
+    ///
+    /// An attempt that is deleted, and whose commit is in doubt, can no longer be resolved. Changes of the kill switch are
+    /// deleted up to the last one; an auditor who needs them copies `phasegate.switch_history` before.
     ///
     /// # Errors
     ///
-    /// Returns an error if the server refuses the call.
-    pub fn forget_attempts(&mut self, older_than: Duration) -> Result<i64, OperatorError> {
-        self.ask(
-            "forget old attempts",
-            "SELECT phasegate.forget_attempts(pg_catalog.make_interval(secs => $1))",
-            &[&older_than.as_secs_f64()],
-        )
+    /// Returns an error if the server refuses the call: with less than a day, for example.
+    pub fn housekeep(&mut self, older_than: Duration) -> Result<Housekept, OperatorError> {
+        let read = |row: Row| {
+            Ok(Housekept {
+                attempts: row.try_get(0)?,
+                switch_changes: row.try_get(1)?,
+                counters: row.try_get(2)?,
+            })
+        };
+        self.client
+            .query_one(
+                "SELECT attempts, switch_changes, counters \
+                 FROM phasegate.housekeep(pg_catalog.make_interval(secs => $1))",
+                &[&older_than.as_secs_f64()],
+            )
+            .and_then(read)
+            .map_err(|error| OperatorError::new("delete old records", error))
     }
 
     fn drain(&mut self, patience: Duration) -> Result<bool, OperatorError> {

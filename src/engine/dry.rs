@@ -1,6 +1,7 @@
 //! Performs a dry run. It has no connection.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::inputs::InputsAhead;
 use super::job::{Done, Job, Simulation};
@@ -13,7 +14,7 @@ use crate::plan::{Effects, Plan, PlanInputs, PlannedPhase};
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
-    inputs: Vec<Vec<u8>>,
+    inputs: Vec<Rc<Vec<u8>>>,
     outputs: Vec<Vec<u8>>,
     /// The phases that were begun, without their effects.
     presented: Vec<PlannedPhase>,
@@ -53,7 +54,8 @@ impl<'run> DryEngine<'run> {
 
     /// Returns the phases that were performed, in the form of the plan, their inputs, and their outputs.
     pub(crate) fn into_phases(self) -> (Vec<PlannedPhase>, Vec<Vec<u8>>, Vec<Vec<u8>>) {
-        (self.phases, self.inputs, self.outputs)
+        let inputs = self.inputs.into_iter().map(Rc::unwrap_or_clone);
+        (self.phases, inputs.collect(), self.outputs)
     }
 
     /// Returns the phases that were begun, without their effects.
@@ -70,7 +72,7 @@ impl<'run> DryEngine<'run> {
     /// Performs `job` by its simulator.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;
@@ -91,7 +93,7 @@ impl<'run> DryEngine<'run> {
 
     fn simulate(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         let phase = job.phase;

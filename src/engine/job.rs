@@ -1,5 +1,7 @@
 //! The input and output of the engine for one phase: names and bytes.
 
+use std::rc::Rc;
+
 use super::timeouts::Timeouts;
 use crate::base::canonical::NotCanonical;
 use crate::database::PhaseTx;
@@ -16,7 +18,7 @@ pub struct Job<'j> {
     pub(crate) gates: &'j [&'static str],
     /// The phases whose receipts it was given.
     pub(crate) after: Vec<String>,
-    pub(crate) input: &'j dyn Input,
+    pub(crate) input: &'j mut dyn Input,
 }
 
 impl Job<'_> {
@@ -41,7 +43,7 @@ impl Job<'_> {
 /// The input of a phase.
 pub(crate) trait Input {
     /// Encodes the input, reads it back, and checks that it is valid.
-    fn validate(&self, run_timeouts: Timeouts) -> Result<ValidInput, Refusal>;
+    fn validate(&mut self, run_timeouts: Timeouts) -> Result<ValidInput, Refusal>;
 
     /// Returns the phase as it stands in a plan, with its summary and these effects.
     fn plan(
@@ -56,7 +58,7 @@ pub(crate) trait Input {
 #[derive(Debug)]
 pub(crate) struct ValidInput {
     /// Canonical JSON: the bytes that are hashed, approved and performed.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Rc<Vec<u8>>,
     /// How long the phase may take.
     pub(crate) timeouts: Timeouts,
 }

@@ -1,6 +1,6 @@
 //! A live run: the plan, its progress, and the checks before a phase touches anything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -58,6 +58,8 @@ pub struct LiveEngine<'run> {
     pub(super) journalled: usize,
     /// The attestation behind each `Approval` of this run, in the order in which they were requested.
     pub(super) granted: Vec<Rc<VerifiedApproval>>,
+    /// The same by gate, and by gate and phase.
+    granted_for: BTreeMap<(String, Option<String>), Vec<Rc<VerifiedApproval>>>,
     pub(super) in_doubt: Option<InDoubt>,
     /// Whether the role was already found to have no privileges that bypass the interlock.
     pub(super) role_is_fit: bool,
@@ -102,6 +104,7 @@ impl<'run> LiveEngine<'run> {
             before_at: None,
             journalled: 0,
             granted: Vec::new(),
+            granted_for: BTreeMap::new(),
             in_doubt: None,
             role_is_fit: options.allow_privileged_role,
             kept: prepared,
@@ -279,14 +282,26 @@ impl<'run> LiveEngine<'run> {
         gate: &str,
         taken: &[Rc<VerifiedApproval>],
     ) -> Option<Rc<VerifiedApproval>> {
-        let of_gate = || {
-            let granted = self.granted.iter().rev();
-            granted.filter(|granted| {
-                granted.is_of(gate) && !taken.iter().any(|taken| Rc::ptr_eq(taken, granted))
-            })
+        let last = |phase: Option<&str>| {
+            let key = (gate.to_owned(), phase.map(str::to_owned));
+            let granted = self.granted_for.get(&key)?.iter().rev();
+            let is_taken = |granted: &Rc<_>| taken.iter().any(|taken| Rc::ptr_eq(taken, granted));
+            granted
+                .into_iter()
+                .find(|granted| !is_taken(granted))
+                .cloned()
         };
-        let of_phase = of_gate().find(|granted| granted.phase() == phase);
-        of_phase.or_else(|| of_gate().next()).cloned()
+        last(Some(phase)).or_else(|| last(None))
+    }
+
+    fn grant(&mut self, granted: VerifiedApproval) {
+        let granted = Rc::new(granted);
+        let gate = &granted.attestation().statement().gate;
+        for phase in [None, Some(granted.phase().to_owned())] {
+            let granted_for = self.granted_for.entry((gate.clone(), phase)).or_default();
+            granted_for.push(Rc::clone(&granted));
+        }
+        self.granted.push(granted);
     }
 
     /// Checks an approval for the phase at `place`, counted from 0. An approval that the phase has spent already may
@@ -363,14 +378,14 @@ impl LiveEngine<'_> {
             .map_err(|denied| refused(denied.into()))?;
         let granted = VerifiedApproval::new(attestation, phase.name());
         self.check(&granted, place, gate).map_err(refused)?;
-        self.granted.push(Rc::new(granted));
+        self.grant(granted);
         Ok(())
     }
 
     /// Performs the plan's next phase, which must be `job`.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
         let phase = job.phase;

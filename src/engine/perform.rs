@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 impl LiveEngine<'_> {
     pub(super) fn execute(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
         let phase = job.phase;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::job::{Done, Execution, Job, NotPerformed};
@@ -35,7 +36,7 @@ pub struct RehearsalEngine<'run> {
     phases: Vec<RehearsedPhase>,
     names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
-    inputs: Vec<Vec<u8>>,
+    inputs: Vec<Rc<Vec<u8>>>,
     outputs: Vec<Vec<u8>>,
     failed: Vec<FailedRehearsal>,
 }
@@ -138,7 +139,7 @@ impl<'run> RehearsalEngine<'run> {
                     over(&phase, None, Some(error))
                 })?,
                 planned: self.planned,
-                inputs: self.inputs,
+                inputs: self.inputs.into_iter().map(Rc::unwrap_or_clone).collect(),
                 outputs: self.outputs,
                 phases: self.phases,
                 failed: self.failed,
@@ -150,7 +151,7 @@ impl<'run> RehearsalEngine<'run> {
     /// Performs `job` by its live adapter, and measures its effects.
     pub(crate) fn perform(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         let phase = job.phase;
@@ -171,7 +172,7 @@ impl<'run> RehearsalEngine<'run> {
 
     fn rehearse(
         &mut self,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         let phase = job.phase;

@@ -26,10 +26,6 @@ impl VerifiedApproval {
         &self.phase
     }
 
-    pub(super) fn is_of(&self, gate: &str) -> bool {
-        self.attestation.statement().gate == gate
-    }
-
     /// Checks the approval against the run, for `phase` and `gate`, at the moment `now`.
     pub(super) fn check(
         &self,

@@ -1,15 +1,15 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::EvidenceBundle;
+#[cfg(feature = "ssh")]
+use super::again::Again;
 use super::bundle::{Admitted, PhaseText};
-use crate::authority::Evidence;
+use crate::authority::{Evidence, EvidenceDigests};
 use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::database::{BrokenChain, JournalEntry, SpentApproval};
-#[cfg(feature = "ssh")]
-use crate::plan::Plan;
 
 /// The evidence is inconsistent. One variant for each part in which a flaw is found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,12 +86,20 @@ impl EvidenceBundle {
             return Err(EvidenceFlaw::AnotherPlan { plan, found });
         }
         let entries = self.journal.verify()?;
+        let approvals = self.approvals.iter().map(|admitted| {
+            let known = KnownApproval::of(admitted);
+            (&*admitted.nonce, known)
+        });
+        let approvals: BTreeMap<&str, KnownApproval<'_>> = approvals.collect();
         for entry in &entries {
-            self.check_row(entry).map_err(|why| EvidenceFlaw::Row {
+            let checked = self.check_row(entry, &approvals);
+            checked.map_err(|why| EvidenceFlaw::Row {
                 place: entry.place,
                 why,
             })?;
         }
+        #[cfg(feature = "ssh")]
+        let again = Again::of(self);
         let all = self.approvals.iter().map(|a| (a, "approve"));
         for (admitted, decision) in all.chain(self.rejections.iter().map(|r| (r, "reject"))) {
             let nonce = || admitted.nonce.clone();
@@ -108,34 +116,16 @@ impl EvidenceBundle {
             }
             check_statements(self.plan, admitted, decision).map_err(flaw)?;
             #[cfg(feature = "ssh")]
-            self.judge_again(admitted).map_err(flaw)?;
+            again.judge(admitted).map_err(flaw)?;
         }
         Ok(())
     }
 
-    /// Checks that the signed statements were valid at each moment at which the approval was spent, or, if it was
-    /// never spent, when it was admitted.
-    #[cfg(feature = "ssh")]
-    fn judge_again(&self, admitted: &Admitted) -> Result<(), String> {
-        let Some(evidence) = &admitted.evidence else {
-            return Ok(());
-        };
-        let plan = Plan::from_saved(&self.plan_bytes, self.plan)
-            .map_err(|error| format!("cannot be judged again: {error}"))?;
-        let others = self
-            .approvals
-            .iter()
-            .filter(|other| other.gate != admitted.gate);
-        let others = others.filter_map(|other| other.evidence.as_ref());
-        let others: Vec<_> = others.flat_map(|other| &other.statements).collect();
-        if admitted.spent.is_empty() {
-            return evidence.judge_again(&plan, &others, &admitted.admitted_at);
-        }
-        let mut places = admitted.spent.iter();
-        places.try_for_each(|&place| evidence.judge_again(&plan, &others, &self.opened_at(place)))
-    }
-
-    fn check_row(&self, entry: &JournalEntry) -> Result<(), String> {
+    fn check_row(
+        &self,
+        entry: &JournalEntry,
+        approvals: &BTreeMap<&str, KnownApproval<'_>>,
+    ) -> Result<(), String> {
         let place = usize::try_from(entry.place).unwrap_or_default();
         let planned = place
             .checked_sub(1)
@@ -164,12 +154,11 @@ impl EvidenceBundle {
                 "has spent approvals of {spent:?}, and the phase is behind {gates:?}"
             ));
         }
-        let body = self.journal.stored().nth(place - 1);
-        let body: Value = body.map_or(Value::Null, |(body, _)| {
-            serde_json::from_str(body).unwrap_or_default()
-        });
-        for (n, approval) in entry.approvals.iter().enumerate() {
-            self.check_spent(entry, approval, &body["approvals"][n]["digests"])
+        for approval in &entry.approvals {
+            let known = approvals.get(&*approval.nonce);
+            let known = known.ok_or_else(|| "was never admitted".to_owned());
+            known
+                .and_then(|known| known.check_spent(entry, approval))
                 .map_err(|why| {
                     format!(
                         "has spent an approval of gate `{}` that {why}",
@@ -179,20 +168,29 @@ impl EvidenceBundle {
         }
         Ok(())
     }
+}
 
-    fn check_spent(
-        &self,
-        entry: &JournalEntry,
-        approval: &SpentApproval,
-        digests: &Value,
-    ) -> Result<(), String> {
-        let admitted = (self.approvals.iter())
-            .find(|admitted| admitted.nonce == approval.nonce)
-            .ok_or("was never admitted")?;
+/// An admitted approval, with what each row that has spent it is compared with.
+struct KnownApproval<'b> {
+    admitted: &'b Admitted,
+    spent: BTreeSet<i32>,
+    digests: Option<EvidenceDigests>,
+}
+
+impl<'b> KnownApproval<'b> {
+    fn of(admitted: &'b Admitted) -> Self {
+        KnownApproval {
+            admitted,
+            spent: admitted.spent.iter().copied().collect(),
+            digests: admitted.evidence.as_ref().map(Evidence::digests),
+        }
+    }
+
+    fn check_spent(&self, entry: &JournalEntry, approval: &SpentApproval) -> Result<(), String> {
+        let admitted = self.admitted;
         let place = i32::try_from(entry.place).unwrap_or_default();
-        if (&admitted.gate, &admitted.approver, &admitted.evidence)
-            != (&approval.gate, &approval.approver, &approval.evidence)
-            || !admitted.spent.contains(&place)
+        if (&admitted.gate, &admitted.approver) != (&approval.gate, &approval.approver)
+            || !self.spent.contains(&place)
         {
             return Err("is not as it was admitted".to_owned());
         }
@@ -204,31 +202,11 @@ impl EvidenceBundle {
                 approval.expires
             ));
         }
-        if *digests != approval.evidence.as_ref().map_or(Value::Null, digests_of) {
+        if approval.digests != self.digests {
             return Err("has other digests than what was signed".to_owned());
         }
         Ok(())
     }
-}
-
-/// Returns the digests of the evidence in the form of the journal.
-fn digests_of(evidence: &Evidence) -> Value {
-    let sha256 = |text: &str| Digest::of(text.as_bytes());
-    let statements: Vec<Value> = (evidence.statements.iter())
-        .map(|signed| {
-            json!({
-                "approver_sha256": sha256(&signed.approver),
-                "statement_sha256": sha256(&signed.statement),
-                "signature_sha256": sha256(&signed.signature),
-            })
-        })
-        .collect();
-    json!({
-        "statements": statements,
-        "policy_sha256": sha256(&evidence.policy),
-        "allowed_signers_sha256": sha256(&evidence.allowed_signers),
-        "revoked_keys_sha256": evidence.revoked_keys.as_deref().map(sha256),
-    })
 }
 
 /// Checks that the signed statements say what was admitted.

@@ -217,8 +217,10 @@ fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Bundle
     for (name, bytes) in files {
         let path = directory.join(name);
         let parent = path.parent().unwrap_or(directory);
-        fs::create_dir_all(parent).map_err(failed(parent))?;
-        directories.insert(parent.to_owned());
+        if !directories.contains(parent) {
+            fs::create_dir_all(parent).map_err(failed(parent))?;
+            directories.insert(parent.to_owned());
+        }
         let write = || {
             let mut file = OpenOptions::new()
                 .write(true)

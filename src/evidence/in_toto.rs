@@ -150,12 +150,17 @@ impl InTotoStatement {
             .collect();
         let spoken = |admitted: &Admitted| Spoken::of(admitted, &directories);
         let stored: Vec<_> = bundle.journal.stored().collect();
+        let mut spent: BTreeMap<i32, Vec<&Admitted>> = BTreeMap::new();
+        for admitted in &bundle.approvals {
+            for place in &admitted.spent {
+                spent.entry(*place).or_default().push(admitted);
+            }
+        }
         let phases: Vec<Phase> = (1..)
             .zip(&bundle.planned.phases)
             .map(|(place, planned): (u32, _)| {
                 let row = stored.get(place as usize - 1);
-                let spent =
-                    |a: &&Admitted| a.spent.iter().any(|&at| i64::from(at) == i64::from(place));
+                let spent = i32::try_from(place).ok().and_then(|at| spent.get(&at));
                 Phase {
                     name: planned.name.clone(),
                     gates: planned.gates.clone(),
@@ -173,7 +178,7 @@ impl InTotoStatement {
                             opened_at: row["opened_at"].clone(),
                             finished_at: row["finished_at"].clone(),
                             effects: row["effects"].clone(),
-                            approvals: bundle.approvals.iter().filter(spent).map(spoken).collect(),
+                            approvals: spent.into_iter().flatten().copied().map(spoken).collect(),
                         }
                     }),
                 }

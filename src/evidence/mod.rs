@@ -1,5 +1,7 @@
 //! The evidence of one run, for a reader who was not present and trusts none of the participants.
 
+#[cfg(feature = "ssh")]
+mod again;
 mod bundle;
 mod check;
 mod files;

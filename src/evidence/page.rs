@@ -91,8 +91,8 @@ impl EvidenceBundle {
     /// Returns when the phase at this place was opened, in the form that `ssh-keygen` takes.
     pub(super) fn opened_at(&self, place: i32) -> String {
         let at = usize::try_from(place).unwrap_or_default().saturating_sub(1);
-        let row = self.journal.stored().nth(at);
-        let row = row.map(|(body, _)| serde_json::from_str(body).unwrap_or_default());
+        let row = self.journal.stored_at(at);
+        let row = row.map(|body| serde_json::from_str(body).unwrap_or_default());
         let row: Value = row.unwrap_or_default();
         let opened = row["opened_at"].as_str().unwrap_or_default();
         let digits: String = opened

@@ -22,7 +22,7 @@ fn target() -> Target {
 }
 
 fn not_canonical() -> canonical::NotCanonical {
-    canonical::round_trip(&u64::MAX).unwrap_err()
+    canonical::encode(&u64::MAX).unwrap_err()
 }
 
 fn switch_off() -> SwitchOff {

@@ -91,7 +91,7 @@ impl sealed::Mode for DryRun {
 
     fn perform(
         engine: &mut DryEngine<'_>,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Simulation<'_>,
     ) -> Result<Done<()>, PhaseError> {
         engine.perform(job, perform)
@@ -109,7 +109,7 @@ impl sealed::Mode for Rehearsal {
 
     fn perform(
         engine: &mut RehearsalEngine<'_>,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<RehearsedPhase>, PhaseError> {
         engine.perform(job, perform)
@@ -131,7 +131,7 @@ impl sealed::Mode for Live {
 
     fn perform(
         engine: &mut LiveEngine<'_>,
-        job: &Job<'_>,
+        job: &mut Job<'_>,
         perform: &mut Execution<'_>,
     ) -> Result<Done<Committed>, PhaseError> {
         engine.perform(job, perform)
@@ -188,7 +188,7 @@ pub(in crate::typed) mod sealed {
         #[allow(clippy::type_complexity)] // `Simulation` or `Execution`, which only the mode knows
         fn perform(
             engine: &mut Self::Engine<'_>,
-            job: &Job<'_>,
+            job: &mut Job<'_>,
             perform: &mut dyn FnMut(&[u8], &mut Self::Context<'_>) -> Result<Vec<u8>, NotPerformed>,
         ) -> Result<Done<Self::Evidence>, PhaseError>;
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::input::SpecInput;
 use super::mode::{Live, Mode};
-use super::spec::{PhaseSpec, Receipts, Witness, full_name};
+use super::spec::{PhaseSpec, Receipts, Witness};
 use super::switch::{KillSwitchOn, Switch};
 
 /// Holding one proves that everything a phase of mode `M` demands is at hand: the spec, the switch,
@@ -15,7 +16,7 @@ use super::switch::{KillSwitchOn, Switch};
 /// and performs one in one line.
 #[must_use = "a phase does nothing until a run performs it"]
 pub struct Phase<'r, 'run, S: PhaseSpec, M: Mode> {
-    pub(in crate::typed) spec: S,
+    pub(in crate::typed) input: SpecInput<S>,
     _on: PhantomData<&'r Switch<'run, M>>,
     // Its type is the proof. What it stands for is with the engine, which checked the attestation and keeps it.
     _approved: Witness<'run, S, M>,
@@ -31,7 +32,7 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
         after: Receipts<'r, 'run, S, M>,
     ) -> Self {
         Phase {
-            spec,
+            input: SpecInput::Given(spec),
             _on: PhantomData,
             _approved: approved,
             after,
@@ -40,12 +41,16 @@ impl<'r, 'run: 'r, S: PhaseSpec, M: Mode> Phase<'r, 'run, S, M> {
 
     /// Its name in the plan and in every message.
     pub fn name(&self) -> String {
-        full_name(&self.spec)
+        self.input.name()
     }
 
-    /// Returns its input, as it was given; the adapter is shown a copy that is read from the approved bytes.
-    pub fn spec(&self) -> &S {
-        &self.spec
+    /// Returns its input, as it was given; `None` once an attempt has encoded it. From then on the phase has the bytes
+    /// only, and each adapter a value that is decoded from these.
+    pub fn spec(&self) -> Option<&S> {
+        match &self.input {
+            SpecInput::Given(spec) => Some(spec),
+            SpecInput::Encoded { .. } => None,
+        }
     }
 }
 
@@ -76,6 +81,6 @@ impl<'r, 'run: 'r, S: PhaseSpec> Phase<'r, 'run, S, Live> {
 
 impl<S: PhaseSpec, M: Mode> fmt::Debug for Phase<'_, '_, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Phase({}, {})", full_name(&self.spec), M::NAME)
+        write!(f, "Phase({}, {})", self.input.name(), M::NAME)
     }
 }

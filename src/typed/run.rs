@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::adapter::Perform;
 use super::attempt::{Attempt, UnresolvedPhase};
 use super::brand::Brand;
-use super::input::SpecInput;
 use super::mode::{Live, Mode, sealed};
 use super::phase::Phase;
 use super::receipt::Receipt;
 use super::requirement::{Approvable, Approval, gate_names};
-use super::spec::{PhaseSpec, Receipts, Witness, full_name, sealed::After as _};
+use super::spec::{PhaseSpec, Receipts, Witness, sealed::After as _};
 use super::switch::Switch;
 use crate::authority::Attestation;
 use crate::base::canonical;
@@ -141,22 +140,19 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
     /// Performs a phase that was built beforehand; see [`PhaseCall::attempt`].
     pub fn attempt<'r, S: PhaseSpec>(
         &mut self,
-        phase: Phase<'r, 'run, S, M>,
+        mut phase: Phase<'r, 'run, S, M>,
     ) -> Attempt<'r, 'run, S, M>
     where
         W: Perform<M, S>,
     {
         PhaseTypes::of::<S, S::Output>(S::NAME).add_to(&mut self.seen);
-        let name = full_name(&phase.spec);
-        let input = SpecInput {
-            phase: &name,
-            spec: &phase.spec,
-        };
-        let job = Job {
+        let name = phase.name();
+        let after = phase.after;
+        let mut job = Job {
             phase: &name,
             gates: &gate_names::<S::Gate>(),
-            after: S::After::names::<M>(phase.after),
-            input: &input,
+            after: S::After::names::<M>(after),
+            input: &mut phase.input,
         };
         let performer = &mut self.performer;
         // The adapter's input is decoded again for each performance: from the approved bytes, and the receipts'
@@ -164,13 +160,16 @@ impl<'run, M: Mode, W> Run<'run, M, W> {
         let mut perform = |bytes: &[u8], context: &mut <M as sealed::Mode>::Context<'_>| {
             let unreadable = |error| NotPerformed::Failed(Failure::new(error));
             let spec: S = canonical::decode(bytes).map_err(unreadable)?;
-            let prior = S::After::decode::<M>(phase.after).map_err(unreadable)?;
+            let prior = S::After::decode::<M>(after).map_err(unreadable)?;
             let output = performer.perform(&spec, S::After::lend(&prior), context);
             let output = output.map_err(NotPerformed::Failed)?;
-            let (bytes, _) = canonical::round_trip(&output).map_err(NotPerformed::Output)?;
+            drop((spec, prior));
+            let bytes = canonical::encode(&output).map_err(NotPerformed::Output)?;
+            drop(output);
+            canonical::decode_stable::<S::Output>(&bytes).map_err(NotPerformed::Output)?;
             Ok(bytes)
         };
-        let done = <M as sealed::Mode>::perform(&mut self.engine, &job, &mut perform);
+        let done = <M as sealed::Mode>::perform(&mut self.engine, &mut job, &mut perform);
         self.ended(name, phase, done)
     }
 

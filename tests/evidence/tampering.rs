@@ -451,7 +451,9 @@ fn a_flaw_in_the_database_itself_is_found_before_writing() {
     signed.collect().verify().expect("it fits");
     let tamper = |sql: &str| {
         signed.database.sql(&format!(
-            "BEGIN; ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; {sql}; \
+            "BEGIN; ALTER TABLE phasegate.journal DISABLE TRIGGER never_changed; \
+             ALTER TABLE phasegate.approval DISABLE TRIGGER never_changed; {sql}; \
+             ALTER TABLE phasegate.approval ENABLE ALWAYS TRIGGER never_changed; \
              ALTER TABLE phasegate.journal ENABLE ALWAYS TRIGGER never_changed; COMMIT"
         ));
         signed.collect().verify().expect_err(sql)
@@ -466,6 +468,9 @@ fn a_flaw_in_the_database_itself_is_found_before_writing() {
         "UPDATE phasegate.approval SET comment = comment, approver = 'eve' WHERE gate = 'SG_2'",
     );
     assert!(matches!(flaw, EvidenceFlaw::Row { place: 3, .. }), "{flaw}");
+    signed
+        .database
+        .sql("CREATE TABLE kept AS SELECT evidence FROM phasegate.approval WHERE gate = 'SG_1'");
     let flaw = tamper(
         "UPDATE phasegate.approval SET approver = 'cat' WHERE gate = 'SG_2'; \
                        UPDATE phasegate.approval SET evidence = NULL WHERE gate = 'SG_1'",
@@ -475,9 +480,7 @@ fn a_flaw_in_the_database_itself_is_found_before_writing() {
     assert!(matches!(flaw, EvidenceFlaw::Chain(_)), "{flaw}");
     let flaw = tamper(
         "UPDATE phasegate.run AS r SET committed = 3, head = j.hash FROM phasegate.journal AS j WHERE j.position = 3; \
-                       UPDATE phasegate.approval AS a SET evidence = b.evidence FROM \
-                         (SELECT (j.body::jsonb -> 'approvals' -> 0 -> 'evidence') AS evidence FROM phasegate.journal AS j WHERE position = 1) AS b \
-                       WHERE a.gate = 'SG_1'",
+                       UPDATE phasegate.approval AS a SET evidence = kept.evidence FROM kept WHERE a.gate = 'SG_1'",
     );
     assert!(
         matches!(&flaw, EvidenceFlaw::Admitted { why, .. } if why.contains("place 4")),

@@ -231,7 +231,7 @@ fn forgetting_attempts_does_not_make_resolving_lie() {
         "UPDATE phasegate.attempt SET opened_at = {two_days_ago}"
     ));
     let day = Duration::from_hours(24);
-    assert!(database.operator().forget_attempts(day).unwrap() >= 2);
+    assert!(database.operator().housekeep(day).unwrap().attempts >= 2);
     assert_eq!(
         database.ask::<i64>("SELECT count(*) FROM phasegate.attempt"),
         0

@@ -405,7 +405,7 @@ fn a_role_that_may_call_what_only_operators_call_is_refused() {
         "drain",
         "end_commits_in_flight",
         "extend",
-        "forget_attempts",
+        "housekeep",
         "switch_off",
         "switch_on",
         "wait_for_commits",

@@ -207,7 +207,7 @@ fn the_runner_may_not_touch_the_tables_and_the_sequence_of_the_schema() {
         "SELECT phasegate.end_sessions(ARRAY[1])",
         "SELECT phasegate.admit_plan('')",
         "SELECT phasegate.admit_approval('n', '', 'SG_1', 'me', 'infinity', '')",
-        "SELECT phasegate.forget_attempts('1 day')",
+        "SELECT phasegate.housekeep('1 day')",
         "SELECT phasegate.this_attempt()",
         "SELECT phasegate.lease()",
         "SELECT phasegate.effects()",

@@ -318,11 +318,11 @@ fn a_fence_is_as_old_as_its_claim_whatever_the_claimant_says() {
     does(&mut session, &resolve(&attempt.nonce, "'-infinity'"));
     does(&mut session, &resolve(&attempt.again().nonce, "'infinity'"));
     let day = Duration::from_hours(24);
-    assert_eq!(database.operator().forget_attempts(day).unwrap(), 0);
+    assert_eq!(database.operator().housekeep(day).unwrap().attempts, 0);
     refuses(&mut session, &attempt.begin(), "ZG019");
     does(&mut session, "ROLLBACK");
     database.sql("UPDATE phasegate.attempt SET opened_at = opened_at - interval '2 days'");
-    assert_eq!(database.operator().forget_attempts(day).unwrap(), 2);
+    assert_eq!(database.operator().housekeep(day).unwrap().attempts, 2);
     for opened_at in ["'-infinity'", "NULL"] {
         refuses(&mut session, &resolve(&attempt.nonce, opened_at), "ZG022");
     }
@@ -437,7 +437,8 @@ fn a_phase_that_outlives_its_plan_or_its_approval_is_not_committed() {
             "the plan was over at",
         ),
         (
-            "UPDATE phasegate.approval SET expires = clock_timestamp() + '1 s'",
+            "ALTER TABLE phasegate.approval DISABLE TRIGGER never_changed; \
+             UPDATE phasegate.approval SET expires = clock_timestamp() + '1 s'",
             "ZG013",
             "the approval of gate SG_1 was over at",
         ),

@@ -14,6 +14,7 @@ mod commits_in_flight;
 mod every_interleaving;
 mod extending;
 mod hand;
+mod housekeeping;
 mod in_process;
 mod lease;
 mod operators;

@@ -3,7 +3,7 @@
 use phasegate::testing::{ScriptedSwitch, SshSigner, TripwireAdapter};
 use phasegate::{
     Error, LiveRunner, Plan, Receipt, Sg2, Ungated,
-    approval::{AdmittedApprovals, ApprovalStatement, UnsignedApprovals},
+    approval::{AdmittedApprovals, ApprovalStatement, Evidence, UnsignedApprovals},
     audit::Journal,
     connect::{Connector, PostgresConnector},
     error::{ApprovalRefusal, Refusal, RefusalReason},
@@ -57,7 +57,7 @@ fn a_plan_is_performed_by_what_was_admitted_of_it() {
     for entry in journal.verify().unwrap() {
         for spent in &entry.approvals {
             let approved = approvals.attestation(&spent.gate).unwrap();
-            assert_eq!(spent.evidence.as_ref(), approved.evidence());
+            assert_eq!(spent.digests, approved.evidence().map(Evidence::digests));
             assert_eq!(spent.nonce, approved.statement().nonce);
             assert_eq!(spent.approver, approved.approver());
         }
@@ -222,7 +222,7 @@ fn an_unsigned_approval_is_read_as_unsigned() {
         .unwrap();
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
     let entries = journal.verify().unwrap();
-    assert_eq!(entries[0].approvals[0].evidence, None);
+    assert_eq!(entries[0].approvals[0].digests, None);
     assert_eq!(entries[0].approvals[0].comment, "by word of mouth");
 }
 

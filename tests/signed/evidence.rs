@@ -42,8 +42,14 @@ fn a_third_party_verifies_the_journal_with_ssh_keygen_alone() {
 
     let journal = Journal::read(&mut database.admin(), plan.digest()).unwrap();
     let entries = journal.verify().unwrap();
-    let evidence = entries[0].approvals[0].evidence.as_ref().unwrap();
-    // The journal has it, and the attempt keeps no copy.
+    // It is kept with the approval; the journal has its digests, and the attempt keeps neither.
+    let of_nonce = format!(
+        "SELECT evidence::text FROM phasegate.approval WHERE nonce = '{}'",
+        entries[0].approvals[0].nonce
+    );
+    let evidence: String = database.ask(&of_nonce);
+    let evidence: Evidence = serde_json::from_str(&evidence).unwrap();
+    assert_eq!(entries[0].approvals[0].digests, Some(evidence.digests()));
     let copies: i64 = database.ask("SELECT count(approvals) FROM phasegate.attempt");
     assert_eq!(copies, 0);
     assert_eq!(evidence.allowed_signers, lines);

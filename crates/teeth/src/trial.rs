@@ -161,7 +161,7 @@ impl Trials {
         Ok(Ran {
             failed: !output.status.success(),
             timed_out: output.status.code() == Some(124),
-            text,
+            text: without_colours(&text),
         })
     }
 }
@@ -194,6 +194,7 @@ struct Ran {
 impl Ran {
     /// Returns the first test that failed, or what failed in its place.
     fn failure(&self) -> String {
+        let ends = ["... FAILED", "... mismatch", "... error"];
         let failed = self.text.lines().find_map(|line| {
             let line = line.trim();
             let name = line.strip_prefix("test ")?;
@@ -213,6 +214,16 @@ impl Ran {
             "it ended with an error".to_owned()
         }
     }
+}
+
+/// Returns the text without the sequences by which a terminal is told colours.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    plain
 }
 
 fn first_error(text: &str) -> String {

@@ -164,12 +164,11 @@ impl SignedApprovals {
         Attestation::assert_verified(statement, people).with_evidence(evidence)
     }
 
-    /// Checks whether these statements, all of them, were enough at that moment, given the statements of `others` for
-    /// other gates. The error text continues "an approval that ..".
+    /// Checks whether these statements, all of them, were enough at that moment, given `all` statements by gate. The error text continues "an approval that ..".
     pub(super) fn judge_again(
         &self,
         statements: &[SignedStatement],
-        others: &[&SignedStatement],
+        all: &BTreeMap<&str, Vec<&SignedStatement>>,
         at: SystemTime,
     ) -> Result<(), String> {
         let judge = |signed: &SignedStatement| {
@@ -201,11 +200,13 @@ impl SignedApprovals {
             .policy
             .gate(gate)
             .ok_or_else(|| format!("is of gate `{gate}`, which has no policy"))?;
-        let others = others.iter().filter_map(|signed| judge(signed).ok());
-        let elsewhere: Vec<Person> = others
-            .filter(|one| rule.other_than().iter().any(|gate| one.approves(gate)))
-            .map(|one| one.person)
-            .collect();
+        let mut elsewhere = Vec::new();
+        for other in rule.other_than() {
+            let signed = all.get(&**other).into_iter().flatten();
+            let judged = signed.filter_map(|signed| judge(signed).ok());
+            let approving = judged.filter(|one| one.approves(other));
+            elsewhere.extend(approving.map(|one| one.person));
+        }
         let counted = people.values().filter(|one| one.approves(gate));
         let counted = counted.filter(|one| !elsewhere.contains(&one.person));
         let (counted, needs) = (counted.count(), rule.needed());
