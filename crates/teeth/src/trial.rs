@@ -198,10 +198,7 @@ impl Ran {
         let failed = self.text.lines().find_map(|line| {
             let line = line.trim();
             let name = line.strip_prefix("test ")?;
-            let name = name
-                .strip_suffix("... FAILED")
-                .or(name.strip_suffix("... mismatch"))
-                .or(name.strip_suffix("... error"))?;
+            let name = ends.iter().find_map(|end| name.strip_suffix(end))?;
             Some(name.trim().to_owned())
         });
         if let Some(name) = failed {
