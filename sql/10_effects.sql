@@ -14,8 +14,9 @@ RETURN p_mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLoc
 CREATE VIEW phasegate.uncounted_child AS
 SELECT t::oid AS relation
 FROM phasegate.attempted_rows AS k JOIN pg_class AS c ON c.oid = k.relation
+-- Once for the table, not once for each child.
+CROSS JOIN LATERAL (SELECT phasegate.guard_kind(c.oid) AS kind OFFSET 0) AS g
 CROSS JOIN phasegate.local_children(c.oid::regclass) AS t
-LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
 LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
 WHERE c.relhassubclass AND (h.kind = g.kind) IS NOT TRUE;
 

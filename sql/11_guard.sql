@@ -154,7 +154,8 @@ $$;
 
 -- Drops the triggers that count the rows of one table.
 CREATE FUNCTION phasegate.drop_counting(p_table regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_trigger name;
 BEGIN
@@ -314,8 +315,8 @@ BEGIN
     FROM phasegate.planned_effect AS e CROSS JOIN LATERAL parse_ident(e.relation) AS i
     JOIN pg_namespace AS n ON n.nspname = i[1]
     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2] AND c.relhassubclass
+    CROSS JOIN LATERAL (SELECT phasegate.guard_kind(c.oid) AS kind OFFSET 0) AS g
     CROSS JOIN LATERAL phasegate.local_children(c.oid::regclass) AS t
-    LEFT JOIN phasegate.guard_kinds AS g ON g.relation = c.oid
     LEFT JOIN phasegate.guard_kinds AS h ON h.relation = t
     WHERE e.plan = p_plan AND e.position = p_position AND (h.kind = g.kind) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
