@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 19] = [
+const ENUMS: [(&str, &str, &str); 20] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     (
         "Inputs and outputs",
@@ -67,6 +67,11 @@ const ENUMS: [(&str, &str, &str); 19] = [
         "Installing the schema",
         "src/database/schema/error.rs",
         "InstallError",
+    ),
+    (
+        "Settings of a connection",
+        "src/connecting/error.rs",
+        "EndpointError",
     ),
     ("The journal", "src/database/journal.rs", "JournalError"),
     ("Evidence", "src/evidence/bundle.rs", "EvidenceError"),
