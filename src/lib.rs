@@ -103,6 +103,8 @@
 
 mod authority;
 mod base;
+#[cfg(feature = "connect-env")]
+mod connecting;
 mod database;
 mod engine;
 mod evidence;
@@ -217,6 +219,10 @@ pub mod connect {
         ConnectError, Connection, Connector, PostgresConnector, PreparedStatement, ReadOnlyError,
         ReadOnlySession, ReadRows, Sql, SqlError, Warnings,
     };
+
+    #[cfg(feature = "connect-env")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "connect-env")))]
+    pub use crate::connecting::{Connect, Endpoint, EndpointError, Environment, Role};
 }
 
 /// The parts of a run, its results and events, and how to stop it.
@@ -253,6 +259,9 @@ mod pages {
         Rehearsal "../docs/rehearsal.md",
         Setup "../docs/setup.md",
     );
+
+    #[cfg(feature = "connect-env")]
+    pages!(Connecting "../docs/connecting.md");
 
     #[cfg(feature = "testing")]
     pages!(Testing "../docs/testing.md");

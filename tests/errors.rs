@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 22] = [
+const ENUMS: [(&str, &str, &str); 23] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     ("The files of inputs", "src/plan/input.rs", "InputsError"),
     (
@@ -73,6 +73,11 @@ const ENUMS: [(&str, &str, &str); 22] = [
         "Installing the schema",
         "src/database/schema/error.rs",
         "InstallError",
+    ),
+    (
+        "Settings of a connection",
+        "src/connecting/error.rs",
+        "EndpointError",
     ),
     ("The journal", "src/database/journal.rs", "JournalError"),
     ("Evidence", "src/evidence/bundle.rs", "EvidenceError"),

@@ -18,6 +18,7 @@ pub struct TestPostgresBuilder {
     settings: Vec<(String, String)>,
     ignore_database_url: bool,
     bin_dir: Option<PathBuf>,
+    loopback_port: Option<u16>,
 }
 
 impl TestPostgres {
@@ -61,6 +62,13 @@ impl TestPostgresBuilder {
         self
     }
 
+    /// Lets a private server listen on this port of 127.0.0.1 too, for tests of TLS and passwords; a socket has no TLS.
+    /// Any user of the machine can then connect as any role, unless the test writes `data/pg_hba.conf`.
+    pub fn listen_on_loopback(mut self, port: u16) -> Self {
+        self.loopback_port = Some(port);
+        self
+    }
+
     /// Finds or starts the server; it accepts connections when this returns.
     ///
     /// Uses the first of these that exists, and no other if that one fails: the server of `DATABASE_URL`; an installed
@@ -84,21 +92,23 @@ impl TestPostgresBuilder {
         }
         let (source, server) = match installed::find(self.bin_dir.as_deref())? {
             Ok(found) => self.start_installed(found)?,
-            Err(installed) => match embedded::start(&|directory| self.arguments(directory))? {
-                Ok((server, version)) => (Source::Embedded { version }, server),
-                Err(embedded) => {
-                    let url = if self.ignore_database_url {
-                        "is to be ignored"
-                    } else {
-                        "is unset"
-                    };
-                    return Err(ServerError::NoServer {
-                        url,
-                        installed,
-                        embedded,
-                    });
+            Err(installed) => {
+                match embedded::start(&|directory| self.arguments(directory), self.port())? {
+                    Ok((server, version)) => (Source::Embedded { version }, server),
+                    Err(embedded) => {
+                        let url = if self.ignore_database_url {
+                            "is to be ignored"
+                        } else {
+                            "is unset"
+                        };
+                        return Err(ServerError::NoServer {
+                            url,
+                            installed,
+                            embedded,
+                        });
+                    }
                 }
-            },
+            }
         };
         Ok(TestPostgres {
             source,
@@ -106,6 +116,10 @@ impl TestPostgresBuilder {
             server: Some(server),
             template: Mutex::default(),
         })
+    }
+
+    fn port(&self) -> u16 {
+        self.loopback_port.unwrap_or(5432)
     }
 
     fn start_installed(
@@ -117,7 +131,7 @@ impl TestPostgresBuilder {
         let directory = Directory::choose()?;
         let arguments = self.arguments(&directory.path);
         let supervisor = Supervisor::spawn(directory, &bin_dir, &arguments, None)?;
-        let server = PrivateServer::start(supervisor, label)?;
+        let server = PrivateServer::start(supervisor, label, self.port())?;
         Ok((Source::Installed { bin_dir, version }, server))
     }
 
@@ -129,11 +143,13 @@ impl TestPostgresBuilder {
         let ours = [("fsync", "off"), ("dynamic_shared_memory_type", "mmap")];
         // An element of a list: in quotes, so that a comma or a space in the path does not end it.
         let socket = format!("\"{}\"", directory.display());
+        let port = self.port().to_string();
+        let addresses = self.loopback_port.map_or("", |_| "127.0.0.1");
         let fixed = [
-            ("listen_addresses", ""),
+            ("listen_addresses", addresses),
             ("unix_socket_directories", socket.as_str()),
             ("unix_socket_permissions", "0700"),
-            ("port", "5432"),
+            ("port", port.as_str()),
             ("logging_collector", "off"),
             ("log_destination", "stderr"),
         ];

@@ -21,6 +21,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Starts the server; returns `Ok(Err(..))` with the reason if it cannot be used here.
 pub(super) fn start(
     arguments: &dyn Fn(&Path) -> Vec<String>,
+    port: u16,
 ) -> Result<Result<(PrivateServer, String), String>, ServerError> {
     let payloads = match payloads() {
         Ok(payloads) => payloads,
@@ -47,7 +48,7 @@ pub(super) fn start(
         Err(reason) => Ok(Err(reason)),
         Ok(version) => {
             let label = format!("the embedded PostgreSQL {version}");
-            PrivateServer::start(supervisor, label).map(|server| Ok((server, version)))
+            PrivateServer::start(supervisor, label, port).map(|server| Ok((server, version)))
         }
     }
 }

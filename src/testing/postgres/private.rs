@@ -35,13 +35,18 @@ pub enum Shutdown {
 pub(super) struct PrivateServer {
     supervisor: Mutex<Supervisor>,
     directory: PathBuf,
+    port: u16,
     /// The server's name in errors.
     label: String,
 }
 
 impl PrivateServer {
     /// Creates a cluster under `supervisor` and starts the server; it accepts connections when this returns.
-    pub(super) fn start(mut supervisor: Supervisor, label: String) -> Result<Self, ServerError> {
+    pub(super) fn start(
+        mut supervisor: Supervisor,
+        label: String,
+        port: u16,
+    ) -> Result<Self, ServerError> {
         let directory = supervisor.directory().to_owned();
         supervisor.command(Verb::Initdb, INITDB)?;
         let deadline = Instant::now() + INITDB;
@@ -70,6 +75,7 @@ impl PrivateServer {
         let server = Self {
             supervisor: Mutex::new(supervisor),
             directory,
+            port,
             label,
         };
         server.start_again()?;
@@ -85,6 +91,7 @@ impl PrivateServer {
         let mut config = Config::new();
         config
             .host_path(&self.directory)
+            .port(self.port)
             .user("postgres")
             .dbname("postgres");
         config
