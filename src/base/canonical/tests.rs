@@ -168,6 +168,34 @@ fn an_object_larger_than_the_spare_memory_is_put_in_order() {
     assert!(!other.is_equal());
 }
 
+struct Pairs<'a>(&'a [(&'a str, u32)]);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+#[test]
+fn a_comparison_out_of_order_takes_each_member_once_and_whole() {
+    let expected = br#"{"a":12,"b":1,"c":1}"#;
+    let is_equal = |pairs: &[(&str, u32)]| {
+        let compared = serialize(&Pairs(pairs), Comparison::with(expected)).unwrap();
+        compared.is_equal()
+    };
+    assert!(is_equal(&[("c", 1), ("a", 12), ("b", 1)]));
+    // The beginning of a number, before another member and as the last one.
+    assert!(!is_equal(&[("c", 1), ("a", 1), ("b", 1)]));
+    assert!(!is_equal(&[("c", 1), ("b", 1), ("a", 1)]));
+    // A member that is missing, another one, and one that comes twice: in order, and out of order.
+    assert!(!is_equal(&[("a", 12), ("b", 1)]));
+    assert!(!is_equal(&[("b", 1), ("a", 12)]));
+    assert!(!is_equal(&[("b", 1), ("a", 12), ("d", 1)]));
+    assert!(!is_equal(&[("c", 1), ("a", 12), ("b", 1), ("a", 12)]));
+    assert!(!is_equal(&[("a", 12), ("a", 12), ("b", 1), ("c", 1)]));
+    assert!(!is_equal(&[("a", 12), ("c", 1), ("a", 12), ("b", 1)]));
+}
+
 /// The same by way of a `Value` and the `serde_json_canonicalizer`, which take several times the memory.
 fn reference<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
