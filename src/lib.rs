@@ -112,6 +112,9 @@ mod observer;
 mod outcome;
 pub mod plan;
 pub mod prelude;
+#[cfg(feature = "program")]
+#[cfg_attr(docsrs, doc(cfg(feature = "program")))]
+pub mod program;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -133,6 +136,10 @@ pub use crate::typed::{
     Mode, Perform, Phase, PhaseSpec, Prior, Receipt, Receipts, Rehearsal, RehearsalRunner, Run,
     Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
+
+#[cfg(feature = "program")]
+#[cfg_attr(docsrs, doc(cfg(feature = "program")))]
+pub use crate::program::program;
 
 /// What `assert_phase!`, `assert_not_live!` and `assert_no_witness!` ask of the compiler.
 #[doc(hidden)]

@@ -15,6 +15,8 @@ mod guard;
 mod journal;
 mod lease_switch;
 mod operator;
+#[cfg(feature = "program")]
+mod overview;
 mod params;
 mod read_only;
 mod rehearsing;
@@ -39,9 +41,13 @@ pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journall
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
 pub use operator::{Operator, OperatorError, SwitchStatus, SwitchedOff};
+#[cfg(feature = "program")]
+pub(crate) use overview::{PlanRecord, Standing, plans, server_facts, standing, switch_turns};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub(crate) use resolving::{Fate, resolve};
+#[cfg(feature = "program")]
+pub(crate) use schema::schema_sql;
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};

@@ -9,4 +9,6 @@ mod page;
 pub use bundle::{EvidenceBundle, EvidenceError};
 pub use check::EvidenceFlaw;
 pub use files::BundleNotWritten;
+#[cfg(feature = "program")]
+pub(crate) use files::SCRIPT as VERIFY;
 pub use in_toto::InTotoStatement;
