@@ -59,7 +59,7 @@ pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
 /// Returns the SQL that installs the schema, roles included, for administrators who read it first.
 #[cfg(feature = "program")]
 pub(crate) fn schema_sql() -> String {
-    VERSIONS.concat()
+    format!("{ROLES}\n{}", VERSIONS.concat())
 }
 
 fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed, InstallError> {

@@ -54,7 +54,7 @@ impl Context<'_> {
             (exit::SWITCHED_OFF, _) => format!("{name} switch on --why REASON --for 30m"),
             (_, "not_admitted") => format!("{name} admit {dir} --policy FILE --signers FILE"),
             (_, "not_installed") => format!("{name} init"),
-            (_, "rejected" | "plan_expired" | "change_exists") => {
+            (_, "rejected" | "approval_rejected" | "plan_expired" | "change_exists") => {
                 format!("{name} plan --out NEW_DIR --author NAME ..")
             }
             (exit::NOT_APPROVED, _) => {
