@@ -84,6 +84,7 @@
 //! | the schema and the guard | [`schema`] |
 //! | admitting, and the switch of the database | [`operator`] |
 //! | the journal and the evidence | [`audit`] |
+//! | a pipeline as a complete program, with the feature `program` | [`program`](crate#modules) |
 //! | doubles, with the feature `testing` | [`testing`](crate#modules) |
 //!
 //! # When it does not compile
@@ -256,6 +257,9 @@ mod pages {
         Rehearsal "../docs/rehearsal.md",
         Setup "../docs/setup.md",
     );
+
+    #[cfg(feature = "program")]
+    pages!(Program "../docs/program.md");
 
     #[cfg(feature = "testing")]
     pages!(Testing "../docs/testing.md");

@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 19] = [
+const ENUMS: [(&str, &str, &str); 20] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     (
         "Inputs and outputs",
@@ -111,6 +111,11 @@ const ENUMS: [(&str, &str, &str); 19] = [
         "Committed gate tables",
         "src/gates/file.rs",
         "GatesFileError",
+    ),
+    (
+        "The commands of a program",
+        "src/program/error.rs",
+        "ProgramError",
     ),
     (
         "The PostgreSQL of tests",

@@ -12,7 +12,7 @@ use super::exit;
 use super::io::Io;
 use crate::base::printable::Printable;
 use crate::base::timestamp::Timestamp;
-use crate::outcome::{Error, message_of, server_hint, sqlstate_of};
+use crate::outcome::{Error, RefusalReason, message_of, server_hint, sqlstate_of};
 use crate::plan::Plan;
 
 /// What a command is about, as far as it is known when it ends.
@@ -63,9 +63,11 @@ impl Answer {
 }
 
 /// Why a command did not do what it was asked for.
-pub(super) struct Failed {
-    pub(super) exit: u8,
-    pub(super) about: About,
+pub(super) struct Failed(Box<Details>);
+
+struct Details {
+    exit: u8,
+    about: About,
     code: &'static str,
     message: String,
     hint: Option<String>,
@@ -84,7 +86,7 @@ impl Failed {
         error: &dyn Display,
         hint: Option<String>,
     ) -> Self {
-        Failed {
+        Failed(Box::new(Details {
             exit,
             about: About::default(),
             code,
@@ -95,67 +97,67 @@ impl Failed {
             sqlstate: None,
             gate: None,
             command: None,
-        }
+        }))
     }
 
     pub(super) fn about(mut self, about: About) -> Self {
-        self.about = about;
+        self.0.about = about;
         self
     }
 
     /// Gives the command that goes on, unless it is known already.
-    pub(super) fn or_command(mut self, command: impl FnOnce(&Failed) -> Option<String>) -> Self {
-        if self.command.is_none() {
-            self.command = command(&self);
+    pub(super) fn or_command(mut self, command: impl FnOnce(&Failed) -> String) -> Self {
+        if self.0.command.is_none() {
+            self.0.command = Some(command(&self));
         }
         self
     }
 
+    pub(super) fn exit(&self) -> u8 {
+        self.0.exit
+    }
+
     pub(super) fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     pub(super) fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The gate that was not passed.
     pub(super) fn gate(&self) -> Option<&str> {
-        self.gate.as_deref()
+        self.0.gate.as_deref()
     }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        let failed = Failed::new(
+        let mut failed = Failed::new(
             exit::of(&error),
             error.code(),
             &message_of(&error),
             error.hint(),
         );
-        let row = error.row();
         let sqlstate = match &error {
             Error::RolledBack(rollback) => rollback.failure().and_then(crate::Failure::sqlstate),
             other => sqlstate_of(other),
         };
-        let gate = match error.reason() {
-            Some(crate::outcome::RefusalReason::Approval { gate, .. }) => Some(gate.clone()),
-            _ => None,
-        };
-        Failed {
-            phase: error.phase().map(str::to_owned),
-            row: row.map_or(
-                Value::Null,
-                |row| json!({ "ordinal": row.ordinal(), "key": row.key() }),
-            ),
-            sqlstate: sqlstate.map(|state| state.code().to_owned()),
-            gate,
-            ..failed
+        let details = &mut failed.0;
+        details.phase = error.phase().map(str::to_owned);
+        details.row = error.row().map_or(
+            Value::Null,
+            |row| json!({ "ordinal": row.ordinal(), "key": row.key() }),
+        );
+        details.sqlstate = sqlstate.map(|state| state.code().to_owned());
+        if let Some(RefusalReason::Approval { gate, .. }) = error.reason() {
+            details.gate = Some(gate.clone());
         }
+        failed
     }
 }
 
@@ -175,23 +177,17 @@ impl From<::postgres::Error> for Failed {
         let sqlstate = sqlstate_of(&error).map(|state| state.code().to_owned());
         let denied = sqlstate.as_deref() == Some("42501");
         let hint = server_hint(&error).or_else(|| {
-            let grant = "Connect as a role that has the privilege: each command's help names it.";
+            let grant = "Connect as a role that has the privilege: `--help` names it.";
             denied.then(|| grant.to_owned())
         });
-        let exit = if error.as_db_error().is_some() {
-            exit::REFUSED
+        let (exit, code) = if error.as_db_error().is_some() {
+            (exit::REFUSED, "query_refused")
         } else {
-            exit::NO_SERVER
+            (exit::NO_SERVER, "connect_failed")
         };
-        let code = if exit == exit::REFUSED {
-            "query_refused"
-        } else {
-            "connect_failed"
-        };
-        Failed {
-            sqlstate,
-            ..Failed::new(exit, code, &message_of(&error), hint)
-        }
+        let mut failed = Failed::new(exit, code, &message_of(&error), hint);
+        failed.0.sqlstate = sqlstate;
+        failed
     }
 }
 
@@ -229,7 +225,7 @@ failures! {
 pub(super) fn write(command: &str, outcome: Result<Answer, Failed>, json: bool, io: &dyn Io) -> u8 {
     let exit = match &outcome {
         Ok(answer) => answer.exit,
-        Err(failed) => failed.exit,
+        Err(failed) => failed.exit(),
     };
     let written = if json {
         writeln!(io.out(), "{}", envelope(command, outcome))
@@ -237,11 +233,10 @@ pub(super) fn write(command: &str, outcome: Result<Answer, Failed>, json: bool, 
         as_text(outcome, io)
     };
     // The reader has closed the stream: what was done is done.
-    match written {
-        Ok(()) => exit,
-        Err(_) if exit == exit::OK => exit::UNEXPECTED,
-        Err(_) => exit,
+    if written.is_err() && exit == exit::OK {
+        return exit::UNEXPECTED;
     }
+    exit
 }
 
 fn envelope(command: &str, outcome: Result<Answer, Failed>) -> Value {
@@ -265,7 +260,7 @@ fn envelope(command: &str, outcome: Result<Answer, Failed>) -> Value {
             "error": null,
             "warnings": answer.warnings,
         }),
-        Err(failed) => json!({
+        Err(Failed(failed)) => json!({
             "schema": schema,
             "ok": false,
             "exit": failed.exit,
@@ -302,7 +297,7 @@ fn as_text(outcome: Result<Answer, Failed>, io: &dyn Io) -> std::io::Result<()> 
                 writeln!(io.out(), "{text}")
             }
         }
-        Err(failed) => {
+        Err(Failed(failed)) => {
             let mut err = io.err();
             writeln!(err, "error: {} [{}]", failed.message, failed.code)?;
             if let Some(hint) = &failed.hint {

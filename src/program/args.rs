@@ -96,7 +96,7 @@ pub(super) enum Standard {
 #[derive(Args)]
 pub(super) struct Sign {
     pub(super) dir: PathBuf,
-    /// The gate to sign for, for example SG_1
+    /// The gate to sign for, for example `SG_1`
     #[arg(long)]
     pub(super) gate: String,
     /// Your name in `allowed_signers`

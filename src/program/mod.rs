@@ -135,12 +135,12 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     }
 
     /// Gives the program what simulates its phases: [`Simulate<S>`](crate::Simulate) for each phase `S`.
-    pub fn simulator<V: 'static>(
+    pub fn simulator<T, V: 'static>(
         self,
-        simulator: impl Fn(&I::Value) -> Result<V, BoxError> + 'static,
-    ) -> Program<I, Part<I::Value, V>, A, D, R, L>
+        simulator: impl Fn(&T) -> Result<V, BoxError> + 'static,
+    ) -> Program<I, Part<T, V>, A, D, R, L>
     where
-        I: HasInput,
+        I: HasInput<Value = T>,
         S: NotGiven,
     {
         Program {
@@ -155,12 +155,12 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
 
     /// Gives the program what performs its phases: [`Execute<S>`](crate::Execute) for each phase `S`. A new one is
     /// made for each run and each rehearsal.
-    pub fn adapter<V: 'static>(
+    pub fn adapter<T, V: 'static>(
         self,
-        adapter: impl Fn(&I::Value) -> Result<V, BoxError> + 'static,
-    ) -> Program<I, S, Part<I::Value, V>, D, R, L>
+        adapter: impl Fn(&T) -> Result<V, BoxError> + 'static,
+    ) -> Program<I, S, Part<T, V>, D, R, L>
     where
-        I: HasInput,
+        I: HasInput<Value = T>,
         A: NotGiven,
     {
         Program {
@@ -174,20 +174,16 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     }
 
     /// Gives the program the function that a dry run performs, with the simulator.
-    pub fn dry<V, F>(self, pipeline: F) -> Program<I, S, A, Dry<I::Value, S::Part>, R, L>
+    pub fn dry<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, Dry<T, P>, R, L>
     where
-        I: HasInput,
-        S: HasSimulator<I::Value>,
+        I: HasInput<Value = T>,
+        S: HasSimulator<T, Part = P>,
         D: NotGiven,
-        F: for<'run> Fn(
-                &mut Run<'run, DryRun, S::Part>,
-                &Switch<'run, DryRun>,
-                &I::Value,
-            ) -> Result<V, Error>
+        F: for<'run> Fn(&mut Run<'run, DryRun, P>, &Switch<'run, DryRun>, &T) -> Result<V, Error>
             + 'static,
     {
         let dry = Dry(Box::new(
-            move |runner: parts::ReadyDryRunner<S::Part>, input: &I::Value| {
+            move |runner: parts::ReadyDryRunner<P>, input: &T| {
                 runner.run(|run, on| pipeline(run, on, input).map(drop))
             },
         ));
@@ -202,23 +198,20 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     }
 
     /// Gives the program the function that a rehearsal performs, with the adapter, and rolls back.
-    pub fn rehearsed<V, F>(
-        self,
-        pipeline: F,
-    ) -> Program<I, S, A, D, Rehearsed<I::Value, A::Part>, L>
+    pub fn rehearsed<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, D, Rehearsed<T, P>, L>
     where
-        I: HasInput,
-        A: HasAdapter<I::Value>,
+        I: HasInput<Value = T>,
+        A: HasAdapter<T, Part = P>,
         R: NotGiven,
         F: for<'run> Fn(
-                &mut Run<'run, Rehearsal, A::Part>,
+                &mut Run<'run, Rehearsal, P>,
                 &Switch<'run, Rehearsal>,
-                &I::Value,
+                &T,
             ) -> Result<V, Error>
             + 'static,
     {
         let rehearsed = Rehearsed(Box::new(
-            move |runner: parts::ReadyRehearsal<A::Part>, input: &I::Value| {
+            move |runner: parts::ReadyRehearsal<P>, input: &T| {
                 runner.run(|run, on| pipeline(run, on, input).map(drop))
             },
         ));
@@ -233,23 +226,17 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     }
 
     /// Gives the program the function that a live run performs, with the adapter.
-    pub fn live<V, F>(self, pipeline: F) -> Program<I, S, A, D, R, Performed<I::Value, A::Part>>
+    pub fn live<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, D, R, Performed<T, P>>
     where
-        I: HasInput,
-        A: HasAdapter<I::Value>,
+        I: HasInput<Value = T>,
+        A: HasAdapter<T, Part = P>,
         L: NotGiven,
-        F: for<'run> Fn(
-                &mut Run<'run, Live, A::Part>,
-                &Switch<'run, Live>,
-                &I::Value,
-            ) -> Result<V, Error>
+        F: for<'run> Fn(&mut Run<'run, Live, P>, &Switch<'run, Live>, &T) -> Result<V, Error>
             + 'static,
     {
-        let live = Performed(Box::new(
-            move |runner: parts::ReadyLive<A::Part>, input: &I::Value| {
-                runner.run(|run, on| pipeline(run, on, input).map(drop))
-            },
-        ));
+        let live = Performed(Box::new(move |runner: parts::ReadyLive<P>, input: &T| {
+            runner.run(|run, on| pipeline(run, on, input).map(drop))
+        }));
         Program {
             name: self.name,
             input: self.input,

@@ -16,20 +16,27 @@ use super::super::exit;
 use super::{Context, moment, short, stamp};
 use crate::authority::{AllowedSigners, Policy, RevokedKeys, SignedApprovals};
 use crate::database::{Operator, Rejected};
+use crate::plan::{Plan, PlannedPhase};
 
 /// How long a rejection waits for commits that had passed their check.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn admit(context: &Context<'_>, admit: &Admit) -> Result<Answer, Failed> {
-    let change = Change::at(&admit.dir);
-    let plan = change.plan()?;
+/// What people signed, verified by the rules; and how many have to sign for each gate of the plan.
+struct Verified {
+    approvals: SignedApprovals,
+    needed: Vec<(String, u32)>,
+    /// The files that do not count.
+    warnings: Vec<String>,
+}
+
+fn verified(admit: &Admit, change: &Change, plan: &Plan) -> Result<Verified, Failed> {
     let policy = text_of(
-        &change,
+        change,
         admit.policy.as_deref(),
         admit.policy_from.as_deref(),
     )?;
     let signers = text_of(
-        &change,
+        change,
         admit.signers.as_deref(),
         admit.signers_from.as_deref(),
     )?;
@@ -41,7 +48,7 @@ pub(super) fn admit(context: &Context<'_>, admit: &Admit) -> Result<Answer, Fail
         Source::File(path) => AllowedSigners::read(path)?,
         Source::Commit(bytes) => AllowedSigners::parse(&String::from_utf8_lossy(&bytes))?,
     };
-    let needed: Vec<(String, u32)> = (plan.phases().iter().flat_map(|phase| phase.gates()))
+    let needed: Vec<(String, u32)> = (plan.phases().iter().flat_map(PlannedPhase::gates))
         .collect::<BTreeSet<_>>()
         .into_iter()
         .map(|gate| {
@@ -53,9 +60,9 @@ pub(super) fn admit(context: &Context<'_>, admit: &Admit) -> Result<Answer, Fail
             )
         })
         .collect();
-    let mut approvals = SignedApprovals::new(&plan, policy, signers);
+    let mut approvals = SignedApprovals::new(plan, policy, signers);
     if let Some(revoked) = &admit.revoked {
-        ensure_outside(&change, revoked)?;
+        ensure_outside(change, revoked)?;
         approvals = approvals.revoked_keys(RevokedKeys::read(revoked)?);
     }
     let mut warnings = Vec::new();
@@ -68,6 +75,21 @@ pub(super) fn admit(context: &Context<'_>, admit: &Admit) -> Result<Answer, Fail
             warnings.push(format!("{refused}{hint}"));
         }
     }
+    Ok(Verified {
+        approvals,
+        needed,
+        warnings,
+    })
+}
+
+pub(super) fn admit(context: &Context<'_>, admit: &Admit) -> Result<Answer, Failed> {
+    let change = Change::at(&admit.dir);
+    let plan = change.plan()?;
+    let Verified {
+        approvals,
+        needed,
+        warnings,
+    } = verified(admit, &change, &plan)?;
     let mut operator = Operator::new(client(Role::Operator, context.io)?);
     let admission = operator.admit_plan(&plan)?;
     let mut text = format!("{admission}\n");

@@ -106,12 +106,12 @@ fn digest_of(session: &mut ::postgres::Client, text: &str) -> Result<Digest, Fai
 pub(super) fn verify(
     dir: &Path,
     signers: &Path,
-    plan: Option<String>,
-    head: Option<String>,
+    plan: Option<&str>,
+    head: Option<&str>,
 ) -> Result<Answer, Failed> {
     let mut command = Command::new("sh");
     command.args(["-s", "--", "-s"]).arg(absolute(signers));
-    for (option, value) in [("-p", &plan), ("-e", &head)] {
+    for (option, value) in [("-p", plan), ("-e", head)] {
         if let Some(value) = value {
             command.arg(option).arg(value);
         }
@@ -136,7 +136,7 @@ pub(super) fn verify(
         return Err(ProgramError::NotVerified { message }.into());
     }
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let not_compared: Vec<&str> = [("plan", &plan), ("head", &head)]
+    let not_compared: Vec<&str> = [("plan", plan), ("head", head)]
         .into_iter()
         .filter(|(_, value)| value.is_none())
         .map(|(what, _)| what)

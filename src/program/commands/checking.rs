@@ -13,7 +13,7 @@ use super::super::exit;
 use super::{Context, moment, short};
 use crate::base::printable::Printable;
 use crate::database;
-use crate::plan::Target;
+use crate::plan::{PlannedPhase, Target};
 
 /// One line of a check.
 struct Finding {
@@ -195,7 +195,7 @@ fn of_database(
             ),
         );
     } else {
-        found.missing("admitted", "the plan is not admitted", admit.clone());
+        found.missing("admitted", "the plan is not admitted", admit);
     }
     if let Some((by, comment)) = &standing.rejection {
         let text = format!("rejected by {}: {}", Printable(by), Printable(comment));
@@ -205,15 +205,50 @@ fn of_database(
             format!("{name} plan --out NEW_DIR --author NAME .."),
         );
     }
-    // The gates of the phases that are not committed yet.
+    of_gates(context, plan, dir, standing, found);
+    let (by, why) = &standing.switch_by;
+    match &standing.switch {
+        Ok(()) => {
+            let until = standing.switch_until.map(moment).unwrap_or_default();
+            found.ok(
+                "switch",
+                format!(
+                    "the switch is ON until {until} ({}: {})",
+                    Printable(by),
+                    Printable(why)
+                ),
+            );
+        }
+        Err(refusal) => {
+            let text = format!(
+                "{} ({}: {})",
+                Printable(refusal),
+                Printable(by),
+                Printable(why)
+            );
+            found.missing(
+                "switch",
+                text,
+                format!("{name} switch on --why REASON --for 30m"),
+            );
+        }
+    }
+}
+
+/// Reports the gates of the phases that are not committed yet.
+fn of_gates(
+    context: &Context<'_>,
+    plan: &crate::Plan,
+    dir: &str,
+    standing: &database::Standing,
+    found: &mut Findings,
+) {
+    let name = context.name;
     let committed = standing
         .admitted
         .map_or(0, |(_, committed)| usize::try_from(committed).unwrap_or(0));
     let open = plan.phases().iter().skip(committed);
-    for gate in open
-        .flat_map(|phase| phase.gates())
-        .collect::<BTreeSet<_>>()
-    {
+    for gate in open.flat_map(PlannedPhase::gates).collect::<BTreeSet<_>>() {
         let of_gate = standing
             .approvals
             .iter()
@@ -246,37 +281,10 @@ fn of_database(
                     "gate",
                     text,
                     format!(
-                        "{name} approve {dir} --gate {gate} --as NAME --comment TEXT, then {admit}"
+                        "{name} approve {dir} --gate {gate} --as NAME --comment TEXT, then {name} admit {dir} --policy FILE --signers FILE"
                     ),
                 );
             }
-        }
-    }
-    let (by, why) = &standing.switch_by;
-    match &standing.switch {
-        Ok(()) => {
-            let until = standing.switch_until.map(moment).unwrap_or_default();
-            found.ok(
-                "switch",
-                format!(
-                    "the switch is ON until {until} ({}: {})",
-                    Printable(by),
-                    Printable(why)
-                ),
-            );
-        }
-        Err(refusal) => {
-            let text = format!(
-                "{} ({}: {})",
-                Printable(refusal),
-                Printable(by),
-                Printable(why)
-            );
-            found.missing(
-                "switch",
-                text,
-                format!("{name} switch on --why REASON --for 30m"),
-            );
         }
     }
 }

@@ -45,11 +45,11 @@ impl Context<'_> {
     }
 
     /// Returns the command that goes on after a failure.
-    fn next(&self, failed: &Failed, dir: Option<&Path>) -> Option<String> {
+    fn next(&self, failed: &Failed, dir: Option<&Path>) -> String {
         let name = self.name;
         let shown = dir.map(|dir| dir.display().to_string());
         let dir = shown.as_deref().unwrap_or("DIR");
-        Some(match (failed.exit, failed.code()) {
+        match (failed.exit(), failed.code()) {
             (_, "file_not_read") if shown.is_none() => format!("{name} --help"),
             (exit::SWITCHED_OFF, _) => format!("{name} switch on --why REASON --for 30m"),
             (_, "not_admitted") => format!("{name} admit {dir} --policy FILE --signers FILE"),
@@ -69,7 +69,7 @@ impl Context<'_> {
             }
             (exit::REFUSED, _) if shown.is_some() => format!("{name} check {dir}"),
             _ => format!("{name} --help"),
-        })
+        }
     }
 }
 
@@ -221,7 +221,7 @@ fn of_standard(
             signers,
             plan,
             head,
-        } => auditing::verify(&dir, &signers, plan, head),
+        } => auditing::verify(&dir, &signers, plan.as_deref(), head.as_deref()),
         Standard::Completions { shell } => {
             let mut bytes = Vec::new();
             let mut command = args::command(context.name, pipeline);
