@@ -30,7 +30,7 @@ const MOST_LINES: usize = 21_900;
 const MOST_LINES_OF_TESTING: usize = 6_500;
 
 /// The lines that the feature `program` may have, which a library does without.
-const MOST_LINES_OF_PROGRAM: usize = 3_600;
+const MOST_LINES_OF_PROGRAM: usize = 4_300;
 
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;
