@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::ProgramError;
 use super::exit;
 use super::io::Io;
+use crate::base::digest::Digest;
 use crate::base::printable::Printable;
 use crate::base::timestamp::Timestamp;
 use crate::outcome::{Error, RefusalReason, message_of, server_hint, sqlstate_of};
@@ -24,6 +25,13 @@ pub(super) struct About {
 }
 
 impl About {
+    pub(super) fn digest(plan: Digest) -> Self {
+        About {
+            plan: json!(plan),
+            ..About::default()
+        }
+    }
+
     pub(super) fn plan(plan: &Plan) -> Self {
         About {
             plan: json!(plan.digest()),
@@ -165,7 +173,7 @@ impl From<ProgramError> for Failed {
     fn from(error: ProgramError) -> Self {
         let exit = match error {
             ProgramError::NotVerified { .. } => exit::EVIDENCE,
-            ProgramError::ToolFailed { .. } => exit::UNEXPECTED,
+            ProgramError::ToolFailed { .. } | ProgramError::NoSignals(_) => exit::UNEXPECTED,
             _ => exit::REFUSED,
         };
         Failed::new(exit, error.code(), &message_of(&error), error.hint())

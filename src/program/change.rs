@@ -63,9 +63,13 @@ impl Change {
         self.dir.join(name)
     }
 
-    /// Refuses a directory that has a plan.
+    /// Refuses a directory that has files: a plan, or what another program keeps there.
     pub(super) fn ensure_new(&self) -> Result<(), Failed> {
-        if self.path("plan.json").exists() {
+        let is_empty = match fs::read_dir(&self.dir) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if !is_empty {
             return Err(ProgramError::ChangeExists(self.dir.clone()).into());
         }
         Ok(())
@@ -141,13 +145,6 @@ impl Change {
     /// Writes a new file that only its owner can read.
     fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), ReadFileError> {
         let path = self.path(name);
-        // One that a failed `plan` has left has the mode that it had.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(not_written(&path, error));
-            }
-            _ => {}
-        }
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]

@@ -35,8 +35,8 @@ pub enum ProgramError {
         #[source]
         error: BoxError,
     },
-    /// The directory has a plan already.
-    #[error("{} has a plan already", Printable(&.0.to_string_lossy()))]
+    /// The directory of a new change has files.
+    #[error("{} is not empty", Printable(&.0.to_string_lossy()))]
     ChangeExists(PathBuf),
     /// The file `change.toml` of a change directory is malformed.
     #[error("{} is malformed", Printable(&path.to_string_lossy()))]
@@ -56,6 +56,9 @@ pub enum ProgramError {
     /// What was typed is not the beginning of the plan's digest.
     #[error("what was typed is not the beginning of the digest")]
     NotConfirmed,
+    /// The signals of the process cannot be handled, so that a run could not be stopped in order.
+    #[error("the signals of the process cannot be handled")]
+    NoSignals(#[source] std::io::Error),
     /// No SSH key was given.
     #[error("no SSH key is given to sign with")]
     NoKey,
@@ -105,6 +108,7 @@ impl ProgramError {
             ProgramError::PolicyInChange(_) => "policy_in_change",
             ProgramError::NoTerminal => "no_terminal",
             ProgramError::NotConfirmed => "not_confirmed",
+            ProgramError::NoSignals(_) => "no_signals",
             ProgramError::NoKey => "no_key",
             ProgramError::ToolFailed { .. } => "tool_failed",
             ProgramError::NotVerified { .. } => "not_verified",
@@ -124,7 +128,7 @@ impl ProgramError {
                 "Write it as `host=.. dbname=.. user=..`, or as a URL `postgresql://user@host/dbname`.".to_owned()
             }
             ProgramError::ChangeExists(_) => {
-                "Give a directory that is new: a plan that people may have approved is not replaced.".to_owned()
+                "Give a directory that is new, or empty: a plan that people may have approved is not replaced.".to_owned()
             }
             ProgramError::PolicyInChange(_) => {
                 "Read both from the protected branch: --policy-from origin/main:policy.json \
@@ -149,6 +153,7 @@ impl ProgramError {
             ProgramError::InputNotMade(_)
             | ProgramError::PartNotMade { .. }
             | ProgramError::ChangeMalformed { .. }
+            | ProgramError::NoSignals(_)
             | ProgramError::ToolFailed { .. } => return None,
         })
     }

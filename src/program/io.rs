@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::engine::StopHandle;
 
@@ -28,39 +28,37 @@ pub trait Io {
     /// Returns a variable of the environment; `None` if it is not set, or not UTF-8.
     fn var(&self, name: &str) -> Option<String>;
 
-    /// Returns the handle that stops a run or a rehearsal of this program.
-    fn stop_handle(&self) -> StopHandle;
-}
-
-/// The streams of the process, with a handle that its signals stop.
-pub(super) struct ProcessIo {
-    stop: StopHandle,
-}
-
-impl ProcessIo {
-    /// Makes the first SIGINT, SIGTERM or SIGHUP stop the run in order. Each later one says that the run is stopping.
+    /// Returns the handle that stops a run or a rehearsal of this program. A command that performs phases asks for it,
+    /// and no other: the signals of the process end the others, as they end any program.
     ///
     /// # Errors
     ///
-    /// Returns an error if the process has another handler of these signals.
-    pub(super) fn with_signals() -> Result<Self, ctrlc::Error> {
-        let stop = StopHandle::new();
-        let on_signal = stop.clone();
-        ctrlc::set_handler(move || {
-            let mut err = io::stderr();
-            // Not being able to say it is no reason not to stop.
-            let _ = if on_signal.stopped().is_some() {
-                writeln!(
-                    err,
-                    "already stopping: the phase in progress is rolled back, or its commit completed"
-                )
-            } else {
-                writeln!(err, "stopping: the phase in progress is rolled back ..")
-            };
-            on_signal.stop("a signal to the program");
-        })?;
-        Ok(ProcessIo { stop })
-    }
+    /// Returns an error if the signals of the process cannot be handled.
+    fn stop_handle(&self) -> io::Result<StopHandle>;
+}
+
+/// The streams of the process, and its signals.
+#[derive(Default)]
+pub(super) struct ProcessIo {
+    stop: OnceLock<StopHandle>,
+}
+
+/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run in order. Each later one says that the run is stopping.
+fn stopped_by_signals() -> io::Result<StopHandle> {
+    let stop = StopHandle::new();
+    let on_signal = stop.clone();
+    let handler = move || {
+        let line = if on_signal.stopped().is_some() {
+            "already stopping: the phase in progress is rolled back, or its commit completed"
+        } else {
+            "stopping: the phase in progress is rolled back, or its commit completed"
+        };
+        // Not being able to say it is no reason not to stop.
+        let _ = writeln!(io::stderr(), "{line}");
+        on_signal.stop("a signal to the program");
+    };
+    ctrlc::set_handler(handler).map_err(io::Error::other)?;
+    Ok(stop)
 }
 
 impl Io for ProcessIo {
@@ -86,8 +84,12 @@ impl Io for ProcessIo {
         std::env::var(name).ok()
     }
 
-    fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+    fn stop_handle(&self) -> io::Result<StopHandle> {
+        if let Some(stop) = self.stop.get() {
+            return Ok(stop.clone());
+        }
+        let stop = stopped_by_signals()?;
+        Ok(self.stop.get_or_init(|| stop).clone())
     }
 }
 
@@ -165,8 +167,8 @@ impl Io for CapturedIo {
         found.map(|(_, value)| value.clone())
     }
 
-    fn stop_handle(&self) -> StopHandle {
-        self.stop.clone()
+    fn stop_handle(&self) -> io::Result<StopHandle> {
+        Ok(self.stop.clone())
     }
 }
 

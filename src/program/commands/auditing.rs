@@ -80,7 +80,7 @@ pub(super) fn evidence(
         out.display(),
     );
     let result = json!({ "dir": out, "digest": digest, "head": head });
-    Ok(Answer::new(About::default(), result, text))
+    Ok(Answer::new(About::digest(digest), result, text))
 }
 
 /// Returns the digest of which `text` is the beginning, out of the plans of the database.

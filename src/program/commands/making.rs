@@ -69,7 +69,7 @@ fn by_rehearsal(
 ) -> Result<(Plan, GateTable), Failed> {
     context.say("a rehearsal makes the plan: the phases are performed, measured and rolled back");
     let connector = connector(Role::Runner, context.io)?;
-    let report = pipeline.rehearse(connector, heading, input, &context.io.stop_handle())?;
+    let report = pipeline.rehearse(connector, heading, input, &context.stop_handle()?)?;
     context.say(&report.to_string());
     Ok((report.plan, report.gates))
 }

@@ -20,10 +20,12 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 use super::answer::{self, Answer, Failed};
 use super::args::{self, Directory, Gates, Global, Planning, Standard};
+use super::error::ProgramError;
 use super::exit;
 use super::io::{Io, ProcessIo};
 use super::pipeline::Pipeline;
 use crate::base::timestamp::Timestamp;
+use crate::engine::StopHandle;
 
 pub(super) use showing::markdown;
 
@@ -36,6 +38,11 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Returns the handle by which the phases that this command performs are stopped.
+    fn stop_handle(&self) -> Result<StopHandle, ProgramError> {
+        self.io.stop_handle().map_err(ProgramError::NoSignals)
+    }
+
     /// Writes a line to standard error, for people.
     pub(super) fn say(&self, line: &str) {
         if !self.quiet {
@@ -75,13 +82,7 @@ impl Context<'_> {
 
 /// Runs the command of the process.
 pub(super) fn main(name: &str, pipeline: Option<&dyn Pipeline>) -> ExitCode {
-    let Ok(io) = ProcessIo::with_signals() else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "error: the process has another handler of its signals"
-        );
-        return ExitCode::from(exit::UNEXPECTED);
-    };
+    let io = ProcessIo::default();
     ExitCode::from(run(name, pipeline, std::env::args_os().collect(), &io))
 }
 
@@ -91,13 +92,7 @@ pub(super) fn matches(
     pipeline: Option<&dyn Pipeline>,
     matches: &ArgMatches,
 ) -> ExitCode {
-    let Ok(io) = ProcessIo::with_signals() else {
-        let _ = writeln!(
-            std::io::stderr(),
-            "error: the process has another handler of its signals"
-        );
-        return ExitCode::from(exit::UNEXPECTED);
-    };
+    let io = ProcessIo::default();
     ExitCode::from(dispatch(name, pipeline, matches, &io))
 }
 
@@ -108,8 +103,14 @@ pub(super) fn run(
     args: Vec<OsString>,
     io: &dyn Io,
 ) -> u8 {
+    let json = args.iter().any(|argument| argument == "--json");
     match args::command(name, pipeline).try_get_matches_from(args) {
         Ok(matches) => dispatch(name, pipeline, &matches, io),
+        // What reads the object gets one, even if no command was recognised.
+        Err(error) if json && error.use_stderr() => {
+            let failed = usage(&error).or_command(|_| format!("{name} --help"));
+            answer::write("usage", Err(failed), true, io)
+        }
         Err(error) => {
             let text = error.render();
             let written = if error.use_stderr() {

@@ -27,7 +27,7 @@ pub(super) fn rehearse(
     let about = || About::plan(&plan);
     let input = change.input().map_err(|failed| failed.about(about()))?;
     let connector = connector(Role::Runner, context.io)?;
-    let stop = context.io.stop_handle();
+    let stop = context.stop_handle()?;
     let report = pipeline
         .rehearse(connector, Heading::of(&plan), &input, &stop)
         .map_err(|failed| failed.about(about()))?;
@@ -157,7 +157,7 @@ pub(super) fn run(
         plan.phases().len(),
         plan.target()
     ));
-    let stop = context.io.stop_handle();
+    let stop = context.stop_handle()?;
     let report = pipeline
         .live(plan.clone(), connector, &input, &stop, observe(context))
         .map_err(|failed| failed.about(about()))?;

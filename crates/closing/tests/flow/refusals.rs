@@ -236,6 +236,11 @@ fn arguments_and_environment_are_refused_with_their_own_codes() {
         2,
         "keys have to be given"
     );
+    let json = phasegate::program::CapturedIo::new();
+    let args = ["phasegate", "nonsense", "--json"];
+    assert_eq!(phasegate::program::standalone().run(args, &json), 2);
+    let object = validated(&serde_json::from_str(&json.answer()).unwrap());
+    assert_eq!(object["error"]["code"], "usage");
     assert_eq!(run(&["phasegate", "--help"]), 0);
     assert_eq!(run(&["phasegate", "switch", "status"]), 10);
     assert!(
