@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod refusals;
 mod schemas;
 mod site;

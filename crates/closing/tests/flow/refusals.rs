@@ -6,19 +6,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::schemas::validated;
-use crate::site::Site;
-
-fn ready() -> Site {
-    let site = Site::new();
-    site.phasegate("", ["init", "bank.account", "bank.report"])
-        .expect(0);
-    site.grant();
-    site
-}
+use crate::site::prepared;
 
 #[test]
 fn the_input_stays_with_its_author_unless_asked() {
-    let site = ready();
+    let site = prepared();
     let change = site.dir.path().join("change");
     let dir = change.to_str().unwrap();
     site.closing(["plan", "A1", "--out", dir, "--author", "grace"])
@@ -51,7 +43,7 @@ fn the_input_stays_with_its_author_unless_asked() {
 
 #[test]
 fn another_input_than_that_of_the_plan_is_not_performed() {
-    let site = ready();
+    let site = prepared();
     let change = site.dir.path().join("change");
     let dir = change.to_str().unwrap();
     site.closing(["plan", "A1", "--out", dir, "--author", "grace"])
@@ -164,7 +156,7 @@ fn another_input_than_that_of_the_plan_is_not_performed() {
 
 #[test]
 fn a_rejection_stops_the_plan() {
-    let site = ready();
+    let site = prepared();
     let change = site.dir.path().join("change");
     let dir = change.to_str().unwrap();
     site.closing(["plan", "A1", "--out", dir, "--author", "grace"])

@@ -18,6 +18,10 @@ const BANK: &str = "
       UPDATE bank.account SET closed = true WHERE number = which;
       IF NOT FOUND THEN RAISE 'no such account %', which; END IF;
     END $$;
+    CREATE FUNCTION bank.also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO bank.report (closed) VALUES (0);
+      RETURN new;
+    END $$;
     INSERT INTO bank.account SELECT 'A' || n FROM generate_series(1, 9) AS n;";
 
 /// Which role of the database a command is given.
@@ -147,12 +151,17 @@ impl Site {
         self.command().args(args).output().unwrap().into()
     }
 
+    /// Streams of a program in this process, with the roles of the bank.
+    pub(crate) fn io(&self) -> CapturedIo {
+        let urls = self.urls.iter();
+        urls.fold(CapturedIo::new(), |io, (name, value)| {
+            io.with_var(name, value)
+        })
+    }
+
     /// The program `phasegate`, in this process, with a person who types.
     pub(crate) fn phasegate<const N: usize>(&self, typed: &str, args: [&str; N]) -> Ran {
-        let mut io = CapturedIo::new();
-        for (name, value) in &self.urls {
-            io = io.with_var(name, value);
-        }
+        let mut io = self.io();
         if !typed.is_empty() {
             io = io.with_line(typed);
         }
@@ -176,6 +185,15 @@ impl Site {
         assert!(made.success());
         path
     }
+}
+
+/// A bank that is set up.
+pub(crate) fn prepared() -> Site {
+    let site = Site::new();
+    site.phasegate("", ["init", "bank.account", "bank.report"])
+        .expect(0);
+    site.grant();
+    site
 }
 
 /// The line of `allowed_signers` of a key.
