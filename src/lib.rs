@@ -84,6 +84,7 @@
 //! | the schema and the guard | [`schema`] |
 //! | admitting, and the switch of the database | [`operator`] |
 //! | the journal and the evidence | [`audit`] |
+//! | a pipeline as a complete program, with the feature `program` | [`program`](crate#modules) |
 //! | doubles, with the feature `testing` | [`testing`](crate#modules) |
 //!
 //! # When it does not compile
@@ -114,6 +115,9 @@ mod observer;
 mod outcome;
 pub mod plan;
 pub mod prelude;
+#[cfg(feature = "program")]
+#[cfg_attr(docsrs, doc(cfg(feature = "program")))]
+pub mod program;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -135,6 +139,10 @@ pub use crate::typed::{
     Mode, Perform, Phase, PhaseSpec, Prior, Receipt, Receipts, Rehearsal, RehearsalRunner, Run,
     Sg1Approved, Sg2Approved, Simulate, Start, Switch, Ungated, Witness, adapter_fn, simulator_fn,
 };
+
+#[cfg(feature = "program")]
+#[cfg_attr(docsrs, doc(cfg(feature = "program")))]
+pub use crate::program::program;
 
 /// What `assert_phase!`, `assert_not_live!` and `assert_no_witness!` ask of the compiler.
 #[doc(hidden)]
@@ -262,6 +270,8 @@ mod pages {
 
     #[cfg(feature = "connect-env")]
     pages!(Connecting "../docs/connecting.md");
+    #[cfg(feature = "program")]
+    pages!(Program "../docs/program.md");
 
     #[cfg(feature = "testing")]
     pages!(Testing "../docs/testing.md");

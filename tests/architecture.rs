@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 /// The folders and files of `src`, from the lowest layer up. A layer imports from those before it.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["base"],
     &["plan"],
     &["authority", "kill_switch", "observer"],
@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 9] = [
     &["connecting", "evidence", "gates"],
     &["engine"],
     &["typed"],
+    &["program", "bin"],
     &["testing", "prelude", "lib"],
 ];
 
@@ -25,7 +26,11 @@ const LAYERS: [&[&str]; 9] = [
 const MOST_LINES: usize = 27_000;
 
 /// The folders that are features by themselves and no part of what performs a phase, and the lines that each may have.
-const FEATURES: [(&str, usize); 2] = [("connecting", 2_200), ("testing", 6_500)];
+const FEATURES: [(&str, usize); 3] = [
+    ("connecting", 2_200),
+    ("program", 4_300),
+    ("testing", 6_500),
+];
 
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;
@@ -76,6 +81,37 @@ fn only_the_typed_shell_mints() {
             assert!(!text.contains("mint"), "{file:?} speaks of minting");
         }
     }
+}
+
+/// A command line that could make, verify or weaken an approval would be a second place to audit.
+#[test]
+fn the_program_makes_and_weakens_nothing() {
+    let forbidden = [
+        "assert_verified",
+        "UnsignedApprovals",
+        "dangerously_",
+        "impl Authority",
+        "Attestation::",
+        "Brand",
+        "on_while",
+        "unprotect",
+        "dry_run",
+        "dry-run",
+    ];
+    let mut read = 0;
+    for (file, text) in Source::read().files {
+        if !file
+            .first()
+            .is_some_and(|folder| ["program", "bin"].contains(&&**folder))
+        {
+            continue;
+        }
+        read += 1;
+        for word in forbidden {
+            assert!(!text.contains(word), "{file:?} has `{word}`");
+        }
+    }
+    assert!(read >= 20, "the program is not where it was");
 }
 
 #[test]

@@ -45,7 +45,7 @@ const ENDINGS: [(&str, &str); 3] = [
 ];
 
 /// The other enums that are errors, each with its heading on the page.
-const ENUMS: [(&str, &str, &str); 23] = [
+const ENUMS: [(&str, &str, &str); 24] = [
     ("Plans", "src/plan/read.rs", "PlanError"),
     ("The files of inputs", "src/plan/input.rs", "InputsError"),
     (
@@ -127,6 +127,11 @@ const ENUMS: [(&str, &str, &str); 23] = [
         "Committed gate tables",
         "src/gates/file.rs",
         "GatesFileError",
+    ),
+    (
+        "The commands of a program",
+        "src/program/error.rs",
+        "ProgramError",
     ),
     (
         "The PostgreSQL of tests",

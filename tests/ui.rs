@@ -30,6 +30,7 @@ legal_twins! {
     generic "../ui-tests/generic/pass.rs",
     order "../ui-tests/order/pass.rs",
     performers "../ui-tests/performers/pass.rs",
+    program "../ui-tests/program/pass.rs",
     runners "../ui-tests/runners/pass.rs",
     scope "../ui-tests/scope/pass.rs",
     seals "../ui-tests/seals/pass.rs",

@@ -16,6 +16,8 @@ mod guard;
 mod journal;
 mod lease_switch;
 mod operator;
+#[cfg(feature = "program")]
+mod overview;
 mod params;
 mod preflight;
 mod read_only;
@@ -42,10 +44,14 @@ pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journall
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
 pub use operator::{Housekept, Operator, OperatorError, SwitchStatus, SwitchedOff};
+#[cfg(feature = "program")]
+pub(crate) use overview::{PlanRecord, Standing, plans, server_facts, standing, switch_turns};
 pub(crate) use preflight::{Preflighted, preflight};
 pub use read_only::{ReadOnlyError, ReadOnlySession, ReadRows};
 pub(crate) use rehearsing::{Measured, RehearsalRequest, RehearsedRequest, Rehearsing};
 pub(crate) use resolving::{Fate, resolve};
+#[cfg(feature = "program")]
+pub(crate) use schema::schema_sql;
 #[cfg(feature = "install")]
 #[cfg_attr(docsrs, doc(cfg(feature = "install")))]
 pub use schema::{InstallError, Installed, install};

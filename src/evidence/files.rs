@@ -50,7 +50,7 @@ impl BundleNotWritten {
 }
 
 /// The script that performs the steps of the page; the same in every bundle.
-const SCRIPT: &str = include_str!("verify.sh");
+pub(crate) const SCRIPT: &str = include_str!("verify.sh");
 
 impl EvidenceBundle {
     /// Writes the bundle into a new or empty directory: completely, or not at all.

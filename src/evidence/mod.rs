@@ -11,4 +11,6 @@ mod page;
 pub use bundle::{AddInputsError, EvidenceBundle, EvidenceError};
 pub use check::EvidenceFlaw;
 pub use files::BundleNotWritten;
+#[cfg(feature = "program")]
+pub(crate) use files::SCRIPT as VERIFY;
 pub use in_toto::InTotoStatement;

@@ -56,6 +56,12 @@ pub fn install(client: &mut Client) -> Result<Installed, InstallError> {
     install_versions(client, &VERSIONS)
 }
 
+/// Returns the SQL that installs the schema, roles included, for administrators who read it first.
+#[cfg(feature = "program")]
+pub(crate) fn schema_sql() -> String {
+    format!("{ROLES}\n{}", VERSIONS.concat())
+}
+
 fn install_versions(client: &mut Client, versions: &[&str]) -> Result<Installed, InstallError> {
     let mut tx = client.transaction()?;
     ensure_fit(&mut tx)?;

@@ -1,0 +1,7 @@
+//! The commands of phasegate that need no pipeline; see `phasegate --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    phasegate::program::standalone().main()
+}
