@@ -8,8 +8,7 @@
 //! use std::process::ExitCode;
 //! # use phasegate::prelude::*;
 //! # use serde::{Deserialize, Serialize};
-//! # #[derive(Serialize, Deserialize)] struct CloseAccounts { numbers: Vec<String> }
-//! # impl PhaseSpec for CloseAccounts {
+//! //! # impl PhaseSpec for CloseAccounts {
 //! #     const NAME: &'static str = "close_accounts";
 //! #     type Gate = Sg1; type After = Start; type Output = u64;
 //! # }
@@ -22,15 +21,14 @@
 //! #     fn execute(&mut self, _: &CloseAccounts, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(0) }
 //! # }
 //! # fn pipeline<'run, M: Mode, W: Perform<M, CloseAccounts>>(
-//! #     run: &mut Run<'run, M, W>, on: &Switch<'run, M>, numbers: &Vec<String>,
+//! #     run: &mut Run<'run, M, W>, on: &Switch<'run, M>, given: &CloseAccounts,
 //! # ) -> Result<u64, Error> {
 //! #     let sg1 = run.approval::<Sg1>()?;
-//! #     let spec = CloseAccounts { numbers: numbers.clone() };
-//! #     Ok(run.phase(spec).perform(on, sg1, Start)?.into_output())
+//! #     Ok(run.phase(given.clone()).perform(on, sg1, Start)?.into_output())
 //! # }
 //!
-//! #[derive(clap::Args)]
-//! struct Numbers {
+//! #[derive(Clone, Serialize, Deserialize, clap::Args)]
+//! struct CloseAccounts {
 //!     /// The numbers of the accounts to close
 //!     #[arg(required = true)]
 //!     numbers: Vec<String>,
@@ -38,7 +36,7 @@
 //!
 //! fn main() -> ExitCode {
 //!     phasegate::program("closing")
-//!         .input(|arguments: Numbers| Ok(arguments.numbers))
+//!         .input(|given: CloseAccounts| Ok(given))
 //!         .simulator(|_| Ok(Predict))
 //!         .adapter(|_| Ok(Bank))
 //!         .dry(pipeline)
