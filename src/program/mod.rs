@@ -8,7 +8,7 @@
 //! use std::process::ExitCode;
 //! # use phasegate::prelude::*;
 //! # use serde::{Deserialize, Serialize};
-//! //! # impl PhaseSpec for CloseAccounts {
+//! # impl PhaseSpec for CloseAccounts {
 //! #     const NAME: &'static str = "close_accounts";
 //! #     type Gate = Sg1; type After = Start; type Output = u64;
 //! # }
