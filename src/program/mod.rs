@@ -8,7 +8,6 @@
 //! use std::process::ExitCode;
 //! # use phasegate::prelude::*;
 //! # use serde::{Deserialize, Serialize};
-//! # #[derive(Serialize, Deserialize)] struct CloseAccounts { numbers: Vec<String> }
 //! # impl PhaseSpec for CloseAccounts {
 //! #     const NAME: &'static str = "close_accounts";
 //! #     type Gate = Sg1; type After = Start; type Output = u64;
@@ -22,15 +21,14 @@
 //! #     fn execute(&mut self, _: &CloseAccounts, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(0) }
 //! # }
 //! # fn pipeline<'run, M: Mode, W: Perform<M, CloseAccounts>>(
-//! #     run: &mut Run<'run, M, W>, on: &Switch<'run, M>, numbers: &Vec<String>,
+//! #     run: &mut Run<'run, M, W>, on: &Switch<'run, M>, given: &CloseAccounts,
 //! # ) -> Result<u64, Error> {
 //! #     let sg1 = run.approval::<Sg1>()?;
-//! #     let spec = CloseAccounts { numbers: numbers.clone() };
-//! #     Ok(run.phase(spec).perform(on, sg1, Start)?.into_output())
+//! #     Ok(run.phase(given.clone()).perform(on, sg1, Start)?.into_output())
 //! # }
 //!
-//! #[derive(clap::Args)]
-//! struct Numbers {
+//! #[derive(Clone, Serialize, Deserialize, clap::Args)]
+//! struct CloseAccounts {
 //!     /// The numbers of the accounts to close
 //!     #[arg(required = true)]
 //!     numbers: Vec<String>,
@@ -38,7 +36,7 @@
 //!
 //! fn main() -> ExitCode {
 //!     phasegate::program("closing")
-//!         .input(|arguments: Numbers| Ok(arguments.numbers))
+//!         .input(|given: CloseAccounts| Ok(given))
 //!         .simulator(|_| Ok(Predict))
 //!         .adapter(|_| Ok(Bank))
 //!         .dry(pipeline)
@@ -73,8 +71,9 @@ use crate::typed::{DryRun, Live, Rehearsal, Run, Switch};
 pub use error::ProgramError;
 pub use io::{CapturedIo, Io};
 pub use parts::{
-    Dry, HasAdapter, HasInput, HasLive, HasRehearsed, HasSimulator, Input, NoAdapter, NoDry,
-    NoInput, NoLive, NoRehearsed, NoSimulator, NotGiven, Part, Performed, Plans, Rehearsed,
+    Dry, GivesAdapter, GivesInput, GivesLive, GivesRehearsed, GivesSimulator, Input, Missing, Part,
+    Performed, Plans, Rehearsed, WithoutAdapter, WithoutDry, WithoutInput, WithoutLive,
+    WithoutRehearsed, WithoutSimulator,
 };
 pub use standalone::{Standalone, standalone};
 
@@ -82,11 +81,11 @@ pub use standalone::{Standalone, standalone};
 pub fn program(name: impl Into<String>) -> Program {
     Program {
         name: name.into(),
-        input: NoInput,
-        plans: (NoSimulator, NoDry),
-        adapter: NoAdapter,
-        rehearsed: NoRehearsed,
-        live: NoLive,
+        input: WithoutInput,
+        plans: (WithoutSimulator, WithoutDry),
+        adapter: WithoutAdapter,
+        rehearsed: WithoutRehearsed,
+        live: WithoutLive,
     }
 }
 
@@ -97,12 +96,12 @@ pub fn program(name: impl Into<String>) -> Program {
 /// without [`dry`](Program::dry), a rehearsal makes the plan.
 #[must_use = "a program does nothing until `main`"]
 pub struct Program<
-    I = NoInput,
-    S = NoSimulator,
-    A = NoAdapter,
-    D = NoDry,
-    R = NoRehearsed,
-    L = NoLive,
+    I = WithoutInput,
+    S = WithoutSimulator,
+    A = WithoutAdapter,
+    D = WithoutDry,
+    R = WithoutRehearsed,
+    L = WithoutLive,
 > {
     name: String,
     input: I,
@@ -120,7 +119,7 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
         input: impl Fn(G) -> Result<V, BoxError> + 'static,
     ) -> Program<Input<G, V>, S, A, D, R, L>
     where
-        I: NotGiven,
+        I: Missing,
         G: clap::Args,
         V: Serialize + DeserializeOwned + 'static,
     {
@@ -140,8 +139,8 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
         simulator: impl Fn(&T) -> Result<V, BoxError> + 'static,
     ) -> Program<I, Part<T, V>, A, D, R, L>
     where
-        I: HasInput<Value = T>,
-        S: NotGiven,
+        I: GivesInput<Value = T>,
+        S: Missing,
     {
         Program {
             name: self.name,
@@ -160,8 +159,8 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
         adapter: impl Fn(&T) -> Result<V, BoxError> + 'static,
     ) -> Program<I, S, Part<T, V>, D, R, L>
     where
-        I: HasInput<Value = T>,
-        A: NotGiven,
+        I: GivesInput<Value = T>,
+        A: Missing,
     {
         Program {
             name: self.name,
@@ -176,9 +175,9 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     /// Gives the program the function that a dry run performs, with the simulator.
     pub fn dry<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, Dry<T, P>, R, L>
     where
-        I: HasInput<Value = T>,
-        S: HasSimulator<T, Part = P>,
-        D: NotGiven,
+        I: GivesInput<Value = T>,
+        S: GivesSimulator<T, Part = P>,
+        D: Missing,
         F: for<'run> Fn(&mut Run<'run, DryRun, P>, &Switch<'run, DryRun>, &T) -> Result<V, Error>
             + 'static,
     {
@@ -200,9 +199,9 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     /// Gives the program the function that a rehearsal performs, with the adapter, and rolls back.
     pub fn rehearsed<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, D, Rehearsed<T, P>, L>
     where
-        I: HasInput<Value = T>,
-        A: HasAdapter<T, Part = P>,
-        R: NotGiven,
+        I: GivesInput<Value = T>,
+        A: GivesAdapter<T, Part = P>,
+        R: Missing,
         F: for<'run> Fn(
                 &mut Run<'run, Rehearsal, P>,
                 &Switch<'run, Rehearsal>,
@@ -228,9 +227,9 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     /// Gives the program the function that a live run performs, with the adapter.
     pub fn live<T, P, V, F>(self, pipeline: F) -> Program<I, S, A, D, R, Performed<T, P>>
     where
-        I: HasInput<Value = T>,
-        A: HasAdapter<T, Part = P>,
-        L: NotGiven,
+        I: GivesInput<Value = T>,
+        A: GivesAdapter<T, Part = P>,
+        L: Missing,
         F: for<'run> Fn(&mut Run<'run, Live, P>, &Switch<'run, Live>, &T) -> Result<V, Error>
             + 'static,
     {
@@ -251,11 +250,11 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     /// SIGTERM or SIGHUP stops a run in order; each later one says that it is stopping.
     pub fn main(self) -> ExitCode
     where
-        I: HasInput,
+        I: GivesInput,
         (S, D): Plans<I::Value>,
-        A: HasAdapter<I::Value>,
-        R: HasRehearsed<I::Value, A::Part>,
-        L: HasLive<I::Value, A::Part>,
+        A: GivesAdapter<I::Value>,
+        R: GivesRehearsed<I::Value, A::Part>,
+        L: GivesLive<I::Value, A::Part>,
     {
         commands::main(&self.name, Some(&self))
     }
@@ -268,11 +267,11 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
         io: &dyn Io,
     ) -> u8
     where
-        I: HasInput,
+        I: GivesInput,
         (S, D): Plans<I::Value>,
-        A: HasAdapter<I::Value>,
-        R: HasRehearsed<I::Value, A::Part>,
-        L: HasLive<I::Value, A::Part>,
+        A: GivesAdapter<I::Value>,
+        R: GivesRehearsed<I::Value, A::Part>,
+        L: GivesLive<I::Value, A::Part>,
     {
         let args = args.into_iter().map(Into::into).collect();
         commands::run(&self.name, Some(self), args, io)
@@ -283,11 +282,11 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     #[must_use]
     pub fn command(&self) -> clap::Command
     where
-        I: HasInput,
+        I: GivesInput,
         (S, D): Plans<I::Value>,
-        A: HasAdapter<I::Value>,
-        R: HasRehearsed<I::Value, A::Part>,
-        L: HasLive<I::Value, A::Part>,
+        A: GivesAdapter<I::Value>,
+        R: GivesRehearsed<I::Value, A::Part>,
+        L: GivesLive<I::Value, A::Part>,
     {
         args::command(&self.name, Some(self))
     }
@@ -295,11 +294,11 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     /// Runs the command that was parsed by [`command`](Program::command), with the streams and signals of the process.
     pub fn matches(self, matches: &clap::ArgMatches) -> ExitCode
     where
-        I: HasInput,
+        I: GivesInput,
         (S, D): Plans<I::Value>,
-        A: HasAdapter<I::Value>,
-        R: HasRehearsed<I::Value, A::Part>,
-        L: HasLive<I::Value, A::Part>,
+        A: GivesAdapter<I::Value>,
+        R: GivesRehearsed<I::Value, A::Part>,
+        L: GivesLive<I::Value, A::Part>,
     {
         commands::matches(&self.name, Some(&self), matches)
     }

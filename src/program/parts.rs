@@ -23,7 +23,7 @@ pub(super) type ReadyLive<A> =
     message = "this program was given this part already",
     label = "remove one of the two calls: the second would silently replace the first"
 )]
-pub trait NotGiven {}
+pub trait Missing {}
 
 /// Defines the placeholder of a missing part.
 macro_rules! missing {
@@ -32,23 +32,23 @@ macro_rules! missing {
         #[derive(Debug, Clone, Copy)]
         pub struct $name;
 
-        impl NotGiven for $name {}
+        impl Missing for $name {}
     )+};
 }
 
 missing! {
     /// Where the input is still to be given: [`Program::input`](super::Program::input).
-    NoInput,
+    WithoutInput,
     /// Where no simulator is given: [`Program::simulator`](super::Program::simulator).
-    NoSimulator,
+    WithoutSimulator,
     /// Where the adapter is still to be given: [`Program::adapter`](super::Program::adapter).
-    NoAdapter,
+    WithoutAdapter,
     /// Where no function for dry runs is given: [`Program::dry`](super::Program::dry).
-    NoDry,
+    WithoutDry,
     /// Where the function for rehearsals is still to be given: [`Program::rehearsed`](super::Program::rehearsed).
-    NoRehearsed,
+    WithoutRehearsed,
     /// Where the function for live runs is still to be given: [`Program::live`](super::Program::live).
-    NoLive,
+    WithoutLive,
 }
 
 /// Defines what holds a part that was given.
@@ -84,7 +84,7 @@ given! {
     label = "give it one first: `.input(|arguments: Arguments| Ok(..))`",
     note = "`Arguments` derives `clap::Args`; what the function returns is saved in the change directory, and is what each run performs"
 )]
-pub trait HasInput {
+pub trait GivesInput {
     /// The arguments of the commands that make a plan.
     type Arguments: clap::Args;
     /// The input of the pipeline.
@@ -95,7 +95,7 @@ pub trait HasInput {
 }
 
 #[diagnostic::do_not_recommend]
-impl<G: clap::Args, I: Serialize + DeserializeOwned + 'static> HasInput for Input<G, I> {
+impl<G: clap::Args, I: Serialize + DeserializeOwned + 'static> GivesInput for Input<G, I> {
     type Arguments = G;
     type Value = I;
 
@@ -110,7 +110,7 @@ impl<G: clap::Args, I: Serialize + DeserializeOwned + 'static> HasInput for Inpu
     label = "give it one before `.dry(pipeline)`: `.simulator(|input| Ok(..))`",
     note = "without a simulator, leave out `.dry(pipeline)` too: then a rehearsal makes the plan"
 )]
-pub trait HasSimulator<I> {
+pub trait GivesSimulator<I> {
     /// What simulates the phases.
     type Part: 'static;
 
@@ -119,7 +119,7 @@ pub trait HasSimulator<I> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<I, S: 'static> HasSimulator<I> for Part<I, S> {
+impl<I, S: 'static> GivesSimulator<I> for Part<I, S> {
     type Part = S;
 
     fn make(&self, input: &I) -> Made<S> {
@@ -133,7 +133,7 @@ impl<I, S: 'static> HasSimulator<I> for Part<I, S> {
     label = "give it one before `.rehearsed(pipeline)` and `.live(pipeline)`: `.adapter(|input| Ok(..))`",
     note = "a live adapter implements `Execute<S>` for every phase `S` of the pipeline"
 )]
-pub trait HasAdapter<I> {
+pub trait GivesAdapter<I> {
     /// What performs the phases.
     type Part: 'static;
 
@@ -142,7 +142,7 @@ pub trait HasAdapter<I> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<I, A: 'static> HasAdapter<I> for Part<I, A> {
+impl<I, A: 'static> GivesAdapter<I> for Part<I, A> {
     type Part = A;
 
     fn make(&self, input: &I) -> Made<A> {
@@ -170,7 +170,7 @@ pub trait Plans<I> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<I> Plans<I> for (NoSimulator, NoDry) {
+impl<I> Plans<I> for (WithoutSimulator, WithoutDry) {
     const IS_SIMULATED: bool = false;
 
     fn dry(
@@ -201,13 +201,13 @@ impl<I, S: 'static> Plans<I> for (Part<I, S>, Dry<I, S>) {
     message = "this program has no function that it rehearses",
     label = "give it one before this: `.rehearsed(pipeline)`"
 )]
-pub trait HasRehearsed<I, A> {
+pub trait GivesRehearsed<I, A> {
     #[doc(hidden)]
     fn perform(&self, runner: ReadyRehearsal<A>, input: &I) -> Result<RehearsalReport<()>, Error>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<I, A> HasRehearsed<I, A> for Rehearsed<I, A> {
+impl<I, A> GivesRehearsed<I, A> for Rehearsed<I, A> {
     fn perform(&self, runner: ReadyRehearsal<A>, input: &I) -> Result<RehearsalReport<()>, Error> {
         self.0(runner, input)
     }
@@ -218,13 +218,13 @@ impl<I, A> HasRehearsed<I, A> for Rehearsed<I, A> {
     message = "this program has no function that it performs live",
     label = "give it one before this: `.live(pipeline)`"
 )]
-pub trait HasLive<I, A> {
+pub trait GivesLive<I, A> {
     #[doc(hidden)]
     fn perform(&self, runner: ReadyLive<A>, input: &I) -> Result<LiveReport<()>, Error>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<I, A> HasLive<I, A> for Performed<I, A> {
+impl<I, A> GivesLive<I, A> for Performed<I, A> {
     fn perform(&self, runner: ReadyLive<A>, input: &I) -> Result<LiveReport<()>, Error> {
         self.0(runner, input)
     }

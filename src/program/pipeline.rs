@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 use super::answer::Failed;
 use super::error::ProgramError;
-use super::parts::{HasAdapter, HasInput, HasLive, HasRehearsed, Plans};
+use super::parts::{GivesAdapter, GivesInput, GivesLive, GivesRehearsed, Plans};
 use super::{Program, exit};
 use crate::base::canonical;
 use crate::database::{AdmittedApprovals, LeaseSwitch, PostgresConnector};
@@ -83,11 +83,11 @@ fn not_made(what: &'static str) -> impl FnOnce(crate::outcome::BoxError) -> Prog
 
 impl<I, S, A, D, R, L> Pipeline for Program<I, S, A, D, R, L>
 where
-    I: HasInput,
+    I: GivesInput,
     (S, D): Plans<I::Value>,
-    A: HasAdapter<I::Value>,
-    R: HasRehearsed<I::Value, A::Part>,
-    L: HasLive<I::Value, A::Part>,
+    A: GivesAdapter<I::Value>,
+    R: GivesRehearsed<I::Value, A::Part>,
+    L: GivesLive<I::Value, A::Part>,
 {
     fn arguments(&self, command: clap::Command) -> clap::Command {
         I::Arguments::augment_args(command)

@@ -3,10 +3,11 @@
 use phasegate::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The input of the phase: what people approve the digest of.
-#[derive(Debug, Serialize, Deserialize)]
+/// The input of the phase, which is also what `closing plan` takes: people approve its digest.
+#[derive(Debug, Clone, Serialize, Deserialize, clap::Args)]
 pub struct CloseAccounts {
-    /// The numbers of the accounts.
+    /// The numbers of the accounts to close
+    #[arg(required = true)]
     numbers: Vec<String>,
 }
 
@@ -40,7 +41,7 @@ impl Simulate<CloseAccounts> for Predict {
     fn simulate(
         &mut self,
         spec: &CloseAccounts,
-        _: (),
+        (): (),
         effects: &mut Effects,
     ) -> Result<u64, Failure> {
         let accounts = spec.numbers.len() as u64;
@@ -69,7 +70,7 @@ impl Execute<CloseAccounts> for Bank {
     fn execute(
         &mut self,
         spec: &CloseAccounts,
-        _: (),
+        (): (),
         tx: &mut PhaseTx<'_>,
     ) -> Result<u64, Failure> {
         let close = tx.prepare("SELECT close_account($1)")?;
@@ -99,17 +100,14 @@ impl Execute<Report> for Bank {
 pub fn pipeline<'run, M, W>(
     run: &mut Run<'run, M, W>,
     on: &Switch<'run, M>,
-    numbers: &Vec<String>,
+    given: &CloseAccounts,
 ) -> Result<u64, Error>
 where
     M: Mode,
     W: Perform<M, CloseAccounts> + Perform<M, Report>,
 {
     let sg1 = run.approval::<Sg1>()?;
-    let spec = CloseAccounts {
-        numbers: numbers.clone(),
-    };
-    let closed = run.phase(spec).perform(on, sg1, Start)?;
+    let closed = run.phase(given.clone()).perform(on, sg1, Start)?;
     let sg1 = run.approval::<Sg1>()?;
     Ok(run
         .phase(Report {})

@@ -2,18 +2,11 @@
 
 use std::process::ExitCode;
 
-use closing::{Bank, Predict, pipeline};
-
-#[derive(clap::Args)]
-struct Numbers {
-    /// The numbers of the accounts to close
-    #[arg(required = true)]
-    numbers: Vec<String>,
-}
+use closing::{Bank, CloseAccounts, Predict, pipeline};
 
 fn main() -> ExitCode {
     phasegate::program("closing")
-        .input(|given: Numbers| Ok(given.numbers))
+        .input(|given: CloseAccounts| Ok(given))
         .simulator(|_| Ok(Predict))
         .adapter(|_| Ok(Bank))
         .dry(pipeline)

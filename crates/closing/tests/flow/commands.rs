@@ -2,18 +2,11 @@
 
 use std::fs;
 
-use closing::{Bank, Predict, pipeline};
+use closing::{Bank, CloseAccounts, Predict, pipeline};
 use phasegate::program::CapturedIo;
 
 use crate::schemas::validated;
 use crate::site::{Site, prepared};
-
-#[derive(clap::Args)]
-struct Numbers {
-    /// The numbers of the accounts
-    #[arg(required = true)]
-    numbers: Vec<String>,
-}
 
 /// Every command, with those below it.
 fn all(command: &clap::Command) -> Vec<clap::Command> {
@@ -23,7 +16,7 @@ fn all(command: &clap::Command) -> Vec<clap::Command> {
 
 fn definition() -> clap::Command {
     phasegate::program("closing")
-        .input(|given: Numbers| Ok(given.numbers))
+        .input(|given: CloseAccounts| Ok(given))
         .simulator(|_| Ok(Predict))
         .adapter(|_| Ok(Bank))
         .dry(pipeline)
@@ -141,7 +134,7 @@ fn completions_and_manual_are_written() {
 fn without_a_simulator_a_rehearsal_makes_the_plan() {
     let site = prepared();
     let program = phasegate::program("closing")
-        .input(|given: Numbers| Ok(given.numbers))
+        .input(|given: CloseAccounts| Ok(given))
         .adapter(|_| Ok(Bank))
         .rehearsed(pipeline)
         .live(pipeline);

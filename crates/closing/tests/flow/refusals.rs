@@ -20,7 +20,7 @@ fn the_input_stays_with_its_author_unless_asked() {
         fs::metadata(&input).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    assert_eq!(fs::read_to_string(&input).unwrap(), r#"["A1"]"#);
+    assert_eq!(fs::read_to_string(&input).unwrap(), r#"{"numbers":["A1"]}"#);
     assert_eq!(
         fs::read_to_string(change.join(".gitignore")).unwrap(),
         "/input.json\n"
@@ -30,7 +30,7 @@ fn the_input_stays_with_its_author_unless_asked() {
     let lacking = validated(&site.closing(["run", dir, "--json"]).expect(10).json());
     assert_eq!(lacking["error"]["code"], "file_not_read");
     assert_eq!(lacking["error"]["command"], format!("closing check {dir}"));
-    fs::write(&input, r#"["A1","A2"]"#).unwrap();
+    fs::write(&input, r#"{"numbers":["A1","A2"]}"#).unwrap();
     let differs = site.closing(["replan", dir, "--json"]).expect(4);
     assert_ne!(
         validated(&differs.json())["result"]["differences"]
@@ -110,13 +110,13 @@ fn another_input_than_that_of_the_plan_is_not_performed() {
     site.phasegate("", ["switch", "on", "--why", "test"])
         .expect(0);
 
-    fs::write(change.join("input.json"), r#"["A2"]"#).unwrap();
+    fs::write(change.join("input.json"), r#"{"numbers":["A2"]}"#).unwrap();
     let changed = validated(&site.closing(["run", dir, "--json"]).expect(10).json());
     assert_eq!(changed["error"]["code"], "input_changed");
     assert_eq!(site.closed(), 0);
 
     // A signal stops the run in order: the phase that waits for a lock leaves nothing.
-    fs::write(change.join("input.json"), r#"["A1"]"#).unwrap();
+    fs::write(change.join("input.json"), r#"{"numbers":["A1"]}"#).unwrap();
     let mut blocker = site.admin();
     let mut lock = blocker.transaction().unwrap();
     lock.batch_execute("LOCK TABLE bank.account IN ACCESS EXCLUSIVE MODE")
