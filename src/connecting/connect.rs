@@ -91,6 +91,27 @@ impl Connect {
         self
     }
 
+    /// Returns whether anything says which database is meant. Else [`endpoint`](Connect::endpoint) is that of libpq's
+    /// defaults: the local server, and the database of the user's name.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `phasegate.toml` is malformed, or a variable is not UTF-8.
+    pub fn is_configured(&self) -> Result<bool, EndpointError> {
+        let of_role = format!("PHASEGATE_{}_URL", self.role.name().to_uppercase());
+        let variables = [
+            &*of_role,
+            "DATABASE_URL",
+            "PGSERVICE",
+            "PGHOST",
+            "PGDATABASE",
+        ];
+        Ok(self.url.is_some()
+            || !self.settings.is_empty()
+            || variables.iter().any(|name| self.env.get(name).is_some())
+            || project::section(&self.env, self.role.name(), &Role::ALL.map(Role::name))?.is_some())
+    }
+
     /// Finds the settings. It reads files, but connects to nothing, and executes no `password_command`.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Environment {
     }
 
     /// Returns a file in the home directory.
-    pub(super) fn home(&self, file: &str) -> Option<PathBuf> {
+    pub(crate) fn home(&self, file: &str) -> Option<PathBuf> {
         self.path("HOME").map(|home| home.join(file))
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::printable::Printable;
+use crate::connecting::EndpointError;
 use crate::outcome::BoxError;
 
 /// Why a command of a program failed before the crate's other parts were reached.
@@ -17,12 +18,9 @@ pub enum ProgramError {
         /// The variable that is read first.
         variable: String,
     },
-    /// The variable that names the database is not a connection string.
-    #[error("{variable} is not a connection string of PostgreSQL")]
-    NotADatabase {
-        /// The name of the variable. Its value is not shown: it may hold a password.
-        variable: String,
-    },
+    /// The connection that is configured cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The pipeline's input could not be made from the arguments.
     #[error("the input was not made")]
     InputNotMade(#[source] BoxError),
@@ -100,7 +98,7 @@ impl ProgramError {
     pub fn code(&self) -> &'static str {
         match self {
             ProgramError::NoDatabase { .. } => "no_database",
-            ProgramError::NotADatabase { .. } => "not_a_database",
+            ProgramError::Endpoint(error) => error.code(),
             ProgramError::InputNotMade(_) => "input_not_made",
             ProgramError::PartNotMade { .. } => "part_not_made",
             ProgramError::ChangeExists(_) => "change_exists",
@@ -124,9 +122,7 @@ impl ProgramError {
             ProgramError::NoDatabase { variable, .. } => {
                 format!("Set {variable}, or DATABASE_URL, for example to `host=/run/postgresql dbname=bank user=..`.")
             }
-            ProgramError::NotADatabase { .. } => {
-                "Write it as `host=.. dbname=.. user=..`, or as a URL `postgresql://user@host/dbname`.".to_owned()
-            }
+            ProgramError::Endpoint(error) => return error.hint(),
             ProgramError::ChangeExists(_) => {
                 "Give a directory that is new, or empty: a plan that people may have approved is not replaced.".to_owned()
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::connecting::Environment;
 use crate::engine::StopHandle;
 
 /// The streams, the environment and the signals of a program. [`Program::main`](super::Program::main) uses those of the
@@ -25,8 +26,8 @@ pub trait Io {
     /// Returns whether a person can type at it.
     fn is_terminal(&self) -> bool;
 
-    /// Returns a variable of the environment; `None` if it is not set, or not UTF-8.
-    fn var(&self, name: &str) -> Option<String>;
+    /// Returns the variables of the environment, and the working directory.
+    fn environment(&self) -> Environment;
 
     /// Returns the handle that stops a run or a rehearsal of this program. A command that performs phases asks for it,
     /// and no other: the signals of the process end the others, as they end any program.
@@ -80,8 +81,8 @@ impl Io for ProcessIo {
         io::stdin().is_terminal()
     }
 
-    fn var(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+    fn environment(&self) -> Environment {
+        Environment::of_process()
     }
 
     fn stop_handle(&self) -> io::Result<StopHandle> {
@@ -162,9 +163,10 @@ impl Io for CapturedIo {
         !typed.unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn var(&self, name: &str) -> Option<String> {
-        let found = self.vars.iter().rev().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
+    fn environment(&self) -> Environment {
+        let none = Environment::empty(std::env::current_dir().unwrap_or_default());
+        let vars = self.vars.iter();
+        vars.fold(none, |all, (name, value)| all.var(name, value))
     }
 
     fn stop_handle(&self) -> io::Result<StopHandle> {

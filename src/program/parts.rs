@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::database::{AdmittedApprovals, LeaseSwitch, PostgresConnector};
+use crate::connecting::Endpoint;
+use crate::database::{AdmittedApprovals, LeaseSwitch};
 use crate::outcome::{BoxError, Error};
 use crate::plan::Target;
 use crate::typed::{
@@ -14,9 +15,8 @@ use crate::typed::{
 
 pub(super) type Made<T> = Result<T, BoxError>;
 pub(super) type ReadyDryRunner<S> = DryRunner<Given<Target>, Given<S>>;
-pub(super) type ReadyRehearsal<A> = RehearsalRunner<Given<PostgresConnector>, Given<A>>;
-pub(super) type ReadyLive<A> =
-    ReadyRunner<LeaseSwitch<PostgresConnector>, AdmittedApprovals, PostgresConnector, A>;
+pub(super) type ReadyRehearsal<A> = RehearsalRunner<Given<Endpoint>, Given<A>>;
+pub(super) type ReadyLive<A> = ReadyRunner<LeaseSwitch<Endpoint>, AdmittedApprovals, Endpoint, A>;
 
 /// Implemented by the placeholder of a missing part: the setter of the part requires it.
 #[diagnostic::on_unimplemented(

@@ -9,7 +9,8 @@ use super::error::ProgramError;
 use super::parts::{GivesAdapter, GivesInput, GivesLive, GivesRehearsed, Plans};
 use super::{Program, exit};
 use crate::base::canonical;
-use crate::database::{AdmittedApprovals, LeaseSwitch, PostgresConnector};
+use crate::connecting::Endpoint;
+use crate::database::{AdmittedApprovals, LeaseSwitch};
 use crate::engine::StopHandle;
 use crate::observer::Event;
 use crate::plan::{Plan, Target};
@@ -60,7 +61,7 @@ pub(super) trait Pipeline {
     /// Rehearses it.
     fn rehearse(
         &self,
-        connector: PostgresConnector,
+        connector: Endpoint,
         heading: Heading,
         input: &[u8],
         stop: &StopHandle,
@@ -70,7 +71,7 @@ pub(super) trait Pipeline {
     fn live(
         &self,
         plan: Plan,
-        connector: PostgresConnector,
+        connector: Endpoint,
         input: &[u8],
         stop: &StopHandle,
         observe: Observe,
@@ -138,7 +139,7 @@ where
 
     fn rehearse(
         &self,
-        connector: PostgresConnector,
+        connector: Endpoint,
         heading: Heading,
         input: &[u8],
         stop: &StopHandle,
@@ -164,7 +165,7 @@ where
     fn live(
         &self,
         plan: Plan,
-        connector: PostgresConnector,
+        connector: Endpoint,
         input: &[u8],
         stop: &StopHandle,
         observe: Observe,

@@ -5,15 +5,15 @@ mod pipeline;
 
 use std::marker::PhantomData;
 
-use phasegate::{KillSwitchOn, Live, Phase, Sg1Approved, Start};
+use phasegate::{Live, Phase, Sg1Approved, Start};
 use pipeline::Draft;
 
 fn forged<'r, 'run>(
-    _: &'r KillSwitchOn<'run>,
+    another: Phase<'r, 'run, Draft, Live>,
     sg1: Sg1Approved<'run>,
 ) -> Phase<'r, 'run, Draft, Live> {
     Phase {
-        spec: Draft::of(&["a"]),
+        input: another.input,
         _on: PhantomData,
         _approved: sg1,
         after: Start,

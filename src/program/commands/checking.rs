@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::answer::{About, Answer, Failed};
 use super::super::change::Change;
-use super::super::connect::{Role, client, config};
+use super::super::connect::{Role, client, connector};
 use super::super::exit;
 use super::{Context, moment, short};
 use crate::base::printable::Printable;
@@ -293,7 +293,7 @@ pub(super) fn doctor(context: &Context<'_>) -> Result<Answer, Failed> {
     let mut found = Findings::default();
     let mut configured = 0;
     for role in Role::ALL {
-        if let Err(error) = config(role, context.io) {
+        if let Err(error) = connector(role, context.io) {
             if !matches!(error, super::super::ProgramError::NoDatabase { .. }) {
                 found.missing(
                     "connection",
@@ -355,7 +355,7 @@ pub(super) fn doctor(context: &Context<'_>) -> Result<Answer, Failed> {
     }
     if configured == 0 {
         // Every role without a connection string: say which to set.
-        config(Role::Runner, context.io)?;
+        connector(Role::Runner, context.io)?;
     }
     Ok(found.answer(About::default(), ""))
 }

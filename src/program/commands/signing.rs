@@ -152,8 +152,8 @@ fn confirm(context: &Context<'_>, plan: &Plan) -> Result<(), Failed> {
 }
 
 fn default_key(context: &Context<'_>) -> Result<std::path::PathBuf, ProgramError> {
-    let home = context.io.var("HOME").ok_or(ProgramError::NoKey)?;
-    let key = std::path::Path::new(&home).join(".ssh/id_ed25519");
+    let home = context.io.environment().home(".ssh/id_ed25519");
+    let key = home.ok_or(ProgramError::NoKey)?;
     if key.is_file() {
         Ok(key)
     } else {
