@@ -1,7 +1,7 @@
 //! Performs a dry run. It has no connection.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::inputs::InputsAhead;
 use super::job::{Done, Job, Simulation};
@@ -14,7 +14,7 @@ use crate::plan::{Effects, Plan, PlanInputs, PlannedPhase};
 #[allow(missing_debug_implementations)] // sealed: no other crate can hold one
 pub struct DryEngine<'run> {
     phases: Vec<PlannedPhase>,
-    inputs: Vec<Rc<Vec<u8>>>,
+    inputs: Vec<Arc<Vec<u8>>>,
     outputs: Vec<Vec<u8>>,
     /// The phases that were begun, without their effects.
     presented: Vec<PlannedPhase>,
@@ -54,7 +54,7 @@ impl<'run> DryEngine<'run> {
 
     /// Returns the phases that were performed, in the form of the plan, their inputs, and their outputs.
     pub(crate) fn into_phases(self) -> (Vec<PlannedPhase>, Vec<Vec<u8>>, Vec<Vec<u8>>) {
-        let inputs = self.inputs.into_iter().map(Rc::unwrap_or_clone);
+        let inputs = self.inputs.into_iter().map(Arc::unwrap_or_clone);
         (self.phases, inputs.collect(), self.outputs)
     }
 

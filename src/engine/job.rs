@@ -1,6 +1,6 @@
 //! The input and output of the engine for one phase: names and bytes.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::timeouts::Timeouts;
 use crate::base::canonical::NotCanonical;
@@ -58,7 +58,7 @@ pub(crate) trait Input {
 #[derive(Debug)]
 pub(crate) struct ValidInput {
     /// Canonical JSON: the bytes that are hashed, approved and performed.
-    pub(crate) bytes: Rc<Vec<u8>>,
+    pub(crate) bytes: Arc<Vec<u8>>,
     /// How long the phase may take.
     pub(crate) timeouts: Timeouts,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::job::{Done, Execution, Job, NotPerformed};
@@ -36,7 +36,7 @@ pub struct RehearsalEngine<'run> {
     phases: Vec<RehearsedPhase>,
     names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
-    inputs: Vec<Rc<Vec<u8>>>,
+    inputs: Vec<Arc<Vec<u8>>>,
     outputs: Vec<Vec<u8>>,
     failed: Vec<FailedRehearsal>,
 }
@@ -139,7 +139,7 @@ impl<'run> RehearsalEngine<'run> {
                     over(&phase, None, Some(error))
                 })?,
                 planned: self.planned,
-                inputs: self.inputs.into_iter().map(Rc::unwrap_or_clone).collect(),
+                inputs: self.inputs.into_iter().map(Arc::unwrap_or_clone).collect(),
                 outputs: self.outputs,
                 phases: self.phases,
                 failed: self.failed,

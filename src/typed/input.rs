@@ -1,6 +1,6 @@
 //! The input of a phase in the form of the engine: bytes, and the phase's name, summary and timeouts.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::spec::{PhaseSpec, full_name};
 use crate::base::canonical::{self, NotCanonical};
@@ -15,7 +15,7 @@ pub(in crate::typed) enum SpecInput<S> {
     Encoded {
         /// The phase's name, from the value that was given.
         name: String,
-        bytes: Rc<Vec<u8>>,
+        bytes: Arc<Vec<u8>>,
     },
 }
 
@@ -28,17 +28,17 @@ impl<S: PhaseSpec> SpecInput<S> {
         }
     }
 
-    fn encode(&mut self) -> Result<Rc<Vec<u8>>, NotCanonical> {
+    fn encode(&mut self) -> Result<Arc<Vec<u8>>, NotCanonical> {
         match self {
             SpecInput::Given(spec) => {
-                let (name, bytes) = (full_name(spec), Rc::new(canonical::encode(spec)?));
+                let (name, bytes) = (full_name(spec), Arc::new(canonical::encode(spec)?));
                 *self = SpecInput::Encoded {
                     name,
-                    bytes: Rc::clone(&bytes),
+                    bytes: Arc::clone(&bytes),
                 };
                 Ok(bytes)
             }
-            SpecInput::Encoded { bytes, .. } => Ok(Rc::clone(bytes)),
+            SpecInput::Encoded { bytes, .. } => Ok(Arc::clone(bytes)),
         }
     }
 }

@@ -5,15 +5,15 @@ mod pipeline;
 
 use std::marker::PhantomData;
 
-use phasegate::{Live, Phase, Sg1Approved, Start};
+use phasegate::{KillSwitchOn, Live, Phase, Sg1Approved, Start};
 use pipeline::Draft;
 
 fn forged<'r, 'run>(
-    another: Phase<'r, 'run, Draft, Live>,
+    _: &'r KillSwitchOn<'run>,
     sg1: Sg1Approved<'run>,
 ) -> Phase<'r, 'run, Draft, Live> {
     Phase {
-        input: another.input,
+        input: todo!(),
         _on: PhantomData,
         _approved: sg1,
         after: Start,
