@@ -212,6 +212,7 @@ macro_rules! failures {
 
 failures! {
     crate::plan::PlanError => exit::REFUSED,
+    crate::plan::InputsError => exit::REFUSED,
     crate::base::files::ReadFileError => exit::REFUSED,
     crate::base::canonical::NotCanonical => exit::REFUSED,
     crate::database::ConnectError => exit::NO_SERVER,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `change.toml` | label, author, whether git has the input; nothing that is executed |
 //! | `input.json` | the pipeline's input, canonical JSON, readable by its owner only; ignored by git unless `commit_input` |
+//! | `phases/` | the input of each phase that is not personal; the plan has its digest |
 //! | `plan.json` | the plan, a line for each member; the SHA-256 of its canonical form is the digest that people sign |
 //! | `plan.md` | the plan for reviewers |
 //! | `rehearsal.json` | what a rehearsal of the plan measured |
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Failed;
 use super::error::ProgramError;
 use crate::base::files::{self, ReadFileError};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanInputs};
 
 /// The largest input and plan that are read.
 const LARGEST: usize = 1 << 30;
@@ -75,7 +76,13 @@ impl Change {
     }
 
     /// Writes a new change. The plan is written last: a directory without one is no change.
-    pub(super) fn create(&self, about: &About, input: &[u8], plan: &Plan) -> Result<(), Failed> {
+    pub(super) fn create(
+        &self,
+        about: &About,
+        input: &[u8],
+        plan: &Plan,
+        inputs: &PlanInputs,
+    ) -> Result<(), Failed> {
         self.ensure_new()?;
         fs::create_dir_all(&self.dir).map_err(|error| not_written(&self.dir, error))?;
         let ignored = if about.commit_input {
@@ -90,6 +97,9 @@ impl Change {
             error: error.into(),
         })?;
         self.write("change.toml", toml.as_bytes())?;
+        inputs
+            .without_personal(plan)?
+            .save(plan, self.path("phases"))?;
         self.write("plan.md", super::commands::markdown(plan).as_bytes())?;
         self.write("plan.json", &plan.saved())?;
         Ok(())

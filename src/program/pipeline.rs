@@ -13,7 +13,7 @@ use crate::connecting::Endpoint;
 use crate::database::{AdmittedApprovals, LeaseSwitch};
 use crate::engine::StopHandle;
 use crate::observer::Event;
-use crate::plan::{Plan, Target};
+use crate::plan::{Plan, ProgramIdentity, Target};
 use crate::typed::{
     DryRunReport, DryRunner, LiveReport, LiveRunner, RehearsalReport, RehearsalRunner,
 };
@@ -24,6 +24,8 @@ pub(super) struct Heading {
     pub(super) author: Option<String>,
     pub(super) last_editor: Option<String>,
     pub(super) valid_until: Option<SystemTime>,
+    /// What tells it from another plan of the same change; a rehearsal makes one.
+    pub(super) occasion: Option<String>,
 }
 
 impl Heading {
@@ -33,6 +35,7 @@ impl Heading {
             author: plan.author().map(str::to_owned),
             last_editor: plan.last_editor().map(str::to_owned),
             valid_until: plan.valid_until(),
+            occasion: plan.occasion().map(str::to_owned),
         }
     }
 }
@@ -76,6 +79,11 @@ pub(super) trait Pipeline {
         stop: &StopHandle,
         observe: Observe,
     ) -> Result<LiveReport<()>, Failed>;
+}
+
+/// Returns what this program says of itself in plans and in the journal; `None` if its executable cannot be read.
+fn this_program() -> Option<ProgramIdentity> {
+    ProgramIdentity::of_this_process().ok()
 }
 
 fn not_made(what: &'static str) -> impl FnOnce(crate::outcome::BoxError) -> ProgramError {
@@ -131,6 +139,12 @@ where
         if let Some(until) = heading.valid_until {
             runner = runner.valid_until(until);
         }
+        if let Some(occasion) = heading.occasion {
+            runner = runner.occasion(occasion);
+        }
+        if let Some(program) = this_program() {
+            runner = runner.program(program);
+        }
         Some(match self.plans.dry(runner, &input)? {
             Ok(ran) => ran.map_err(Failed::from),
             Err(error) => Err(not_made("simulator")(error).into()),
@@ -159,6 +173,12 @@ where
         if let Some(until) = heading.valid_until {
             runner = runner.valid_until(until);
         }
+        if let Some(occasion) = heading.occasion {
+            runner = runner.occasion(occasion);
+        }
+        if let Some(program) = this_program() {
+            runner = runner.program(program);
+        }
         Ok(self.rehearsed.perform(runner, &input)?)
     }
 
@@ -172,7 +192,11 @@ where
     ) -> Result<LiveReport<()>, Failed> {
         let input = canonical::decode(input)?;
         let adapter = self.adapter.make(&input).map_err(not_made("adapter"))?;
-        let runner = LiveRunner::new(&*self.name)
+        let mut runner = LiveRunner::new(&*self.name);
+        if let Some(program) = this_program() {
+            runner = runner.program(program);
+        }
+        let runner = runner
             .plan(plan)
             .kill_switch(LeaseSwitch::new(connector.clone()))
             .authority(AdmittedApprovals::through(connector.clone()))

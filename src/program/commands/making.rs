@@ -15,6 +15,7 @@ use super::super::pipeline::{Heading, Pipeline};
 use super::{Context, short, showing};
 use crate::gates::GateTable;
 use crate::plan::{EffectsSource, Plan, Target};
+use crate::typed::RehearsalReport;
 
 pub(super) fn plan(
     context: &Context<'_>,
@@ -29,9 +30,11 @@ pub(super) fn plan(
         author: Some(planning.author.clone()),
         last_editor: planning.last_editor.clone(),
         valid_until: Some(SystemTime::now() + *planning.valid_for),
+        occasion: planning.label.clone(),
     };
-    let plan = if planning.by_rehearsal || !pipeline.is_simulated() {
-        by_rehearsal(context, pipeline, heading, &input)?.0
+    let (plan, inputs) = if planning.by_rehearsal || !pipeline.is_simulated() {
+        let report = rehearsed(context, pipeline, heading, &input)?;
+        (report.plan, report.inputs)
     } else {
         let target = match &planning.performed_by {
             Some(role) => {
@@ -40,8 +43,14 @@ pub(super) fn plan(
             None => Target::identify(&mut client(Role::Runner, context.io)?)?,
         };
         match pipeline.dry(target, heading.clone(), &input) {
-            Some(ran) => ran?.plan,
-            None => by_rehearsal(context, pipeline, heading, &input)?.0,
+            Some(ran) => {
+                let ran = ran?;
+                (ran.plan, ran.inputs)
+            }
+            None => {
+                let report = rehearsed(context, pipeline, heading, &input)?;
+                (report.plan, report.inputs)
+            }
         }
     };
     let about = change::About {
@@ -51,7 +60,7 @@ pub(super) fn plan(
         ticket: None,
         commit_input: planning.commit_input,
     };
-    change.create(&about, &input, &plan)?;
+    change.create(&about, &input, &plan, &inputs)?;
     let dir = change.dir().display();
     let result = json!({ "dir": dir.to_string(), "digest": plan.digest(), "made_by": plan.made_by().to_string() });
     let text = format!(
@@ -67,11 +76,21 @@ fn by_rehearsal(
     heading: Heading,
     input: &[u8],
 ) -> Result<(Plan, GateTable), Failed> {
+    let report = rehearsed(context, pipeline, heading, input)?;
+    Ok((report.plan, report.gates))
+}
+
+fn rehearsed(
+    context: &Context<'_>,
+    pipeline: &dyn Pipeline,
+    heading: Heading,
+    input: &[u8],
+) -> Result<RehearsalReport<()>, Failed> {
     context.say("a rehearsal makes the plan: the phases are performed, measured and rolled back");
     let connector = connector(Role::Runner, context.io)?;
     let report = pipeline.rehearse(connector, heading, input, &context.stop_handle()?)?;
     context.say(&report.to_string());
-    Ok((report.plan, report.gates))
+    Ok(report)
 }
 
 /// Makes the plan of a change again: in the way in which it was made, from its input.
