@@ -42,15 +42,12 @@ pub(super) fn plan(
             }
             None => Target::identify(&mut client(Role::Runner, context.io)?)?,
         };
-        match pipeline.dry(target, heading.clone(), &input) {
-            Some(ran) => {
-                let ran = ran?;
-                (ran.plan, ran.inputs)
-            }
-            None => {
-                let report = rehearsed(context, pipeline, heading, &input)?;
-                (report.plan, report.inputs)
-            }
+        if let Some(ran) = pipeline.dry(target, heading.clone(), &input) {
+            let ran = ran?;
+            (ran.plan, ran.inputs)
+        } else {
+            let report = rehearsed(context, pipeline, heading, &input)?;
+            (report.plan, report.inputs)
         }
     };
     let about = change::About {
