@@ -114,6 +114,8 @@ mod observer;
 mod outcome;
 pub mod plan;
 pub mod prelude;
+#[cfg(feature = "report")]
+mod report;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -193,6 +195,9 @@ pub mod audit {
         BundleNotWritten, EvidenceBundle, EvidenceError, EvidenceFlaw, InTotoStatement,
     };
     pub use crate::outcome::{CommitEvidence, Committed, Durability};
+    #[cfg(feature = "report")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "report")))]
+    pub use crate::report::Report;
 }
 
 /// The errors of a phase and of a run, and those of inputs.
@@ -258,6 +263,9 @@ mod pages {
 
     #[cfg(feature = "connect-env")]
     pages!(Connecting "../docs/connecting.md");
+
+    #[cfg(feature = "report")]
+    pages!(Report "../docs/report.md");
 
     #[cfg(feature = "testing")]
     pages!(Testing "../docs/testing.md");

@@ -16,16 +16,16 @@ const LAYERS: [&[&str]; 9] = [
     &["outcome"],
     &["database"],
     &["connecting", "evidence", "gates"],
-    &["engine"],
+    &["engine", "report"],
     &["typed"],
     &["testing", "prelude", "lib"],
 ];
 
 /// The lines of Rust that the core may have, tests of single modules included; without `FEATURES`.
-const MOST_LINES: usize = 21_500;
+const MOST_LINES: usize = 21_600;
 
 /// The folders that are features by themselves and no part of what performs a phase, and the lines that each may have.
-const FEATURES: [(&str, usize); 2] = [("connecting", 2_200), ("testing", 6_500)];
+const FEATURES: [(&str, usize); 3] = [("connecting", 2_200), ("report", 1_000), ("testing", 6_500)];
 
 /// The lines that a file may have.
 const MOST_LINES_OF_A_FILE: usize = 520;

@@ -7,8 +7,10 @@ mod pipeline;
 mod server;
 
 mod auditor;
+mod browser;
 mod judged_again;
 mod names;
+mod report;
 mod runs;
 mod signing;
 mod stopped;
