@@ -118,6 +118,8 @@ pub mod prelude;
 #[cfg(feature = "program")]
 #[cfg_attr(docsrs, doc(cfg(feature = "program")))]
 pub mod program;
+#[cfg(feature = "report")]
+mod report;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -203,6 +205,9 @@ pub mod audit {
         InTotoStatement,
     };
     pub use crate::outcome::{CommitEvidence, Committed, Durability};
+    #[cfg(feature = "report")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "report")))]
+    pub use crate::report::Report;
 }
 
 /// The errors of a phase and of a run, and those of inputs.
@@ -272,6 +277,9 @@ mod pages {
     pages!(Connecting "../docs/connecting.md");
     #[cfg(feature = "program")]
     pages!(Program "../docs/program.md");
+
+    #[cfg(feature = "report")]
+    pages!(Report "../docs/report.md");
 
     #[cfg(feature = "testing")]
     pages!(Testing "../docs/testing.md");

@@ -16,19 +16,20 @@ const LAYERS: [&[&str]; 10] = [
     &["outcome"],
     &["database"],
     &["connecting", "evidence", "gates"],
-    &["engine"],
+    &["engine", "report"],
     &["typed"],
     &["program", "bin"],
     &["testing", "prelude", "lib"],
 ];
 
 /// The lines of Rust that the core may have, tests of single modules included; without `FEATURES`.
-const MOST_LINES: usize = 27_000;
+const MOST_LINES: usize = 27_500;
 
 /// The folders that are features by themselves and no part of what performs a phase, and the lines that each may have.
-const FEATURES: [(&str, usize); 3] = [
+const FEATURES: [(&str, usize); 4] = [
     ("connecting", 2_200),
     ("program", 4_300),
+    ("report", 1_000),
     ("testing", 6_500),
 ];
 

@@ -25,53 +25,53 @@ use crate::plan::{InputsError, Plan, PlanError, PlanInputs, PlanMeans, ProgramId
 #[derive(Debug, Clone)]
 pub struct EvidenceBundle {
     pub(super) plan: Digest,
-    pub(super) plan_bytes: Vec<u8>,
-    pub(super) planned: PlanText,
-    pub(super) journal: Journal,
+    pub(crate) plan_bytes: Vec<u8>,
+    pub(crate) planned: PlanText,
+    pub(crate) journal: Journal,
     /// In the order in which they were spent; unspent ones after them, in the order in which they were admitted.
-    pub(super) approvals: Vec<Admitted>,
-    pub(super) rejections: Vec<Admitted>,
+    pub(crate) approvals: Vec<Admitted>,
+    pub(crate) rejections: Vec<Admitted>,
     /// When it was collected, by the server's clock.
-    pub(super) collected_at: String,
+    pub(crate) collected_at: String,
     /// The inputs that were added.
-    pub(super) inputs: Option<PlanInputs>,
+    pub(crate) inputs: Option<PlanInputs>,
 }
 
 /// The parts of a plan that the evidence needs. A plan of any age is evidence, also one that has expired.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct PlanText {
-    pub(super) pipeline: String,
-    pub(super) target: Target,
-    pub(super) phases: Vec<PhaseText>,
+pub(crate) struct PlanText {
+    pub(crate) pipeline: String,
+    pub(crate) target: Target,
+    pub(crate) phases: Vec<PhaseText>,
     #[serde(default)]
-    pub(super) statements: Vec<String>,
+    pub(crate) statements: Vec<String>,
     #[serde(default)]
-    pub(super) means: Option<PlanMeans>,
+    pub(crate) means: Option<PlanMeans>,
     #[serde(default)]
-    pub(super) program: Option<ProgramIdentity>,
+    pub(crate) program: Option<ProgramIdentity>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct PhaseText {
-    pub(super) name: String,
-    pub(super) gates: Vec<String>,
-    pub(super) input: Digest,
+pub(crate) struct PhaseText {
+    pub(crate) name: String,
+    pub(crate) gates: Vec<String>,
+    pub(crate) input: Digest,
 }
 
 /// An approval or a rejection that an operator has admitted.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_field_names)] // `admitted_at` is the database's word
-pub(super) struct Admitted {
-    pub(super) nonce: String,
-    pub(super) gate: String,
-    pub(super) approver: String,
-    pub(super) comment: String,
-    pub(super) evidence: Option<Evidence>,
-    pub(super) admitted_by: String,
+pub(crate) struct Admitted {
+    pub(crate) nonce: String,
+    pub(crate) gate: String,
+    pub(crate) approver: String,
+    pub(crate) comment: String,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) admitted_by: String,
     /// When it was admitted, in the form that `ssh-keygen` takes: `20261123070919Z`.
-    pub(super) admitted_at: String,
+    pub(crate) admitted_at: String,
     /// The places of the phases that have spent it.
-    pub(super) spent: Vec<i32>,
+    pub(crate) spent: Vec<i32>,
 }
 
 /// Why inputs were not added to the evidence.

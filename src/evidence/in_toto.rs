@@ -253,7 +253,7 @@ impl Spoken {
 
 impl EvidenceBundle {
     /// Returns the outcome of the run, in one word.
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self.journal.stored().count() {
             done if done >= self.planned.phases.len() => "committed",
             _ if !self.rejections.is_empty() => "rejected",

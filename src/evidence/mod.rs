@@ -8,6 +8,8 @@ mod files;
 mod in_toto;
 mod page;
 
+#[cfg(feature = "report")]
+pub(crate) use bundle::Admitted;
 pub use bundle::{AddInputsError, EvidenceBundle, EvidenceError};
 pub use check::EvidenceFlaw;
 pub use files::BundleNotWritten;

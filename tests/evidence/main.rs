@@ -7,9 +7,11 @@ mod pipeline;
 mod server;
 
 mod auditor;
+mod browser;
 mod inputs;
 mod judged_again;
 mod names;
+mod report;
 mod runs;
 mod signing;
 mod stopped;
