@@ -51,10 +51,12 @@ fn run(browser: &Path, directory: &Path, arguments: &[&str]) -> String {
 /// script of the report has run, and the colour behind it.
 fn frames(report: &str, widths: &[u32]) -> String {
     let report = report.replace('&', "&amp;").replace('"', "&quot;");
-    let frames: String = widths
-        .iter()
-        .map(|width| format!("<iframe width=\"{width}\" height=\"900\" style=\"border:0\" srcdoc=\"{report}\"></iframe>"))
-        .collect();
+    let frame = |width: &u32| {
+        format!(
+            "<iframe width=\"{width}\" height=\"900\" style=\"border:0\" srcdoc=\"{report}\"></iframe>"
+        )
+    };
+    let frames = widths.iter().map(frame).collect::<Vec<_>>().concat();
     format!(
         "<!doctype html><meta charset=utf-8><meta name=color-scheme content=\"light dark\"><title>none</title>\
          <script>window.ran = false; function pwned() {{ window.ran = true; }}</script>{frames}\
@@ -78,7 +80,7 @@ fn the_report_fits_a_phone_a_desk_and_a_page() {
     let signed = Signed::performed();
     let hostile = "<script>parent.pwned()</script><img src=x onerror='parent.pwned()'>";
     signed.database.sql(&format!(
-        "SET session_replication_role = replica; UPDATE phasegate.approval SET comment = $c${hostile}{}$c$",
+        "ALTER TABLE phasegate.approval DISABLE TRIGGER never_changed; UPDATE phasegate.approval SET comment = $c${hostile}{}$c$",
         "x".repeat(10_000)
     ));
     let html = Report::of(&signed.collect()).to_html();
