@@ -80,7 +80,7 @@ fn a_plan_that_shows_some_statements_only_does_not_meet_the_demand() {
 #[test]
 fn an_unknown_demand_is_refused() {
     let policy = r#"{"schema":"phasegate/policy/1","gates":{"SG_1":{"approvers":["ada"],"needs":1,"longest_life":60,
-        "demands":["statments"]}}}"#;
+        "demands":["sentences"]}}}"#;
     let refused = Policy::from_json(policy.as_bytes()).unwrap_err();
-    assert!(refused.to_string().contains("statments"), "{refused}");
+    assert!(refused.to_string().contains("sentences"), "{refused}");
 }
