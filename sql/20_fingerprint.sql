@@ -21,6 +21,21 @@ FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'phasegate')
   AND n.oid <> pg_my_temp_schema();
 
+-- Returns what a domain or an enumeration is; null for another type.
+CREATE FUNCTION phasegate.type_definition(p_type oid) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    SELECT CASE t.typtype
+           WHEN 'd' THEN jsonb_build_array(
+               format_type(t.typbasetype, t.typtypmod), t.typnotnull, t.typdefault,
+               (SELECT jsonb_agg(pg_get_constraintdef(k.oid) ORDER BY k.conname)
+                FROM pg_constraint AS k WHERE k.contypid = t.oid))
+           WHEN 'e' THEN (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
+                          FROM pg_enum AS e WHERE e.enumtypid = t.oid)
+           END
+    FROM pg_type AS t WHERE t.oid = p_type;
+END;
+
 -- Returns the definition of a table or view, as text.
 CREATE FUNCTION phasegate.table_definition(p_table oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -32,7 +47,8 @@ BEGIN ATOMIC
         CASE WHEN c.relkind = 'v' THEN c.reloptions END,
         (SELECT jsonb_agg(jsonb_build_array(
                     a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
-                    a.attgenerated, o.collname, pg_get_expr(d.adbin, d.adrelid))
+                    a.attgenerated, o.collnamespace::regnamespace, o.collname,
+                    pg_get_expr(d.adbin, d.adrelid), phasegate.type_definition(a.atttypid))
                 ORDER BY a.attnum)
          FROM pg_attribute AS a
          LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -43,6 +59,9 @@ BEGIN ATOMIC
          FROM pg_constraint AS k
          -- A column that is not null is told with the column: PostgreSQL 18 has a constraint too.
          WHERE k.conrelid = c.oid AND k.contype NOT IN ('t', 'n')),
+        -- An index that is not unique changes nothing of what a statement does.
+        (SELECT jsonb_agg(pg_get_indexdef(i.indexrelid) ORDER BY pg_get_indexdef(i.indexrelid))
+         FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)),
         (SELECT jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), t.tgenabled)
                           ORDER BY t.tgname)
          FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
@@ -93,18 +112,20 @@ BEGIN
 END
 $$;
 
--- Whether a text has a name in it, as a word by itself.
+-- Whether a text has a name in it, as a word by itself, in any case.
 CREATE FUNCTION phasegate.names_it(p_text text, p_name name) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN pg_catalog.strpos(p_text, p_name) OPERATOR(pg_catalog.>) 0
-   AND p_text OPERATOR(pg_catalog.~)
+RETURN pg_catalog.strpos(pg_catalog.lower(p_text), pg_catalog.lower(p_name))
+           OPERATOR(pg_catalog.>) 0
+   AND p_text OPERATOR(pg_catalog.~*)
        ('(^|[^[:alnum:]_$])' OPERATOR(pg_catalog.||)
         pg_catalog.regexp_replace(p_name, '([^[:alnum:]_])', '\\\1', 'g')
         OPERATOR(pg_catalog.||) '($|[^[:alnum:]_$])');
 
 -- The functions that this transaction may have performed: those that the server counted, those of
--- the triggers of its tables, and those that the statements, or the body of one of these, name. A
--- function that is inlined is not counted, so that only its name tells of it.
+-- the triggers of its tables, those that the tables themselves depend on, and those that the
+-- statements, or the body of one of these, name. A function that is inlined is not counted, so that
+-- only its name tells of it.
 CREATE FUNCTION phasegate.functions_used(p_statements text[]) RETURNS SETOF oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -119,11 +140,31 @@ BEGIN ATOMIC
         SELECT t.tgfoid FROM phasegate.own_lock AS l JOIN pg_trigger AS t ON t.tgrelid = l.relation
         JOIN own AS o ON o.oid = t.tgfoid WHERE NOT t.tgisinternal
         UNION
+        -- What the tables and views depend on themselves: by their rules, constraints, defaults
+        -- and policies.
+        SELECT d.refobjid FROM phasegate.own_lock AS l CROSS JOIN LATERAL (
+            SELECT 'pg_rewrite'::regclass, r.oid FROM pg_rewrite AS r
+            WHERE r.ev_class = l.relation
+            UNION ALL
+            SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint AS k
+            WHERE k.conrelid = l.relation
+            UNION ALL
+            SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef AS a WHERE a.adrelid = l.relation
+            UNION ALL
+            SELECT 'pg_policy'::regclass, p.oid FROM pg_policy AS p WHERE p.polrelid = l.relation
+        ) AS part (catalog, oid)
+        JOIN pg_depend AS d ON d.classid = part.catalog AND d.objid = part.oid
+                           AND d.refclassid = 'pg_proc'::regclass
+        JOIN own AS o ON o.oid = d.refobjid
+        UNION
         SELECT o.oid FROM own AS o, unnest(p_statements) AS s (statement)
         WHERE phasegate.names_it(s.statement, o.proname)
         UNION
         SELECT o.oid FROM used AS u JOIN own AS b ON b.oid = u.oid JOIN own AS o ON o.oid <> b.oid
+        LEFT JOIN pg_aggregate AS g ON g.aggfnoid = b.oid
         WHERE phasegate.names_it(b.body, o.proname)
+           OR o.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                        g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
     )
     SELECT u.oid FROM used AS u;
 END;

@@ -118,6 +118,12 @@ fn output(
     }
     let deadline = Instant::now() + limit;
     let read = told.recv_timeout(limit);
+    // Before its status is asked for: a command whose output is not read to its end may fail for that reason.
+    if matches!(&read, Ok(Ok(bytes)) if bytes.len() > LIMIT) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(failed(format!("it is longer than {LIMIT} bytes")));
+    }
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
@@ -136,8 +142,7 @@ fn output(
         return Err(failed(format!("the command failed, {status}")));
     }
     match read {
-        Ok(Ok(bytes)) if bytes.len() <= LIMIT => Ok(bytes),
-        Ok(Ok(_)) => Err(failed(format!("it is longer than {LIMIT} bytes"))),
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("the command left its output open".to_owned())),
     }

@@ -22,8 +22,13 @@ fn furnished() -> Database {
            $$ BEGIN EXECUTE 'SELECT shop.in' || 'ner_f($1)' USING $1; RETURN $1; END $$; \
          CREATE FUNCTION shop.inlined(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1'; \
          CREATE FUNCTION shop.unused() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
-         CREATE TABLE shop.country (code text PRIMARY KEY, currency text); \
-         CREATE VIEW shop.currencies AS SELECT currency FROM shop.country; \
+         CREATE FUNCTION shop.step(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN $1 + $2; END $$; \
+         CREATE AGGREGATE shop.total(int) (SFUNC = shop.step, STYPE = int, INITCOND = '0'); \
+         CREATE FUNCTION shop.of_view(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)'; \
+         CREATE DOMAIN shop.code AS text CHECK (VALUE <> ''); \
+         CREATE TYPE shop.kind AS ENUM ('small', 'large'); \
+         CREATE TABLE shop.country (code shop.code PRIMARY KEY, currency text, kind shop.kind); \
+         CREATE VIEW shop.currencies AS SELECT shop.of_view(currency) AS currency FROM shop.country; \
          GRANT SELECT ON shop.country, shop.currencies TO {0}; \
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA shop TO PUBLIC",
         database.runner.name()
@@ -32,7 +37,10 @@ fn furnished() -> Database {
 }
 
 fn adapter(draft: &Draft, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
-    tx.query("SELECT shop.outer_f('x'), shop.inlined('y')", &[])?;
+    tx.query(
+        "SELECT shop.outer_f('x'), shop.INLINED('y'), shop.total(1)",
+        &[],
+    )?;
     tx.query("SELECT * FROM shop.currencies", &[])?;
     inserts(draft, tx)
 }
@@ -51,9 +59,12 @@ fn a_plan_names_what_the_rehearsal_used_and_nothing_else() {
     assert_eq!(
         names,
         [
+            "aggregate shop.total(integer)",
             "function shop.inlined(text)",
             "function shop.inner_f(text)",
+            "function shop.of_view(text)",
             "function shop.outer_f(text)",
+            "function shop.step(integer,integer)",
             "function shop.touch()",
             "table public.item",
             "table shop.country",
@@ -61,14 +72,13 @@ fn a_plan_names_what_the_rehearsal_used_and_nothing_else() {
             "view shop.currencies",
         ]
     );
-    assert!(
-        plan.to_string()
-            .contains("uses, as they were: function shop.inlined(text), ")
-    );
+    assert!(plan.to_string().contains(
+        "uses, as they were: aggregate shop.total(integer), function shop.inlined(text), "
+    ));
 }
 
 /// Each change of a definition, with the name that the refusal has.
-const CHANGES: [(&str, &str); 17] = [
+const CHANGES: [(&str, &str); 22] = [
     (
         "ALTER TABLE shop.note ALTER at SET DEFAULT 'epoch'",
         "table shop.note",
@@ -103,7 +113,7 @@ const CHANGES: [(&str, &str); 17] = [
         "table shop.country",
     ),
     (
-        "CREATE OR REPLACE VIEW shop.currencies AS SELECT upper(currency) AS currency FROM shop.country",
+        "CREATE OR REPLACE VIEW shop.currencies AS SELECT upper(shop.of_view(currency)) AS currency FROM shop.country",
         "view shop.currencies",
     ),
     (
@@ -128,6 +138,23 @@ const CHANGES: [(&str, &str); 17] = [
         "ALTER FUNCTION shop.inner_f RENAME TO other",
         "function shop.inner_f(text)",
     ),
+    (
+        "CREATE OR REPLACE FUNCTION shop.step(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 0; END $$",
+        "function shop.step(integer,integer)",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION shop.of_view(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1'",
+        "function shop.of_view(text)",
+    ),
+    (
+        "ALTER DOMAIN shop.code DROP CONSTRAINT code_check",
+        "table shop.country",
+    ),
+    (
+        "ALTER TYPE shop.kind RENAME VALUE 'small' TO 'tiny'",
+        "table shop.country",
+    ),
+    ("CREATE UNIQUE INDEX ON item (state)", "table public.item"),
     (
         "CREATE TRIGGER more BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTION shop.touch()",
         "table public.item",
@@ -155,7 +182,10 @@ fn a_changed_function_refuses_the_run_by_its_name() {
     let database = furnished();
     let draft = Draft::of(&["a"]);
     let plan = plan(&database, &draft);
-    let (change, object) = CHANGES[10];
+    let (change, object) = CHANGES
+        .into_iter()
+        .find(|(_, object)| *object == "function shop.touch()")
+        .unwrap();
     database.sql(change);
     let refusal = refusal(live(&database, &plan, &draft, adapter));
     match refusal.reason() {
