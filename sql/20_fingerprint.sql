@@ -125,10 +125,9 @@ RETURN pg_catalog.strpos(pg_catalog.lower(p_text), pg_catalog.lower(p_name))
 -- The functions that this transaction may have performed: those that the server counted, those of
 -- the triggers of its tables, those that the tables themselves depend on, and those that the
 -- statements, or the body of one of these, name. A function that is inlined is not counted, so that
--- only its name tells of it.
+-- only its name tells of it. A body as text: a dump prints the other form in another way.
 CREATE FUNCTION phasegate.functions_used(p_statements text[]) RETURNS SETOF oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH RECURSIVE own AS MATERIALIZED (
         SELECT p.oid, p.proname,
                coalesce(pg_get_function_sqlbody(p.oid), p.prosrc, '') AS body
@@ -167,7 +166,7 @@ BEGIN ATOMIC
                         g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
     )
     SELECT u.oid FROM used AS u;
-END;
+$$;
 
 -- Returns what this transaction has used, with the fingerprint of each; and whether the functions
 -- are all that ran, or those that are named only: the server counts them if the schema's owner may
