@@ -65,7 +65,7 @@ DECLARE
     v_check text;
     v_checks text[] := ARRAY['validity', 'rejections', 'definitions', 'tables', 'approvals',
                              'switch'];
-    v_found jsonb := '{}';
+    v_found jsonb := '{}'::jsonb;
     v_state text;
     v_message text;
     v_hint text;
