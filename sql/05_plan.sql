@@ -20,6 +20,8 @@ CREATE TABLE phasegate.planned_phase (
     phase text NOT NULL,
     gates text[] NOT NULL,
     input bytea NOT NULL, -- SHA-256
+    -- What it does to the columns of tables guarded by contents; null where the plan has none.
+    contents jsonb,
     PRIMARY KEY (plan, position)
 );
 
@@ -39,7 +41,7 @@ CREATE TABLE phasegate.planned_effect (
 
 -- A planned phase, with what its plan says of all of them.
 CREATE VIEW phasegate.plan_step AS
-SELECT f.plan, f.position, f.phase, f.input, f.gates,
+SELECT f.plan, f.position, f.phase, f.input, f.gates, f.contents,
        p.pipeline, p.system_identifier, p.database, p.role, p.valid_until
 FROM phasegate.planned_phase AS f JOIN phasegate.plan AS p ON p.plan = f.plan;
 
@@ -92,10 +94,10 @@ $$;
 CREATE FUNCTION phasegate.write_planned_phases(p_plan bytea, p_phases jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO phasegate.planned_phase (plan, position, phase, gates, input)
+    INSERT INTO phasegate.planned_phase (plan, position, phase, gates, input, contents)
     SELECT p_plan, f.position, f.phase ->> 'name',
            ARRAY(SELECT jsonb_array_elements_text(f.phase -> 'gates')),
-           decode(f.phase ->> 'input', 'hex')
+           decode(f.phase ->> 'input', 'hex'), f.phase -> 'contents'
     FROM jsonb_array_elements(p_phases) WITH ORDINALITY AS f (phase, position);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the plan has no phase' USING ERRCODE = 'ZG020';
@@ -140,6 +142,8 @@ BEGIN
     PERFORM phasegate.ensure_means(v_content -> 'means');
     PERFORM phasegate.write_planned_phases(v_plan, v_content -> 'phases');
     PERFORM phasegate.ensure_countable(v_plan);
+    PERFORM phasegate.ensure_bound(f.contents) FROM phasegate.planned_phase AS f
+    WHERE f.plan = v_plan;
     INSERT INTO phasegate.run (plan, head) VALUES (v_plan, phasegate.first_head(v_plan));
     RETURN v_plan;
 END

@@ -25,18 +25,25 @@ BEGIN ATOMIC
     ON CONFLICT DO NOTHING;
 END;
 
--- Deletes that record. Called by `unprotect`, for the table's owner only. The role is the
--- session's, since in a SECURITY DEFINER function current_user is the schema's owner.
-CREATE FUNCTION phasegate.forget_protection(p_table regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Raises unless the session's role, as which a SECURITY DEFINER function does not run, owns a table.
+CREATE FUNCTION phasegate.ensure_owned_by_session(p_table regclass, p_to_do text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_role name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 BEGIN
     IF NOT pg_has_role(v_role, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = p_table),
                        'USAGE') THEN
-        RAISE EXCEPTION '% must be the owner of % to remove its guard', v_role, p_table
+        RAISE EXCEPTION '% must be the owner of % to %', v_role, p_table, p_to_do
             USING ERRCODE = '42501';
     END IF;
+END
+$$;
+
+-- Deletes that record. Called by `unprotect`, for the table's owner only.
+CREATE FUNCTION phasegate.forget_protection(p_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM phasegate.ensure_owned_by_session(p_table, 'remove its guard');
     DELETE FROM phasegate.protected_table AS p
     USING pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.oid = p_table AND p.schema_name = n.nspname AND p.table_name = c.relname;
@@ -92,9 +99,9 @@ BEGIN
     END IF;
     SELECT c.oid::regclass INTO v_relative
     FROM phasegate.with_children(p_table) AS t JOIN pg_class AS c ON c.oid = t AND c.relkind = 'f';
-    IF FOUND AND p_kind = 'statements' THEN
+    IF FOUND AND p_kind <> 'counters' THEN
         RAISE EXCEPTION '% has the foreign table % for a partition, whose rows are not counted by '
-                        'statements', p_table, v_relative
+                        '%', p_table, v_relative, p_kind
             USING ERRCODE = 'ZG020',
                   HINT = 'Detach it while phases write the table, or have its rows counted by the '
                          'server''s counters.';
@@ -102,12 +109,14 @@ BEGIN
 END
 $$;
 
--- Returns how a table is, or was, put under guard: 'counters' or 'statements'; null if it has no
--- guard. That its triggers are whole is not asked.
+-- Returns how a table is, or was, put under guard: 'counters', 'statements' or 'contents'; null if it
+-- has no guard. That its triggers are whole is not asked.
 CREATE FUNCTION phasegate.chosen_kind(p_table regclass) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN (SELECT CASE max(t.tgnargs) WHEN 0 THEN 'counters' ELSE 'statements' END
+    RETURN (SELECT CASE WHEN max(t.tgnargs) = 0 THEN 'counters'
+                        WHEN bool_or(t.tgargs = 'contents\000'::bytea) THEN 'contents'
+                        ELSE 'statements' END
             FROM pg_trigger AS t
             WHERE t.tgrelid = p_table AND t.tgfoid = 'phasegate.guard()'::regprocedure
             HAVING count(*) > 0);
@@ -122,9 +131,10 @@ DECLARE
     v_kind text;
     v_parent regclass;
 BEGIN
-    IF p_kind NOT IN ('counters', 'statements') THEN
+    IF p_kind NOT IN ('counters', 'statements', 'contents') THEN
         RAISE EXCEPTION 'there is no guard of the kind %', p_kind
-            USING ERRCODE = 'ZG020', HINT = 'There are ''counters'' and ''statements''.';
+            USING ERRCODE = 'ZG020',
+                  HINT = 'There are ''counters'', ''statements'' and ''contents''.';
     END IF;
     SELECT i.inhparent, phasegate.chosen_kind(i.inhparent) INTO v_parent, v_kind
     FROM pg_inherits AS i WHERE i.inhrelid = p_table ORDER BY i.inhseqno LIMIT 1;
@@ -205,13 +215,18 @@ BEGIN
         'CREATE OR REPLACE TRIGGER phasegate_guard '
         'BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
         'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.guard(%s)', p_table,
-        CASE p_kind WHEN 'statements' THEN '''statements''' ELSE '' END);
+        CASE p_kind WHEN 'counters' THEN '' ELSE quote_literal(p_kind) END);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_guard', p_table);
-    IF p_kind = 'statements' THEN
-        PERFORM phasegate.create_counting(p_table);
-    ELSE
+    IF p_kind = 'counters' THEN
         PERFORM phasegate.ensure_counters(p_table);
         PERFORM phasegate.drop_counting(p_table);
+    ELSE
+        PERFORM phasegate.create_counting(p_table);
+    END IF;
+    IF p_kind = 'contents' THEN
+        PERFORM phasegate.create_contents(p_table);
+    ELSE
+        PERFORM phasegate.drop_contents(p_table);
     END IF;
 END
 $$;
@@ -231,7 +246,9 @@ BEGIN
     v_kind := phasegate.ensure_kind(p_table, p_kind);
     PERFORM phasegate.ensure_guardable_relatives(p_table, v_kind);
     FOR v_table IN SELECT * FROM phasegate.local_children(p_table) LOOP
-        CONTINUE WHEN phasegate.guard_kind(v_table) = v_kind;
+        CONTINUE WHEN phasegate.chosen_kind(v_table) = v_kind
+                  AND phasegate.guard_kind(v_table) IS NOT NULL
+                  AND (v_kind <> 'contents' OR phasegate.is_bound_by_contents(v_table));
         PERFORM phasegate.create_triggers(v_table, v_kind);
     END LOOP;
     PERFORM phasegate.record_protection(t) FROM phasegate.local_children(p_table) AS t;
@@ -247,6 +264,7 @@ BEGIN
     FOR v_table IN SELECT * FROM phasegate.local_children(p_table) LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS phasegate_guard ON %s', v_table);
         PERFORM phasegate.drop_counting(v_table);
+        PERFORM phasegate.drop_contents(v_table);
         PERFORM phasegate.forget_protection(v_table);
     END LOOP;
 END

@@ -251,6 +251,9 @@ BEGIN
     PERFORM phasegate.ensure_not_rejected(v_attempt.plan);
     PERFORM phasegate.ensure_means_of_run(v_run);
     PERFORM phasegate.ensure_children_counted(v_attempt.plan, v_attempt.position);
+    IF v_step.contents IS NOT NULL THEN
+        PERFORM phasegate.ensure_bound(v_step.contents);
+    END IF;
     PERFORM phasegate.ensure_in_order(v_step, v_run.committed);
     PERFORM phasegate.ensure_counters_at_zero();
     IF NOT v_is_new_transaction THEN

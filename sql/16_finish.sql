@@ -94,6 +94,7 @@ BEGIN
     -- After the drain, so that what deferred triggers did counts too.
     v_effects := phasegate.effects();
     PERFORM phasegate.ensure_planned_effects(v_attempt.plan, v_attempt.position, v_effects);
+    PERFORM phasegate.ensure_planned_contents(v_attempt.plan, v_attempt.position);
     v_body := phasegate.journal_body(v_attempt, p_output, v_effects);
     SELECT phasegate.next_head(r.head, v_body) INTO v_head
     FROM phasegate.run AS r WHERE r.plan = v_attempt.plan;

@@ -126,6 +126,7 @@ BEGIN
     PERFORM phasegate.ensure_rehearsal();
     -- The counters go on from phase to phase, also past what is rolled back between them.
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
+    DELETE FROM phasegate.changed_column AS c WHERE c.xid = pg_current_xact_id();
     PERFORM phasegate.begin_counting(phasegate.counters());
     PERFORM phasegate.track_functions();
     PERFORM set_config('application_name', v_request ->> 'application_name', true);
@@ -163,6 +164,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     v_attempt phasegate.attempt := phasegate.ensure_rehearsal();
     v_effects jsonb;
+    v_contents jsonb;
 BEGIN
     IF v_attempt.state <> 'rehearsal' THEN
         RAISE EXCEPTION 'the rehearsed phase is not drained'
@@ -170,8 +172,11 @@ BEGIN
     END IF;
     PERFORM phasegate.ensure_no_cursor_with_hold();
     v_effects := phasegate.effects();
+    v_contents := phasegate.contents();
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
-    RETURN (jsonb_build_object('effects', v_effects) || phasegate.measured())::text;
+    DELETE FROM phasegate.changed_column AS c WHERE c.xid = pg_current_xact_id();
+    RETURN (jsonb_build_object('effects', v_effects, 'contents', v_contents)
+            || phasegate.measured())::text;
 END
 $$;
 

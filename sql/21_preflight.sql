@@ -26,7 +26,8 @@ BEGIN
             PERFORM phasegate.ensure_means(p_plan.means);
         WHEN 'tables' THEN
             PERFORM phasegate.ensure_countable(p_plan.plan);
-            PERFORM phasegate.ensure_children_counted(p_plan.plan, f.position)
+            PERFORM phasegate.ensure_children_counted(p_plan.plan, f.position),
+                    phasegate.ensure_bound(f.contents)
             FROM phasegate.planned_phase AS f
             WHERE f.plan = p_plan.plan AND f.position > p_committed;
         WHEN 'approvals' THEN

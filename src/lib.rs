@@ -216,7 +216,7 @@ pub mod error {
     pub use crate::base::digest::DigestError;
     pub use crate::base::files::ReadFileError;
     pub use crate::outcome::{
-        ApprovalRefusal, EffectsDiffer, InDoubt, Incomplete, InputRow, Refusal, RefusalReason,
+        ApprovalRefusal, ColumnDiffers, ContentsDiffer, EffectsDiffer, InDoubt, Incomplete, InputRow, Refusal, RefusalReason,
         Resolution, ResolveError, Rollback, RollbackCause, TableDiffers,
     };
 }

@@ -27,5 +27,7 @@ pub(crate) const ANOTHER_TARGET: &str = "ZG021";
 pub(crate) const PLAN_EXPIRED: &str = "ZG023";
 /// What the plan's statements use has changed since the rehearsal; DATATYPE has the names of the objects, as JSON.
 pub(crate) const MEANS_CHANGED: &str = "ZG026";
+/// The changed columns differ from the plan; DATATYPE has them as JSON.
+pub(crate) const CONTENTS_DIFFER: &str = "ZG027";
 /// An eligible approver has rejected the plan.
 pub(crate) const REJECTED: &str = "ZG024";

@@ -26,6 +26,12 @@ pub enum Guard {
     /// `EXCEPTION` blocks. Every role that writes the table pays for it: a single-row statement takes 1.5 to 1.9 times the
     /// server CPU, and a large one writes temporary files.
     Statements,
+    /// As `Statements`, and the columns and values that a phase writes are read too. The plan of a rehearsal names the
+    /// columns; a live phase that changes another one is rolled back. With
+    /// [`RehearsalReport::confirmed_by`](crate::runner::RehearsalReport::confirmed_by) it binds the values as well. Phases
+    /// pay for it, about 2 us for each row that they change, and other roles for one more trigger after each statement. If
+    /// the columns of the table change, protect it again.
+    Contents,
 }
 
 impl Guard {
@@ -33,6 +39,7 @@ impl Guard {
         match self {
             Guard::Counters => "counters",
             Guard::Statements => "statements",
+            Guard::Contents => "contents",
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::session::{CloseError, OpenError, Session, close_error, first_value};
 use crate::base::hex::hex;
 use crate::outcome::BoxError;
-use crate::plan::{PlanMeans, PlannedPhase, RowCounts, Target};
+use crate::plan::{ColumnChange, PlanMeans, PlannedPhase, RowCounts, Target};
 
 /// The parameters of the opening message.
 #[derive(Serialize)]
@@ -47,6 +47,9 @@ struct Opened {
 pub(crate) struct Measured {
     #[serde(default)]
     pub(crate) effects: BTreeMap<String, Seen>,
+    /// The columns that the phase has changed in tables guarded by contents.
+    #[serde(default)]
+    pub(crate) contents: BTreeMap<String, BTreeMap<ColumnChange, BTreeMap<String, SeenColumn>>>,
     /// Rows that the session has tried to write, for each table, including tables whose lock was released since.
     pub(crate) tried: BTreeMap<String, RowCounts>,
     /// The strongest lock on each table.
@@ -61,6 +64,20 @@ pub(crate) struct Seen {
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) deleted: u64,
+}
+
+/// The changes to one column since the last measurement.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeenColumn {
+    pub(crate) rows: u64,
+    /// The rows that got a time of the transaction.
+    #[serde(default)]
+    pub(crate) now: u64,
+    /// The rows that had such a time before, and have one again.
+    #[serde(default)]
+    pub(crate) again: u64,
+    /// The digest of the values; `None` where they are not compared.
+    pub(crate) values: Option<String>,
 }
 
 /// An open rehearsal. Dropping it rolls it back.

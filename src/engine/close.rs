@@ -119,6 +119,12 @@ pub(super) fn perform_and_close(
                     None => RollbackCause::CommitRefused(Failure::new(error)),
                 }
             }
+            Some(sqlstate::CONTENTS_DIFFER) => {
+                match said.and_then(|said| serde_json::from_str(said.datatype()?).ok()) {
+                    Some(differ) => RollbackCause::ContentsDiffer(differ),
+                    None => RollbackCause::CommitRefused(Failure::new(error)),
+                }
+            }
             _ => RollbackCause::CommitRefused(Failure::new(error)),
         }
     };

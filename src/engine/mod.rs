@@ -15,6 +15,7 @@ mod perform;
 mod prepare;
 mod rehearsal;
 mod rehearsed;
+mod rehearsed_contents;
 mod resolve;
 mod stop;
 mod timeouts;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::job::{Done, Execution, Job, NotPerformed};
 use super::live::LiveEngine;
 use super::rehearsed::{FailedRehearsal, RehearsedPhase, moved};
+use super::rehearsed_contents::TimesWritten;
 use super::stop::StopHandle;
 use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
@@ -34,6 +35,7 @@ pub struct RehearsalEngine<'run> {
     session: Held,
     target: Option<Target>,
     phases: Vec<RehearsedPhase>,
+    times: TimesWritten,
     names: BTreeSet<String>,
     planned: Vec<PlannedPhase>,
     inputs: Vec<Arc<Vec<u8>>>,
@@ -111,6 +113,7 @@ impl<'run> RehearsalEngine<'run> {
             session: Held::NotYet,
             target: None,
             phases: Vec::new(),
+            times: TimesWritten::default(),
             names: BTreeSet::new(),
             planned: Vec::new(),
             inputs: Vec::new(),
@@ -225,11 +228,14 @@ impl<'run> RehearsalEngine<'run> {
                 measured: after,
                 sent,
             }) => {
-                let performed = RehearsedPhase::between(phase, &rehearsing.so_far, &after);
+                let before = &rehearsing.so_far;
+                let performed =
+                    RehearsedPhase::between(phase, before, &after, &mut self.times);
                 rehearsing.so_far = after;
                 self.session = Held::Open(rehearsing);
                 let planned = job.input.plan(&bytes, presented, &performed.effects)?;
-                self.planned.push(planned.sending(sent));
+                let planned = planned.sending(sent).writing(&performed.contents);
+                self.planned.push(planned);
                 self.inputs.push(bytes);
                 self.outputs.push(output.clone());
                 self.names.insert(phase.to_owned());

@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::base::printable::Printable;
 use crate::database::Measured;
-use crate::plan::Effects;
+use super::rehearsed_contents::TimesWritten;
+use crate::plan::{Effects, PlannedContents};
 
 /// The effects of one phase of a rehearsal, measured by the server and rolled back since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct RehearsedPhase {
     /// The strongest lock that the phase took on each table, by the server's name for it. A lock that an earlier phase
     /// of the run holds already is listed with that phase. Locks on single rows are not shown.
     pub locks: BTreeMap<String, String>,
+    /// The columns that the phase changed, of the tables that are guarded [by contents](crate::schema::Guard::Contents).
+    pub contents: BTreeMap<String, PlannedContents>,
 }
 
 /// A phase that failed in a rehearsal. Its rows are rolled back; its sequences stay advanced.
@@ -42,7 +45,12 @@ pub struct FailedRehearsal {
 
 impl RehearsedPhase {
     /// Returns the difference between two measurements.
-    pub(super) fn between(name: &str, before: &Measured, after: &Measured) -> Self {
+    pub(super) fn between(
+        name: &str,
+        before: &Measured,
+        after: &Measured,
+        times: &mut TimesWritten,
+    ) -> Self {
         let mut effects = Effects::new();
         let mut unguarded = Vec::new();
         for (table, seen) in &after.effects {
@@ -66,6 +74,7 @@ impl RehearsedPhase {
             locks: taken
                 .map(|(table, mode)| (table.clone(), mode.clone()))
                 .collect(),
+            contents: times.contents(after),
         }
     }
 }

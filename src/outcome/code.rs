@@ -44,6 +44,7 @@ impl Refusal {
             RefusalReason::DuplicatePhase => "duplicate_phase",
             RefusalReason::EmptyPlan => "empty_plan",
             RefusalReason::PlanFlawed { .. } => "plan_flawed",
+            RefusalReason::RehearsalsDiffer { .. } => "rehearsals_differ",
             RefusalReason::PlanExpired { .. } => "plan_expired",
             RefusalReason::AnotherPipeline { .. } => "another_pipeline",
             RefusalReason::AnotherProgram { .. } => "another_program",
@@ -121,6 +122,7 @@ impl RollbackCause {
             RollbackCause::ConnectionLost => "connection_lost",
             RollbackCause::CommitRefused(_) => "commit_refused",
             RollbackCause::EffectsDiffer(_) => "effects_differ",
+            RollbackCause::ContentsDiffer(_) => "contents_differ",
             RollbackCause::EndedFromWithin(_) => "ended_from_within",
             RollbackCause::NotCommitted { .. } => "not_committed",
         }

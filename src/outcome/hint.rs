@@ -117,6 +117,9 @@ impl Refusal {
                 "Settings, locks and temporary tables of other clients would reach the phase. Connect to the server itself, or have the pool open a session for each client (pgbouncer: `server_lifetime = 0`).".to_owned()
             }
             RefusalReason::RehearsalOver { .. } => "Rehearse again.".to_owned(),
+            RefusalReason::RehearsalsDiffer { .. } => {
+                "Rehearse while no other session changes the rows, or use the plan of one rehearsal, which binds no value.".to_owned()
+            }
             RefusalReason::Stopped { .. }
             | RefusalReason::Invalid(_)
             | RefusalReason::EmptyPlan
@@ -173,6 +176,9 @@ impl Rollback {
             }
             RollbackCause::EffectsDiffer(_) => {
                 "Rehearse it: the effects that a rehearsal measures are those that a plan needs."
+            }
+            RollbackCause::ContentsDiffer(_) => {
+                "Rehearse again and have the new plan approved, or run the program that was rehearsed with its input."
             }
             RollbackCause::EndedFromWithin(_) => {
                 "An adapter must not end its transaction. Its later changes to tables that are not guarded may remain."

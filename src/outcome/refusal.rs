@@ -126,6 +126,12 @@ pub enum RefusalReason {
         /// The value, and what is wrong with it.
         flaw: String,
     },
+    /// Two rehearsals of a pipeline did not do the same, so that one cannot confirm what the other has written.
+    #[error("the second rehearsal did not do what the first one did:\n{}", .differences.trim_end())]
+    RehearsalsDiffer {
+        /// The differences of the plans, a line for each.
+        differences: String,
+    },
     /// The plan has expired.
     #[error(
         "the plan was valid until {} ago",

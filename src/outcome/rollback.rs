@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{EffectsDiffer, Failure, InputRow, REHEARSAL};
+use super::{ContentsDiffer, EffectsDiffer, Failure, InputRow, REHEARSAL};
 use crate::base::canonical::NotCanonical;
 use crate::base::printable::Printable;
 use crate::kill_switch::{SwitchOff, SwitchUnreadable};
@@ -63,6 +63,9 @@ pub enum RollbackCause {
     /// The effects differ from the plan, as the server counted them, with those of triggers and functions: other
     /// tables, or more or fewer rows than the tolerance allows.
     EffectsDiffer(EffectsDiffer),
+    /// On a table that is guarded [by contents](crate::schema::Guard::Contents), the phase changed a column that the plan
+    /// does not name, or wrote other values than the plan binds.
+    ContentsDiffer(ContentsDiffer),
     /// The transaction had been ended from within before the close, and the interlock prevented its commit. Statements
     /// of the adapter *after* that were not part of the phase; on guarded tables they were refused.
     EndedFromWithin(Failure),
@@ -175,6 +178,13 @@ impl fmt::Display for Rollback {
                 return write!(
                     f,
                     "did not do what was planned; nothing of it remains{}\n{differ}",
+                    before(&self.committed)
+                );
+            }
+            RollbackCause::ContentsDiffer(differ) => {
+                return write!(
+                    f,
+                    "did not write what was rehearsed; nothing of it remains{}\n{differ}",
                     before(&self.committed)
                 );
             }

@@ -76,6 +76,9 @@ fn refusal_reasons() -> Vec<RefusalReason> {
         RefusalReason::DuplicatePhase,
         RefusalReason::EmptyPlan,
         RefusalReason::PlanFlawed { flaw: name() },
+        RefusalReason::RehearsalsDiffer {
+            differences: name(),
+        },
         RefusalReason::PlanExpired {
             valid_until: SystemTime::now(),
         },
@@ -177,6 +180,7 @@ fn rollback_causes() -> Vec<RollbackCause> {
         RollbackCause::ConnectionLost,
         RollbackCause::CommitRefused(failure()),
         RollbackCause::EffectsDiffer(serde_json::from_str("[]").unwrap()),
+        RollbackCause::ContentsDiffer(serde_json::from_str("[]").unwrap()),
         RollbackCause::EndedFromWithin(failure()),
         RollbackCause::NotCommitted { said: failure() },
     ]

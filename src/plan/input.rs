@@ -88,6 +88,12 @@ impl PlanInputs {
         }
     }
 
+    /// Returns the same inputs as those of another plan of the same phases.
+    pub(crate) fn of_plan(mut self, plan: &Plan) -> Self {
+        self.plan = plan.digest();
+        self
+    }
+
     /// Returns the digest of their plan.
     #[must_use]
     pub fn plan(&self) -> Digest {

@@ -1,5 +1,6 @@
 //! The plan: a dry run or a rehearsal makes it, people approve it, and a live run requires it.
 
+mod contents;
 mod difference;
 mod effects;
 mod form;
@@ -20,6 +21,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use contents::{ColumnChange, PlannedColumn, PlannedContents};
 pub use difference::{PlanDifference, PlanDifferences};
 pub use effects::{Effects, PlannedRows, RowCounts};
 pub(crate) use input::file_name as input_file_name;
@@ -202,6 +204,18 @@ impl Plan {
                 read::LARGEST
             )),
         }
+    }
+
+    /// Binds the values that two rehearsals have written, phase by phase.
+    pub(crate) fn binding<'c>(
+        mut self,
+        measured: impl Iterator<Item = (&'c planned::Contents, &'c planned::Contents)>,
+    ) -> Result<Self, String> {
+        for (phase, (first, second)) in self.content.phases.iter_mut().zip(measured) {
+            phase.binding(first, second);
+        }
+        self.content.change = self.content.change().map_err(|error| error.to_string())?;
+        Plan::seal(self.content).map_err(|error| error.to_string())
     }
 
     fn seal(content: Content) -> Result<Self, canonical::NotCanonical> {

@@ -32,6 +32,12 @@ impl PlanOutputs {
         }
     }
 
+    /// Returns the same outputs as those of another plan of the same phases.
+    pub(crate) fn of_plan(mut self, plan: &Plan) -> Self {
+        self.plan = plan.digest();
+        self
+    }
+
     /// Returns the digest of their plan.
     #[must_use]
     pub fn plan(&self) -> Digest {

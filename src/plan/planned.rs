@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::PlannedContents;
 use super::effects::{Effects, PlannedRows, not_a_table_name};
 use super::statements::{PlannedStatements, SentStatements, StatementList};
 use crate::base::digest::Digest;
@@ -13,6 +14,9 @@ const LONGEST_NAME: usize = 200;
 
 /// The greatest length of a summary, in bytes.
 const LONGEST_SUMMARY: usize = 400;
+
+/// The changed columns, by table.
+pub(super) type Contents = BTreeMap<String, PlannedContents>;
 
 /// One phase of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub struct PlannedPhase {
     personal: bool,
     summary: String,
     effects: BTreeMap<String, PlannedRows>,
+    /// Of tables guarded by contents; empty in the plan of a dry run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    contents: BTreeMap<String, PlannedContents>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sends: Option<PlannedStatements>,
 }
@@ -74,6 +81,7 @@ impl PlannedPhase {
             personal: false,
             summary: String::new(),
             effects: BTreeMap::new(),
+            contents: BTreeMap::new(),
             sends: None,
         }
     }
@@ -102,6 +110,26 @@ impl PlannedPhase {
     pub(crate) fn sending(mut self, sent: SentStatements) -> Self {
         self.sends = Some(sent.into());
         self
+    }
+
+    /// Adds the columns that a rehearsal of the phase has changed, with no value bound.
+    pub(crate) fn writing(mut self, contents: &BTreeMap<String, PlannedContents>) -> Self {
+        let columns = contents.iter();
+        self.contents = columns
+            .map(|(table, contents)| (table.clone(), contents.clone().without_values()))
+            .collect();
+        self
+    }
+
+    /// Binds the values that two rehearsals of the phase have written, but of tables with a tolerance, of which a live
+    /// run may change other rows.
+    pub(super) fn binding(&mut self, first: &Contents, second: &Contents) {
+        for (table, contents) in &mut self.contents {
+            let exact = self.effects.get(table).is_none_or(|rows| rows.tolerance() == 0);
+            if let Some(measured) = first.get(table).filter(|_| exact) {
+                *contents = measured.clone().common_values(second.get(table));
+            }
+        }
     }
 
     /// Enters its statements into the plan's list.
@@ -149,6 +177,17 @@ impl PlannedPhase {
             ));
         }
         if let Some(flaw) = self.sends.as_ref().and_then(PlannedStatements::flaw) {
+            return Some(flaw);
+        }
+        let contents = self.contents.iter();
+        let columns = contents.map(|(table, columns)| {
+            if self.effects.contains_key(table) {
+                columns.flaw(table)
+            } else {
+                Some(format!("it names columns of `{table}`, of which it changes no row"))
+            }
+        });
+        if let Some(flaw) = columns.flatten().next() {
             return Some(flaw);
         }
         self.effects.iter().find_map(|(table, planned)| {
@@ -242,5 +281,14 @@ impl PlannedPhase {
     #[must_use]
     pub fn effects(&self) -> &BTreeMap<String, PlannedRows> {
         &self.effects
+    }
+
+    /// Returns the columns that it changes, of each table that was guarded [by
+    /// contents](crate::schema::Guard::Contents) when it was rehearsed. In a live run it changes no other column of
+    /// these, and where the values are bound, it writes exactly those, or it is rolled back. Of other tables, only the
+    /// rows are counted.
+    #[must_use]
+    pub fn contents(&self) -> &BTreeMap<String, PlannedContents> {
+        &self.contents
     }
 }

@@ -156,6 +156,11 @@ impl ShownPlan<'_> {
         }
         for (table, planned) in phase.effects() {
             writeln!(f, "   {table}: {planned}")?;
+            if let Some(contents) = phase.contents().get(table) {
+                for line in contents.to_string().lines() {
+                    writeln!(f, "      {line}")?;
+                }
+            }
         }
         if phase.effects().is_empty() {
             writeln!(f, "   changes nothing")?;

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::base::printable::Printable;
 use crate::engine::{FailedRehearsal, RehearsedPhase};
 use crate::gates::GateTable;
+use crate::outcome::{Refusal, RefusalReason};
 use crate::plan::{Plan, PlanInputs, PlanOutputs};
 
 /// The result of a dry run.
@@ -43,6 +44,61 @@ pub struct RehearsalReport<T> {
     pub outputs: PlanOutputs,
     /// The gate table of the pipeline: each phase that the plan has, with its gates, order, types and tables.
     pub gates: GateTable,
+}
+
+impl<T> RehearsalReport<T> {
+    /// Binds the values: returns this report, with a plan whose live run has to write into the columns of tables guarded
+    /// [by contents](crate::schema::Guard::Contents) exactly what both rehearsals have written.
+    ///
+    /// `again` is another rehearsal of the same pipeline with the same input. A column into which the two have written
+    /// different values, as by `random()` or a key that is drawn from a sequence, is named in the plan, and its values are
+    /// not bound; nor are those of a table for which the phase has a
+    /// [tolerance](crate::PhaseSpec::tolerance), and those that triggers write.
+    ///
+    /// ```no_run
+    /// # use phasegate::{*, connect::PostgresConnector};
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct Cut;
+    /// # impl PhaseSpec for Cut {
+    /// #     const NAME: &'static str = "cut"; type Gate = Sg1; type After = Start; type Output = u64;
+    /// # }
+    /// # struct Writes;
+    /// # impl Execute<Cut> for Writes {
+    /// #     fn execute(&mut self, _: &Cut, _: (), _: &mut PhaseTx<'_>) -> Result<u64, Failure> { Ok(1) }
+    /// # }
+    /// # fn example(config: postgres::Config) -> Result<(), Error> {
+    /// let rehearse = || {
+    ///     RehearsalRunner::new("cut")
+    ///         .connector(PostgresConnector::no_tls(config.clone()))
+    ///         .adapter(Writes)
+    ///         .run(|run, on| {
+    ///             let sg1 = run.approval()?;
+    ///             Ok(run.phase(Cut).perform(on, sg1, Start)?.into_output())
+    ///         })
+    /// };
+    /// let plan = rehearse()?.confirmed_by(&rehearse()?)?.plan;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns a refusal with the differences if the two have not the same change: other inputs, statements, rows or
+    /// columns.
+    pub fn confirmed_by<U>(mut self, again: &RehearsalReport<U>) -> Result<Self, Refusal> {
+        if self.plan.change() != again.plan.change() {
+            let differences = self.plan.differences(&again.plan).to_string();
+            return Err(Refusal::of_run(RefusalReason::RehearsalsDiffer {
+                differences,
+            }));
+        }
+        let first = self.phases.iter().map(|phase| &phase.contents);
+        let second = again.phases.iter().map(|phase| &phase.contents);
+        self.plan = (self.plan.binding(first.zip(second)))
+            .map_err(|flaw| Refusal::of_run(RefusalReason::PlanFlawed { flaw }))?;
+        self.inputs = self.inputs.of_plan(&self.plan);
+        self.outputs = self.outputs.of_plan(&self.plan);
+        Ok(self)
+    }
 }
 
 impl<T> fmt::Display for RehearsalReport<T> {

@@ -34,7 +34,8 @@ pub(super) const VERSIONS: [&str; 1] = [sql!(
     "19_rows.sql",
     "20_fingerprint.sql",
     "21_preflight.sql",
-    "22_grants.sql",
+    "22_contents.sql",
+    "23_grants.sql",
 )];
 
 /// Applies the versions that the database does not have, and returns their numbers.

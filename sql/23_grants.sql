@@ -12,7 +12,9 @@ GRANT EXECUTE ON FUNCTION
     phasegate.create_counting, phasegate.drop_counting, phasegate.with_children,
     phasegate.local_children,
     phasegate.guarded_tables, phasegate.is_whole, phasegate.is_counting,
-    phasegate.guard_kind, phasegate.record_protection, phasegate.forget_protection
+    phasegate.guard_kind, phasegate.record_protection, phasegate.forget_protection,
+    phasegate.is_bound_by_contents, phasegate.create_contents, phasegate.drop_contents,
+    phasegate.make_contents_function, phasegate.drop_contents_functions
     TO PUBLIC;
 
 -- The functions of a phase and a rehearsal.

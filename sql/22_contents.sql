@@ -1,0 +1,446 @@
+-- The third kind of guard, `contents`: beside their numbers, the columns that a phase changes and
+-- the values that it gives them. Rows are counted as by `statements`; three more triggers after
+-- each statement read the rows of its transition tables.
+--
+-- For each column, a number stands for all of its changes: the sum over the rows of a hash of the
+-- new value less that of the old one, each seeded by the key of its row. So neither the order of
+-- the rows counts, nor in how many statements they are changed, nor what is changed and changed
+-- back. The hash has 64 bits and is not cryptographic: it is there against another program, another
+-- parameter, another trigger, and not against somebody who computes values that have its hash.
+--
+-- What is not the same in every run is left out:
+--
+--   a time between the beginning of the transaction and now, and today's date: the word "now"
+--   identity columns and defaults of sequences, where a row is inserted; generated columns
+--   what triggers write: audit tables have old rows whole, of which other sessions write a part
+--
+-- The columns themselves are named in every case.
+
+-- Changes of columns by this transaction, for each statement. As `counted`: transactional, unlogged.
+CREATE UNLOGGED TABLE phasegate.changed_column (
+    xid xid8 NOT NULL,
+    began timestamptz NOT NULL DEFAULT transaction_timestamp(),
+    relation oid NOT NULL,
+    op text NOT NULL, -- inserted, updated, deleted
+    by_trigger boolean NOT NULL,
+    name text NOT NULL, -- as the server prints it; * stands for the row
+    rows bigint NOT NULL,
+    -- Those that got a time of this transaction; and rows that had one before, and have one again.
+    now bigint NOT NULL,
+    again bigint NOT NULL,
+    digest numeric -- null where no value is told
+);
+
+-- The columns of a table: whether each is of the key, drawn from a sequence, or generated; and
+-- whether it may have the time of the transaction (t), or its date (d).
+CREATE FUNCTION phasegate.contents_columns(p_table oid)
+RETURNS TABLE (number smallint, name text, is_key boolean, is_drawn boolean, is_generated boolean,
+               may_be_now "char")
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+BEGIN ATOMIC
+    SELECT a.attnum, quote_ident(a.attname), coalesce(a.attnum = ANY (k.conkey), false),
+           a.attidentity <> '' OR a.attgenerated = ''
+               AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') LIKE 'nextval(%',
+           a.attgenerated <> '',
+           CASE a.atttypid WHEN 'timestamptz'::regtype THEN 't'::"char"
+                           WHEN 'date'::regtype THEN 'd'::"char" END
+    FROM pg_attribute AS a
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    LEFT JOIN pg_constraint AS k ON k.conrelid = a.attrelid AND k.contype = 'p'
+    WHERE a.attrelid = p_table AND a.attnum > 0 AND NOT a.attisdropped;
+END;
+
+-- Returns a row of SQL for one column of a changed row: its name, whether its value is bound,
+-- between which texts it is a time of this transaction, whether it differs, and the texts of its
+-- new and old value. The changed row is called n, and o as it was; its columns are called c and
+-- their number. A text begins with a sign, so that none is that of null.
+--
+-- Of a type only its output function is called, which a superuser has created: no operator and no
+-- cast, which any role may have made for a type of its own. *<> compares the bytes.
+CREATE FUNCTION phasegate.contents_cell(
+    p_number smallint, p_name text, p_is_bound boolean, p_may_be_now "char", p_op text
+) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_text text := 'CASE num_nulls(%s) WHEN 0 THEN format(''=%%s'', %1$s) ELSE '''' END';
+    v_new text := format(v_text, 'n.c' || p_number);
+    v_old text := format(v_text, 'o.c' || p_number);
+    v_differs text := format('ROW(n.c%s) *<> ROW(o.c%1$s)', p_number);
+    v_now text := CASE p_may_be_now WHEN 't' THEN 'v_from, v_until'
+                                    WHEN 'd' THEN 'v_first_day, v_last_day'
+                                    ELSE 'NULL, NULL' END;
+BEGIN
+    IF p_op = 'INSERT' THEN
+        RETURN format('(%L, %s, %s, num_nulls(n.c%s) = 0, %s, NULL)',
+                      p_name, p_is_bound, v_now, p_number, v_new);
+    ELSIF p_may_be_now IS NULL THEN
+        v_new := format('CASE WHEN %s THEN %s END', v_differs, v_new);
+        v_old := format('CASE WHEN %s THEN %s END', v_differs, v_old);
+    END IF;
+    RETURN format('(%L, %s, %s, %s, %s, %s)',
+                  p_name, p_is_bound, v_now, v_differs, v_new, v_old);
+END
+$$;
+
+-- Returns a statement that adds up the columns of the rows that p_rows has.
+CREATE FUNCTION phasegate.contents_sum(p_op text, p_rows text, p_seed text, p_cells text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN format($sum$
+        INSERT INTO phasegate.changed_column
+            (xid, relation, op, by_trigger, name, rows, now, again, digest)
+        SELECT pg_current_xact_id(), tg_relid, %L, v_by_trigger, w.name,
+               count(*) FILTER (WHERE w.differs),
+               count(*) FILTER (WHERE w.new = 'now'),
+               count(*) FILTER (WHERE w.new = 'now' AND w.old = 'now'),
+               CASE WHEN bool_and(w.is_bound) AND NOT v_by_trigger THEN
+                   sum(hashtextextended(w.new COLLATE "C", w.seed))
+                   - sum(CASE WHEN w.old IS NULL OR w.new = 'now' AND w.old <> 'now' THEN 0
+                              ELSE hashtextextended(w.old COLLATE "C", w.seed) END) END
+        FROM (SELECT x.name, x.is_bound, x.differs, k.seed,
+                     CASE WHEN x.new COLLATE "C" BETWEEN x.first AND x.last THEN 'now'
+                          ELSE x.new END AS new,
+                     CASE WHEN x.old COLLATE "C" BETWEEN x.first AND x.last THEN 'now'
+                          ELSE x.old END AS old
+              FROM %s CROSS JOIN LATERAL (SELECT %s AS seed OFFSET 0) AS k
+              CROSS JOIN LATERAL (VALUES
+                  %s
+              ) AS x (name, is_bound, first, last, differs, new, old)
+              WHERE x.differs OR x.first IS NOT NULL OFFSET 0) AS w
+        WHERE w.differs OR w.new = 'now' AND w.old = 'now'
+        GROUP BY w.name;$sum$, p_op, p_rows, p_seed, p_cells);
+
+-- Returns the hash of columns by which rows are told apart, as SQL; '0' if there are none.
+CREATE FUNCTION phasegate.contents_seed(p_row text, p_numbers smallint[]) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN coalesce('hashtextextended((' || (
+           SELECT string_agg(format('format(''%%L,'', %s.c%s)', p_row, i), ' || ' ORDER BY i)
+           FROM unnest(p_numbers) AS i) || ') COLLATE "C", 0)', '0');
+
+-- Returns the body of the function that reads the changed rows of one table. It names the columns:
+-- if they change, the table does not count as guarded until `protect` makes the function again.
+-- An inserted row without a key of its own is bound as a whole too, under the name *; of a deleted
+-- row only the key is bound.
+CREATE FUNCTION phasegate.contents_body(p_table oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_columns text;
+    v_inserted text;
+    v_updated text;
+    v_key smallint[];
+    v_own_key smallint[];
+    v_fixed smallint[];
+    v_rows text;
+BEGIN
+    SELECT string_agg(format('r.%s AS c%s', t.name, t.number), ', ' ORDER BY t.number),
+           string_agg(phasegate.contents_cell(
+               t.number, t.name, NOT t.is_drawn AND NOT t.is_generated, t.may_be_now, 'INSERT'),
+               E',\n                  ' ORDER BY t.number),
+           string_agg(phasegate.contents_cell(
+               t.number, t.name, NOT t.is_generated, t.may_be_now, 'UPDATE'),
+               E',\n                  ' ORDER BY t.number),
+           array_agg(t.number) FILTER (WHERE t.is_key),
+           array_agg(t.number) FILTER (WHERE t.is_key AND NOT t.is_drawn AND NOT t.is_generated),
+           array_agg(t.number) FILTER (WHERE t.may_be_now IS NULL
+                                         AND NOT t.is_drawn AND NOT t.is_generated)
+    INTO v_columns, v_inserted, v_updated, v_key, v_own_key, v_fixed
+    FROM phasegate.contents_columns(p_table) AS t;
+    IF v_own_key IS NULL AND v_fixed IS NOT NULL THEN
+        v_inserted := v_inserted || format(
+            E',\n                  (''*'', true, NULL, NULL, true, %s::text, NULL)',
+            phasegate.contents_seed('n', v_fixed));
+    END IF;
+    v_rows := format('SELECT row_number() OVER () AS i, %s FROM %%s AS r', v_columns);
+    RETURN format($body$
+DECLARE
+    v_by_trigger boolean := pg_trigger_depth() > 1;
+    v_from text := format('=%%s', transaction_timestamp());
+    v_until text := format('=%%s', clock_timestamp());
+    v_first_day text := format('=%%s', timezone('Etc/GMT+12', transaction_timestamp())::date);
+    v_last_day text := format('=%%s', timezone('Etc/GMT-14', clock_timestamp())::date);
+BEGIN
+    IF phasegate.statement_number() IS NULL THEN
+        RETURN NULL;
+    ELSIF tg_op = 'INSERT' THEN%s
+    ELSIF tg_op = 'UPDATE' THEN%s%s
+    ELSE
+        INSERT INTO phasegate.changed_column
+            (xid, relation, op, by_trigger, name, rows, now, again, digest)
+        SELECT pg_current_xact_id(), tg_relid, 'deleted', v_by_trigger, '*', count(*), 0, 0,
+               CASE WHEN NOT v_by_trigger THEN %s END
+        FROM (SELECT %s FROM phasegate_rows AS r) AS o HAVING count(*) > 0;
+    END IF;
+    RETURN NULL;
+END
+$body$,
+        phasegate.contents_sum('inserted', format('(SELECT %s FROM phasegate_rows AS r) AS n',
+                                                  v_columns),
+                               phasegate.contents_seed('n', v_own_key), v_inserted),
+        CASE WHEN (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = p_table)
+             THEN E'\n        PERFORM phasegate.ensure_pairs(tg_relid, '
+                  E'(SELECT count(*) FROM phasegate_old_rows),\n'
+                  '                                       (SELECT count(*) FROM phasegate_rows));'
+             ELSE '' END,
+        phasegate.contents_sum('updated', format('(%s) AS o JOIN (%s) AS n ON n.i = o.i',
+                                                 format(v_rows, 'phasegate_old_rows'),
+                                                 format(v_rows, 'phasegate_rows')),
+                               phasegate.contents_seed('o', v_key), v_updated),
+        CASE WHEN v_key IS NULL THEN 'NULL::numeric'
+             ELSE format('sum(%s)', phasegate.contents_seed('o', v_key)) END,
+        v_columns);
+END
+$$;
+
+-- Raises if an update has moved rows to a partition whose trigger did not take them: then the rows
+-- of the two transition tables do not belong together.
+CREATE FUNCTION phasegate.ensure_pairs(p_table oid, p_old bigint, p_new bigint) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_old <> p_new THEN
+        RAISE EXCEPTION 'an update of % has moved rows to a partition that did not take them',
+            p_table::regclass
+            USING ERRCODE = 'ZG006', HINT = 'Delete these rows by DELETE.';
+    END IF;
+END
+$$;
+
+-- Whether the table has the three triggers that `protect` creates for contents, which call the
+-- function that its columns ask for; null or false otherwise.
+CREATE FUNCTION phasegate.is_bound_by_contents(p_table oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN (
+        SELECT count(*) = 3 AND count(DISTINCT t.tgtype) = 3 AND count(DISTINCT t.tgfoid) = 1
+               AND bool_and(t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgnargs = 0
+                            AND cardinality(t.tgattr::smallint[]) = 0
+                            AND t.tgtype IN (4, 8, 16)
+                            AND t.tgnewtable IS NOT DISTINCT FROM
+                                CASE WHEN t.tgtype <> 8 THEN 'phasegate_rows' END
+                            AND t.tgoldtable IS NOT DISTINCT FROM
+                                CASE t.tgtype WHEN 8 THEN 'phasegate_rows'
+                                              WHEN 16 THEN 'phasegate_old_rows' END)
+               AND bool_and(p.prosecdef AND p.proconfig = phasegate.contents_settings()
+                            AND p.proowner = 'phasegate_owner'::regrole
+                            AND p.prosrc = phasegate.contents_body(p_table))
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = p_table AND t.tgname LIKE 'phasegate\_contents\_%');
+END
+$$;
+
+-- The settings of such a function, as the catalog has them. Those that say how values are written
+-- are fixed; rows are paired by hash, since the plan may be made for one row, and used for many.
+CREATE FUNCTION phasegate.contents_settings() RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN ARRAY['search_path=pg_catalog, phasegate, pg_temp', 'TimeZone=UTC', 'DateStyle=ISO, MDY',
+             'IntervalStyle=postgres', 'extra_float_digits=1', 'bytea_output=hex',
+             'lc_monetary=C', 'quote_all_identifiers=off', 'enable_nestloop=off', 'jit=off'];
+
+-- Makes the function that reads the changed rows of a table, and returns its name. Called by
+-- `protect`, for the table's owner only, as the owner of the schema.
+CREATE FUNCTION phasegate.make_contents_function(p_table regclass) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_name text;
+BEGIN
+    PERFORM phasegate.ensure_owned_by_session(p_table, 'guard it');
+    SELECT p.proname INTO v_name FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = p_table AND p.pronamespace = 'phasegate'::regnamespace
+      AND p.proname LIKE 'contents\_of\_%' LIMIT 1;
+    v_name := coalesce(v_name, 'contents_of_' || right(replace(gen_random_uuid()::text, '-', ''),
+                                                       20));
+    EXECUTE format('CREATE OR REPLACE FUNCTION phasegate.%I() RETURNS trigger LANGUAGE plpgsql '
+                   'VOLATILE SECURITY DEFINER SET search_path = pg_catalog, phasegate, pg_temp '
+                   'SET timezone = ''UTC'' SET datestyle = ''ISO, MDY'' '
+                   'SET intervalstyle = ''postgres'' SET extra_float_digits = 1 '
+                   'SET bytea_output = ''hex'' SET lc_monetary = ''C'' '
+                   'SET quote_all_identifiers = off SET enable_nestloop = off SET jit = off '
+                   'AS %L', v_name, phasegate.contents_body(p_table));
+    EXECUTE format('GRANT EXECUTE ON FUNCTION phasegate.%I() TO PUBLIC', v_name);
+    RETURN v_name;
+END
+$$;
+
+-- Drops those of these functions that no trigger calls.
+CREATE FUNCTION phasegate.drop_contents_functions() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_name text;
+BEGIN
+    FOR v_name IN
+        SELECT p.proname FROM pg_proc AS p
+        WHERE p.pronamespace = 'phasegate'::regnamespace AND p.proname LIKE 'contents\_of\_%'
+          AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = p.oid)
+    LOOP
+        EXECUTE format('DROP FUNCTION phasegate.%I()', v_name);
+    END LOOP;
+END
+$$;
+
+-- Creates the triggers that read the changed rows of one table.
+CREATE FUNCTION phasegate.create_contents(p_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_function text := phasegate.make_contents_function(p_table);
+    v_trigger text;
+BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER phasegate_contents_inserted AFTER INSERT ON %s '
+        'REFERENCING NEW TABLE AS phasegate_rows '
+        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER phasegate_contents_updated AFTER UPDATE ON %s '
+        'REFERENCING NEW TABLE AS phasegate_rows OLD TABLE AS phasegate_old_rows '
+        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER phasegate_contents_deleted AFTER DELETE ON %s '
+        'REFERENCING OLD TABLE AS phasegate_rows '
+        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+    FOREACH v_trigger IN ARRAY ARRAY['inserted', 'updated', 'deleted'] LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_contents_%s',
+                       p_table, v_trigger);
+    END LOOP;
+END
+$$;
+
+-- Drops the triggers that read the changed rows of one table, and what they call.
+CREATE FUNCTION phasegate.drop_contents(p_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_trigger name;
+BEGIN
+    FOR v_trigger IN
+        SELECT t.tgname FROM pg_trigger AS t
+        WHERE t.tgrelid = p_table AND t.tgname LIKE 'phasegate\_contents\_%'
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_trigger, p_table);
+    END LOOP;
+    IF FOUND THEN
+        PERFORM phasegate.drop_contents_functions();
+    END IF;
+END
+$$;
+
+-- Returns what this transaction has changed in tables guarded by contents: {table: {op: {column:
+-- {rows, now, again, values}}}}, with changes by triggers under "by triggers". A partition counts for
+-- its root. The digest is that of 64 bits, as hexadecimal digits.
+CREATE FUNCTION phasegate.contents() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+AS $$
+BEGIN
+    RETURN (
+        WITH changed AS (
+            SELECT format('%I.%I', n.nspname, c.relname) AS relation, k.op, k.by_trigger, k.name,
+                   sum(k.rows) AS rows, sum(k.now) AS now, sum(k.again) AS again,
+                   CASE WHEN bool_and(k.digest IS NOT NULL)
+                        THEN mod(sum(k.digest), 18446744073709551616) END AS digest
+            FROM phasegate.changed_column AS k
+            JOIN pg_class AS c ON c.oid = coalesce(pg_partition_root(k.relation), k.relation)
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE k.xid = pg_current_xact_id_if_assigned() AND k.began = transaction_timestamp()
+            GROUP BY n.nspname, c.relname, k.op, k.by_trigger, k.name
+        ), by_op AS (
+            SELECT k.relation, k.op || CASE WHEN k.by_trigger THEN ' by triggers' ELSE '' END
+                       AS op,
+                   jsonb_object_agg(k.name, jsonb_strip_nulls(jsonb_build_object(
+                       'rows', k.rows, 'now', nullif(k.now, 0), 'again', nullif(k.again, 0),
+                       'values', phasegate.digits(k.digest)))) AS columns
+            FROM changed AS k GROUP BY 1, 2
+        )
+        SELECT coalesce(jsonb_object_agg(t.relation, t.ops), '{}')
+        FROM (SELECT o.relation, jsonb_object_agg(o.op, o.columns) AS ops
+              FROM by_op AS o GROUP BY o.relation) AS t);
+END
+$$;
+
+-- Returns a number modulo 2^64 as 16 hexadecimal digits.
+CREATE FUNCTION phasegate.digits(p_number numeric) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN lpad(to_hex(CASE WHEN p_number >= 9223372036854775808 THEN p_number - 18446744073709551616
+                        WHEN p_number < -9223372036854775808 THEN p_number + 18446744073709551616
+                        ELSE p_number END::bigint), 16, '0');
+
+-- Raises unless every table of which the plan names columns is guarded by contents, with all that
+-- inherits from it.
+CREATE FUNCTION phasegate.ensure_bound(p_contents jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_table text;
+BEGIN
+    SELECT k.name INTO v_table
+    FROM jsonb_object_keys(coalesce(p_contents, '{}')) AS k (name)
+    LEFT JOIN LATERAL parse_ident(k.name) AS i ON true
+    LEFT JOIN pg_namespace AS n ON n.nspname = i[1]
+    LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = i[2]
+    WHERE c.oid IS NULL OR EXISTS (
+        SELECT FROM phasegate.local_children(c.oid::regclass) AS t
+        WHERE phasegate.is_bound_by_contents(t) IS NOT TRUE)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the plan names columns of %, which is not guarded by contents, or not as '
+                        'its columns are now', v_table
+            USING ERRCODE = 'ZG025',
+                  HINT = format('Its owner guards it: SELECT phasegate.protect(%L, ''contents'')',
+                                v_table);
+    END IF;
+END
+$$;
+
+-- Returns how the columns that a phase has changed differ from those that its plan names: each that
+-- the plan does not have, and each that got other values than the plan binds.
+CREATE FUNCTION phasegate.compare_contents(p_planned jsonb, p_seen jsonb)
+RETURNS TABLE (relation text, op text, name text, rows bigint, is_planned boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH planned AS (
+        SELECT t.key AS relation, o.key AS op, c.key AS name, c.value AS said
+        FROM jsonb_each(p_planned) AS t, jsonb_each(t.value) AS o, jsonb_each(o.value) AS c
+    ), seen AS (
+        SELECT t.key AS relation, o.key AS op, c.key AS name, c.value AS said
+        FROM jsonb_each(p_seen) AS t, jsonb_each(t.value) AS o, jsonb_each(o.value) AS c
+        WHERE p_planned ? t.key AND (c.value ->> 'rows')::bigint > 0
+    )
+    SELECT coalesce(s.relation, p.relation), coalesce(s.op, p.op), coalesce(s.name, p.name),
+           coalesce((s.said ->> 'rows')::bigint, 0), p.name IS NOT NULL
+    FROM planned AS p
+    FULL JOIN seen AS s ON s.relation = p.relation AND s.op = p.op AND s.name = p.name
+    WHERE p.name IS NULL
+       OR p.said ? 'values' AND p.said ->> 'values'
+          IS DISTINCT FROM coalesce(s.said ->> 'values', '0000000000000000');
+END;
+
+-- Raises unless a phase has changed the columns that its plan names, and no other, on tables that
+-- are guarded by contents. Deletes what was read of them.
+CREATE FUNCTION phasegate.ensure_planned_contents(p_plan bytea, p_position integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_planned jsonb := (SELECT f.contents FROM phasegate.planned_phase AS f
+                        WHERE f.plan = p_plan AND f.position = p_position);
+    v_columns jsonb;
+    v_first text;
+    v_detail text;
+BEGIN
+    IF v_planned IS NOT NULL THEN
+        PERFORM phasegate.ensure_bound(v_planned);
+        SELECT jsonb_agg(jsonb_build_object('table', c.relation, 'kind', c.op, 'column', c.name,
+                                            'rows', c.rows, 'planned', c.is_planned)
+                         ORDER BY c.relation, c.op, c.name),
+               min(format('%s %s %s', c.relation, c.op, c.name)),
+               string_agg(format('%s %s %s: %s', c.relation, c.op, c.name,
+                                 CASE WHEN c.is_planned THEN 'other values than were rehearsed'
+                                      ELSE format('%s rows get another value; not in the plan',
+                                                  c.rows) END),
+                          E'\n' ORDER BY c.relation, c.op, c.name)
+        INTO v_columns, v_first, v_detail
+        FROM phasegate.compare_contents(v_planned, phasegate.contents()) AS c;
+        IF v_columns IS NOT NULL THEN
+            RAISE EXCEPTION 'the phase did not write what was rehearsed: %', v_first
+                USING ERRCODE = 'ZG027', DETAIL = v_detail, DATATYPE = v_columns::text,
+                      HINT = 'Rehearse again and have the new plan approved, or fix what the phase '
+                             'does.';
+        END IF;
+    END IF;
+    DELETE FROM phasegate.changed_column AS c WHERE c.xid = pg_current_xact_id();
+END
+$$;
