@@ -172,6 +172,7 @@ BEGIN
     END IF;
     PERFORM phasegate.ensure_no_cursor_with_hold();
     v_effects := phasegate.effects();
+    PERFORM phasegate.ensure_written_bound();
     v_contents := phasegate.contents();
     DELETE FROM phasegate.counted AS c WHERE c.xid = pg_current_xact_id();
     DELETE FROM phasegate.changed_column AS c WHERE c.xid = pg_current_xact_id();

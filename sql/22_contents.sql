@@ -56,7 +56,7 @@ END;
 -- their number. A text begins with a sign, so that none is that of null.
 --
 -- Of a type only its output function is called, which a superuser has created: no operator and no
--- cast, which any role may have made for a type of its own. *<> compares the bytes.
+-- cast, which any role may have made for a type of its own. record_image_ne compares the bytes.
 CREATE FUNCTION phasegate.contents_cell(
     p_number smallint, p_name text, p_is_bound boolean, p_may_be_now "char", p_op text
 ) RETURNS text
@@ -65,20 +65,20 @@ DECLARE
     v_text text := 'CASE num_nulls(%s) WHEN 0 THEN format(''=%%s'', %1$s) ELSE '''' END';
     v_new text := format(v_text, 'n.c' || p_number);
     v_old text := format(v_text, 'o.c' || p_number);
-    v_differs text := format('ROW(n.c%s) *<> ROW(o.c%1$s)', p_number);
+    v_differs text := format('record_image_ne(ROW(n.c%s), ROW(o.c%1$s))', p_number);
     v_now text := CASE p_may_be_now WHEN 't' THEN 'v_from, v_until'
                                     WHEN 'd' THEN 'v_first_day, v_last_day'
                                     ELSE 'NULL, NULL' END;
 BEGIN
     IF p_op = 'INSERT' THEN
         RETURN format('(%L, %s, %s, num_nulls(n.c%s) = 0, %s, NULL)',
-                      p_name, p_is_bound, v_now, p_number, v_new);
+                      p_name, p_is_bound::text, v_now, p_number, v_new);
     ELSIF p_may_be_now IS NULL THEN
         v_new := format('CASE WHEN %s THEN %s END', v_differs, v_new);
         v_old := format('CASE WHEN %s THEN %s END', v_differs, v_old);
     END IF;
     RETURN format('(%L, %s, %s, %s, %s, %s)',
-                  p_name, p_is_bound, v_now, v_differs, v_new, v_old);
+                  p_name, p_is_bound::text, v_now, v_differs, v_new, v_old);
 END
 $$;
 
@@ -110,12 +110,15 @@ RETURN format($sum$
         WHERE w.differs OR w.new = 'now' AND w.old = 'now'
         GROUP BY w.name;$sum$, p_op, p_rows, p_seed, p_cells);
 
--- Returns the hash of columns by which rows are told apart, as SQL; '0' if there are none.
+-- Returns the hash of columns by which rows are told apart, as SQL; '0' if there are none. They are
+-- ordered by name: a partition may have them in another order than its root.
 CREATE FUNCTION phasegate.contents_seed(p_row text, p_numbers smallint[]) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN coalesce('hashtextextended((' || (
-           SELECT string_agg(format('format(''%%L,'', %s.c%s)', p_row, i), ' || ' ORDER BY i)
-           FROM unnest(p_numbers) AS i) || ') COLLATE "C", 0)', '0');
+           SELECT string_agg(format('format(''%%L,'', %s.c%s)', p_row, t.number), ' || '
+                             ORDER BY t.place)
+           FROM unnest(p_numbers) WITH ORDINALITY AS t (number, place))
+       || ') COLLATE "C", 0)', '0');
 
 -- Returns the body of the function that reads the changed rows of one table. It names the columns:
 -- if they change, the table does not count as guarded until `protect` makes the function again.
@@ -131,6 +134,7 @@ DECLARE
     v_own_key smallint[];
     v_fixed smallint[];
     v_rows text;
+    v_pairs text := '';
 BEGIN
     SELECT string_agg(format('r.%s AS c%s', t.name, t.number), ', ' ORDER BY t.number),
            string_agg(phasegate.contents_cell(
@@ -139,16 +143,22 @@ BEGIN
            string_agg(phasegate.contents_cell(
                t.number, t.name, NOT t.is_generated, t.may_be_now, 'UPDATE'),
                E',\n                  ' ORDER BY t.number),
-           array_agg(t.number) FILTER (WHERE t.is_key),
-           array_agg(t.number) FILTER (WHERE t.is_key AND NOT t.is_drawn AND NOT t.is_generated),
-           array_agg(t.number) FILTER (WHERE t.may_be_now IS NULL
-                                         AND NOT t.is_drawn AND NOT t.is_generated)
+           array_agg(t.number ORDER BY t.name) FILTER (WHERE t.is_key),
+           array_agg(t.number ORDER BY t.name)
+               FILTER (WHERE t.is_key AND NOT t.is_drawn AND NOT t.is_generated),
+           array_agg(t.number ORDER BY t.name)
+               FILTER (WHERE t.may_be_now IS NULL AND NOT t.is_drawn AND NOT t.is_generated)
     INTO v_columns, v_inserted, v_updated, v_key, v_own_key, v_fixed
     FROM phasegate.contents_columns(p_table) AS t;
     IF v_own_key IS NULL AND v_fixed IS NOT NULL THEN
         v_inserted := v_inserted || format(
-            E',\n                  (''*'', true, NULL, NULL, true, %s::text, NULL)',
+            E',\n                  (''*'', true, NULL, NULL, NOT v_by_trigger, %s::text, NULL)',
             phasegate.contents_seed('n', v_fixed));
+    END IF;
+    IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = p_table) = 'p' THEN
+        v_pairs := $pairs$
+        PERFORM phasegate.ensure_pairs(tg_relid, (SELECT count(*) FROM phasegate_old_rows),
+                                       (SELECT count(*) FROM phasegate_rows));$pairs$;
     END IF;
     v_rows := format('SELECT row_number() OVER () AS i, %s FROM %%s AS r', v_columns);
     RETURN format($body$
@@ -176,11 +186,7 @@ $body$,
         phasegate.contents_sum('inserted', format('(SELECT %s FROM phasegate_rows AS r) AS n',
                                                   v_columns),
                                phasegate.contents_seed('n', v_own_key), v_inserted),
-        CASE WHEN (SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = p_table)
-             THEN E'\n        PERFORM phasegate.ensure_pairs(tg_relid, '
-                  E'(SELECT count(*) FROM phasegate_old_rows),\n'
-                  '                                       (SELECT count(*) FROM phasegate_rows));'
-             ELSE '' END,
+        v_pairs,
         phasegate.contents_sum('updated', format('(%s) AS o JOIN (%s) AS n ON n.i = o.i',
                                                  format(v_rows, 'phasegate_old_rows'),
                                                  format(v_rows, 'phasegate_rows')),
@@ -382,6 +388,28 @@ BEGIN
                         'its columns are now', v_table
             USING ERRCODE = 'ZG025',
                   HINT = format('Its owner guards it: SELECT phasegate.protect(%L, ''contents'')',
+                                v_table);
+    END IF;
+END
+$$;
+
+-- Raises if this transaction has written a table whose columns have changed since it was guarded by
+-- contents: those that are new were not read.
+CREATE FUNCTION phasegate.ensure_written_bound() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_table regclass;
+BEGIN
+    SELECT k.relation INTO v_table
+    FROM (SELECT DISTINCT c.relation FROM phasegate.counted AS c
+          WHERE c.xid = pg_current_xact_id_if_assigned()) AS k
+    WHERE phasegate.chosen_kind(k.relation) = 'contents'
+      AND phasegate.is_bound_by_contents(k.relation) IS NOT TRUE
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the columns of % have changed since it was guarded by contents', v_table
+            USING ERRCODE = 'ZG025',
+                  HINT = format('Its owner guards it again: SELECT phasegate.protect(%L)',
                                 v_table);
     END IF;
 END

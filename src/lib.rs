@@ -216,8 +216,9 @@ pub mod error {
     pub use crate::base::digest::DigestError;
     pub use crate::base::files::ReadFileError;
     pub use crate::outcome::{
-        ApprovalRefusal, ColumnDiffers, ContentsDiffer, EffectsDiffer, InDoubt, Incomplete, InputRow, Refusal, RefusalReason,
-        Resolution, ResolveError, Rollback, RollbackCause, TableDiffers,
+        ApprovalRefusal, ColumnDiffers, ContentsDiffer, EffectsDiffer, InDoubt, Incomplete,
+        InputRow, Refusal, RefusalReason, Resolution, ResolveError, Rollback, RollbackCause,
+        TableDiffers,
     };
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::rehearsed_contents::TimesWritten;
 use crate::base::printable::Printable;
 use crate::database::Measured;
-use super::rehearsed_contents::TimesWritten;
 use crate::plan::{Effects, PlannedContents};
 
 /// The effects of one phase of a rehearsal, measured by the server and rolled back since.

@@ -50,7 +50,11 @@ impl fmt::Display for ContentsDiffer {
             write!(f, "{end}  {table} {kind}, {}: ", Printable(name))?;
             match column.planned {
                 true => f.write_str("other values than were rehearsed")?,
-                false => write!(f, "not in the plan, and {} rows got another value", column.rows)?,
+                false => write!(
+                    f,
+                    "not in the plan, and {} rows got another value",
+                    column.rows
+                )?,
             }
         }
         Ok(())

@@ -156,7 +156,7 @@ pub(crate) fn message_of(error: &(dyn StdError + 'static)) -> String {
 
 /// Returns the server's HINT, as full sentences.
 pub(crate) fn server_hint(error: &(dyn StdError + 'static)) -> Option<String> {
-    let hint = Printable(database(error)?.hint()?).to_string();
+    let hint = Printable(hint_of(database(error)?)?).to_string();
     let mut characters = hint.trim().trim_end_matches('.').chars();
     let first = characters.next()?.to_uppercase();
     Some(first.chain(characters).chain(['.']).collect())
@@ -184,13 +184,25 @@ fn in_one_line(error: &(dyn StdError + 'static), with_hint: bool) -> String {
     let constraint = part(", constraint ", database.constraint());
     let hint = part(
         "; hint: ",
-        (database.hint().filter(|_| with_hint)).map(|hint| hint.trim_end_matches('.')),
+        (hint_of(database).filter(|_| with_hint)).map(|hint| hint.trim_end_matches('.')),
     );
     let line = part(", ", database.where_().and_then(line_of_copy));
     format!(
         "{} (SQLSTATE {code}{constraint}{line}{hint})",
         Printable(database.message())
     )
+}
+
+/// Returns the HINT of the server. The function that `protect` makes for a table names its columns, and fails without one
+/// where they have changed since.
+fn hint_of(database: &DbError) -> Option<&str> {
+    let place = database.where_().unwrap_or_default();
+    if *database.code() == SqlState::UNDEFINED_COLUMN && place.contains("function contents_of_") {
+        return Some(
+            "the columns of the table have changed since it was guarded by contents; its owner guards it again with phasegate.protect",
+        );
+    }
+    database.hint()
 }
 
 /// Returns where `COPY` failed, without the values there: `COPY book, line 3`.

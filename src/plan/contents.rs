@@ -195,8 +195,12 @@ mod tests {
 
     #[test]
     fn of_two_rehearsals_what_both_have_is_bound() {
-        let first = contents(r#"{"updated":{"a":{"rows":2,"values":"00000000000000ab"},"b":{"rows":1,"values":"0000000000000000"}}}"#);
-        let second = contents(r#"{"updated":{"a":{"rows":2,"values":"00000000000000ab"},"b":{"rows":1,"values":"0000000000000001"}}}"#);
+        let first = contents(
+            r#"{"updated":{"a":{"rows":2,"values":"00000000000000ab"},"b":{"rows":1,"values":"0000000000000000"}}}"#,
+        );
+        let second = contents(
+            r#"{"updated":{"a":{"rows":2,"values":"00000000000000ab"},"b":{"rows":1,"values":"0000000000000001"}}}"#,
+        );
         let both = first.clone().common_values(Some(&second));
         let columns = &both.changes()[&ColumnChange::Updated];
         assert_eq!(columns["a"].values(), Some("00000000000000ab"));

@@ -125,7 +125,10 @@ impl PlannedPhase {
     /// run may change other rows.
     pub(super) fn binding(&mut self, first: &Contents, second: &Contents) {
         for (table, contents) in &mut self.contents {
-            let exact = self.effects.get(table).is_none_or(|rows| rows.tolerance() == 0);
+            let exact = self
+                .effects
+                .get(table)
+                .is_none_or(|rows| rows.tolerance() == 0);
             if let Some(measured) = first.get(table).filter(|_| exact) {
                 *contents = measured.clone().common_values(second.get(table));
             }
@@ -184,7 +187,9 @@ impl PlannedPhase {
             if self.effects.contains_key(table) {
                 columns.flaw(table)
             } else {
-                Some(format!("it names columns of `{table}`, of which it changes no row"))
+                Some(format!(
+                    "it names columns of `{table}`, of which it changes no row"
+                ))
             }
         });
         if let Some(flaw) = columns.flatten().next() {
