@@ -84,9 +84,9 @@ fn main() -> Outcome<()> {
          CREATE TABLE guarded (LIKE free INCLUDING ALL); \
          GRANT SELECT, INSERT, UPDATE, DELETE ON free, guarded TO application",
     )?;
-    for guard in [Guard::Counters, Guard::Statements] {
+    for guard in [Guard::Counters, Guard::Statements, Guard::Contents] {
         protect_as(&mut admin, "guarded", guard)?;
-        println!("\nCounted by {guard:?}:\n");
+        println!("\nGuarded by {guard:?}:\n");
         let mut client = database.admin().user("application").connect(NoTls)?;
         compare(&mut admin, &mut client)?;
     }

@@ -63,7 +63,7 @@ impl Guard {
 /// # Errors
 ///
 /// Returns an error if there is no such table, if the session's role does not own it, if it can be written through a
-/// parent that has no guard, if it is counted by statements and a partition of it is a foreign table, if its access
+/// parent that has no guard, if it is guarded by statements or contents and a partition of it is a foreign table, if its access
 /// method is not `heap`, or if a transaction that writes it does not end.
 pub fn protect(client: &mut Client, table: &str) -> Result<(), OperatorError> {
     let sql = "SELECT phasegate.protect($1::pg_catalog.text::pg_catalog.regclass)";

@@ -99,6 +99,18 @@ impl PlannedContents {
         columns.any(|column| column.values.is_some())
     }
 
+    /// Returns whether a value is bound of each thing that the phase itself does to the rows.
+    #[cfg(feature = "ssh")]
+    pub(crate) fn binds_each_change(&self) -> bool {
+        let mut by_phase = (self.changes.iter()).filter(|(change, _)| {
+            matches!(
+                change,
+                ColumnChange::Deleted | ColumnChange::Updated | ColumnChange::Inserted
+            )
+        });
+        by_phase.all(|(_, columns)| columns.values().any(|column| column.values.is_some()))
+    }
+
     /// Returns the same columns, with no value bound.
     pub(crate) fn without_values(mut self) -> Self {
         for column in self.changes.values_mut().flat_map(BTreeMap::values_mut) {

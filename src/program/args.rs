@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::exit;
 use super::pipeline::Pipeline;
+use crate::database::Guard;
 
 /// What every command takes.
 #[derive(Args)]
@@ -33,6 +34,9 @@ pub(super) enum Standard {
     Init {
         /// The tables to guard, for example `bank.account`
         tables: Vec<String>,
+        /// What the guard reads of a phase's changes: row numbers, or columns and values too; by default as it is
+        #[arg(long, value_enum, value_name = "KIND")]
+        guard: Option<GuardKind>,
         /// Write the SQL of the schema, and change nothing
         #[arg(long)]
         print_sql: bool,
@@ -160,6 +164,27 @@ pub(super) enum Turn {
     Status,
     /// List its turns, the last first
     History,
+}
+
+/// The kinds of guards.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum GuardKind {
+    /// The numbers of rows, by the server's counters
+    Counters,
+    /// The numbers of rows, by triggers after each statement: exact with `EXCEPTION` blocks too
+    Statements,
+    /// As `statements`, and the columns and the values of the rows
+    Contents,
+}
+
+impl From<GuardKind> for Guard {
+    fn from(kind: GuardKind) -> Self {
+        match kind {
+            GuardKind::Counters => Guard::Counters,
+            GuardKind::Statements => Guard::Statements,
+            GuardKind::Contents => Guard::Contents,
+        }
+    }
 }
 
 /// The options of `plan`, beside the arguments of the input.

@@ -17,7 +17,7 @@ fn approvals(plan: &Plan, demands: &[Demand]) -> SignedApprovals {
     let rule = GateRule::of(["ada"]).author_may_approve();
     let rule = demands
         .iter()
-        .fold(rule, |rule, demand| rule.demand(*demand));
+        .fold(rule, |rule, demand| rule.demand(demand.clone()));
     let policy = Policy::builder().gate::<Sg1>(rule).build().unwrap();
     // The demands are part of the policy's file.
     let policy = Policy::from_json(policy.to_json().as_bytes()).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod demands;
 mod guard;
 #[path = "../interlock/hand.rs"]
 #[allow(dead_code)]

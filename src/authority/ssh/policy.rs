@@ -12,6 +12,7 @@ use crate::authority::Gate;
 use crate::base::canonical;
 use crate::base::files::{self, ReadFileError};
 use crate::base::printable::Printable;
+use crate::plan::Plan;
 
 const SCHEMA: &str = "phasegate/policy/1";
 
@@ -339,6 +340,13 @@ impl Policy {
     #[must_use]
     pub fn builder() -> PolicyBuilder {
         PolicyBuilder::default()
+    }
+
+    /// Returns what its rules demand of the plan, and the plan has not.
+    pub(super) fn demands_unmet_by(&self, plan: &Plan) -> Vec<Demand> {
+        let demands = self.gates.values().flat_map(GateRule::demanded);
+        let unmet = demands.filter(|demand| !demand.is_met_by(plan));
+        unmet.cloned().collect()
     }
 
     /// Parses a policy. White space and the order of members are free, but no member may occur twice.

@@ -67,7 +67,7 @@ pub(super) struct Facts {
     pub(super) has_author: bool,
     /// The plan's author, and its last editor.
     pub(super) authors: Vec<String>,
-    /// What it lacks of what the rule of a gate may demand.
+    /// What it lacks of what the rules of the gates demand.
     pub(super) unmet: Vec<Demand>,
 }
 
@@ -122,7 +122,7 @@ impl SignedApprovals {
                 gates,
                 has_author: plan.author().is_some(),
                 authors: authors(plan),
-                unmet: Demand::unmet_by(plan),
+                unmet: policy.demands_unmet_by(plan),
             },
             policy,
             signers,

@@ -5,11 +5,12 @@ use serde_json::json;
 use super::super::answer::{About, Answer, Failed};
 use super::super::connect::{Role, client};
 use super::Context;
-use crate::database;
+use crate::database::{self, Guard};
 
 pub(super) fn init(
     context: &Context<'_>,
     tables: &[String],
+    guard: Option<Guard>,
     print_sql: bool,
 ) -> Result<Answer, Failed> {
     if print_sql {
@@ -24,7 +25,10 @@ pub(super) fn init(
     ));
     let installed = database::install(&mut session)?;
     for table in tables {
-        database::protect(&mut session, table)?;
+        match guard {
+            Some(guard) => database::protect_as(&mut session, table, guard)?,
+            None => database::protect(&mut session, table)?,
+        }
     }
     let mut text = match installed.applied.as_slice() {
         [] => "the schema was up to date\n".to_owned(),

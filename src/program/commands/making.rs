@@ -14,7 +14,8 @@ use super::super::exit;
 use super::super::pipeline::{Heading, Pipeline};
 use super::{Context, short, showing};
 use crate::gates::GateTable;
-use crate::plan::{EffectsSource, Plan, Target};
+use crate::outcome::Error;
+use crate::plan::{EffectsSource, Plan, PlannedContents, Target};
 use crate::typed::RehearsalReport;
 
 pub(super) fn plan(
@@ -33,7 +34,7 @@ pub(super) fn plan(
         occasion: planning.label.clone(),
     };
     let (plan, inputs) = if planning.by_rehearsal || !pipeline.is_simulated() {
-        let report = rehearsed(context, pipeline, heading, &input)?;
+        let report = rehearsed(context, pipeline, heading, &input, true)?;
         (report.plan, report.inputs)
     } else {
         let target = match &planning.performed_by {
@@ -46,7 +47,7 @@ pub(super) fn plan(
             let ran = ran?;
             (ran.plan, ran.inputs)
         } else {
-            let report = rehearsed(context, pipeline, heading, &input)?;
+            let report = rehearsed(context, pipeline, heading, &input, true)?;
             (report.plan, report.inputs)
         }
     };
@@ -67,26 +68,29 @@ pub(super) fn plan(
     Ok(Answer::new(About::plan(&plan), result, text))
 }
 
-fn by_rehearsal(
-    context: &Context<'_>,
-    pipeline: &dyn Pipeline,
-    heading: Heading,
-    input: &[u8],
-) -> Result<(Plan, GateTable), Failed> {
-    let report = rehearsed(context, pipeline, heading, input)?;
-    Ok((report.plan, report.gates))
-}
-
+/// Makes a plan by a rehearsal; by two, if it changes tables guarded by contents, whose values are to be bound.
 fn rehearsed(
     context: &Context<'_>,
     pipeline: &dyn Pipeline,
     heading: Heading,
     input: &[u8],
+    binds_values: bool,
 ) -> Result<RehearsalReport<()>, Failed> {
     context.say("a rehearsal makes the plan: the phases are performed, measured and rolled back");
-    let connector = connector(Role::Runner, context.io)?;
-    let report = pipeline.rehearse(connector, heading, input, &context.stop_handle()?)?;
+    let stop = context.stop_handle()?;
+    let rehearse = || {
+        let connector = connector(Role::Runner, context.io)?;
+        pipeline.rehearse(connector, heading.clone(), input, &stop)
+    };
+    let mut report = rehearse()?;
     context.say(&report.to_string());
+    let mut phases = report.plan.phases().iter();
+    if binds_values && phases.any(|phase| !phase.contents().is_empty()) {
+        context.say(
+            "a second rehearsal binds the values that both write, in tables guarded by contents",
+        );
+        report = report.confirmed_by(&rehearse()?).map_err(Error::from)?;
+    }
     Ok(report)
 }
 
@@ -104,7 +108,13 @@ fn made_again(
         let ran = ran?;
         return Ok((ran.plan, ran.gates));
     }
-    by_rehearsal(context, pipeline, heading, &input)
+    let mut contents = plan
+        .phases()
+        .iter()
+        .flat_map(|phase| phase.contents().values());
+    let binds_values = contents.any(PlannedContents::binds_values);
+    let report = rehearsed(context, pipeline, heading, &input, binds_values)?;
+    Ok((report.plan, report.gates))
 }
 
 pub(super) fn replan(

@@ -25,6 +25,7 @@ use super::exit;
 use super::io::{Io, ProcessIo};
 use super::pipeline::Pipeline;
 use crate::base::timestamp::Timestamp;
+use crate::database::Guard;
 use crate::engine::StopHandle;
 
 pub(super) use showing::markdown;
@@ -196,7 +197,11 @@ fn of_standard(
     command: Standard,
 ) -> Result<Answer, Failed> {
     let outcome = match command {
-        Standard::Init { tables, print_sql } => installing::init(context, &tables, print_sql),
+        Standard::Init {
+            tables,
+            guard,
+            print_sql,
+        } => installing::init(context, &tables, guard.map(Guard::from), print_sql),
         Standard::Doctor => checking::doctor(context),
         Standard::Show { dir, format } => {
             return about_change(context, &dir, showing::show(&dir, format));

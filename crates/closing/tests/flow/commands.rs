@@ -48,6 +48,7 @@ fn no_option_weakens_anything() {
         "for",
         "format",
         "gate",
+        "guard",
         "head",
         "json",
         "key",
@@ -173,6 +174,21 @@ fn without_a_simulator_a_rehearsal_makes_the_plan() {
     let failed = validated(&failed.expect(20).json());
     assert_eq!(failed["error"]["row"]["key"], "nobody");
     assert!(!other.exists());
+}
+
+/// A table that is guarded by contents: the plan is that of two rehearsals, and has the values.
+#[test]
+fn two_rehearsals_bind_the_values_of_a_table_guarded_by_contents() {
+    let site = prepared();
+    site.phasegate("", ["init", "bank.account", "--guard", "contents"])
+        .expect(0);
+    let change = site.dir.path().join("change");
+    let dir = change.to_str().unwrap();
+    let made = site.closing(["plan", "A1", "--out", dir, "--author", "grace", "--by-rehearsal"]);
+    let made = made.expect(0).out;
+    assert!(made.contains("updated: closed, to the rehearsed values"), "{made}");
+    site.closing(["replan", dir]).expect(0);
+    assert_eq!(site.closed(), 0);
 }
 
 #[test]
