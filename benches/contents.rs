@@ -83,12 +83,7 @@ fn rehearse(
     RehearsalRunner::new("bench")
         .connector(PostgresConnector::no_tls(runner.config()))
         .adapter(adapter_fn(does))
-        .run(|run, on| {
-            Ok(run
-                .phase(change)
-                .perform(on, Ungated, Start)?
-                .into_output())
-        })
+        .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()))
 }
 
 /// The server CPU that a statement of many rows and one of one row take, by each kind of guard.
@@ -116,7 +111,10 @@ fn costs(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
                 }
                 let between = cpu(pid)?;
                 tx.execute(&format!("{set} > 0"), &[])?;
-                spent = [between.saturating_sub(before), cpu(pid)?.saturating_sub(between)];
+                spent = [
+                    between.saturating_sub(before),
+                    cpu(pid)?.saturating_sub(between),
+                ];
                 Ok(0)
             })?;
             // The first round reads everything for the first time.
@@ -126,21 +124,32 @@ fn costs(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
             }
         }
     }
-    println!("\n| guard | one row by a statement, us of server CPU | a row of a statement of {ROWS}, us |");
+    println!(
+        "\n| guard | one row by a statement, us of server CPU | a row of a statement of {ROWS}, us |"
+    );
     println!("|---|---|---|");
     for (guard, mut many, mut single) in kinds {
         many.sort_by(f64::total_cmp);
         single.sort_by(f64::total_cmp);
         let middle = ROUNDS / 2;
-        println!("| {guard:?} | {:.0} | {:.2} |", single[middle], many[middle]);
+        println!(
+            "| {guard:?} | {:.0} | {:.2} |",
+            single[middle], many[middle]
+        );
     }
     Ok(())
 }
 
 /// How many of the honest runs are refused while an application writes the same rows: other columns, and the same one.
 fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
-    protect_as(&mut database.admin().connect(NoTls)?, "orders", Guard::Contents)?;
-    println!("\n| the application writes | its statements | runs refused, of {RUNS} |\n|---|---|---|");
+    protect_as(
+        &mut database.admin().connect(NoTls)?,
+        "orders",
+        Guard::Contents,
+    )?;
+    println!(
+        "\n| the application writes | its statements | runs refused, of {RUNS} |\n|---|---|---|"
+    );
     for (what, set) in [
         ("another column of the same rows", "status = 's' || $1"),
         ("the same column", "currency = 'C' || $1"),
@@ -169,7 +178,10 @@ fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
             writes.join().map_err(|_| "a panic")??;
             Ok(refused?.into_iter().filter(|refused| *refused).count())
         })?;
-        println!("| {what} | {} | {refused} |", written.load(Ordering::Relaxed));
+        println!(
+            "| {what} | {} | {refused} |",
+            written.load(Ordering::Relaxed)
+        );
     }
     Ok(())
 }
@@ -192,12 +204,7 @@ fn honest_run(database: &ScratchDatabase, runner: &ScratchRole, n: i32) -> Answe
         .authority(ApprovesEverything)
         .connector(PostgresConnector::no_tls(runner.config()))
         .adapter(adapter_fn(does))
-        .run(|run, on| {
-            Ok(run
-                .phase(change)
-                .perform(on, Ungated, Start)?
-                .into_output())
-        });
+        .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()));
     match ran {
         Ok(_) => Ok(false),
         Err(Error::RolledBack(rollback))

@@ -133,7 +133,7 @@ DECLARE
     v_key smallint[];
     v_own_key smallint[];
     v_fixed smallint[];
-    v_rows text;
+    v_rows text := 'SELECT row_number() OVER () AS i, ';
     v_pairs text := '';
 BEGIN
     SELECT string_agg(format('r.%s AS c%s', t.name, t.number), ', ' ORDER BY t.number),
@@ -160,7 +160,7 @@ BEGIN
         PERFORM phasegate.ensure_pairs(tg_relid, (SELECT count(*) FROM phasegate_old_rows),
                                        (SELECT count(*) FROM phasegate_rows));$pairs$;
     END IF;
-    v_rows := format('SELECT row_number() OVER () AS i, %s FROM %%s AS r', v_columns);
+    v_rows := v_rows || v_columns;
     RETURN format($body$
 DECLARE
     v_by_trigger boolean := pg_trigger_depth() > 1;
@@ -187,9 +187,9 @@ $body$,
                                                   v_columns),
                                phasegate.contents_seed('n', v_own_key), v_inserted),
         v_pairs,
-        phasegate.contents_sum('updated', format('(%s) AS o JOIN (%s) AS n ON n.i = o.i',
-                                                 format(v_rows, 'phasegate_old_rows'),
-                                                 format(v_rows, 'phasegate_rows')),
+        phasegate.contents_sum('updated', format('(%s FROM phasegate_old_rows AS r) AS o '
+                                                 'JOIN (%1$s FROM phasegate_rows AS r) AS n '
+                                                 'ON n.i = o.i', v_rows),
                                phasegate.contents_seed('o', v_key), v_updated),
         CASE WHEN v_key IS NULL THEN 'NULL::numeric'
              ELSE format('sum(%s)', phasegate.contents_seed('o', v_key)) END,

@@ -92,6 +92,20 @@ impl PlannedContents {
         &self.changes
     }
 
+    /// Returns each column, with what is done to the rows.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (ColumnChange, &str, &PlannedColumn)> {
+        let changes = self.changes.iter();
+        changes.flat_map(|(&change, columns)| {
+            let columns = columns.iter();
+            columns.map(move |(name, column)| (change, name.as_str(), column))
+        })
+    }
+
+    /// Returns one column.
+    pub(crate) fn column(&self, change: ColumnChange, name: &str) -> Option<&PlannedColumn> {
+        self.changes.get(&change)?.get(name)
+    }
+
     /// Returns whether a value of the table is bound.
     #[must_use]
     pub fn binds_values(&self) -> bool {

@@ -15,6 +15,7 @@
 mod adapter;
 mod adapter_fn;
 mod after;
+mod against;
 mod attempt;
 mod brand;
 mod dry_runner;

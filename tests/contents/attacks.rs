@@ -135,3 +135,33 @@ fn values_that_a_hand_writes_are_refused_by_the_server() {
         assert_eq!(orders(&database), before);
     }
 }
+
+/// Writes that the record of changes does not see are writes outside of the phase, to the guard.
+#[test]
+fn a_hand_that_hides_the_phase_from_the_guard_writes_nothing() {
+    let database = shop();
+    let plan = plan_of_values(&database, &bills);
+    let before = orders(&database);
+    for hidden in [
+        "SET LOCAL phasegate.open_here = ''",
+        "SET phasegate.open_here = 'no'",
+        "RESET ALL",
+        "DISCARD SEQUENCES",
+        "SET LOCAL session_replication_role = 'replica'",
+        "ALTER TABLE shop.orders DISABLE TRIGGER ALL",
+    ] {
+        let attempt = Attempt::of(&plan, 1);
+        let mut session = psql(&database);
+        does(&mut session, &attempt.begin());
+        // The server may refuse any of them, and then all that follows.
+        let update = "UPDATE shop.orders SET currency = 'XXX', cents = 0 WHERE id <= 10";
+        for one in [hidden, update, "SET LOCAL phasegate.open_here = 'yes'"] {
+            let _ = session.batch_execute(one);
+        }
+        for one in attempt.close() {
+            let _ = session.batch_execute(&one);
+        }
+        drop(session);
+        assert_eq!(orders(&database), before, "{hidden}");
+    }
+}

@@ -2,10 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use phasegate::{Failure, PhaseTx};
+use phasegate::{
+    Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, RehearsalRunner, Run, Start,
+    Switch, Ungated,
+};
 use postgres::NoTls;
+use serde::{Deserialize, Serialize};
 
-use crate::{differs, live, plan_of_columns, plan_of_values, rehearse, shop};
+use crate::server::{Database, PIPELINE};
+use crate::{Bill, differs, live, plan_of_columns, plan_of_values, rehearse, shop};
 
 fn bills(tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
     tx.execute(
@@ -143,4 +148,81 @@ fn beside_an_application_that_writes_other_columns_every_run_commits() {
         assert!(writes.join().unwrap() > 0);
     });
     database.sql("DROP OWNED BY of_application; DROP ROLE of_application");
+}
+
+/// Sends what was billed, and comes after it. It says that other sessions may change the number of its rows.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Send {
+    tolerance: u64,
+}
+
+impl PhaseSpec for Send {
+    const NAME: &'static str = "send";
+    type Gate = Ungated;
+    type After = Bill;
+    type Output = ();
+
+    fn tolerance(&self, _: &str) -> u64 {
+        self.tolerance
+    }
+}
+
+struct Both;
+
+impl Execute<Bill> for Both {
+    fn execute(&mut self, _: &Bill, (): (), tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
+        tx.execute("UPDATE shop.orders SET currency = 'GBP' WHERE id < 5", &[])?;
+        Ok(())
+    }
+}
+
+impl Execute<Send> for Both {
+    fn execute(&mut self, _: &Send, _: &(), tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
+        tx.execute("UPDATE shop.orders SET status = 'sent' WHERE id < 9", &[])?;
+        Ok(())
+    }
+}
+
+fn both<'run, M: Mode, W: Perform<M, Bill> + Perform<M, Send>>(
+    run: &mut Run<'run, M, W>,
+    on: &Switch<'run, M>,
+    send: Send,
+) -> Result<(), Error> {
+    let billed = run.phase(Bill).perform(on, Ungated, Start)?;
+    run.phase(send).perform(on, Ungated, &billed)?;
+    Ok(())
+}
+
+/// The plan of two rehearsals of both phases, performed live; returns the text of the second phase in the plan.
+fn both_live(database: &Database, send: Send) -> String {
+    let rehearse = || {
+        RehearsalRunner::new(PIPELINE)
+            .connector(database.connector())
+            .adapter(Both)
+            .run(|run, on| both(run, on, send))
+    };
+    let first = rehearse().unwrap();
+    let plan = first.confirmed_by(&rehearse().unwrap()).unwrap().plan;
+    database.admit(&plan);
+    let ran = database.live_by(plan.clone(), Both);
+    ran.run(|run, on| both(run, on, send)).unwrap().into_value();
+    plan.phases()[1].contents()["shop.orders"].to_string()
+}
+
+/// Both phases set `updated_at` of the same rows. In a rehearsal, whose phases share one `now()`, the second changes nothing
+/// there; live, it does.
+#[test]
+fn a_time_that_two_phases_write_is_free_in_the_second() {
+    assert_eq!(
+        both_live(&shop(), Send { tolerance: 0 }),
+        "updated: status, to the rehearsed values; updated_at, to whatever value"
+    );
+}
+
+#[test]
+fn with_a_tolerance_no_value_is_bound() {
+    assert_eq!(
+        both_live(&shop(), Send { tolerance: 1 }),
+        "updated: status, updated_at, to whatever value"
+    );
 }

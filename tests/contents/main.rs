@@ -2,6 +2,7 @@
 //! rehearsals have written.
 #![allow(clippy::unwrap_used)]
 
+mod against;
 mod attacks;
 mod demands;
 mod guard;

@@ -14,7 +14,7 @@ use super::super::pipeline::{Heading, Observe, Pipeline};
 use super::{Context, short, stamp};
 use crate::base::printable::Printable;
 use crate::observer::Event;
-use crate::plan::{Plan, PlannedRows};
+use crate::plan::Plan;
 use crate::typed::RehearsalReport;
 
 pub(super) fn rehearse(
@@ -31,17 +31,14 @@ pub(super) fn rehearse(
     let report = pipeline
         .rehearse(connector, Heading::of(&plan), &input, &stop)
         .map_err(|failed| failed.about(about()))?;
-    let differences = unlike_planned(&plan, &report);
+    let differences = report.against(&plan);
     let result = measurements(&plan, &report, &differences);
     let mut text = format!("{report}\n");
     for difference in &differences {
         text.push_str(&format!("DIFFERS  {difference}\n"));
     }
     if differences.is_empty() {
-        text.push_str(&format!(
-            "The effects are those of plan {}.",
-            short(plan.digest())
-        ));
+        text.push_str(&format!("It did what plan {} says.", short(plan.digest())));
     }
     let mut bytes = serde_json::to_vec_pretty(&result).unwrap_or_default();
     bytes.push(b'\n');
@@ -77,67 +74,6 @@ fn measurements(plan: &Plan, report: &RehearsalReport<()>, differences: &[String
         "phases": phases,
         "failed": failed,
         "differences": differences,
-    })
-}
-
-/// Returns what the rehearsal did otherwise than the plan says, beyond its tolerance.
-fn unlike_planned(plan: &Plan, report: &RehearsalReport<()>) -> Vec<String> {
-    let mut found = Vec::new();
-    for failed in &report.failed {
-        found.push(format!(
-            "{}: failed: {}",
-            Printable(&failed.name),
-            Printable(&failed.why)
-        ));
-    }
-    for (place, planned) in plan.phases().iter().enumerate() {
-        let name = planned.name();
-        let Some(seen) = report
-            .plan
-            .phases()
-            .get(place)
-            .filter(|seen| seen.name() == name)
-        else {
-            found.push(format!("{name}: not performed at place {}", place + 1));
-            continue;
-        };
-        if seen.input() != planned.input() {
-            found.push(format!("{name}: the input is not that of the plan"));
-        }
-        if seen.gates() != planned.gates() {
-            found.push(format!("{name}: the gates are not those of the plan"));
-        }
-        let tables = planned.effects().keys().chain(seen.effects().keys());
-        for table in tables.collect::<std::collections::BTreeSet<_>>() {
-            let (before, after) = (planned.effects().get(table), seen.effects().get(table));
-            if !is_within(before, after) {
-                let rows = |rows: Option<&PlannedRows>| {
-                    rows.map_or_else(|| "no change".to_owned(), ToString::to_string)
-                };
-                found.push(format!(
-                    "{name}: {table}: planned {}, measured {}",
-                    rows(before),
-                    rows(after)
-                ));
-            }
-        }
-    }
-    if report.plan.phases().len() > plan.phases().len() {
-        found.push("the pipeline performs more phases than the plan has".to_owned());
-    }
-    found
-}
-
-fn is_within(planned: Option<&PlannedRows>, seen: Option<&PlannedRows>) -> bool {
-    let counts = |rows: Option<&PlannedRows>| {
-        let counts = rows.map(PlannedRows::counts).unwrap_or_default();
-        [counts.inserted, counts.updated, counts.deleted]
-    };
-    let tolerance = planned.map_or(0, PlannedRows::tolerance);
-    let mut both = counts(planned).into_iter().zip(counts(seen));
-    // What is planned as 0 has to stay 0.
-    both.all(|(planned, seen)| {
-        planned == seen || (planned > 0 && planned.abs_diff(seen) <= tolerance)
     })
 }
 

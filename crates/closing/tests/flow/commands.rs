@@ -184,9 +184,20 @@ fn two_rehearsals_bind_the_values_of_a_table_guarded_by_contents() {
         .expect(0);
     let change = site.dir.path().join("change");
     let dir = change.to_str().unwrap();
-    let made = site.closing(["plan", "A1", "--out", dir, "--author", "grace", "--by-rehearsal"]);
+    let made = site.closing([
+        "plan",
+        "A1",
+        "--out",
+        dir,
+        "--author",
+        "grace",
+        "--by-rehearsal",
+    ]);
     let made = made.expect(0).out;
-    assert!(made.contains("updated: closed, to the rehearsed values"), "{made}");
+    assert!(
+        made.contains("updated: closed, to the rehearsed values"),
+        "{made}"
+    );
     site.closing(["replan", dir]).expect(0);
     assert_eq!(site.closed(), 0);
 }
