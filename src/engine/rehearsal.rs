@@ -229,7 +229,9 @@ impl<'run> RehearsalEngine<'run> {
                 sent,
             }) => {
                 let before = &rehearsing.so_far;
-                let performed = RehearsedPhase::between(phase, before, &after, &mut self.times);
+                let took = now.elapsed();
+                let performed =
+                    RehearsedPhase::between(phase, before, &after, took, &mut self.times);
                 rehearsing.so_far = after;
                 self.session = Held::Open(rehearsing);
                 let planned = job.input.plan(&bytes, presented, &performed.effects)?;

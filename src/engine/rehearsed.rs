@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::rehearsed_contents::TimesWritten;
 use crate::base::printable::Printable;
@@ -27,6 +28,9 @@ pub struct RehearsedPhase {
     /// The strongest lock that the phase took on each table, by the server's name for it. A lock that an earlier phase
     /// of the run holds already is listed with that phase. Locks on single rows are not shown.
     pub locks: BTreeMap<String, String>,
+    /// How long the phase took, from its first statement to the measurement: so long a live run holds its locks, and
+    /// commits after that. The rehearsal holds them to its own end.
+    pub took: Duration,
     /// The columns that the phase changed, of the tables that are guarded [by contents](crate::schema::Guard::Contents).
     pub contents: BTreeMap<String, PlannedContents>,
 }
@@ -49,6 +53,7 @@ impl RehearsedPhase {
         name: &str,
         before: &Measured,
         after: &Measured,
+        took: Duration,
         times: &mut TimesWritten,
     ) -> Self {
         let mut effects = Effects::new();
@@ -74,6 +79,7 @@ impl RehearsedPhase {
             locks: taken
                 .map(|(table, mode)| (table.clone(), mode.clone()))
                 .collect(),
+            took,
             contents: times.contents(after),
         }
     }
@@ -86,7 +92,8 @@ pub(super) fn moved(before: &Measured, after: &Measured) -> Vec<String> {
 
 impl fmt::Display for RehearsedPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {}", Printable(&self.name))?;
+        let took = self.took.as_millis();
+        write!(f, "  {} ({took} ms)", Printable(&self.name))?;
         if self.effects.is_empty() {
             write!(f, "\n    changed no row")?;
         }

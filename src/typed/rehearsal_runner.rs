@@ -1,7 +1,7 @@
 //! The runner of rehearsals.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::brand::Brand;
 use super::mode::Rehearsal;
@@ -74,8 +74,8 @@ use crate::plan::{EffectsSource, Heading, Plan, PlanInputs, PlanOutputs, Program
 ///
 /// - Sequences that were advanced stay advanced ([`RehearsedPhase::sequences`](crate::runner::RehearsedPhase)).
 /// - The locks are real: other sessions wait for them until the run ends
-///   ([`RehearsedPhase::locks`](crate::runner::RehearsedPhase), and locks on single rows, which no view shows). Give
-///   it a short [`Timeouts::lock`], and a database that is not in use at the moment.
+///   ([`RehearsedPhase::locks`](crate::runner::RehearsedPhase), and locks on single rows, which no view shows). It
+///   waits 1 s for a lock itself, and then fails. Give it a moment in which the database is not in use.
 /// - Effects outside of the database: another connection (`dblink`), a file, a program, a mail. An effect that waits
 ///   for the commit, like `NOTIFY`, does not take place.
 /// - The server's own work: dead rows, WAL, counters of the statistics.
@@ -105,6 +105,9 @@ struct Settings {
     stop: Option<StopHandle>,
 }
 
+/// A rehearsal gives way to other sessions: it fails rather than wait for a lock, behind which others would queue.
+const REHEARSAL: Timeouts = Timeouts::DEFAULT.lock(Duration::from_secs(1));
+
 impl RehearsalRunner {
     /// Returns a runner of the pipeline of this name, without any of its parts.
     pub fn new(pipeline: impl Into<String>) -> Self {
@@ -114,7 +117,7 @@ impl RehearsalRunner {
                 pipeline: pipeline.into(),
                 observer: Box::new(|_| ()),
                 heading: Heading::default(),
-                timeouts: Timeouts::default(),
+                timeouts: REHEARSAL,
                 allow_privileged_role: false,
                 stop: None,
             },
@@ -157,7 +160,7 @@ impl<C, W> RehearsalRunner<C, W> {
         self
     }
 
-    /// Sets the time limits of each phase and of its waits; a phase can set others with
+    /// Sets the time limits of each phase and of its waits, by default those of a live run with 1 s for a lock; a phase can set others with
     /// [`PhaseSpec::timeouts`](crate::PhaseSpec::timeouts). Between two phases the server waits for
     /// [`Timeouts::idle`], and then ends the rehearsal. The last call counts.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {

@@ -279,21 +279,45 @@ fn a_person_can_read_the_report() {
         assert!(next(run, on, 3).is_err());
         Ok(())
     });
-    let report = rehearsed.unwrap().to_string();
+    let rehearsed = rehearsed.unwrap();
+    let took: Vec<_> = (rehearsed.phases.iter())
+        .map(|phase| phase.took.as_millis())
+        .collect();
+    let report = rehearsed.to_string();
     let target = &database.target;
     assert_eq!(
         report,
         format!(
             "rehearsal of `small` in {target}\n\
-             \x20 part[1]\n\
+             \x20 part[1] ({} ms)\n\
              \x20   public.item: inserted 1\n\
              \x20   locked public.item (RowExclusiveLock)\n\
-             \x20 part[2]\n\
+             \x20 part[2] ({} ms)\n\
              \x20   changed no row\n\
              \x20 part[3]\n\
              \x20   FAILED: phase `part[3]` (rehearsal) failed at row 4 (d): no such part; nothing of it remains\n\
              Everything was rolled back. What a rollback does not undo: sequences that were moved; that others had to wait for \
-             the locks, those on single rows included; and whatever left the database (another connection, a file, a mail)."
+             the locks, those on single rows included; and whatever left the database (another connection, a file, a mail).",
+            took[0], took[1]
         )
     );
+}
+
+/// It does not wait for a lock for long, since others would queue behind it.
+#[test]
+fn a_rehearsal_gives_way_to_other_sessions() {
+    let database = database();
+    let adapter = Each(|_: usize, tx: &mut PhaseTx<'_>| {
+        let limit: String = tx
+            .query_one("SELECT current_setting('lock_timeout')", &[])?
+            .get(0);
+        assert_eq!(limit, "1s");
+        Ok(tx.execute(INSERT, &[&"a"])?)
+    });
+    let mut other = database.admin();
+    let mut holds = other.transaction().unwrap();
+    holds.batch_execute("LOCK TABLE item").unwrap();
+    let rehearsed = rehearsal(&database, adapter).run(|run, on| next(run, on, 1).map(drop));
+    let failed = rehearsed.unwrap_err().to_string();
+    assert!(failed.contains("lock timeout"), "{failed}");
 }

@@ -58,6 +58,7 @@ fn measurements(plan: &Plan, report: &RehearsalReport<()>, differences: &[String
                 "name": phase.name,
                 "effects": phase.effects,
                 "locks": phase.locks,
+                "took_ms": u64::try_from(phase.took.as_millis()).unwrap_or(u64::MAX),
                 "sequences": phase.sequences,
                 "unguarded": phase.unguarded,
             })
