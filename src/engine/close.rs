@@ -1,6 +1,7 @@
 //! Performs a phase from the opening to the close: the adapter, the kill switch once more, and the closing message.
 
 use ::postgres::error::DbError;
+use serde::de::DeserializeOwned;
 
 use super::job::NotPerformed;
 use super::live::LiveEngine;
@@ -101,33 +102,6 @@ pub(super) fn perform_and_close(
         Err(error) => error,
     };
     *lost = matches!(error, CloseError::AlreadyLost);
-    let refused = |error: ::postgres::Error| {
-        let said = error.as_db_error();
-        let code = said.map(|said| said.code().code().to_owned());
-        let by_the_seal = said.and_then(DbError::datatype) == Some("seal");
-        match code.as_deref() {
-            Some(sqlstate::NOT_SEALED) if by_the_seal => {
-                RollbackCause::EndedFromWithin(Failure::new(error))
-            }
-            Some(sqlstate::SWITCH_OFF | sqlstate::LEASE_ELSEWHERE) => {
-                RollbackCause::SwitchOff(SwitchOff::of_the_database())
-            }
-            Some(sqlstate::LEASE_OVER) => RollbackCause::LeaseOver,
-            Some(sqlstate::EFFECTS_DIFFER) => {
-                match said.and_then(|said| serde_json::from_str(said.datatype()?).ok()) {
-                    Some(differ) => RollbackCause::EffectsDiffer(differ),
-                    None => RollbackCause::CommitRefused(Failure::new(error)),
-                }
-            }
-            Some(sqlstate::CONTENTS_DIFFER) => {
-                match said.and_then(|said| serde_json::from_str(said.datatype()?).ok()) {
-                    Some(differ) => RollbackCause::ContentsDiffer(differ),
-                    None => RollbackCause::CommitRefused(Failure::new(error)),
-                }
-            }
-            _ => RollbackCause::CommitRefused(Failure::new(error)),
-        }
-    };
     Err(match error {
         CloseError::AlreadyLost => rolled_back(RollbackCause::ConnectionLost).into(),
         CloseError::StatementHadFailed => {
@@ -141,4 +115,28 @@ pub(super) fn perform_and_close(
             doubt.into()
         }
     })
+}
+
+/// Returns why the server has refused the close.
+fn refused(error: ::postgres::Error) -> RollbackCause {
+    let said = error.as_db_error();
+    let code = said.map(|said| said.code().code());
+    let cause = match code {
+        Some(sqlstate::NOT_SEALED) if said.and_then(DbError::datatype) == Some("seal") => {
+            return RollbackCause::EndedFromWithin(Failure::new(error));
+        }
+        Some(sqlstate::SWITCH_OFF | sqlstate::LEASE_ELSEWHERE) => {
+            Some(RollbackCause::SwitchOff(SwitchOff::of_the_database()))
+        }
+        Some(sqlstate::LEASE_OVER) => Some(RollbackCause::LeaseOver),
+        Some(sqlstate::EFFECTS_DIFFER) => differing(said).map(RollbackCause::EffectsDiffer),
+        Some(sqlstate::CONTENTS_DIFFER) => differing(said).map(RollbackCause::ContentsDiffer),
+        _ => None,
+    };
+    cause.unwrap_or_else(|| RollbackCause::CommitRefused(Failure::new(error)))
+}
+
+/// Reads the differences from an error of the server.
+fn differing<T: DeserializeOwned>(said: Option<&DbError>) -> Option<T> {
+    serde_json::from_str(said?.datatype()?).ok()
 }

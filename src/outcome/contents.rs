@@ -48,13 +48,11 @@ impl fmt::Display for ContentsDiffer {
                 name => name,
             };
             write!(f, "{end}  {table} {kind}, {}: ", Printable(name))?;
-            match column.planned {
-                true => f.write_str("other values than were rehearsed")?,
-                false => write!(
-                    f,
-                    "not in the plan, and {} rows got another value",
-                    column.rows
-                )?,
+            if column.planned {
+                f.write_str("other values than were rehearsed")?;
+            } else {
+                let rows = column.rows;
+                write!(f, "not in the plan, and {rows} rows got another value")?;
             }
         }
         Ok(())

@@ -34,7 +34,7 @@ pub(super) fn plan(
         occasion: planning.label.clone(),
     };
     let (plan, inputs) = if planning.by_rehearsal || !pipeline.is_simulated() {
-        let report = rehearsed(context, pipeline, heading, &input, true)?;
+        let report = rehearsed(context, pipeline, &heading, &input, true)?;
         (report.plan, report.inputs)
     } else {
         let target = match &planning.performed_by {
@@ -47,7 +47,7 @@ pub(super) fn plan(
             let ran = ran?;
             (ran.plan, ran.inputs)
         } else {
-            let report = rehearsed(context, pipeline, heading, &input, true)?;
+            let report = rehearsed(context, pipeline, &heading, &input, true)?;
             (report.plan, report.inputs)
         }
     };
@@ -72,7 +72,7 @@ pub(super) fn plan(
 fn rehearsed(
     context: &Context<'_>,
     pipeline: &dyn Pipeline,
-    heading: Heading,
+    heading: &Heading,
     input: &[u8],
     binds_values: bool,
 ) -> Result<RehearsalReport<()>, Failed> {
@@ -113,7 +113,7 @@ fn made_again(
         .iter()
         .flat_map(|phase| phase.contents().values());
     let binds_values = contents.any(PlannedContents::binds_values);
-    let report = rehearsed(context, pipeline, heading, &input, binds_values)?;
+    let report = rehearsed(context, pipeline, &heading, &input, binds_values)?;
     Ok((report.plan, report.gates))
 }
 
