@@ -21,84 +21,96 @@ FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'phasegate')
   AND n.oid <> pg_my_temp_schema();
 
--- Returns what a domain or an enumeration is; null for another type.
+-- Returns what a domain or an enumeration is; null for another type. Neither this nor the next two
+-- are in SQL, which would be planned at each call, of each column.
 CREATE FUNCTION phasegate.type_definition(p_type oid) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
-BEGIN ATOMIC
-    SELECT CASE t.typtype
-           WHEN 'd' THEN jsonb_build_array(
-               format_type(t.typbasetype, t.typtypmod), t.typnotnull, t.typdefault,
-               (SELECT jsonb_agg(pg_get_constraintdef(k.oid) ORDER BY k.conname)
-                FROM pg_constraint AS k WHERE k.contypid = t.oid))
-           WHEN 'e' THEN (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
-                          FROM pg_enum AS e WHERE e.enumtypid = t.oid)
-           END
-    FROM pg_type AS t WHERE t.oid = p_type;
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN (
+        SELECT CASE t.typtype
+               WHEN 'd' THEN jsonb_build_array(
+                   format_type(t.typbasetype, t.typtypmod), t.typnotnull, t.typdefault,
+                   (SELECT jsonb_agg(pg_get_constraintdef(k.oid) ORDER BY k.conname)
+                    FROM pg_constraint AS k WHERE k.contypid = t.oid))
+               WHEN 'e' THEN (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
+                              FROM pg_enum AS e WHERE e.enumtypid = t.oid)
+               END
+        FROM pg_type AS t WHERE t.oid = p_type);
+END
+$$;
 
 -- Returns the definition of a table or view, as text.
 CREATE FUNCTION phasegate.table_definition(p_table oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
-BEGIN ATOMIC
-    SELECT jsonb_build_array(
-        c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
-        pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid),
-        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-        CASE WHEN c.relkind = 'v' THEN c.reloptions END,
-        (SELECT jsonb_agg(jsonb_build_array(
-                    a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
-                    a.attgenerated, o.collnamespace::regnamespace, o.collname,
-                    pg_get_expr(d.adbin, d.adrelid), phasegate.type_definition(a.atttypid))
-                ORDER BY a.attnum)
-         FROM pg_attribute AS a
-         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-         LEFT JOIN pg_collation AS o ON o.oid = a.attcollation
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-        (SELECT jsonb_agg(jsonb_build_array(k.conname, pg_get_constraintdef(k.oid))
-                          ORDER BY k.conname)
-         FROM pg_constraint AS k
-         -- A column that is not null is told with the column: PostgreSQL 18 has a constraint too.
-         WHERE k.conrelid = c.oid AND k.contype NOT IN ('t', 'n')),
-        -- An index that is not unique changes nothing of what a statement does.
-        (SELECT jsonb_agg(pg_get_indexdef(i.indexrelid) ORDER BY pg_get_indexdef(i.indexrelid))
-         FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)),
-        (SELECT jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), t.tgenabled)
-                          ORDER BY t.tgname)
-         FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
-           AND p.pronamespace <> 'phasegate'::regnamespace),
-        (SELECT jsonb_agg(jsonb_build_array(pg_get_ruledef(r.oid), r.ev_enabled)
-                          ORDER BY r.rulename)
-         FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-        (SELECT jsonb_agg(jsonb_build_array(
-                    p.polname, p.polcmd, p.polpermissive,
-                    (SELECT jsonb_agg(coalesce(m.rolname, 'public') ORDER BY m.rolname)
-                     FROM unnest(p.polroles) AS member
-                     LEFT JOIN pg_roles AS m ON m.oid = member),
-                    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-                ORDER BY p.polname)
-         FROM pg_policy AS p WHERE p.polrelid = c.oid),
-        (SELECT jsonb_agg(format('%I.%I', n.nspname, q.relname) ORDER BY i.inhseqno)
-         FROM pg_inherits AS i JOIN pg_class AS q ON q.oid = i.inhparent
-         JOIN pg_namespace AS n ON n.oid = q.relnamespace
-         WHERE i.inhrelid = c.oid))::text
-    FROM pg_class AS c WHERE c.oid = p_table;
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_array(
+            c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid),
+            CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+            CASE WHEN c.relkind = 'v' THEN c.reloptions END,
+            (SELECT jsonb_agg(jsonb_build_array(
+                        a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                        a.attidentity,
+                        a.attgenerated, o.collnamespace::regnamespace, o.collname,
+                        pg_get_expr(d.adbin, d.adrelid), phasegate.type_definition(a.atttypid))
+                    ORDER BY a.attnum)
+             FROM pg_attribute AS a
+             LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+             LEFT JOIN pg_collation AS o ON o.oid = a.attcollation
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+            (SELECT jsonb_agg(jsonb_build_array(k.conname, pg_get_constraintdef(k.oid))
+                              ORDER BY k.conname)
+             FROM pg_constraint AS k
+             -- A column that is not null is told with the column: PostgreSQL 18 has a
+             -- constraint too.
+             WHERE k.conrelid = c.oid AND k.contype NOT IN ('t', 'n')),
+            -- An index that is not unique changes nothing of what a statement does.
+            (SELECT jsonb_agg(pg_get_indexdef(i.indexrelid) ORDER BY pg_get_indexdef(i.indexrelid))
+             FROM pg_index AS i WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)),
+            (SELECT jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), t.tgenabled)
+                              ORDER BY t.tgname)
+             FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+               AND p.pronamespace <> 'phasegate'::regnamespace),
+            (SELECT jsonb_agg(jsonb_build_array(pg_get_ruledef(r.oid), r.ev_enabled)
+                              ORDER BY r.rulename)
+             FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+            (SELECT jsonb_agg(jsonb_build_array(
+                        p.polname, p.polcmd, p.polpermissive,
+                        (SELECT jsonb_agg(coalesce(m.rolname, 'public') ORDER BY m.rolname)
+                         FROM unnest(p.polroles) AS member
+                         LEFT JOIN pg_roles AS m ON m.oid = member),
+                        pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+                    ORDER BY p.polname)
+             FROM pg_policy AS p WHERE p.polrelid = c.oid),
+            (SELECT jsonb_agg(format('%I.%I', n.nspname, q.relname) ORDER BY i.inhseqno)
+             FROM pg_inherits AS i JOIN pg_class AS q ON q.oid = i.inhparent
+             JOIN pg_namespace AS n ON n.oid = q.relnamespace
+             WHERE i.inhrelid = c.oid))::text
+        FROM pg_class AS c WHERE c.oid = p_table);
+END
+$$;
 
 -- Returns the definition of a function, as text; null if it is gone.
 CREATE FUNCTION phasegate.function_definition(p_function oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
-BEGIN ATOMIC
-    SELECT CASE p.prokind
-           WHEN 'a' THEN jsonb_build_array(
-               g.aggkind, g.aggtransfn::regprocedure::text, g.aggfinalfn::text,
-               g.aggcombinefn::text, g.agginitval, format_type(g.aggtranstype, NULL),
-               pg_get_function_result(p.oid))::text
-           ELSE pg_get_functiondef(p.oid)
-           END
-    FROM pg_proc AS p LEFT JOIN pg_aggregate AS g ON g.aggfnoid = p.oid
-    WHERE p.oid = p_function;
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN (
+        SELECT CASE p.prokind
+               WHEN 'a' THEN jsonb_build_array(
+                   g.aggkind, g.aggtransfn::regprocedure::text, g.aggfinalfn::text,
+                   g.aggcombinefn::text, g.agginitval, format_type(g.aggtranstype, NULL),
+                   pg_get_function_result(p.oid))::text
+               ELSE pg_get_functiondef(p.oid)
+               END
+        FROM pg_proc AS p LEFT JOIN pg_aggregate AS g ON g.aggfnoid = p.oid
+        WHERE p.oid = p_function);
+END
+$$;
 
 -- Returns the SHA-256 of a definition, as hexadecimal digits.
 CREATE FUNCTION phasegate.fingerprint(p_catalog oid, p_object oid) RETURNS text
@@ -122,15 +134,33 @@ RETURN pg_catalog.strpos(pg_catalog.lower(p_text), pg_catalog.lower(p_name))
         pg_catalog.regexp_replace(p_name, '([^[:alnum:]_])', '\\\1', 'g')
         OPERATOR(pg_catalog.||) '($|[^[:alnum:]_$])');
 
+-- Returns the words of a text, in lower case, as the server reads names.
+CREATE FUNCTION phasegate.words(p_text text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT DISTINCT w FROM regexp_split_to_table(
+        lower(p_text COLLATE "C"), '[^[:alnum:]_$]+' COLLATE "C") AS w
+    WHERE w <> '';
+END;
+
+-- Returns the body of a function as text. A dump prints the other form in another way.
+CREATE FUNCTION phasegate.function_body(p_function oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc, '') FROM pg_proc AS p
+    WHERE p.oid = p_function;
+END;
+
 -- The functions that this transaction may have performed: those that the server counted, those of
 -- the triggers of its tables, those that the tables themselves depend on, and those that the
 -- statements, or the body of one of these, name. A function that is inlined is not counted, so that
--- only its name tells of it. A body as text: a dump prints the other form in another way.
+-- only its name tells of it. Each text is split into words once, and no text is compared with each
+-- name but those of more than one word.
 CREATE FUNCTION phasegate.functions_used(p_statements text[]) RETURNS SETOF oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     WITH RECURSIVE own AS MATERIALIZED (
-        SELECT p.oid, p.proname,
-               coalesce(pg_get_function_sqlbody(p.oid), p.prosrc, '') AS body
+        SELECT p.oid, p.proname, lower(p.proname::text COLLATE "C") AS word,
+               p.proname::text COLLATE "C" ~ '[^[:alnum:]_$]' AS is_many_words
         FROM phasegate.defined AS d JOIN pg_proc AS p ON p.oid = d.oid
         WHERE d.catalog = 'pg_proc'::regclass
     ), used (oid) AS (
@@ -156,14 +186,25 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                            AND d.refclassid = 'pg_proc'::regclass
         JOIN own AS o ON o.oid = d.refobjid
         UNION
-        SELECT o.oid FROM own AS o, unnest(p_statements) AS s (statement)
-        WHERE phasegate.names_it(s.statement, o.proname)
+        SELECT o.oid FROM unnest(p_statements) AS s (statement)
+        CROSS JOIN LATERAL phasegate.words(s.statement) AS w JOIN own AS o ON o.word = w
         UNION
-        SELECT o.oid FROM used AS u JOIN own AS b ON b.oid = u.oid JOIN own AS o ON o.oid <> b.oid
-        LEFT JOIN pg_aggregate AS g ON g.aggfnoid = b.oid
-        WHERE phasegate.names_it(b.body, o.proname)
-           OR o.oid IN (g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
-                        g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
+        SELECT o.oid FROM own AS o, unnest(p_statements) AS s (statement)
+        WHERE o.is_many_words AND phasegate.names_it(s.statement, o.proname)
+        UNION
+        SELECT n.oid FROM used AS u CROSS JOIN LATERAL (
+            SELECT o.oid FROM phasegate.function_body(u.oid) AS b
+            CROSS JOIN LATERAL phasegate.words(b) AS w JOIN own AS o ON o.word = w
+            UNION ALL
+            SELECT o.oid FROM own AS o
+            WHERE o.is_many_words
+              AND phasegate.names_it(phasegate.function_body(u.oid), o.proname)
+            UNION ALL
+            SELECT o.oid FROM pg_aggregate AS g JOIN own AS o ON o.oid IN (
+                g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn,
+                g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
+            WHERE g.aggfnoid = u.oid
+        ) AS n
     )
     SELECT u.oid FROM used AS u;
 $$;
@@ -204,7 +245,7 @@ $$;
 
 -- Returns the objects whose definitions are no longer those of a plan, in order.
 CREATE FUNCTION phasegate.changed_means(p_means jsonb) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 BEGIN ATOMIC
     WITH present AS MATERIALIZED (
         SELECT d.name, phasegate.fingerprint(d.catalog, d.oid) AS fingerprint
