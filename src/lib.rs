@@ -241,7 +241,7 @@ pub mod connect {
 /// The parts of a run, its results and events, and how to stop it.
 pub mod runner {
     pub use crate::engine::{FailedRehearsal, RehearsedPhase, StopHandle};
-    pub use crate::observer::{Ending, Event, Step};
+    pub use crate::observer::{Cause, Ending, Event, Outcome, Step, Waiting};
     pub use crate::typed::{
         AdapterFn, DryRunReport, ErasedPhase, Given, LiveReport, NoAdapter, NoAuthority,
         NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, PhaseCall, Preflight,

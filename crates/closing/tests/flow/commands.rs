@@ -53,6 +53,7 @@ fn no_option_weakens_anything() {
         "key",
         "label",
         "last-editor",
+        "once",
         "open",
         "out",
         "performed-by",
