@@ -12,7 +12,7 @@ use std::path::Path;
 const LAYERS: [&[&str]; 10] = [
     &["base"],
     &["plan"],
-    &["authority", "kill_switch", "observer"],
+    &["authority", "kill_switch", "observer", "traced"],
     &["outcome"],
     &["database"],
     &["connecting", "evidence", "gates"],
