@@ -52,6 +52,26 @@ BEGIN ATOMIC
     WHERE r.plan = p_plan;
 END;
 
+-- The sessions that the session of a plan's run waits for, and those that wait for it; process 0 is a
+-- prepared transaction. Not their queries, which may have personal data.
+CREATE FUNCTION phasegate.neighbours_of_run(p_plan bytea)
+RETURNS TABLE (holds_up boolean, pid integer, role text, application_name text, since timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT n.holds_up, n.pid, a.usename::text, a.application_name, a.xact_start
+    FROM (
+        SELECT DISTINCT false AS holds_up, b.pid
+        FROM phasegate.holder_of_run(p_plan) AS h,
+             LATERAL unnest(pg_blocking_pids(h.pid)) AS b (pid)
+        UNION ALL
+        SELECT true, w.pid
+        FROM phasegate.holder_of_run(p_plan) AS h
+        JOIN pg_catalog.pg_stat_activity AS w
+            ON w.wait_event_type = 'Lock' AND h.pid = ANY (pg_blocking_pids(w.pid))
+    ) AS n LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = n.pid
+    ORDER BY n.holds_up, a.xact_start, n.pid LIMIT 200;
+END;
+
 -- The journal of one plan, for those who may read of it; only auditors and operators read the
 -- table.
 CREATE FUNCTION phasegate.journal_of(p_plan bytea)

@@ -37,7 +37,8 @@ GRANT EXECUTE ON FUNCTION
 -- What all three may ask; plans are read by their own runner only.
 GRANT EXECUTE ON FUNCTION
     phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight,
-    phasegate.approvals_of, phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of,
+    phasegate.approvals_of, phasegate.holder_of_run, phasegate.neighbours_of_run,
+    phasegate.journal_of, phasegate.progress_of,
     phasegate.bypass_privileges, phasegate.plan_bytes, phasegate.same_change,
     phasegate.preflight
     TO phasegate_runner, phasegate_operator, phasegate_auditor;

@@ -125,6 +125,8 @@ mod report;
 pub mod testing;
 #[cfg(all(test, feature = "ssh", feature = "testing"))]
 mod tests;
+#[cfg(feature = "tracing")]
+mod traced;
 mod typed;
 
 /// The driver whose types are in this crate's signatures.
@@ -242,7 +244,10 @@ pub mod connect {
 /// The parts of a run, its results and events, and how to stop it.
 pub mod runner {
     pub use crate::engine::{FailedRehearsal, RehearsedPhase, StopHandle};
-    pub use crate::observer::{Ending, Event, Step};
+    pub use crate::observer::{Cause, Ending, Event, Outcome, Step, Waiting};
+    #[cfg(feature = "tracing")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+    pub use crate::traced::traced;
     pub use crate::typed::{
         AdapterFn, DryRunReport, ErasedPhase, Given, LiveReport, NoAdapter, NoAuthority,
         NoConnector, NoKillSwitch, NoPlan, NoSimulator, NoTarget, PhaseCall, Preflight,

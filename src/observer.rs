@@ -1,9 +1,70 @@
 //! The events of a run, while it is in progress.
 
+use std::time::{Duration, SystemTime};
+
+use crate::base::digest::Digest;
+use crate::plan::Target;
+
 /// An event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A live run begins. A run that is refused before its kill switch is read sends no event; a dry run and a
+    /// rehearsal send those of their phases only.
+    #[non_exhaustive]
+    RunBegins {
+        /// Distinguishes this run from the others of its plan.
+        run: &'a str,
+        /// The name of the pipeline.
+        pipeline: &'a str,
+        /// The plan that it performs.
+        plan: Digest,
+        /// The database and role of the plan.
+        target: &'a Target,
+        /// The number of phases of the plan.
+        phases: usize,
+    },
+    /// A live run has ended. A panic that leaves the pipeline ends it without this event.
+    #[non_exhaustive]
+    RunEnds {
+        /// That of [`RunBegins`](Event::RunBegins).
+        run: &'a str,
+        /// How the run ended.
+        outcome: Outcome,
+        /// The number of phases of the plan that are committed, by this run or before it.
+        committed: usize,
+        /// Why the last phase that was not performed was not; `None` if each was.
+        cause: Option<Cause<'a>>,
+    },
+    /// A phase has spent an approval, with its opening: if the phase is rolled back, the approval is not spent.
+    #[non_exhaustive]
+    ApprovalUsed {
+        /// The name of the phase.
+        phase: &'a str,
+        /// The gate.
+        gate: &'a str,
+        /// Who approved.
+        by: &'a str,
+        /// When the approval expires.
+        expires: SystemTime,
+    },
+    /// A phase waits, and performs nothing meanwhile. That a session waits for another one inside the server is not
+    /// known here: `phasegate watch` shows it.
+    #[non_exhaustive]
+    Waits {
+        /// The name of the phase.
+        phase: &'a str,
+        /// What it waits for.
+        why: Waiting,
+    },
+    /// The run was stopped by its [`StopHandle`](crate::runner::StopHandle), which a phase has found.
+    #[non_exhaustive]
+    Stopping {
+        /// The name of the phase.
+        phase: &'a str,
+        /// The reason of the stop.
+        why: &'a str,
+    },
     /// A phase begins.
     #[non_exhaustive]
     Begins {
@@ -51,6 +112,8 @@ pub enum Event<'a> {
         phase: &'a str,
         /// How the phase ended.
         ending: Ending,
+        /// Why it was not performed; `None` if it was, or was before.
+        cause: Option<Cause<'a>>,
     },
 }
 
@@ -89,6 +152,46 @@ pub enum Step {
     SwitchStillOn,
     /// The transaction is committed.
     Committed,
+}
+
+/// Why a phase was not performed. It has no text: messages can hold data, and the error of the run has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cause<'a> {
+    /// The code of the error; see [`Error::code`](crate::Error::code).
+    pub code: &'a str,
+    /// The SQLSTATE, if the server reported one.
+    pub sqlstate: Option<&'a str>,
+}
+
+/// What a phase waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// The pause before another attempt.
+    #[non_exhaustive]
+    Retry {
+        /// The length of the pause.
+        pause: Duration,
+    },
+    /// The server's response to whether a commit in doubt has happened.
+    #[non_exhaustive]
+    Resolution {
+        /// The longest time that is waited.
+        most: Duration,
+    },
+}
+
+/// How a live run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Every phase of the plan is committed.
+    Complete,
+    /// The pipeline ended before that. What is committed stays.
+    Incomplete,
+    /// It is not known whether a phase was committed.
+    InDoubt,
 }
 
 /// How a phase ended.

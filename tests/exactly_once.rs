@@ -226,8 +226,14 @@ fn a_run_that_waited_for_too_long_names_who_performs_the_plan() {
         assert_eq!(holder.pid, Some(pid));
         assert_eq!(holder.role.as_deref(), Some(database.runner.name()));
         assert_eq!(
-            holder.application_name.as_deref(),
-            Some("phasegate small/draft")
+            holder
+                .application_name
+                .as_deref()
+                .and_then(|name| name.split_once(": ")),
+            Some((
+                &*format!("phasegate {} 1/1", &plan.digest().to_string()[..8]),
+                "small/draft"
+            ))
         );
         assert!(
             refusal.to_string().contains(&format!("process {pid}")),

@@ -46,7 +46,13 @@ fn it_has_a_row_for_each_phase_with_effects_role_and_approvals() {
         assert_eq!(entry.database, database.target.database());
         assert_eq!(
             entry.application_name,
-            format!("phasegate small/{}", entry.phase)
+            format!(
+                "phasegate {} {}/{}: small/{}",
+                &entry.plan.to_string()[..8],
+                entry.place,
+                plan.phases().len(),
+                entry.phase
+            )
         );
         assert!(entry.opened_at < entry.finished_at, "{entry:?}");
         let gates: Vec<_> = entry

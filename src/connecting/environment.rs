@@ -40,7 +40,7 @@ impl Environment {
     }
 
     /// Returns a variable. An empty one counts as unset, as in libpq.
-    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         let value = self.variables.get(OsStr::new(name))?;
         Some(value.as_os_str()).filter(|value| !value.is_empty())
     }

@@ -7,6 +7,7 @@
 mod admission;
 mod admitted_approvals;
 mod admitted_plan;
+mod application_name;
 mod backend;
 mod batch;
 mod blocking_session;
@@ -15,6 +16,8 @@ mod copy;
 mod guard;
 mod journal;
 mod lease_switch;
+#[cfg(feature = "program")]
+mod measures;
 mod operator;
 #[cfg(feature = "program")]
 mod overview;
@@ -29,10 +32,13 @@ mod schema;
 mod session;
 mod statement;
 mod tx;
+#[cfg(feature = "program")]
+mod watching;
 
 pub use admission::{PlanAdmission, Rejected};
 pub use admitted_approvals::AdmittedApprovals;
 pub use admitted_plan::AdmittedPlanError;
+pub(crate) use application_name::{Publisher, opened as opened_name, rehearsed as rehearsed_name};
 pub(crate) use backend::{EndBackend, end_backend};
 pub use batch::{Discard, RowBatch, RowParams};
 pub(crate) use blocking_session::blocking_run;
@@ -43,6 +49,8 @@ pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApprova
 pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journalled};
 pub use lease_switch::LeaseSwitch;
 pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
+#[cfg(feature = "program")]
+pub(crate) use measures::{Measures, measures};
 pub use operator::{Housekept, Operator, OperatorError, SwitchStatus, SwitchedOff};
 #[cfg(feature = "program")]
 pub(crate) use overview::{PlanRecord, Standing, plans, server_facts, standing, switch_turns};
@@ -59,3 +67,5 @@ pub(crate) use session::{CloseError, Closed, OpenError, OpenRequest, Opened, Ses
 pub use statement::{PreparedStatement, Sql, SqlError};
 pub(crate) use tx::Statements;
 pub use tx::{PhaseTx, RowStream};
+#[cfg(feature = "program")]
+pub(crate) use watching::{Neighbour, Watched, watched, watched_plan};

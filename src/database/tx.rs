@@ -7,6 +7,7 @@ use ::postgres::fallible_iterator::FallibleIterator;
 use ::postgres::types::{ToSql, Type};
 use ::postgres::{Client, Row, RowIter};
 
+use super::application_name::Publisher;
 use super::params::{self, Encoded, by_reference, with_types};
 use super::statement::sealed::Form;
 use super::statement::{PreparedStatement, Sql, SqlError, planned_text, refuse_unsendable};
@@ -47,6 +48,7 @@ pub struct PhaseTx<'tx> {
     pub(super) observer: &'tx mut Observer<'tx>,
     pub(super) traces: Traces,
     statements: Statements<'tx>,
+    pub(super) publisher: Publisher,
     /// The number of names (of savepoints and statements) that this transaction has used.
     pub(super) names: u32,
     invariant: PhantomData<fn(&'tx ()) -> &'tx ()>,
@@ -101,6 +103,7 @@ impl<'tx> PhaseTx<'tx> {
         kill_switch: &'tx dyn KillSwitch,
         observer: &'tx mut Observer<'_>,
         statements: Statements<'tx>,
+        publisher: Publisher,
     ) -> Self {
         PhaseTx {
             client,
@@ -109,6 +112,7 @@ impl<'tx> PhaseTx<'tx> {
             observer,
             traces: Traces::default(),
             statements,
+            publisher,
             names: 0,
             invariant: PhantomData,
         }

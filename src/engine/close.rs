@@ -8,7 +8,7 @@ use super::live::LiveEngine;
 use super::watch::Watch;
 use crate::base::secret::Secret;
 use crate::base::sqlstate;
-use crate::database::{CloseError, Closed, PhaseTx, Session, Statements};
+use crate::database::{CloseError, Closed, PhaseTx, Publisher, Session, Statements};
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState};
 use crate::observer::{Event, Observer, Step};
 use crate::outcome::{Attempted, Failure, InDoubt, PhaseError, Rollback, RollbackCause};
@@ -22,6 +22,7 @@ pub(super) struct Inside<'a, 'o> {
     pub(super) observer: &'a mut Observer<'o>,
     pub(super) in_doubt: &'a mut Option<InDoubt>,
     pub(super) attempted: &'a Attempted,
+    pub(super) publisher: Publisher,
     /// Set if the session was lost meanwhile.
     pub(super) lost: &'a mut bool,
 }
@@ -40,11 +41,19 @@ pub(super) fn perform_and_close(
         observer,
         in_doubt,
         attempted,
+        publisher,
         lost,
     } = inside;
     // A panic in the adapter drops the session, which rolls back.
     let statements = Statements::PlannedFor(planned);
-    let mut tx = PhaseTx::new(session.client(), phase, kill_switch, observer, statements);
+    let mut tx = PhaseTx::new(
+        session.client(),
+        phase,
+        kill_switch,
+        observer,
+        statements,
+        publisher,
+    );
     let answer = perform(&mut tx);
     let (mut traces, _) = tx.into_traces();
     *lost = traces.lost;

@@ -87,7 +87,12 @@ impl<'run> DryEngine<'run> {
             Err(PhaseError::Refused(_)) => Ending::Refused,
             Err(PhaseError::RolledBack(_) | PhaseError::InDoubt(_)) => Ending::RolledBack,
         };
-        (self.observer)(&Event::Ends { phase, ending });
+        let cause = done.as_ref().err().map(PhaseError::cause);
+        (self.observer)(&Event::Ends {
+            phase,
+            ending,
+            cause,
+        });
         done
     }
 

@@ -10,9 +10,10 @@ use super::stop::StopHandle;
 use super::timeouts::Timeouts;
 use super::verified_approval::VerifiedApproval;
 use crate::authority::{ApprovalRequest, Attestation, Authority};
+use crate::base::secret::unique;
 use crate::database::{Connector, Session, StoredEntry, count_journalled};
 use crate::kill_switch::{KillSwitch, SwitchState};
-use crate::observer::{Ending, Event, Observer, Step};
+use crate::observer::{Cause, Ending, Event, Observer, Outcome, Step};
 use crate::outcome::{
     ApprovalRefusal, CommitEvidence, Committed, InDoubt, Incomplete, LIVE, PhaseError, Refusal,
     RefusalReason,
@@ -72,6 +73,8 @@ pub struct LiveEngine<'run> {
     pub(super) connector: &'run mut dyn Connector,
     pub(super) observer: &'run mut Observer<'run>,
     pub(super) options: LiveOptions,
+    /// The code and SQLSTATE of the last phase, if it was not performed.
+    failed: Option<(String, Option<String>)>,
     /// The approved inputs, if the run was given them.
     inputs: Option<InputsAhead<'run>>,
 }
@@ -114,6 +117,7 @@ impl<'run> LiveEngine<'run> {
             connector,
             observer,
             options,
+            failed: None,
             inputs: None,
         }
     }
@@ -122,6 +126,44 @@ impl<'run> LiveEngine<'run> {
     pub(crate) fn with_inputs(mut self, inputs: Option<&'run PlanInputs>) -> Self {
         self.inputs = inputs.map(|inputs| InputsAhead::of(self.plan, inputs));
         self
+    }
+
+    /// Tells the observer that the run begins, and returns the name of the run.
+    pub(crate) fn begin(&mut self) -> String {
+        let run = unique();
+        (self.observer)(&Event::RunBegins {
+            run: &run,
+            pipeline: self.plan.pipeline(),
+            plan: self.plan.digest(),
+            target: self.plan.target(),
+            phases: self.plan.phases().len(),
+        });
+        run
+    }
+
+    /// Tells the observer that the run has ended; `refusal` is why it did not begin.
+    pub(crate) fn end(&mut self, run: &str, refusal: Option<&Refusal>) {
+        let outcome = if self.in_doubt.is_some() {
+            Outcome::InDoubt
+        } else if self.performed == self.plan.phases().len() {
+            Outcome::Complete
+        } else {
+            Outcome::Incomplete
+        };
+        let failed = self.failed.as_ref().map(|(code, sqlstate)| Cause {
+            code,
+            sqlstate: sqlstate.as_deref(),
+        });
+        let cause = refusal.map(|refusal| Cause {
+            code: refusal.code(),
+            sqlstate: None,
+        });
+        (self.observer)(&Event::RunEnds {
+            run,
+            outcome,
+            committed: self.performed,
+            cause: cause.or(failed),
+        });
     }
 
     /// Returns the approved input of the next phase that is meant; see [`InputsAhead`].
@@ -407,7 +449,16 @@ impl LiveEngine<'_> {
             Err(PhaseError::RolledBack(_)) => Ending::RolledBack,
             Err(PhaseError::InDoubt(_)) => Ending::InDoubt,
         };
-        (self.observer)(&Event::Ends { phase, ending });
+        if let Some(why) = self.stopped().filter(|_| done.is_err()) {
+            (self.observer)(&Event::Stopping { phase, why: &why });
+        }
+        let cause = done.as_ref().err().map(PhaseError::cause);
+        self.failed = cause.map(|cause| (cause.code.to_owned(), cause.sqlstate.map(str::to_owned)));
+        (self.observer)(&Event::Ends {
+            phase,
+            ending,
+            cause,
+        });
         done
     }
 }

@@ -15,7 +15,7 @@ use super::verified_approval::VerifiedApproval;
 use crate::base::digest::Digest;
 use crate::base::sqlstate;
 use crate::database::{
-    OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, read_off,
+    OpenError, OpenRequest, Opened, Session, StoredEntry, blocking_run, opened_name, read_off,
 };
 use crate::observer::Step;
 use crate::outcome::{
@@ -46,7 +46,13 @@ impl LiveEngine<'_> {
             nonce,
             lock,
             approvals: approvals.iter().map(nonce_of).collect(),
-            application_name: format!("phasegate {}/{phase}", self.plan.pipeline()),
+            application_name: opened_name(
+                self.plan.digest(),
+                self.performed + 1,
+                self.plan.phases().len(),
+                self.plan.pipeline(),
+                phase,
+            ),
             refuse_privileged_role: !self.role_is_fit,
             program: self.options.program.clone(),
             lock_timeout: milliseconds(timeouts.lock),

@@ -11,9 +11,11 @@ use super::stop::{StopHandle, Stoppable};
 use super::verified_approval::VerifiedApproval;
 use super::watch::{Ended, Lease, Watched, watched};
 use crate::base::secret::{Secret, jitter, nonce};
-use crate::database::{Connector, LeaseState, Opened, PhaseTx, Session, lease_state, read_off};
+use crate::database::{
+    Connector, LeaseState, Opened, PhaseTx, Publisher, Session, lease_state, read_off,
+};
 use crate::kill_switch::WhichSwitch;
-use crate::observer::{Event, Step};
+use crate::observer::{Event, Step, Waiting};
 use crate::outcome::{
     Attempted, Committed, PhaseError, Refusal, RefusalReason, Rollback, RollbackCause,
 };
@@ -59,6 +61,10 @@ impl LiveEngine<'_> {
                 sqlstate: &sqlstate,
             });
             let pause = jitter(PAUSE * 2_u32.saturating_pow(attempt - 2));
+            (self.observer)(&Event::Waits {
+                phase,
+                why: Waiting::Retry { pause },
+            });
             match &self.options.stop {
                 Some(stop) => stop.pause(pause),
                 None => thread::sleep(pause),
@@ -109,6 +115,15 @@ impl LiveEngine<'_> {
             return self.committed_before(phase, stored);
         }
         self.passed(phase, Step::Opened);
+        for approval in approvals {
+            let attestation = approval.attestation();
+            (self.observer)(&Event::ApprovalUsed {
+                phase,
+                gate: &attestation.statement().gate,
+                by: attestation.approver(),
+                expires: attestation.statement().expires,
+            });
+        }
 
         let now = Instant::now();
         let lease = Lease {
@@ -124,6 +139,8 @@ impl LiveEngine<'_> {
         };
         let attempted = self.attempted(&nonce, &opened);
         let planned = &self.plan.phases()[self.performed];
+        let (place, of) = (self.performed + 1, self.plan.phases().len());
+        let publisher = Publisher::of_phase(self.plan.digest(), place, of);
         let LiveEngine {
             connector,
             observer,
@@ -151,6 +168,7 @@ impl LiveEngine<'_> {
                     observer: &mut **observer,
                     in_doubt,
                     attempted: &attempted,
+                    publisher,
                     lost: &mut lost,
                 },
             );

@@ -13,8 +13,8 @@ use super::stop::StopHandle;
 use super::timeouts::{Timeouts, milliseconds};
 use super::watch::{Ended, Watched, watched};
 use crate::database::{
-    CloseError, Connector, Measured, PhaseTx, RehearsalRequest, RehearsedRequest, Rehearsing,
-    Session, Statements, read_off, switched_off_since,
+    CloseError, Connector, Measured, PhaseTx, Publisher, RehearsalRequest, RehearsedRequest,
+    Rehearsing, Session, Statements, read_off, rehearsed_name, switched_off_since,
 };
 use crate::kill_switch::{KillSwitch, SwitchOff, SwitchState, SwitchUnreadable};
 use crate::observer::{Ending, Event, Observer, Step};
@@ -169,7 +169,12 @@ impl<'run> RehearsalEngine<'run> {
             Err(PhaseError::Refused(_)) => Ending::Refused,
             Err(PhaseError::RolledBack(_) | PhaseError::InDoubt(_)) => Ending::RolledBack,
         };
-        (self.observer)(&Event::Ends { phase, ending });
+        let cause = done.as_ref().err().map(PhaseError::cause);
+        (self.observer)(&Event::Ends {
+            phase,
+            ending,
+            cause,
+        });
         done
     }
 
@@ -326,7 +331,7 @@ impl<'run> RehearsalEngine<'run> {
     }
 
     fn application_name(&self, phase: &str) -> String {
-        format!("phasegate rehearsal {}/{phase}", self.pipeline)
+        rehearsed_name(&self.pipeline, phase)
     }
 
     fn passed(&mut self, phase: &str, step: Step) {
@@ -356,7 +361,14 @@ fn perform_and_measure(
 ) -> Result<Rehearsed, Box<Failed>> {
     let statements = Statements::Recorded(SentStatements::default());
     let client = rehearsing.client();
-    let mut tx = PhaseTx::new(client, phase, &NeedsNone, observer, statements);
+    let mut tx = PhaseTx::new(
+        client,
+        phase,
+        &NeedsNone,
+        observer,
+        statements,
+        Publisher::silent(),
+    );
     let answer = perform(&mut tx);
     let (mut traces, sent) = tx.into_traces();
     let lost = traces.lost;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::job::Done;
 use super::live::LiveEngine;
 use crate::database::{Fate, resolve};
-use crate::observer::Step;
+use crate::observer::{Event, Step, Waiting};
 use crate::outcome::{
     CommitEvidence, Committed, Failure, InDoubt, PhaseError, Rollback, RollbackCause,
 };
@@ -18,6 +18,10 @@ impl LiveEngine<'_> {
         patience: Duration,
     ) -> Result<Done<Committed>, PhaseError> {
         let phase = doubt.phase().to_owned();
+        (self.observer)(&Event::Waits {
+            phase: &phase,
+            why: Waiting::Resolution { most: patience },
+        });
         match resolve(self.connector, &doubt, patience) {
             Err(_) => Err(doubt.into()),
             Ok(Fate::RolledBack) => {

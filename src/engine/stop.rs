@@ -37,6 +37,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     stopped: Option<String>,
+    /// The phase in progress, and whether its commit was sent.
+    #[cfg(feature = "program")]
+    phase: Option<(String, bool)>,
     /// The handles of the runs that are stopped with this one.
     runs: Vec<Weak<Shared>>,
 }
@@ -65,6 +68,18 @@ impl StopHandle {
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
         self.state().stopped.clone()
+    }
+
+    /// Keeps the phase in progress, and whether its commit was sent, for the person who stops the run.
+    #[cfg(feature = "program")]
+    pub(crate) fn performs(&self, phase: Option<(String, bool)>) {
+        self.state().phase = phase;
+    }
+
+    /// Returns the phase in progress, and whether its commit was sent.
+    #[cfg(feature = "program")]
+    pub(crate) fn in_progress(&self) -> Option<(String, bool)> {
+        self.state().phase.clone()
     }
 
     /// Stops `run` when this handle is stopped.

@@ -11,8 +11,8 @@ pub struct BlockingSession {
     pub pid: Option<i32>,
     /// The role, where the server reveals it.
     pub role: Option<String>,
-    /// The session's `application_name`: `phasegate PIPELINE/PHASE` for a session of this crate. Any session can set
-    /// any name.
+    /// The session's `application_name`: for a session of this crate, the first 8 digits of its plan, the place of the
+    /// phase, and its name or its progress. Any session can set any name.
     pub application_name: Option<String>,
     /// When its transaction began.
     pub since: Option<SystemTime>,

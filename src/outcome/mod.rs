@@ -28,6 +28,7 @@ use std::error::Error as StdError;
 use std::time::SystemTime;
 
 use crate::base::printable::Listed;
+use crate::observer::Cause;
 
 pub use approval_refusal::ApprovalRefusal;
 pub(crate) use attempted::Attempted;
@@ -158,6 +159,24 @@ pub enum PhaseError {
     Refused(Refusal),
     RolledBack(Rollback),
     InDoubt(InDoubt),
+}
+
+impl PhaseError {
+    /// Returns why the phase was not performed, for observers.
+    pub(crate) fn cause(&self) -> Cause<'_> {
+        let (code, sqlstate) = match self {
+            PhaseError::Refused(refusal) => (refusal.code(), None),
+            PhaseError::RolledBack(rollback) => (
+                rollback.cause().code(),
+                rollback.failure().and_then(Failure::sqlstate),
+            ),
+            PhaseError::InDoubt(doubt) => (doubt.code(), None),
+        };
+        Cause {
+            code,
+            sqlstate: sqlstate.map(::postgres::error::SqlState::code),
+        }
+    }
 }
 
 impl From<Refusal> for PhaseError {

@@ -248,6 +248,20 @@ pub(super) fn write(command: &str, outcome: Result<Answer, Failed>, json: bool, 
     exit
 }
 
+/// Returns an event of a run, in the envelope of the others. Whether the run is `ok`, its last line tells.
+pub(super) fn event(schema: &str, answer: Answer) -> Value {
+    let mut object = envelope("run", Ok(answer));
+    object["schema"] = json!(schema);
+    object["ok"] = Value::Null;
+    object["exit"] = Value::Null;
+    object
+}
+
+/// Writes one object of a stream: the envelope of an answer that is not the last.
+pub(super) fn stream(command: &str, answer: Answer, io: &dyn Io) -> std::io::Result<()> {
+    writeln!(io.out(), "{}", envelope(command, Ok(answer)))
+}
+
 fn envelope(command: &str, outcome: Result<Answer, Failed>) -> Value {
     let at = Timestamp::of(SystemTime::now()).to_string();
     let schema = format!("phasegate/cli/{command}/1");

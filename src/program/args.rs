@@ -70,6 +70,10 @@ pub(super) enum Standard {
         #[arg(long)]
         open: bool,
     },
+    /// Show a run as it goes on, and what ends its present state (as an auditor)
+    Watch(Watch),
+    /// Write the state of the database as metrics, for the textfile collector of node_exporter (as an auditor)
+    Metrics,
     /// Collect the evidence of a run into a new directory (as an auditor)
     Evidence {
         /// The change directory, or the plan's digest, of which 8 digits are enough
@@ -95,6 +99,15 @@ pub(super) enum Standard {
     Completions { shell: clap_complete::Shell },
     /// Write the manual page
     Man,
+}
+
+#[derive(Args)]
+pub(super) struct Watch {
+    /// The change directory, or the plan's digest, of which 8 digits are enough; default: the run in progress
+    pub(super) plan: Option<String>,
+    /// Show the state once, and end
+    #[arg(long)]
+    pub(super) once: bool,
 }
 
 #[derive(Args)]

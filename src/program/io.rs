@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
+use super::signals::Signals;
 use crate::connecting::Environment;
 use crate::engine::StopHandle;
 
@@ -26,6 +28,11 @@ pub trait Io {
     /// Returns whether a person can type at it.
     fn is_terminal(&self) -> bool;
 
+    /// Returns whether standard output is a terminal, which can be redrawn. `false` by default.
+    fn is_shown(&self) -> bool {
+        false
+    }
+
     /// Returns the variables of the environment, and the working directory.
     fn environment(&self) -> Environment;
 
@@ -44,19 +51,17 @@ pub(super) struct ProcessIo {
     stop: OnceLock<StopHandle>,
 }
 
-/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run in order. Each later one says that the run is stopping.
+/// Makes the signals of the process stop the run; see [`Signals`].
 fn stopped_by_signals() -> io::Result<StopHandle> {
     let stop = StopHandle::new();
-    let on_signal = stop.clone();
+    let mut signals = Signals::new(stop.clone());
     let handler = move || {
-        let line = if on_signal.stopped().is_some() {
-            "already stopping: the phase in progress is rolled back, or its commit completed"
-        } else {
-            "stopping: the phase in progress is rolled back, or its commit completed"
-        };
+        let (line, exit) = signals.received(Instant::now());
         // Not being able to say it is no reason not to stop.
         let _ = writeln!(io::stderr(), "{line}");
-        on_signal.stop("a signal to the program");
+        if let Some(exit) = exit {
+            std::process::exit(i32::from(exit));
+        }
     };
     ctrlc::set_handler(handler).map_err(io::Error::other)?;
     Ok(stop)
@@ -79,6 +84,10 @@ impl Io for ProcessIo {
 
     fn is_terminal(&self) -> bool {
         io::stdin().is_terminal()
+    }
+
+    fn is_shown(&self) -> bool {
+        io::stdout().is_terminal()
     }
 
     fn environment(&self) -> Environment {

@@ -56,6 +56,7 @@ pub mod exit;
 mod io;
 mod parts;
 mod pipeline;
+mod signals;
 mod standalone;
 
 use std::ffi::OsString;
@@ -247,7 +248,8 @@ impl<I, S, A, D, R, L> Program<I, S, A, D, R, L> {
     }
 
     /// Runs the command that the arguments of the process name, and returns its [exit code](exit). The first SIGINT,
-    /// SIGTERM or SIGHUP stops a run in order; each later one says that it is stopping.
+    /// SIGTERM or SIGHUP stops a run in order; a later one says what the run waits for, and one more within two seconds
+    /// ends the program at once.
     pub fn main(self) -> ExitCode
     where
         I: GivesInput,

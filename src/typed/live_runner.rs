@@ -316,7 +316,7 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
         let kill_switch = kill_switch.into_part();
         let mut authority = authority.into_part();
         let mut connector = connector.into_part();
-        let engine = LiveEngine::new(
+        let mut engine = LiveEngine::new(
             &plan,
             &kill_switch,
             &mut authority,
@@ -326,12 +326,17 @@ impl<P, K, A, C, W> LiveRunner<P, K, A, C, W> {
             prepared,
         )
         .with_inputs(inputs.as_ref());
-        engine.refuse_unless_on(None).map_err(Error::from)?;
-        // The only mint of a live switch token: the line above has read the switch as ON.
+        let name = engine.begin();
+        if let Err(refusal) = engine.refuse_unless_on(None) {
+            engine.end(&name, Some(&refusal));
+            return Err(Error::from(refusal).into());
+        }
+        // The only mint of a live switch token: the lines above have read the switch as ON.
         let on = Switch::mint(Brand::mint());
         let mut run = Run::new(engine, adapter.into_part());
         let value = pipeline(&mut run, &on);
-        let engine = run.into_engine();
+        let mut engine = run.into_engine();
+        engine.end(&name, None);
         if let Some(doubt) = engine.in_doubt() {
             return Err(Error::from(doubt.clone()).into());
         }

@@ -67,7 +67,7 @@ fn turning_the_switch_on_is_refused_while_a_phase_is_open() {
         assert_eq!(code(&error), "ZG020");
         let detail = error.as_db_error().unwrap().detail().unwrap();
         assert!(
-            detail.contains("phasegate small/draft (process "),
+            detail.contains("phasegate ") && detail.contains(": small/draft (process "),
             "{detail}"
         );
         Ok(tx.execute(INSERT, &[])?)

@@ -116,6 +116,12 @@ pub fn heard(calls: &Calls) -> impl FnMut(&Event<'_>) + Send + 'static {
             Event::Passed { step, .. } => format!("passed {step:?}"),
             Event::Rows { done, total, .. } => format!("row {done} of {total:?}"),
             Event::Ends { ending, .. } => format!("ends {ending:?}"),
+            // Those of the run, and what is beside the steps.
+            Event::RunBegins { .. }
+            | Event::RunEnds { .. }
+            | Event::ApprovalUsed { .. }
+            | Event::Waits { .. }
+            | Event::Stopping { .. } => return,
             other => format!("{other:?}"),
         });
     }

@@ -229,9 +229,14 @@ impl ChunkSender {
             observer,
             phase,
             kill_switch,
+            publisher,
             ..
         } = tx;
-        let mut answers = match client.query_typed_raw(&many.sql, params) {
+        let published = publisher
+            .condition(progress.done, progress.total)
+            .map(|sets_the_name| format!("{} WHERE {sets_the_name}", many.sql));
+        let sql = published.as_ref().unwrap_or(&many.sql);
+        let mut answers = match client.query_typed_raw(sql, params) {
             Ok(answers) => answers,
             // The server accepts each of the values. An error that it raises before its first call would be raised for
             // the first row alone too.

@@ -84,7 +84,7 @@ pub(super) fn evidence(
 }
 
 /// Returns the digest of which `text` is the beginning, out of the plans of the database.
-fn digest_of(session: &mut ::postgres::Client, text: &str) -> Result<Digest, Failed> {
+pub(super) fn digest_of(session: &mut ::postgres::Client, text: &str) -> Result<Digest, Failed> {
     if let Ok(digest) = Digest::from_str(text) {
         return Ok(digest);
     }

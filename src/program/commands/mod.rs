@@ -5,10 +5,13 @@ mod auditing;
 mod checking;
 mod installing;
 mod making;
+mod measuring;
+mod observing;
 mod running;
 mod showing;
 mod signing;
 mod switching;
+mod watching;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -36,12 +39,24 @@ pub(super) struct Context<'a> {
     pub(super) name: &'a str,
     pub(super) io: &'a dyn Io,
     pub(super) quiet: bool,
+    pub(super) json: bool,
 }
 
 impl Context<'_> {
     /// Returns the handle by which the phases that this command performs are stopped.
     fn stop_handle(&self) -> Result<StopHandle, ProgramError> {
         self.io.stop_handle().map_err(ProgramError::NoSignals)
+    }
+
+    /// Returns whether standard output is a terminal that can be redrawn: not a file, not one of a CI, and not where
+    /// `NO_COLOR` asks for plain text.
+    pub(super) fn is_drawn(&self) -> bool {
+        let environment = self.io.environment();
+        let is_plain = ["CI", "NO_COLOR"]
+            .iter()
+            .any(|name| environment.get(name).is_some());
+        let is_dumb = environment.get("TERM").is_some_and(|term| term == "dumb");
+        self.io.is_shown() && !self.json && !is_plain && !is_dumb
     }
 
     /// Writes a line to standard error, for people.
@@ -131,7 +146,12 @@ pub(super) fn run(
 fn dispatch(name: &str, pipeline: Option<&dyn Pipeline>, matches: &ArgMatches, io: &dyn Io) -> u8 {
     let global = Global::from_arg_matches(matches);
     let (json, quiet) = global.map_or((false, false), |global| (global.json, global.quiet));
-    let context = Context { name, io, quiet };
+    let context = Context {
+        name,
+        io,
+        quiet,
+        json,
+    };
     let (command, of_it) = matches.subcommand().unwrap_or(("", matches));
     let outcome = match (pipeline, command) {
         (Some(pipeline), "plan" | "replan" | "rehearse" | "run" | "gates") => {
@@ -221,6 +241,8 @@ fn of_standard(
         }
         Standard::Switch { turn } => switching::turn(context, turn),
         Standard::Runs { open } => auditing::runs(context, open),
+        Standard::Metrics => measuring::metrics(context),
+        Standard::Watch(watch) => watching::watch(context, &watch),
         Standard::Evidence { plan, out } => auditing::evidence(context, &plan, out),
         Standard::Verify {
             dir,

@@ -1,8 +1,7 @@
 //! `rehearse` and `run`: what performs phases.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -10,10 +9,9 @@ use super::super::answer::{About, Answer, Failed};
 use super::super::change::Change;
 use super::super::connect::{Role, connector};
 use super::super::exit;
-use super::super::pipeline::{Heading, Observe, Pipeline};
+use super::super::pipeline::{Heading, Pipeline};
+use super::observing::observe;
 use super::{Context, short, stamp};
-use crate::base::printable::Printable;
-use crate::observer::Event;
 use crate::plan::Plan;
 use crate::typed::RehearsalReport;
 
@@ -96,7 +94,13 @@ pub(super) fn run(
     ));
     let stop = context.stop_handle()?;
     let report = pipeline
-        .live(plan.clone(), connector, &input, &stop, observe(context))
+        .live(
+            plan.clone(),
+            connector,
+            &input,
+            &stop,
+            observe(context, &stop, plan.clone()),
+        )
         .map_err(|failed| failed.about(about()))?;
     let result = json!({
         "performed": report.performed,
@@ -105,51 +109,4 @@ pub(super) fn run(
         "phases": plan.phases().len(),
     });
     Ok(Answer::new(about(), result, report.to_string()))
-}
-
-/// Writes each phase to standard error as it begins and ends, and its rows at most once a second.
-fn observe(context: &Context<'_>) -> Observe {
-    if context.quiet {
-        return Box::new(|_| ());
-    }
-    let mut err = context.io.err();
-    let mut shown = Instant::now();
-    Box::new(move |event| {
-        let line = match event {
-            Event::Begins {
-                phase, place, of, ..
-            } => {
-                let of = of.map(|of| format!("/{of}")).unwrap_or_default();
-                format!("  {place}{of} {}: begins", Printable(phase))
-            }
-            Event::Rows {
-                phase, done, total, ..
-            } if shown.elapsed().as_secs() >= 1 => {
-                shown = Instant::now();
-                let of = total.map(|total| format!("/{total}")).unwrap_or_default();
-                format!("      {}: {done}{of} rows", Printable(phase))
-            }
-            Event::TriesAgain {
-                phase,
-                attempt,
-                sqlstate,
-                ..
-            } => {
-                format!(
-                    "      {}: rolled back by {sqlstate}; attempt {attempt}",
-                    Printable(phase)
-                )
-            }
-            Event::Ends { phase, ending, .. } => {
-                format!(
-                    "      {}: {}",
-                    Printable(phase),
-                    format!("{ending:?}").to_lowercase()
-                )
-            }
-            _ => return,
-        };
-        // A closed stream does not stop a run.
-        let _ = writeln!(err, "{line}");
-    })
 }

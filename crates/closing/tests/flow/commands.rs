@@ -54,6 +54,7 @@ fn no_option_weakens_anything() {
         "key",
         "label",
         "last-editor",
+        "once",
         "open",
         "out",
         "performed-by",

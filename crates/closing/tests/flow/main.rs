@@ -8,6 +8,7 @@ mod commands;
 mod refusals;
 mod schemas;
 mod site;
+mod watching;
 
 use std::fs;
 use std::path::Path;

@@ -8,10 +8,10 @@ use serde_json::Value;
 #[track_caller]
 pub(crate) fn validated(object: &Value) -> Value {
     let name = object["schema"].as_str().unwrap();
+    let name = name.strip_suffix("/1").unwrap();
     let command = name
         .strip_prefix("phasegate/cli/")
-        .unwrap()
-        .strip_suffix("/1")
+        .or(name.strip_prefix("phasegate/"))
         .unwrap();
     let path = format!(
         "{}/../../docs/schemas/{command}.json",

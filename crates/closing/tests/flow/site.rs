@@ -44,7 +44,9 @@ pub(crate) struct Ran {
 
 impl Ran {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
+        // That of a stream is its last line.
+        let last = self.out.trim_end().lines().last().unwrap_or_default();
+        serde_json::from_str(last)
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
