@@ -143,7 +143,6 @@ impl Spans {
             Level::INFO,
             "phasegate.open",
             otel.kind = "client",
-            db.operation.name = "BEGIN",
         );
     }
 

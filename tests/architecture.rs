@@ -12,8 +12,8 @@ use std::path::Path;
 const LAYERS: [&[&str]; 10] = [
     &["base"],
     &["plan"],
-    &["authority", "kill_switch", "observer", "traced"],
-    &["outcome"],
+    &["authority", "kill_switch", "observer"],
+    &["outcome", "traced"],
     &["database"],
     &["connecting", "evidence", "gates"],
     &["engine", "report"],

@@ -6,7 +6,8 @@ use std::io::{self, BufRead, Read, Write};
 use ::postgres::{CopyInWriter, CopyOutReader};
 
 use super::statement::{SqlError, refuse_unless_copy};
-use super::tx::{PhaseTx, Traces};
+use super::traces::Traces;
+use super::tx::PhaseTx;
 use crate::kill_switch::KillSwitch;
 use crate::outcome::Failure;
 

@@ -31,6 +31,7 @@ mod resolving;
 mod schema;
 mod session;
 mod statement;
+mod traces;
 mod tx;
 #[cfg(feature = "program")]
 mod watching;
