@@ -90,6 +90,19 @@ impl LiveEngine<'_> {
         }
     }
 
+    /// Tells the observer which approvals the phase uses.
+    fn tell_approvals(&mut self, phase: &str, approvals: &[Rc<VerifiedApproval>]) {
+        for approval in approvals {
+            let attestation = approval.attestation();
+            (self.observer)(&Event::ApprovalUsed {
+                phase,
+                gate: &attestation.statement().gate,
+                by: attestation.approver(),
+                expires: attestation.statement().expires,
+            });
+        }
+    }
+
     /// Performs the phase in one session and one transaction.
     fn attempt(
         &mut self,
@@ -115,15 +128,7 @@ impl LiveEngine<'_> {
             return self.committed_before(phase, stored);
         }
         self.passed(phase, Step::Opened);
-        for approval in approvals {
-            let attestation = approval.attestation();
-            (self.observer)(&Event::ApprovalUsed {
-                phase,
-                gate: &attestation.statement().gate,
-                by: attestation.approver(),
-                expires: attestation.statement().expires,
-            });
-        }
+        self.tell_approvals(phase, approvals);
 
         let now = Instant::now();
         let lease = Lease {

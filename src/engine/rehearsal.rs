@@ -331,7 +331,7 @@ impl<'run> RehearsalEngine<'run> {
     }
 
     fn application_name(&self, phase: &str) -> String {
-        rehearsed_name(&self.pipeline, phase)
+        rehearsed_name(self.pipeline, phase)
     }
 
     fn passed(&mut self, phase: &str, step: Step) {

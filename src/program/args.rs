@@ -72,7 +72,7 @@ pub(super) enum Standard {
     },
     /// Show a run as it goes on, and what ends its present state (as an auditor)
     Watch(Watch),
-    /// Write the state of the database as metrics, for the textfile collector of node_exporter (as an auditor)
+    /// Write the state of the database as metrics, for the textfile collector of Prometheus (as an auditor)
     Metrics,
     /// Collect the evidence of a run into a new directory (as an auditor)
     Evidence {
