@@ -1,6 +1,7 @@
 //! The cost of a table's guard for an application whose role is not a runner: the server CPU of the same statements on
-//! a guarded table and on an unguarded one, block by block in turn, in one session. `cargo bench --bench application`.
-//! Linux only: it reads the CPU time of the server's process.
+//! a guarded table and on an unguarded one, block by block in turn, in one session; beside them, the floor: a table whose
+//! trigger does nothing, and one whose trigger is never called. `cargo bench --bench application`. Linux only: it reads
+//! the CPU time of the server's process.
 
 #![allow(clippy::print_stdout)]
 
@@ -18,10 +19,16 @@ type Outcome<T> = Result<T, Box<dyn StdError>>;
 /// The number of blocks of each kind, one on each table in turn.
 const ROUNDS: usize = 15;
 
+/// The tables: without a trigger, under guard, with a trigger that does nothing, with one that `WHEN (false)` keeps from
+/// being called. The first is what the others are compared with.
+const TABLES: [&str; 4] = ["free", "guarded", "triggered", "never"];
+
 /// The number of statements of one row in a block, each a transaction.
 const SINGLE: i64 = 500;
 
 const MANY: i64 = 10_000;
+
+const EMPTY: &str = "TRUNCATE free, guarded, triggered, never";
 
 /// Performs one block of statements on a table.
 type Block = fn(&mut Client, &str) -> Outcome<()>;
@@ -82,7 +89,14 @@ fn main() -> Outcome<()> {
         "CREATE ROLE application LOGIN; \
          CREATE TABLE free (id bigint PRIMARY KEY, n bigint NOT NULL); \
          CREATE TABLE guarded (LIKE free INCLUDING ALL); \
-         GRANT SELECT, INSERT, UPDATE, DELETE ON free, guarded TO application",
+         CREATE TABLE triggered (LIKE free INCLUDING ALL); \
+         CREATE TABLE never (LIKE free INCLUDING ALL); \
+         CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'; \
+         CREATE TRIGGER nothing BEFORE INSERT OR UPDATE OR DELETE ON triggered \
+         FOR EACH STATEMENT EXECUTE FUNCTION nothing(); \
+         CREATE TRIGGER nothing BEFORE INSERT OR UPDATE OR DELETE ON never \
+         FOR EACH STATEMENT WHEN (false) EXECUTE FUNCTION nothing(); \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON free, guarded, triggered, never TO application",
     )?;
     for guard in [Guard::Counters, Guard::Statements, Guard::Contents] {
         protect_as(&mut admin, "guarded", guard)?;
@@ -96,47 +110,48 @@ fn main() -> Outcome<()> {
 /// Writes both tables in turn, and prints what the guard costs.
 fn compare(admin: &mut Client, client: &mut Client) -> Outcome<()> {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
-    let mut ratios = vec![Vec::new(); BLOCKS.len()];
+    let mut ratios = vec![[const { Vec::new() }; TABLES.len() - 1]; BLOCKS.len()];
     let mut costs = vec![Vec::new(); BLOCKS.len()];
     for round in 0..=ROUNDS {
-        for housekeeping in ["VACUUM free, guarded", "CHECKPOINT"] {
+        for housekeeping in ["VACUUM free, guarded, triggered, never", "CHECKPOINT"] {
             admin.batch_execute(housekeeping)?;
         }
         for (place, (_, block)) in BLOCKS.iter().enumerate() {
-            let order = if round % 2 == 0 {
-                ["free", "guarded"]
-            } else {
-                ["guarded", "free"]
-            };
-            let [mut free, mut guarded] = [Duration::ZERO; 2];
-            for table in order {
+            let mut spent = [Duration::ZERO; TABLES.len()];
+            for turn in 0..TABLES.len() {
+                let table = (round + turn) % TABLES.len();
                 let before = cpu(pid)?;
-                block(client, table)?;
-                let spent = cpu(pid)?.saturating_sub(before);
-                *(if table == "free" {
-                    &mut free
-                } else {
-                    &mut guarded
-                }) = spent;
+                block(client, TABLES[table])?;
+                spent[table] = cpu(pid)?.saturating_sub(before);
             }
             // The first round plans and caches.
             if round > 0 {
-                ratios[place].push(guarded.as_secs_f64() / free.as_secs_f64());
-                costs[place].push(free);
+                for (ratios, other) in ratios[place].iter_mut().zip(&spent[1..]) {
+                    ratios.push(other.as_secs_f64() / spent[0].as_secs_f64());
+                }
+                costs[place].push(spent[0]);
             }
         }
-        admin.batch_execute("TRUNCATE free, guarded")?;
+        admin.batch_execute(EMPTY)?;
     }
-    println!("| on a table under guard | server CPU, guarded / not | not guarded, per block |");
-    println!("|---|---|---|");
-    for (((what, _), mut ratios), mut costs) in BLOCKS.iter().zip(ratios).zip(costs) {
-        ratios.sort_by(f64::total_cmp);
+    println!(
+        "| server CPU, beside a table without a trigger | guarded | a trigger that does nothing | one that is never called | without, per block |"
+    );
+    println!("|---|---|---|---|---|");
+    for (((what, _), ratios), mut costs) in BLOCKS.iter().zip(ratios).zip(costs) {
         costs.sort_unstable();
+        let columns = ratios.map(|mut ratios| {
+            ratios.sort_by(f64::total_cmp);
+            format!(
+                "{:.2} ({:.2} to {:.2})",
+                ratios[ROUNDS / 2],
+                ratios[ROUNDS / 10],
+                ratios[ROUNDS - 1 - ROUNDS / 10]
+            )
+        });
+        let columns = columns.join(" | ");
         println!(
-            "| {what} | {:.2} ({:.2} to {:.2}) | {} us |",
-            ratios[ROUNDS / 2],
-            ratios[ROUNDS / 10],
-            ratios[ROUNDS - 1 - ROUNDS / 10],
+            "| {what} | {columns} | {} us |",
             costs[ROUNDS / 2].as_micros()
         );
     }
@@ -166,7 +181,7 @@ fn compare(admin: &mut Client, client: &mut Client) -> Outcome<()> {
         "| locks on relations, at its end | {} | {} |",
         locks[0], locks[1]
     );
-    admin.batch_execute("TRUNCATE free, guarded")?;
+    admin.batch_execute(EMPTY)?;
     Ok(())
 }
 
