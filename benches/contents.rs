@@ -78,11 +78,13 @@ fn main() -> Answer<()> {
 fn rehearse(
     runner: &ScratchRole,
     change: Change,
-    does: impl FnMut(&Change, (), &mut PhaseTx<'_>) -> Result<u64, Failure>,
+    mut does: impl FnMut(&Change, &mut PhaseTx<'_>) -> Result<u64, Failure>,
 ) -> Result<RehearsalReport<u64>, Error> {
     RehearsalRunner::new("bench")
         .connector(PostgresConnector::no_tls(runner.config()))
-        .adapter(adapter_fn(does))
+        .adapter(adapter_fn(|change: &Change, (), tx: &mut PhaseTx<'_>| {
+            does(change, tx)
+        }))
         .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()))
 }
 
@@ -98,7 +100,7 @@ fn costs(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
             protect_as(&mut admin, "orders", *guard)?;
             admin.batch_execute("VACUUM orders")?;
             let mut spent = [Duration::ZERO; 2];
-            rehearse(runner, Change(0), |_, (), tx| {
+            rehearse(runner, Change(0), |_, tx| {
                 let pid: i32 = tx.query_one("SELECT pg_backend_pid()", &[])?.get(0);
                 let set = "UPDATE orders SET currency = 'XXX', cents = cents + 1 WHERE id";
                 let one = tx.prepare(&format!("{set} = $1"))?;
@@ -186,16 +188,19 @@ fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
     Ok(())
 }
 
+fn sets_currency(change: &Change, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+    let currency = format!("D{}", change.0);
+    let set = "UPDATE orders SET currency = $1 WHERE id <= $2";
+    Ok(tx.execute(set, &[&currency, &CHANGED])?)
+}
+
 /// Rehearses twice, waits, and performs live; returns whether that was refused for its contents.
 fn honest_run(database: &ScratchDatabase, runner: &ScratchRole, n: i32) -> Answer<bool> {
     let change = Change(n);
-    let does = |change: &Change, (): (), tx: &mut PhaseTx<'_>| {
-        let currency = format!("D{}", change.0);
-        let set = "UPDATE orders SET currency = $1 WHERE id <= $2";
-        Ok(tx.execute(set, &[&currency, &CHANGED])?)
-    };
-    let first = rehearse(runner, change, does)?;
-    let plan = first.confirmed_by(&rehearse(runner, change, does)?)?.plan;
+    let first = rehearse(runner, change, sets_currency)?;
+    let plan = first
+        .confirmed_by(&rehearse(runner, change, sets_currency)?)?
+        .plan;
     ApprovesEverything::admit(&mut database.install()?, &plan)?;
     thread::sleep(APPROVAL);
     let ran = LiveRunner::new("bench")
@@ -203,7 +208,9 @@ fn honest_run(database: &ScratchDatabase, runner: &ScratchRole, n: i32) -> Answe
         .kill_switch(ScriptedSwitch::always_on())
         .authority(ApprovesEverything)
         .connector(PostgresConnector::no_tls(runner.config()))
-        .adapter(adapter_fn(does))
+        .adapter(adapter_fn(|change: &Change, (), tx: &mut PhaseTx<'_>| {
+            sets_currency(change, tx)
+        }))
         .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()));
     match ran {
         Ok(_) => Ok(false),
