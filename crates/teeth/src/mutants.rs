@@ -96,6 +96,10 @@ impl Mutants {
         for of in &self.listed {
             let _ = writeln!(section, "| `{}` | {} |", of.folder, of.mutants);
         }
+        if self.run.is_empty() {
+            section.push_str("\nNo run is recorded yet.\n");
+            return section;
+        }
         section.push_str(
             "\n| date | command | tried | caught | too slow | do not build | missed |\n|---|---|---|---|---|---|---|\n",
         );
