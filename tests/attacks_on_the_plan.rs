@@ -11,10 +11,10 @@ use phasegate::{
     DryRunner, Effects, Execute, Failure, Invalid, PhaseSpec, PhaseTx, Prior, Sg1, Simulate, Start,
     Ungated,
     approval::{ApprovalRequest, Attestation, Authority, Denied},
-    error::{ApprovalRefusal, RefusalReason},
+    error::{ApprovalRefusal, NotCanonical, RefusalReason, RollbackCause},
 };
-use serde::{Deserialize, Serialize};
-use server::{Database, PIPELINE, database, refusal};
+use serde::{Deserialize, Deserializer, Serialize};
+use server::{Database, PIPELINE, database, refusal, rollback};
 
 /// Performs any phase, and records the spec that it was given.
 struct Shows<'a>(&'a Calls);
@@ -86,6 +86,89 @@ fn what_validation_does_to_a_spec_is_not_performed() {
         })
         .unwrap();
     assert_eq!(calls.so_far(), ["[1]"]);
+}
+
+/// An even number is read back as the odd one after it.
+#[derive(Serialize)]
+struct Drifting(u64);
+
+impl<'de> Deserialize<'de> for Drifting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(|number| Drifting(number | 1))
+    }
+}
+
+impl PhaseSpec for Drifting {
+    const NAME: &'static str = "drifting";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = ();
+}
+
+shown!(Drifting);
+
+#[test]
+fn an_input_that_is_read_back_as_another_is_refused() {
+    let calls = Calls::new();
+    let refused = refusal(
+        DryRunner::new(PIPELINE)
+            .target(server::nowhere())
+            .simulator(Shows(&calls))
+            .run(|run, on| run.phase(Drifting(2)).perform(on, Ungated, Start).map(drop)),
+    );
+    assert!(
+        matches!(
+            refused.reason(),
+            RefusalReason::NotCanonical(NotCanonical::Unstable)
+        ),
+        "{refused}"
+    );
+}
+
+/// Has an output that drifts in a live run.
+#[derive(Serialize, Deserialize)]
+struct Drifts;
+
+impl PhaseSpec for Drifts {
+    const NAME: &'static str = "drifts";
+    type Gate = Ungated;
+    type After = Start;
+    type Output = Drifting;
+}
+
+struct Drifter;
+
+impl Execute<Drifts> for Drifter {
+    fn execute(&mut self, _: &Drifts, (): (), _: &mut PhaseTx<'_>) -> Result<Drifting, Failure> {
+        Ok(Drifting(2))
+    }
+}
+
+impl Simulate<Drifts> for Drifter {
+    fn simulate(&mut self, _: &Drifts, (): (), _: &mut Effects) -> Result<Drifting, Failure> {
+        Ok(Drifting(1))
+    }
+}
+
+#[test]
+fn an_output_that_is_read_back_as_another_is_refused() {
+    let database = database();
+    let dry = DryRunner::new(PIPELINE)
+        .target(database.target.clone())
+        .simulator(Drifter)
+        .run(|run, on| run.phase(Drifts).perform(on, Ungated, Start).map(drop));
+    let rolled_back = rollback(
+        database
+            .live_by(dry.unwrap().plan, Drifter)
+            .run(|run, on| run.phase(Drifts).perform(on, Ungated, Start).map(drop)),
+    );
+    assert!(
+        matches!(
+            rolled_back.cause(),
+            RollbackCause::Output(NotCanonical::Unstable)
+        ),
+        "{rolled_back}"
+    );
 }
 
 /// A phase whose name depends on a field that is not in its bytes.

@@ -117,6 +117,28 @@ fn each_token_is_written_as_a_struct_in_one_place() {
 }
 
 #[test]
+fn no_mint_and_no_seal_is_visible_outside_the_shell() {
+    let mut seen = 0;
+    for (file, text) in shell() {
+        let declares = |line: &&str| line.contains("fn mint(") || line.contains("mod sealed {");
+        for line in text.lines().filter(declares) {
+            seen += 1;
+            let line = line.trim();
+            let visible = line.split("fn ").next().unwrap();
+            let visible = visible.split("mod ").next().unwrap().trim();
+            assert!(
+                ["", "pub(in crate::typed)"].contains(&visible),
+                "{file}: {line}"
+            );
+        }
+    }
+    assert!(
+        seen >= 9,
+        "the mints and seals are not where they were: {seen}"
+    );
+}
+
+#[test]
 fn every_public_way_to_a_witness_is_on_the_page() {
     let section = section("Every way to obtain a witness");
     let listed: BTreeSet<_> = code(&section).into_iter().collect();

@@ -100,6 +100,28 @@ fn an_approval_is_written_once() {
     }
 }
 
+#[test]
+fn what_is_written_once_is_kept_in_replica_mode_too() {
+    let (database, _) = performed();
+    let mut admin = database.admin();
+    admin
+        .batch_execute("SET session_replication_role = replica")
+        .unwrap();
+    for tampering in [
+        "UPDATE phasegate.journal SET body = ''",
+        "DELETE FROM phasegate.journal",
+        "DELETE FROM phasegate.approval",
+        "DELETE FROM phasegate.rejection",
+    ] {
+        let refused = admin.batch_execute(tampering).unwrap_err();
+        assert_eq!(
+            refused.code().map(SqlState::code),
+            Some("ZG008"),
+            "{tampering}"
+        );
+    }
+}
+
 /// Returns the error of verifying after a superuser has done `tampering`.
 fn tampered(tampering: &str) -> (u32, String) {
     let (database, plan) = performed();

@@ -50,6 +50,19 @@ fn an_operator_is_told_of_the_same_change_that_was_committed() {
 }
 
 #[test]
+fn another_change_that_was_committed_does_not_count() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let monday = rehearsed(&database, &draft, inserts);
+    live(&database, &monday, &draft, inserts).unwrap();
+    let other = rehearse(&database, &Draft::of(&["b"]), inserts)
+        .unwrap()
+        .plan;
+    let admission = database.operator().admit_plan(&other).unwrap();
+    assert_eq!(admission, PlanAdmission::New);
+}
+
+#[test]
 fn a_change_that_was_not_finished_does_not_count() {
     let database = database();
     let draft = Draft::of(&["a"]);

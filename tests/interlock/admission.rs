@@ -8,8 +8,11 @@ use phasegate::{
     operator::{PlanAdmission, Rejected},
 };
 use postgres::Client;
+use serde_json::json;
 
-use crate::hand::{Attempt, DRAIN, INSERT, does, finish, nothing_committed, psql, refuses, tell};
+use crate::hand::{
+    Attempt, DRAIN, INSERT, does, finish, nothing_committed, open, psql, refuses, tell,
+};
 use crate::pipeline::Draft;
 use crate::server::{Database, database, drafting_plan};
 
@@ -72,6 +75,46 @@ fn a_plan_is_new_then_unfinished_then_performed() {
         performed.to_string().contains("changes nothing"),
         "{performed}"
     );
+}
+
+#[test]
+fn a_plan_of_another_format_database_or_role_is_not_admitted() {
+    let database = database();
+    let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
+    let text = str::from_utf8(plan.bytes()).unwrap();
+    let format = r#""schema":"phasegate/plan/2""#;
+    for (from, to) in [
+        (format, r#""schema":"phasegate/plan/3""#),
+        (format, r#""scheme":"none""#),
+        (database.target.database(), "elsewhere"),
+        (database.target.system_identifier(), "1"),
+        (database.target.role(), "nobody_by_this_name"),
+        (database.target.role(), "phasegate_auditor"),
+    ] {
+        let other = text.replace(from, to);
+        assert_ne!(other, text);
+        let admit = format!(
+            "SELECT phasegate.admit_plan(convert_to('{}', 'UTF8'))",
+            other.replace('\'', "''")
+        );
+        refuses(&mut database.admin(), &admit, "ZG020");
+    }
+    let _ = database.operator().admit_plan(&plan).unwrap();
+}
+
+#[test]
+fn an_approval_of_a_gate_that_no_phase_has_is_not_admitted() {
+    let database = database();
+    let plan = drafting_plan(&database.target, &Draft::of(&["a"]));
+    let _ = database.operator().admit_plan(&plan).unwrap();
+    let admit = |nonce: &str, gate: &str| {
+        format!(
+            "SELECT phasegate.admit_approval('{nonce}', decode('{}', 'hex'), '{gate}', 'ada', 'infinity', 'why')",
+            plan.digest()
+        )
+    };
+    refuses(&mut database.admin(), &admit("1", "SG_2"), "ZG020");
+    does(&mut database.admin(), &admit("2", "SG_1"));
 }
 
 #[test]
@@ -141,4 +184,34 @@ fn a_nonce_of_another_plan_is_not_resolved_under_ones_own() {
         attempt.nonce
     );
     refuses(&mut psql(&database), &resolve, "ZG022");
+}
+
+/// In another isolation the commit that it asks about may be invisible.
+#[test]
+fn an_attempt_is_resolved_in_read_committed_only() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    does(&mut finished(&database, &attempt), "COMMIT");
+    let resolve = format!(
+        "SELECT phasegate.resolve(decode('{}', 'hex'), '{}', clock_timestamp(), 0, clock_timestamp(), '1 s')",
+        attempt.plan.digest(),
+        attempt.nonce
+    );
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let resolve = format!("BEGIN ISOLATION LEVEL {isolation}; {resolve}");
+        refuses(&mut psql(&database), &resolve, "ZG022");
+    }
+    does(&mut psql(&database), &resolve);
+}
+
+#[test]
+fn a_program_that_says_too_much_of_itself_opens_nothing() {
+    let database = database();
+    let attempt = Attempt::admitted(&database);
+    let begin = |bytes| {
+        let request = attempt.request_but(&json!({ "program": { "name": "x".repeat(bytes) } }));
+        format!("BEGIN; {}", open(&request))
+    };
+    refuses(&mut psql(&database), &begin(2_000), "ZG011");
+    does(&mut psql(&database), &begin(1_000));
 }

@@ -1,12 +1,15 @@
 //! The program stops a run: what is running ends within a second, and the answer is true.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use phasegate::{
     Error, Failure, PhaseTx, Receipt, Run,
+    connect::{ConnectError, Connection, Connector, PostgresConnector},
     error::{RefusalReason, RollbackCause},
     runner::StopHandle,
+    switch::{KillSwitch, SwitchState, SwitchUnreadable},
 };
 
 use crate::pipeline::Draft;
@@ -237,6 +240,56 @@ fn a_stop_that_races_the_commit_gets_a_true_result() {
         committed > 0 && undone > 0,
         "{committed} committed, {undone} not"
     );
+}
+
+/// Lets the program stop the run while the engine reads it for the second time, and is ON all the same.
+struct StopsMeanwhile<'a>(&'a StopHandle, AtomicU32);
+
+impl KillSwitch for StopsMeanwhile<'_> {
+    fn read(&self) -> Result<SwitchState, SwitchUnreadable> {
+        // At the beginning of the run, before the phase, and before the commit.
+        if self.1.fetch_add(1, Ordering::Relaxed) == 2 {
+            self.0.stop("Ctrl-C");
+            // Longer than the watch waits between two looks at the handle.
+            thread::sleep(Duration::from_millis(400));
+        }
+        Ok(SwitchState::On)
+    }
+}
+
+/// Needs long for the second session, by which the watch would end the first.
+struct Slow(PostgresConnector, u32);
+
+impl Connector for Slow {
+    fn connect(&mut self) -> Result<Connection, ConnectError> {
+        self.1 += 1;
+        if self.1 == 2 {
+            thread::sleep(SOON);
+        }
+        self.0.connect()
+    }
+}
+
+#[test]
+fn a_close_is_not_sent_after_the_stop() {
+    let database = database();
+    let draft = Draft::of(&["a"]);
+    let stop = StopHandle::new();
+    let answer = database
+        .live_by(
+            drafting_plan(&database.target, &draft),
+            does(|_, tx| Ok(tx.execute(INSERT, &[])?)),
+        )
+        .kill_switch(StopsMeanwhile(&stop, AtomicU32::new(0)))
+        .connector(Slow(database.connector(), 0))
+        .stop_handle(&stop)
+        .run(|run, on| drafting(run, on, &draft).map(Receipt::into_output));
+    let rollback = rollback(answer);
+    assert!(
+        matches!(rollback.cause(), RollbackCause::Stopped(_)),
+        "{rollback:?}"
+    );
+    assert_eq!(database.ask::<i64>("SELECT count(*) FROM item"), 0);
 }
 
 #[test]

@@ -5,10 +5,17 @@
 //! other to a copy of the sources, runs the tests that it names, and records which of them failed in `results.toml`;
 //! [`page`] makes `docs/teeth.md` of both.
 
+mod control;
+mod copy;
+mod embedded;
+mod mutants;
 mod page;
+mod ran;
+mod switched;
 mod trial;
 mod weakening;
 
+pub use mutants::{Listed, Missed, MutantRun, Mutants};
 pub use page::page;
 pub use trial::{Outcome, Results, Trials};
 pub use weakening::{Weakening, all};

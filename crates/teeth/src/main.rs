@@ -1,9 +1,10 @@
 //! Tries weakenings of phasegate: `--all`, `--quick`, `--missing` (those without an outcome), or those that are named.
+//! `--control` runs the tests that caught one on the sources as they are; `--page` writes the page again.
 #![allow(clippy::print_stdout)]
 
 use std::process::ExitCode;
 
-use phasegate_teeth::{Outcome, Results, Trials, Weakening, all, page, root};
+use phasegate_teeth::{Mutants, Outcome, Results, Trials, Weakening, all, page, root};
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<bool, String> {
     let root = root();
     let weakenings = all(&root)?;
+    let mutants = Mutants::read(&root)?;
     let mut results = Results::read(&root)?;
     results
         .0
@@ -35,15 +37,24 @@ fn run(arguments: &[String]) -> Result<bool, String> {
                 || named(one)
         })
         .collect();
-    if chosen.is_empty() && !has("--page") {
-        return Err("name a weakening, or give --all, --missing or --quick".to_owned());
+    if has("--control") {
+        let failed = Trials::begin(&root, true, &weakenings)?.control(&results)?;
+        for test in &failed {
+            println!("{test}");
+        }
+        return Ok(failed.is_empty());
+    }
+    if chosen.is_empty() && !has("--page") && !has("--missing") {
+        return Err(
+            "name a weakening, or give --all, --missing, --quick, --control or --page".to_owned(),
+        );
     }
     // A run of a few does not change what was recorded of all.
     let records = !has("--quick");
     let trials = if chosen.is_empty() {
         None
     } else {
-        Some(Trials::begin(&root, records)?)
+        Some(Trials::begin(&root, records, &weakenings)?)
     };
     let mut all_caught = true;
     for (weakening, trials) in chosen.iter().zip(trials.iter().cycle()) {
@@ -58,7 +69,8 @@ fn run(arguments: &[String]) -> Result<bool, String> {
     }
     if records {
         let path = root.join("docs/teeth.md");
-        std::fs::write(path, page(&weakenings, &results)).map_err(|error| error.to_string())?;
+        std::fs::write(path, page(&weakenings, &results, &mutants))
+            .map_err(|error| error.to_string())?;
     }
     Ok(all_caught)
 }

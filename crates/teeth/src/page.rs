@@ -1,10 +1,10 @@
 use std::fmt::Write as _;
 
-use crate::{Outcome, Results, Weakening};
+use crate::{Mutants, Outcome, Results, Weakening};
 
-/// Makes `docs/teeth.md`: each weakening, with the test that caught it.
+/// Makes `docs/teeth.md`: each weakening, with the test that caught it, and the runs of cargo-mutants.
 #[must_use]
-pub fn page(weakenings: &[Weakening], results: &Results) -> String {
+pub fn page(weakenings: &[Weakening], results: &Results, mutants: &Mutants) -> String {
     let of = |weakening: &Weakening| results.0.get(&weakening.id);
     let count = |is: &dyn Fn(&Outcome) -> bool| {
         let found = weakenings.iter().filter(|one| of(one).is_some_and(is));
@@ -22,6 +22,10 @@ pub fn page(weakenings: &[Weakening], results: &Results) -> String {
          `crates/teeth/weakenings/`; `cargo run -p phasegate-teeth -- --all` tries them and writes this page, `--quick` tries the few that \
          the continuous integration tries, and a name tries that one. The snapshot of the schema (`sql/installed.txt`) sees every change of it, \
          and does not count.\n\n\
+         Where a change only makes a condition constant, one build has all of these changes, and a variable turns on the one that is \
+         tried. The SQL is a constant of the crate, so that a change of it is written into a copy of the test binary. In both, a test that \
+         fails is run again by itself, with the change and without it: it counts if it fails and passes. Any other change is built; `--control` \
+         runs the tests that caught one on the sources as they are.\n\n\
          {} weakenings; tried: {tried}; caught by a test: {caught}; refused by the compiler: {refused}; survived: {survived}.\n\n",
         weakenings.len()
     );
@@ -44,5 +48,6 @@ pub fn page(weakenings: &[Weakening], results: &Results) -> String {
         };
         let _ = writeln!(page, "| {} | {by} |", weakening.id.replace('-', " "));
     }
+    page.push_str(&mutants.section());
     page
 }

@@ -1,16 +1,13 @@
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Weakening;
-
-/// The longest time that one test may take, in seconds: one that does not end is caught.
-const PATIENCE: &str = "900";
+use crate::copy::{Copy, arguments, filter};
+use crate::ran::{Ran, first_error};
+use crate::{Weakening, embedded, switched};
 
 /// How the trial of one weakening ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +56,13 @@ impl Results {
     }
 }
 
-/// A copy of the sources, in which weakenings are tried.
+/// Copies of the sources, in which weakenings are tried.
 #[derive(Debug)]
 pub struct Trials {
-    root: PathBuf,
-    copy: PathBuf,
-    target: PathBuf,
+    /// The sources as they are, but for the weakening that is tried.
+    copy: Copy,
+    /// With each weakening that a variable can turn on.
+    switched: Copy,
 }
 
 impl Trials {
@@ -74,60 +72,83 @@ impl Trials {
     /// # Errors
     ///
     /// Returns an error if `git` fails, or a file cannot be copied.
-    pub fn begin(root: &Path, beside: bool) -> Result<Self, String> {
+    pub fn begin(root: &Path, beside: bool, weakenings: &[Weakening]) -> Result<Self, String> {
         let target = root.join("target");
         let place = target.join("teeth");
-        let trials = Trials {
-            root: root.to_owned(),
-            copy: place.join("copy"),
-            target: if beside { place.join("target") } else { target },
-        };
-        let listed = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-            .current_dir(root)
-            .output()
-            .map_err(|error| format!("git: {error}"))?;
-        for file in String::from_utf8_lossy(&listed.stdout).lines() {
-            trials.restore(file)?;
-        }
-        Ok(trials)
+        let target = if beside { place.join("target") } else { target };
+        let switched = |file: &str, bytes| switched::all(weakenings, file, bytes);
+        Ok(Trials {
+            copy: Copy::of(root, place.join("copy"), target.clone(), |_, bytes| {
+                Ok(bytes)
+            })?,
+            switched: Copy::of(root, place.join("switched"), target, switched)?,
+        })
     }
 
-    /// Copies one file, unless the copy is the same already: its time is what the compiler goes by.
-    fn restore(&self, file: &str) -> Result<(), String> {
-        let (from, to) = (self.root.join(file), self.copy.join(file));
-        let Ok(bytes) = fs::read(&from) else {
-            return Ok(()); // removed, and still listed
-        };
-        if fs::read(&to).is_ok_and(|there| there == bytes) {
-            return Ok(());
-        }
-        let parent = to.parent().unwrap_or(&self.copy);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&to, bytes))
-            .and_then(|()| fs::set_permissions(&to, fs::metadata(&from)?.permissions()))
-            .map_err(|error| format!("{}: {error}", to.display()))
+    pub(crate) fn as_they_are(&self) -> &Copy {
+        &self.copy
     }
 
-    /// Applies one weakening, runs its tests until one fails, and takes it back.
+    /// Applies one weakening, runs its tests until one fails, and undoes it.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file cannot be written, or `cargo` cannot be started.
+    /// Returns an error if a file cannot be written, or if `cargo` cannot be started.
     pub fn try_one(&self, weakening: &Weakening) -> Result<Outcome, String> {
-        let path = self.copy.join(&weakening.file);
+        if switched::text(weakening).is_some() {
+            return self.run_switched(weakening);
+        }
+        let path = self.copy.path.join(&weakening.file);
         let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        fs::write(&path, text.replacen(&weakening.old, &weakening.new, 1))
-            .map_err(|error| error.to_string())?;
+        let weakened = text.replacen(&weakening.old, &weakening.new, 1);
+        if weakening.file.starts_with("sql/") && weakened.len() <= text.len() {
+            return self.run_embedded(weakening, &text, &weakened);
+        }
+        fs::write(&path, weakened).map_err(|error| error.to_string())?;
         let outcome = self.run(weakening);
         // What was there, and not what the sources are by now.
         fs::write(&path, text).map_err(|error| error.to_string())?;
         outcome
     }
 
+    /// Tries a weakening that a variable turns on: one build serves all of these.
+    fn run_switched(&self, weakening: &Weakening) -> Result<Outcome, String> {
+        first_caught(weakening, |test| {
+            let binary = self.switched.binary(test)?;
+            let weak = |with: &[&str]| self.switched.test(&binary, &weakening.id, with);
+            let control = |with: &[&str]| self.switched.test(&binary, "", with);
+            caught(weakening, test, weak, control)
+        })
+    }
+
+    /// Tries a weakening of an embedded file, in copies of the test binaries: one build serves all of these.
+    fn run_embedded(
+        &self,
+        weakening: &Weakening,
+        text: &str,
+        weakened: &str,
+    ) -> Result<Outcome, String> {
+        let own = std::process::id();
+        let copy = self.copy.target.join(format!("weakened-{own}"));
+        let control = self.copy.target.join(format!("control-{own}"));
+        first_caught(weakening, |test| {
+            let binary = self.copy.binary(test)?;
+            if !embedded::replace(&binary, &copy, text, weakened)? {
+                return Ok(None); // no test of this binary installs the schema
+            }
+            embedded::replace(&binary, &control, text, embedded::harmless(text)?)?;
+            let weak = |with: &[&str]| self.copy.test(&copy, "", with);
+            let control = |with: &[&str]| self.copy.test(&control, "", with);
+            caught(weakening, test, weak, control)
+        })
+    }
+
+    /// Builds the copy with the weakening in it.
     fn run(&self, weakening: &Weakening) -> Result<Outcome, String> {
         if weakening.refused_by_the_compiler {
-            let built = self.cargo(&["check", "--quiet", "-p", "phasegate", "--lib"])?;
+            let built = self
+                .copy
+                .cargo(&["check", "--quiet", "-p", "phasegate", "--lib"])?;
             return Ok(if built.failed {
                 Outcome::RefusedByTheCompiler
             } else {
@@ -135,95 +156,57 @@ impl Trials {
             });
         }
         for test in &weakening.tests {
-            let ran = self.cargo(&arguments(test))?;
+            let ran = self.copy.cargo(&arguments(test))?;
             if !ran.failed {
                 continue;
             }
             if ran.text.contains("could not compile `phasegate` (lib)") {
                 return Ok(Outcome::DoesNotBuild(first_error(&ran.text)));
             }
+            if ran.line_with("error: no test target named").is_some() {
+                return Err(format!("{}: there is no test `{test}`", weakening.id));
+            }
             return Ok(Outcome::Caught(format!("{test}: {}", ran.failure())));
         }
         Ok(Outcome::Survived)
     }
-
-    fn cargo<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Ran, String> {
-        let output = Command::new("timeout")
-            .args(["--kill-after=10", PATIENCE, "cargo"])
-            .args(arguments)
-            .current_dir(&self.copy)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .env("CARGO_TERM_COLOR", "never")
-            .output()
-            .map_err(|error| format!("timeout cargo: {error}"))?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Ran {
-            failed: !output.status.success(),
-            timed_out: output.status.code() == Some(124),
-            text: without_colours(&text),
-        })
-    }
 }
 
-/// Returns the arguments of `cargo` for a test as weakenings name it.
-fn arguments(test: &str) -> Vec<String> {
-    let (binary, filter) = test.split_once(':').unwrap_or((test, ""));
-    let mut arguments: Vec<String> = ["test", "-p", "phasegate"].map(str::to_owned).into();
-    let mut add = |more: &[&str]| arguments.extend(more.iter().map(|one| (*one).to_owned()));
-    match binary {
-        "lib" => add(&["--lib"]),
-        binary => add(&["--test", binary]),
-    }
-    match (binary, filter) {
-        ("ui", "") => add(&["--", "illegal"]),
-        ("ui", folder) => add(&["--", "illegal", &format!("trybuild={folder}")]),
-        (_, "") => {}
-        (_, filter) => add(&["--", filter]),
-    }
-    arguments
-}
-
-/// What a command of `cargo` printed.
-struct Ran {
-    failed: bool,
-    timed_out: bool,
-    text: String,
-}
-
-impl Ran {
-    /// Returns the first test that failed, or what failed in its place.
-    fn failure(&self) -> String {
-        let ends = ["... FAILED", "... mismatch", "... error"];
-        let failed = self.text.lines().find_map(|line| {
-            let line = line.trim();
-            let name = line.strip_prefix("test ")?;
-            let name = ends.iter().find_map(|end| name.strip_suffix(end))?;
-            Some(name.trim().to_owned())
-        });
-        if let Some(name) = failed {
-            name
-        } else if self.timed_out {
-            format!("it did not end within {PATIENCE} seconds")
-        } else if self.text.contains("could not compile") {
-            format!("the test does not build: {}", first_error(&self.text))
-        } else {
-            "it ended with an error".to_owned()
+/// Tries the tests of a weakening until one ends its trial.
+fn first_caught(
+    weakening: &Weakening,
+    mut attempt: impl FnMut(&str) -> Result<Option<Outcome>, String>,
+) -> Result<Outcome, String> {
+    for test in &weakening.tests {
+        if let Some(outcome) = attempt(test)? {
+            return Ok(outcome);
         }
     }
+    Ok(Outcome::Survived)
 }
 
-/// Returns the text without the sequences by which a terminal is told colours.
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\u{1b}[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+/// Returns how a trial ends with this test; `None` if the test passes. A test that has failed fails again by itself,
+/// and does not fail in the control, which has no weakening.
+fn caught(
+    weakening: &Weakening,
+    test: &str,
+    weak: impl Fn(&[&str]) -> Result<Ran, String>,
+    control: impl Fn(&[&str]) -> Result<Ran, String>,
+) -> Result<Option<Outcome>, String> {
+    let ran = weak(&["--", filter(test)])?;
+    if ran.timed_out {
+        return Ok(Some(Outcome::Caught(format!("{test}: {}", ran.failure()))));
     }
-    plain
-}
-
-fn first_error(text: &str) -> String {
-    let error = text.lines().find(|line| line.starts_with("error"));
-    error.unwrap_or("error").chars().take(120).collect()
+    for name in ran.failures() {
+        let alone = ["--exact", name];
+        let again = weak(&alone)?;
+        if let Some(error) = again.line_with("not installed: ") {
+            return Ok(Some(Outcome::DoesNotBuild(error)));
+        }
+        if again.failed && !control(&alone)?.failed {
+            return Ok(Some(Outcome::Caught(format!("{test}: {name}"))));
+        }
+        eprintln!("{}: {name} fails by chance, or always", weakening.id);
+    }
+    Ok(None)
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use phasegate_teeth::{Outcome, Results, all, page, root};
+use phasegate_teeth::{Mutants, Outcome, Results, all, page, root};
 
 #[test]
 fn each_weakening_fits_its_file_and_is_more_than_120() {
@@ -22,11 +22,31 @@ fn each_weakening_fits_its_file_and_is_more_than_120() {
 }
 
 #[test]
+fn each_test_that_is_named_exists() {
+    let root = root();
+    for weakening in all(&root).unwrap() {
+        for test in &weakening.tests {
+            let (binary, filter) = test.split_once(':').unwrap_or((test, ""));
+            let paths = match binary {
+                "lib" => vec!["src/lib.rs".to_owned()],
+                "ui" => vec![format!("ui-tests/{filter}")],
+                binary => vec![
+                    format!("tests/{binary}.rs"),
+                    format!("tests/{binary}/main.rs"),
+                ],
+            };
+            let exists = paths.iter().any(|path| root.join(path).exists());
+            assert!(exists, "{}: there is no test `{test}`", weakening.id);
+        }
+    }
+}
+
+#[test]
 fn the_page_is_that_of_the_list_and_of_the_outcomes() {
     let root = root();
     let (weakenings, results) = (all(&root).unwrap(), Results::read(&root).unwrap());
     let written = fs::read_to_string(root.join("docs/teeth.md")).unwrap();
-    let made = page(&weakenings, &results);
+    let made = page(&weakenings, &results, &Mutants::read(&root).unwrap());
     let differs = written
         .lines()
         .zip(made.lines())
