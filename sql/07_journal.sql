@@ -52,8 +52,8 @@ BEGIN ATOMIC
     WHERE r.plan = p_plan;
 END;
 
--- The sessions that the session of a plan's run waits for, and those that wait for it; process 0 is a
--- prepared transaction. Not their queries, which may have personal data.
+-- The sessions that the session of a plan's run waits for, and those that wait for it; process 0
+-- is a prepared transaction. Not their queries, which may have personal data.
 CREATE FUNCTION phasegate.neighbours_of_run(p_plan bytea)
 RETURNS TABLE (holds_up boolean, pid integer, role text, application_name text, since timestamptz)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -25,7 +25,8 @@ BEGIN ATOMIC
     ON CONFLICT DO NOTHING;
 END;
 
--- Raises unless the session's role, as which a SECURITY DEFINER function does not run, owns a table.
+-- Raises unless the session's role, as which a SECURITY DEFINER function does not run, owns a
+-- table.
 CREATE FUNCTION phasegate.ensure_owned_by_session(p_table regclass, p_to_do text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -109,8 +110,8 @@ BEGIN
 END
 $$;
 
--- Returns how a table is, or was, put under guard: 'counters', 'statements' or 'contents'; null if it
--- has no guard. That its triggers are whole is not asked.
+-- Returns how a table is, or was, put under guard: 'counters', 'statements' or 'contents'; null if
+-- it has no guard. That its triggers are whole is not asked.
 CREATE FUNCTION phasegate.chosen_kind(p_table regclass) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

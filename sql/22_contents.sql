@@ -16,7 +16,8 @@
 --
 -- The columns themselves are named in every case.
 
--- Changes of columns by this transaction, for each statement. As `counted`: transactional, unlogged.
+-- Changes of columns by this transaction, for each statement. As `counted`, transactional and
+-- unlogged.
 CREATE UNLOGGED TABLE phasegate.changed_column (
     xid xid8 NOT NULL,
     began timestamptz NOT NULL DEFAULT transaction_timestamp(),
@@ -50,65 +51,78 @@ BEGIN ATOMIC
     WHERE a.attrelid = p_table AND a.attnum > 0 AND NOT a.attisdropped;
 END;
 
--- Returns a row of SQL for one column of a changed row: its name, whether its value is bound,
--- between which texts it is a time of this transaction, whether it differs, and the texts of its
--- new and old value. The changed row is called n, and o as it was; its columns are called c and
--- their number. A text begins with a sign, so that none is that of null.
+-- Returns SQL for one column: what is computed of each changed row, what is added up over the rows,
+-- and the line of the result. The changed row is called n, and o as it was, and their columns c
+-- with their number. d says whether the column differs; the texts of a column that may be a time
+-- of this transaction are computed once, and called t and u. A text begins with a sign, so that
+-- none is that of null.
 --
 -- Of a type only its output function is called, which a superuser has created: no operator and no
 -- cast, which any role may have made for a type of its own. record_image_ne compares the bytes.
 CREATE FUNCTION phasegate.contents_cell(
-    p_number smallint, p_name text, p_is_bound boolean, p_may_be_now "char", p_op text
-) RETURNS text
+    p_number smallint, p_name text, p_is_bound boolean, p_may_be_now "char", p_op text,
+    OUT of_row text, OUT sums text, OUT line text
+)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_text text := 'CASE num_nulls(%s) WHEN 0 THEN format(''=%%s'', %1$s) ELSE '''' END';
-    v_new text := format(v_text, 'n.c' || p_number);
-    v_old text := format(v_text, 'o.c' || p_number);
-    v_differs text := format('record_image_ne(ROW(n.c%s), ROW(o.c%1$s))', p_number);
-    v_now text := CASE p_may_be_now WHEN 't' THEN 'v_from, v_until'
-                                    WHEN 'd' THEN 'v_first_day, v_last_day'
-                                    ELSE 'NULL, NULL' END;
+    v_word text := 'CASE WHEN %s COLLATE "C" BETWEEN %s THEN ''now'' ELSE %1$s END';
+    v_hash text := 'coalesce(sum(hashtextextended(%s COLLATE "C", w.seed)) FILTER (WHERE %s), 0)';
+    v_between text := CASE p_may_be_now WHEN 't' THEN 'v_from AND v_until'
+                                        ELSE 'v_first_day AND v_last_day' END;
+    v_new text := format(v_text, 'w.n' || p_number);
+    v_old text := format(v_text, 'w.o' || p_number);
+    v_now text := '0';
+    v_again text := '0';
+    v_replaced text := 'w.d' || p_number;
 BEGIN
     IF p_op = 'INSERT' THEN
-        RETURN format('(%L, %s, %s, num_nulls(n.c%s) = 0, %s, NULL)',
-                      p_name, p_is_bound::text, v_now, p_number, v_new);
-    ELSIF p_may_be_now IS NULL THEN
-        v_new := format('CASE WHEN %s THEN %s END', v_differs, v_new);
-        v_old := format('CASE WHEN %s THEN %s END', v_differs, v_old);
+        of_row := format('n.c%s AS n%1$s, num_nulls(n.c%1$s) = 0 AS d%1$s', p_number);
+    ELSE
+        of_row := format('n.c%s AS n%1$s, o.c%1$s AS o%1$s, '
+                         'record_image_ne(ROW(n.c%1$s), ROW(o.c%1$s)) AS d%1$s', p_number);
     END IF;
-    RETURN format('(%L, %s, %s, %s, %s, %s)',
-                  p_name, p_is_bound::text, v_now, v_differs, v_new, v_old);
+    IF p_may_be_now IS NOT NULL THEN
+        of_row := of_row || format(', %s AS t%s', format(v_word,
+            format(v_text, 'n.c' || p_number), v_between), p_number);
+        v_new := format('w.t%s', p_number);
+        v_now := format('count(*) FILTER (WHERE %s = ''now'')', v_new);
+    END IF;
+    IF p_may_be_now IS NOT NULL AND p_op = 'UPDATE' THEN
+        of_row := of_row || format(', %s AS u%s', format(v_word,
+            format(v_text, 'o.c' || p_number), v_between), p_number);
+        v_old := format('w.u%s', p_number);
+        v_again := format('count(*) FILTER (WHERE %s = ''now'' AND %s = ''now'')', v_new, v_old);
+        -- What the time of this transaction replaces is not bound.
+        v_replaced := format('%s AND (%s <> ''now'' OR %s = ''now'')', v_replaced, v_new, v_old);
+    END IF;
+    sums := format('count(*) FILTER (WHERE w.d%1$s) AS r%1$s, %2$s AS f%1$s, %3$s AS a%1$s, '
+                   '%4$s AS h%1$s', p_number, v_now, v_again,
+                   format(v_hash, v_new, 'w.d' || p_number)
+                   || CASE p_op WHEN 'UPDATE' THEN ' - ' || format(v_hash, v_old, v_replaced)
+                                ELSE '' END);
+    line := format('(%L, s.r%s, s.f%2$s, s.a%2$s, %s)', p_name, p_number,
+                   CASE WHEN p_is_bound THEN format('s.h%s', p_number) ELSE 'NULL::numeric' END);
 END
 $$;
 
 -- Returns a statement that adds up the columns of the rows that p_rows has.
-CREATE FUNCTION phasegate.contents_sum(p_op text, p_rows text, p_seed text, p_cells text)
-RETURNS text
+CREATE FUNCTION phasegate.contents_sum(
+    p_op text, p_rows text, p_seed text, p_of_row text, p_sums text, p_lines text
+) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN format($sum$
         INSERT INTO phasegate.changed_column
             (xid, relation, op, by_trigger, name, rows, now, again, digest)
-        SELECT pg_current_xact_id(), tg_relid, %L, v_by_trigger, w.name,
-               count(*) FILTER (WHERE w.differs),
-               count(*) FILTER (WHERE w.new = 'now'),
-               count(*) FILTER (WHERE w.new = 'now' AND w.old = 'now'),
-               CASE WHEN bool_and(w.is_bound) AND NOT v_by_trigger THEN
-                   sum(hashtextextended(w.new COLLATE "C", w.seed))
-                   - sum(CASE WHEN w.old IS NULL OR w.new = 'now' AND w.old <> 'now' THEN 0
-                              ELSE hashtextextended(w.old COLLATE "C", w.seed) END) END
-        FROM (SELECT x.name, x.is_bound, x.differs, k.seed,
-                     CASE WHEN x.new COLLATE "C" BETWEEN x.first AND x.last THEN 'now'
-                          ELSE x.new END AS new,
-                     CASE WHEN x.old COLLATE "C" BETWEEN x.first AND x.last THEN 'now'
-                          ELSE x.old END AS old
-              FROM %s CROSS JOIN LATERAL (SELECT %s AS seed OFFSET 0) AS k
-              CROSS JOIN LATERAL (VALUES
-                  %s
-              ) AS x (name, is_bound, first, last, differs, new, old)
-              WHERE x.differs OR x.first IS NOT NULL OFFSET 0) AS w
-        WHERE w.differs OR w.new = 'now' AND w.old = 'now'
-        GROUP BY w.name;$sum$, p_op, p_rows, p_seed, p_cells);
+        SELECT pg_current_xact_id(), tg_relid, %L, v_by_trigger, v.name, v.rows, v.now, v.again,
+               CASE WHEN NOT v_by_trigger THEN v.digest END
+        FROM (SELECT %s
+              FROM (SELECT %s AS seed,
+                           %s
+                    FROM %s OFFSET 0) AS w) AS s
+        CROSS JOIN LATERAL (VALUES
+            %s) AS v (name, rows, now, again, digest)
+        WHERE v.rows > 0 OR v.again > 0;$sum$, p_op, p_sums, p_seed, p_of_row, p_rows, p_lines);
 
 -- Returns the hash of columns by which rows are told apart, as SQL; '0' if there are none. They are
 -- ordered by name: a partition may have them in another order than its root.
@@ -120,47 +134,87 @@ RETURN coalesce('hashtextextended((' || (
            FROM unnest(p_numbers) WITH ORDINALITY AS t (number, place))
        || ') COLLATE "C", 0)', '0');
 
--- Returns the body of the function that reads the changed rows of one table. It names the columns:
--- if they change, the table does not count as guarded until `protect` makes the function again.
--- An inserted row without a key of its own is bound as a whole too, under the name *; of a deleted
--- row only the key is bound.
-CREATE FUNCTION phasegate.contents_body(p_table oid) RETURNS text
+-- Returns the statement for the inserted or updated rows of a table. An inserted row without a key
+-- of its own is bound as a whole too, under the name *.
+CREATE FUNCTION phasegate.contents_written(p_table oid, p_op text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_columns text;
-    v_inserted text;
-    v_updated text;
+    v_of_row text;
+    v_sums text;
+    v_lines text;
     v_key smallint[];
     v_own_key smallint[];
     v_fixed smallint[];
-    v_rows text := 'SELECT row_number() OVER () AS i, ';
-    v_pairs text := '';
 BEGIN
     SELECT string_agg(format('r.%s AS c%s', t.name, t.number), ', ' ORDER BY t.number),
-           string_agg(phasegate.contents_cell(
-               t.number, t.name, NOT t.is_drawn AND NOT t.is_generated, t.may_be_now, 'INSERT'),
-               E',\n                  ' ORDER BY t.number),
-           string_agg(phasegate.contents_cell(
-               t.number, t.name, NOT t.is_generated, t.may_be_now, 'UPDATE'),
-               E',\n                  ' ORDER BY t.number),
+           string_agg(c.of_row, E',\n                           ' ORDER BY t.number),
+           string_agg(c.sums, E',\n                     ' ORDER BY t.number),
+           string_agg(c.line, E',\n            ' ORDER BY t.number),
            array_agg(t.number ORDER BY t.name) FILTER (WHERE t.is_key),
            array_agg(t.number ORDER BY t.name)
                FILTER (WHERE t.is_key AND NOT t.is_drawn AND NOT t.is_generated),
            array_agg(t.number ORDER BY t.name)
                FILTER (WHERE t.may_be_now IS NULL AND NOT t.is_drawn AND NOT t.is_generated)
-    INTO v_columns, v_inserted, v_updated, v_key, v_own_key, v_fixed
-    FROM phasegate.contents_columns(p_table) AS t;
-    IF v_own_key IS NULL AND v_fixed IS NOT NULL THEN
-        v_inserted := v_inserted || format(
-            E',\n                  (''*'', true, NULL, NULL, NOT v_by_trigger, %s::text, NULL)',
-            phasegate.contents_seed('n', v_fixed));
+    INTO v_columns, v_of_row, v_sums, v_lines, v_key, v_own_key, v_fixed
+    FROM phasegate.contents_columns(p_table) AS t
+    CROSS JOIN LATERAL phasegate.contents_cell(
+        t.number, t.name, NOT t.is_generated AND (p_op = 'UPDATE' OR NOT t.is_drawn),
+        t.may_be_now, p_op) AS c;
+    IF p_op = 'UPDATE' THEN
+        v_columns := 'SELECT row_number() OVER () AS i, ' || v_columns;
+        RETURN phasegate.contents_sum(
+            'updated', format('(%s FROM phasegate_old_rows AS r) AS o '
+                              'JOIN (%1$s FROM phasegate_rows AS r) AS n ON n.i = o.i', v_columns),
+            phasegate.contents_seed('o', v_key), v_of_row, v_sums, v_lines);
     END IF;
+    IF v_own_key IS NULL AND v_fixed IS NOT NULL THEN
+        v_of_row := v_of_row
+                    || format(', %s::text AS whole', phasegate.contents_seed('n', v_fixed));
+        v_sums := v_sums || ', count(*) FILTER (WHERE NOT v_by_trigger) AS r0, '
+                            'sum(hashtextextended(w.whole COLLATE "C", w.seed)) AS h0';
+        v_lines := v_lines || ', (''*'', s.r0, 0, 0, s.h0)';
+    END IF;
+    RETURN phasegate.contents_sum(
+        'inserted', format('(SELECT %s FROM phasegate_rows AS r) AS n', v_columns),
+        phasegate.contents_seed('n', v_own_key), v_of_row, v_sums, v_lines);
+END
+$$;
+
+-- Returns the statement for the deleted rows of a table, of which only the key is bound.
+CREATE FUNCTION phasegate.contents_deleted(p_table oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_columns text;
+    v_key smallint[];
+BEGIN
+    SELECT string_agg(format('r.%s AS c%s', t.name, t.number), ', ' ORDER BY t.number),
+           array_agg(t.number ORDER BY t.name) FILTER (WHERE t.is_key)
+    INTO v_columns, v_key
+    FROM phasegate.contents_columns(p_table) AS t;
+    RETURN format($deleted$
+        INSERT INTO phasegate.changed_column
+            (xid, relation, op, by_trigger, name, rows, now, again, digest)
+        SELECT pg_current_xact_id(), tg_relid, 'deleted', v_by_trigger, '*', count(*), 0, 0,
+               CASE WHEN NOT v_by_trigger THEN %s END
+        FROM (SELECT %s FROM phasegate_rows AS r) AS o HAVING count(*) > 0;$deleted$,
+        CASE WHEN v_key IS NULL THEN 'NULL::numeric'
+             ELSE format('sum(%s)', phasegate.contents_seed('o', v_key)) END, v_columns);
+END
+$$;
+
+-- Returns the body of the function that reads the changed rows of one table. It names the columns:
+-- if they change, the table does not count as guarded until `protect` makes the function again.
+CREATE FUNCTION phasegate.contents_body(p_table oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_pairs text := '';
+BEGIN
     IF (SELECT c.relkind FROM pg_class AS c WHERE c.oid = p_table) = 'p' THEN
         v_pairs := $pairs$
         PERFORM phasegate.ensure_pairs(tg_relid, (SELECT count(*) FROM phasegate_old_rows),
                                        (SELECT count(*) FROM phasegate_rows));$pairs$;
     END IF;
-    v_rows := v_rows || v_columns;
     RETURN format($body$
 DECLARE
     v_by_trigger boolean := pg_trigger_depth() > 1;
@@ -173,27 +227,13 @@ BEGIN
         RETURN NULL;
     ELSIF tg_op = 'INSERT' THEN%s
     ELSIF tg_op = 'UPDATE' THEN%s%s
-    ELSE
-        INSERT INTO phasegate.changed_column
-            (xid, relation, op, by_trigger, name, rows, now, again, digest)
-        SELECT pg_current_xact_id(), tg_relid, 'deleted', v_by_trigger, '*', count(*), 0, 0,
-               CASE WHEN NOT v_by_trigger THEN %s END
-        FROM (SELECT %s FROM phasegate_rows AS r) AS o HAVING count(*) > 0;
+    ELSE%s
     END IF;
     RETURN NULL;
 END
 $body$,
-        phasegate.contents_sum('inserted', format('(SELECT %s FROM phasegate_rows AS r) AS n',
-                                                  v_columns),
-                               phasegate.contents_seed('n', v_own_key), v_inserted),
-        v_pairs,
-        phasegate.contents_sum('updated', format('(%s FROM phasegate_old_rows AS r) AS o '
-                                                 'JOIN (%1$s FROM phasegate_rows AS r) AS n '
-                                                 'ON n.i = o.i', v_rows),
-                               phasegate.contents_seed('o', v_key), v_updated),
-        CASE WHEN v_key IS NULL THEN 'NULL::numeric'
-             ELSE format('sum(%s)', phasegate.contents_seed('o', v_key)) END,
-        v_columns);
+        phasegate.contents_written(p_table, 'INSERT'), v_pairs,
+        phasegate.contents_written(p_table, 'UPDATE'), phasegate.contents_deleted(p_table));
 END
 $$;
 
@@ -250,6 +290,11 @@ DECLARE
     v_name text;
 BEGIN
     PERFORM phasegate.ensure_owned_by_session(p_table, 'guard it');
+    IF (SELECT count(*) FROM phasegate.contents_columns(p_table)) > 300 THEN
+        RAISE EXCEPTION '% has more than 300 columns, which a guard by contents does not read',
+            p_table
+            USING ERRCODE = 'ZG020', HINT = 'Guard it by ''counters'' or ''statements''.';
+    END IF;
     SELECT p.proname INTO v_name FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
     WHERE t.tgrelid = p_table AND p.pronamespace = 'phasegate'::regnamespace
       AND p.proname LIKE 'contents\_of\_%' LIMIT 1;
@@ -329,8 +374,8 @@ END
 $$;
 
 -- Returns what this transaction has changed in tables guarded by contents: {table: {op: {column:
--- {rows, now, again, values}}}}, with changes by triggers under "by triggers". A partition counts for
--- its root. The digest is that of 64 bits, as hexadecimal digits.
+-- {rows, now, again, values}}}}; the op of changes by triggers ends with "by triggers". A partition
+-- counts for its root. The digest is that of 64 bits, as hexadecimal digits.
 CREATE FUNCTION phasegate.contents() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
