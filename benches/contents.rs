@@ -153,8 +153,11 @@ fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
         "\n| the application writes | its statements | runs refused, of {RUNS} |\n|---|---|---|"
     );
     for (what, set) in [
-        ("another column of the same rows", "status = 's' || $1"),
-        ("the same column", "currency = 'C' || $1"),
+        (
+            "another column of the same rows",
+            "status = 's' || $1::bigint",
+        ),
+        ("the same column", "currency = 'C' || $1::bigint"),
     ] {
         let ends = AtomicBool::new(false);
         let written = AtomicU64::new(0);
@@ -162,7 +165,8 @@ fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
             let writes = scope.spawn(|| -> Result<(), String> {
                 let mut client = database.admin().user("application").connect(NoTls);
                 let client = client.as_mut().map_err(|error| error.to_string())?;
-                let update = format!("UPDATE orders SET {set} WHERE id = 1 + $1 * 7919 % {ROWS}");
+                let update =
+                    format!("UPDATE orders SET {set} WHERE id = 1 + $1::bigint * 7919 % {ROWS}");
                 for n in 0_i64.. {
                     if ends.load(Ordering::Relaxed) {
                         break;

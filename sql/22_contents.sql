@@ -258,7 +258,8 @@ SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     RETURN (
         SELECT count(*) = 3 AND count(DISTINCT t.tgtype) = 3 AND count(DISTINCT t.tgfoid) = 1
-               AND bool_and(t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgnargs = 0
+               AND bool_and(t.tgenabled = 'A' AND t.tgnargs = 0
+                            AND pg_get_expr(t.tgqual, t.tgrelid) = phasegate.contents_when()
                             AND cardinality(t.tgattr::smallint[]) = 0
                             AND t.tgtype IN (4, 8, 16)
                             AND t.tgnewtable IS NOT DISTINCT FROM
@@ -274,13 +275,20 @@ BEGIN
 END
 $$;
 
+-- The condition of such a trigger, as the server prints it: other sessions pay for no call. A phase
+-- that unsets this has the guard refuse its statement.
+CREATE FUNCTION phasegate.contents_when() RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN '(current_setting(''phasegate.open_here''::text, true) = ''yes''::text)';
+
 -- The settings of such a function, as the catalog has them. Those that say how values are written
 -- are fixed; rows are paired by hash, since the plan may be made for one row, and used for many.
 CREATE FUNCTION phasegate.contents_settings() RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN ARRAY['search_path=pg_catalog, phasegate, pg_temp', 'TimeZone=UTC', 'DateStyle=ISO, MDY',
              'IntervalStyle=postgres', 'extra_float_digits=1', 'bytea_output=hex',
-             'lc_monetary=C', 'quote_all_identifiers=off', 'enable_nestloop=off', 'jit=off'];
+             'lc_monetary=C', 'quote_all_identifiers=off', 'enable_nestloop=off', 'jit=off',
+             'plan_cache_mode=force_generic_plan'];
 
 -- Makes the function that reads the changed rows of a table, and returns its name. Called by
 -- `protect`, for the table's owner only, as the owner of the schema.
@@ -306,6 +314,7 @@ BEGIN
                    'SET intervalstyle = ''postgres'' SET extra_float_digits = 1 '
                    'SET bytea_output = ''hex'' SET lc_monetary = ''C'' '
                    'SET quote_all_identifiers = off SET enable_nestloop = off SET jit = off '
+                   'SET plan_cache_mode = force_generic_plan '
                    'AS %L', v_name, phasegate.contents_body(p_table));
     EXECUTE format('GRANT EXECUTE ON FUNCTION phasegate.%I() TO PUBLIC', v_name);
     RETURN v_name;
@@ -338,15 +347,18 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER phasegate_contents_inserted AFTER INSERT ON %s '
         'REFERENCING NEW TABLE AS phasegate_rows '
-        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+        'FOR EACH STATEMENT WHEN (%s) EXECUTE FUNCTION phasegate.%I()',
+        p_table, phasegate.contents_when(), v_function);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER phasegate_contents_updated AFTER UPDATE ON %s '
         'REFERENCING NEW TABLE AS phasegate_rows OLD TABLE AS phasegate_old_rows '
-        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+        'FOR EACH STATEMENT WHEN (%s) EXECUTE FUNCTION phasegate.%I()',
+        p_table, phasegate.contents_when(), v_function);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER phasegate_contents_deleted AFTER DELETE ON %s '
         'REFERENCING OLD TABLE AS phasegate_rows '
-        'FOR EACH STATEMENT EXECUTE FUNCTION phasegate.%I()', p_table, v_function);
+        'FOR EACH STATEMENT WHEN (%s) EXECUTE FUNCTION phasegate.%I()',
+        p_table, phasegate.contents_when(), v_function);
     FOREACH v_trigger IN ARRAY ARRAY['inserted', 'updated', 'deleted'] LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER phasegate_contents_%s',
                        p_table, v_trigger);

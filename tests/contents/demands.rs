@@ -22,7 +22,7 @@ fn denied(plan: &Plan, demand: Demand) -> Option<(String, String)> {
     let approvals = SignedApprovals::new(plan, policy, signers);
     let denied = approvals.attestation("SG_1").unwrap_err();
     let said = denied.to_string();
-    (said.contains("demands")).then(|| (said, denied.hint().unwrap_or_default().to_owned()))
+    (said.contains("demands")).then(|| (said, denied.hint().unwrap_or_default()))
 }
 
 fn columns() -> Demand {

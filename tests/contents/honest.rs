@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use phasegate::plan::PlannedContents;
 use phasegate::{
     Error, Execute, Failure, Mode, Perform, PhaseSpec, PhaseTx, RehearsalRunner, Run, Start,
     Switch, Ungated,
@@ -46,7 +47,7 @@ fn without_a_second_rehearsal_no_value_is_bound() {
     let database = shop();
     let plan = plan_of_columns(&database, &bills);
     let contents = plan.phases()[0].contents();
-    assert!(!contents.values().any(|table| table.binds_values()));
+    assert!(!contents.values().any(PlannedContents::binds_values));
     assert_eq!(contents.len(), 2);
     database.sql("UPDATE shop.orders SET currency = 'FRF' WHERE id = 1");
     live(&database, &plan, &bills).unwrap();
@@ -177,7 +178,7 @@ impl Execute<Bill> for Both {
 }
 
 impl Execute<Send> for Both {
-    fn execute(&mut self, _: &Send, _: &(), tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
+    fn execute(&mut self, _: &Send, (): &(), tx: &mut PhaseTx<'_>) -> Result<(), Failure> {
         tx.execute("UPDATE shop.orders SET status = 'sent' WHERE id < 9", &[])?;
         Ok(())
     }

@@ -75,7 +75,7 @@ fn rehearse(database: &Database, does: Does<'_>) -> Result<RehearsalReport<()>, 
     RehearsalRunner::new(PIPELINE)
         .connector(database.connector())
         .adapter(adapter_fn(|_: &Bill, (), tx: &mut PhaseTx<'_>| does(tx)))
-        .run(|run, on| Ok(run.phase(Bill).perform(on, Ungated, Start)?.into_output()))
+        .run(|run, on| run.phase(Bill).perform(on, Ungated, Start).map(|_| ()))
 }
 
 /// The plan of a rehearsal, which binds columns; it is admitted.
@@ -99,7 +99,7 @@ fn live(database: &Database, plan: &Plan, does: Does<'_>) -> Result<(), Error> {
     let adapter = adapter_fn(|_: &Bill, (), tx: &mut PhaseTx<'_>| does(tx));
     database
         .live_by(plan.clone(), adapter)
-        .run(|run, on| Ok(run.phase(Bill).perform(on, Ungated, Start)?.into_output()))
+        .run(|run, on| run.phase(Bill).perform(on, Ungated, Start).map(|_| ()))
         .map(LiveReport::into_value)
 }
 
