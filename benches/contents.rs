@@ -78,12 +78,12 @@ fn main() -> Answer<()> {
 fn rehearse(
     runner: &ScratchRole,
     change: Change,
-    mut does: impl FnMut(&Change, &mut PhaseTx<'_>) -> Result<u64, Failure>,
+    mut does: impl FnMut(Change, &mut PhaseTx<'_>) -> Result<u64, Failure>,
 ) -> Result<RehearsalReport<u64>, Error> {
     RehearsalRunner::new("bench")
         .connector(PostgresConnector::no_tls(runner.config()))
         .adapter(adapter_fn(|change: &Change, (), tx: &mut PhaseTx<'_>| {
-            does(change, tx)
+            does(*change, tx)
         }))
         .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()))
 }
@@ -192,7 +192,7 @@ fn refusals(database: &ScratchDatabase, runner: &ScratchRole) -> Answer<()> {
     Ok(())
 }
 
-fn sets_currency(change: &Change, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
+fn sets_currency(change: Change, tx: &mut PhaseTx<'_>) -> Result<u64, Failure> {
     let currency = format!("D{}", change.0);
     let set = "UPDATE orders SET currency = $1 WHERE id <= $2";
     Ok(tx.execute(set, &[&currency, &CHANGED])?)
@@ -213,7 +213,7 @@ fn honest_run(database: &ScratchDatabase, runner: &ScratchRole, n: i32) -> Answe
         .authority(ApprovesEverything)
         .connector(PostgresConnector::no_tls(runner.config()))
         .adapter(adapter_fn(|change: &Change, (), tx: &mut PhaseTx<'_>| {
-            sets_currency(change, tx)
+            sets_currency(*change, tx)
         }))
         .run(|run, on| Ok(run.phase(change).perform(on, Ungated, Start)?.into_output()));
     match ran {

@@ -29,8 +29,8 @@ pub enum Guard {
     /// As `Statements`, and the columns and values that a phase writes are read too. The plan of a rehearsal names the
     /// columns; a live phase that changes another one is rolled back. With
     /// [`RehearsalReport::confirmed_by`](crate::runner::RehearsalReport::confirmed_by) it binds the values as well. Phases
-    /// pay for it, about 2 us for each row that they change, and other roles for one more trigger after each statement. If
-    /// the columns of the table change, protect it again.
+    /// pay for it: about 6 us of server CPU for each row of ten columns, and 0.2 ms for each statement. Other sessions pay
+    /// little more than for `Statements`. If the columns of the table change, protect it again.
     Contents,
 }
 
