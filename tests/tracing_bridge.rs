@@ -69,14 +69,18 @@ fn sent(secret: &str, fails: bool) -> Vec<String> {
                 drafting_plan(&database.target, &draft),
                 does(|draft, tx| {
                     let insert = tx.prepare("INSERT INTO item VALUES ($1, 'draft')")?;
-                    let done = tx.for_each_row(&draft.rows, String::clone, |tx, row| {
-                        tx.execute(&insert, &[row])?;
-                        if fails {
-                            // The server's own message has the key.
+                    let done = tx.for_each_row(
+                        &draft.rows,
+                        |row| (*row).clone(),
+                        |tx, row| {
                             tx.execute(&insert, &[row])?;
-                        }
-                        Ok(())
-                    })?;
+                            if fails {
+                                // The server's own message has the key.
+                                tx.execute(&insert, &[row])?;
+                            }
+                            Ok(())
+                        },
+                    )?;
                     if done.is_empty() {
                         return Err(Failure::new(format!("nothing of {}", draft.rows[0])));
                     }
