@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use ::postgres::Client;
@@ -81,18 +82,29 @@ fn unreadable(reason: String, hint: Option<String>) -> SwitchUnreadable {
 
 /// Reads who turned the database's switch off, when, and for which reason. A part that cannot be read is left out.
 pub(crate) fn read_off(client: &mut Client) -> SwitchOff {
-    let off = SwitchOff::of_the_database();
-    // While an operator is turning the switch off, OFF counts before its row is committed.
+    try_read_off(client).unwrap_or_else(SwitchOff::of_the_database)
+}
+
+/// Reads the same after a phase that found it off: while an operator is turning the switch off, OFF counts before its row is
+/// committed, so that it may have to be read again. Half a second later it is left out.
+pub(crate) fn read_off_once_committed(client: &mut Client) -> SwitchOff {
+    for _ in 0..10 {
+        if let Some(off) = try_read_off(client) {
+            return off;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    SwitchOff::of_the_database()
+}
+
+fn try_read_off(client: &mut Client) -> Option<SwitchOff> {
     let sql = "SELECT actor, reason, at FROM phasegate.switch_status() \
                WHERE until OPERATOR(pg_catalog.=) '-infinity'::pg_catalog.timestamptz";
-    let Ok(Some(row)) = client.query_opt(sql, &[]) else {
-        return off;
-    };
-    let text = |column| row.try_get::<_, String>(column);
-    match (text("actor"), text("reason"), row.try_get("at")) {
-        (Ok(by), Ok(why), Ok(at)) => off.by(by).because(why).since(at),
-        _ => off,
-    }
+    let row = client.query_opt(sql, &[]).ok()??;
+    let text = |column| row.try_get::<_, String>(column).ok();
+    let (by, why) = (text("actor")?, text("reason")?);
+    let at = row.try_get("at").ok()?;
+    Some(SwitchOff::of_the_database().by(by).because(why).since(at))
 }
 
 /// Returns whether an operator has turned the switch off since `epoch`; `false` if the server cannot be asked.

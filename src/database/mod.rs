@@ -49,7 +49,9 @@ pub use guard::{Guard, protect, protect_as, unprotect};
 pub use journal::{BrokenChain, Journal, JournalEntry, JournalError, SpentApproval};
 pub(crate) use journal::{NO_SUCH_PLAN, StoredEntry, auditor_hint, count_journalled};
 pub use lease_switch::LeaseSwitch;
-pub(crate) use lease_switch::{LeaseState, lease_left, lease_state, read_off, switched_off_since};
+pub(crate) use lease_switch::{
+    LeaseState, lease_left, lease_state, read_off, read_off_once_committed, switched_off_since,
+};
 #[cfg(feature = "program")]
 pub(crate) use measures::{Measures, measures};
 pub use operator::{Housekept, Operator, OperatorError, SwitchStatus, SwitchedOff};

@@ -12,7 +12,8 @@ use super::verified_approval::VerifiedApproval;
 use super::watch::{Ended, Lease, Watched, watched};
 use crate::base::secret::{Secret, jitter, nonce};
 use crate::database::{
-    Connector, LeaseState, Opened, PhaseTx, Publisher, Session, lease_state, read_off,
+    Connector, LeaseState, Opened, PhaseTx, Publisher, Session, lease_state,
+    read_off_once_committed,
 };
 use crate::kill_switch::WhichSwitch;
 use crate::observer::{Event, Step, Waiting};
@@ -239,7 +240,9 @@ fn is_off_in_the_database(rollback: &Rollback) -> bool {
 /// Returns who turned the switch off, and the reason: read in another session, since the phase's own has ended.
 fn off_in_the_database(connector: &mut dyn Connector) -> Option<RollbackCause> {
     let mut session = Session::connect(connector).ok()?;
-    Some(RollbackCause::SwitchOff(read_off(session.client())))
+    Some(RollbackCause::SwitchOff(read_off_once_committed(
+        session.client(),
+    )))
 }
 
 fn caused_by(stopped: Option<RollbackCause>, rollback: Rollback, phase: &str) -> Rollback {
@@ -264,7 +267,9 @@ fn why_stopped(
     // OFF counts before its row is committed.
     match lease_state(session.client(), lease.epoch)? {
         LeaseState::Over => Some(RollbackCause::LeaseOver),
-        LeaseState::Off => Some(RollbackCause::SwitchOff(read_off(session.client()))),
+        LeaseState::Off => Some(RollbackCause::SwitchOff(read_off_once_committed(
+            session.client(),
+        ))),
         LeaseState::On => None,
     }
 }
