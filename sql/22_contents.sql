@@ -305,7 +305,11 @@ BEGIN
     END IF;
     SELECT p.proname INTO v_name FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
     WHERE t.tgrelid = p_table AND p.pronamespace = 'phasegate'::regnamespace
-      AND p.proname LIKE 'contents\_of\_%' LIMIT 1;
+      AND p.proname LIKE 'contents\_of\_%'
+      -- The owner of another table may have given it a trigger that calls this one.
+      AND NOT EXISTS (SELECT FROM pg_trigger AS o
+                      WHERE o.tgfoid = p.oid AND o.tgrelid <> t.tgrelid)
+    LIMIT 1;
     v_name := coalesce(v_name, 'contents_of_' || right(replace(gen_random_uuid()::text, '-', ''),
                                                        20));
     EXECUTE format('CREATE OR REPLACE FUNCTION phasegate.%I() RETURNS trigger LANGUAGE plpgsql '

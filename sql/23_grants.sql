@@ -14,7 +14,7 @@ GRANT EXECUTE ON FUNCTION
     phasegate.guarded_tables, phasegate.is_whole, phasegate.is_counting,
     phasegate.guard_kind, phasegate.record_protection, phasegate.forget_protection,
     phasegate.is_bound_by_contents, phasegate.create_contents, phasegate.drop_contents,
-    phasegate.make_contents_function, phasegate.drop_contents_functions
+    phasegate.contents_when, phasegate.make_contents_function, phasegate.drop_contents_functions
     TO PUBLIC;
 
 -- The functions of a phase and a rehearsal.
@@ -37,11 +37,13 @@ GRANT EXECUTE ON FUNCTION
 -- What all three may ask; plans are read by their own runner only.
 GRANT EXECUTE ON FUNCTION
     phasegate.switch_status, phasegate.phases_in_progress, phasegate.commits_in_flight,
-    phasegate.approvals_of, phasegate.holder_of_run, phasegate.neighbours_of_run,
-    phasegate.journal_of, phasegate.progress_of,
+    phasegate.approvals_of, phasegate.holder_of_run, phasegate.journal_of, phasegate.progress_of,
     phasegate.bypass_privileges, phasegate.plan_bytes, phasegate.same_change,
     phasegate.preflight
     TO phasegate_runner, phasegate_operator, phasegate_auditor;
+
+-- Who waits for a run, and for whom it waits: names of other sessions.
+GRANT EXECUTE ON FUNCTION phasegate.neighbours_of_run TO phasegate_operator, phasegate_auditor;
 
 GRANT SELECT ON
     phasegate.kill_switch, phasegate.switch_history, phasegate.plan, phasegate.planned_phase,

@@ -100,6 +100,44 @@ fn only_the_tables_owner_makes_its_function() {
     }
 }
 
+#[test]
+fn an_owner_that_is_no_superuser_guards_its_table() {
+    let database = shop();
+    let owner = database.role("owner");
+    database.sql(&format!(
+        "GRANT CREATE, USAGE ON SCHEMA shop TO {0}; CREATE TABLE shop.mine (n int PRIMARY KEY); \
+         ALTER TABLE shop.mine OWNER TO {0}",
+        owner.name()
+    ));
+    let mut owner = owner.config().connect(postgres::NoTls).unwrap();
+    for statement in [
+        "SELECT phasegate.protect('shop.mine', 'contents')",
+        "INSERT INTO shop.mine VALUES (1)",
+        "SELECT phasegate.protect('shop.mine')",
+        "SELECT phasegate.unprotect('shop.mine')",
+    ] {
+        owner.batch_execute(statement).unwrap();
+    }
+    assert_eq!(functions(&database), 2);
+}
+
+/// Whose trigger calls the function of another table does not get to write it anew.
+#[test]
+fn the_function_of_another_table_stays_as_it_is() {
+    let database = shop();
+    let plan = plan_of_columns(&database, &bills);
+    database.sql(
+        "CREATE TABLE shop.mine (n int); \
+         DO $$ DECLARE v text := (SELECT tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass \
+                                  AND tgname = 'phasegate_contents_deleted'); BEGIN \
+           EXECUTE 'CREATE TRIGGER phasegate_contents_deleted AFTER DELETE ON shop.mine \
+                    REFERENCING OLD TABLE AS phasegate_rows FOR EACH STATEMENT EXECUTE FUNCTION ' || v || '()'; END $$; \
+         SELECT phasegate.protect('shop.mine', 'contents')",
+    );
+    assert_eq!(functions(&database), 3);
+    live(&database, &plan, &bills).unwrap();
+}
+
 /// The owner of a table may be anybody: what it has made for its types is not called as the owner of the schema.
 #[test]
 fn no_function_of_a_tables_owner_runs_in_the_guard() {

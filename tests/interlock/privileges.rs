@@ -43,9 +43,10 @@ fn callable(by: &str) -> String {
 
 #[test]
 fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
-    let public = "begin_statement chosen_kind count_rows create_counting create_triggers drop_counting ensure_counters \
-        ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table forget_protection guard guard_kind \
-        guarded_tables is_counting is_whole local_children protect record_protection unprotect with_children";
+    let public = "begin_statement chosen_kind contents_when count_rows create_contents create_counting create_triggers \
+        drop_contents drop_contents_functions drop_counting ensure_counters ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table forget_protection guard guard_kind \
+        guarded_tables is_bound_by_contents is_counting is_whole local_children make_contents_function protect record_protection \
+        unprotect with_children";
     let everybody = "EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x \
                      WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')";
     assert_eq!(callable(everybody), public);
@@ -53,9 +54,11 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     assert_eq!(
         callable(runner),
         "after_rollback approvals_of before_savepoint begin_statement bypass_privileges chosen_kind commits_in_flight \
-         count_rows create_counting create_triggers drain_rehearsal drop_counting ensure_counters \
+         contents_when count_rows create_contents create_counting create_triggers drain_rehearsal drop_contents \
+         drop_contents_functions drop_counting ensure_counters \
          ensure_guardable_relatives ensure_kind ensure_no_runner ensure_own_table finish forget_protection guard \
-         guard_kind guarded_tables holder_of_run is_counting is_whole journal_of local_children measure_failed measure_means \
+         guard_kind guarded_tables holder_of_run is_bound_by_contents is_counting is_whole journal_of local_children \
+         make_contents_function measure_failed measure_means \
          measure_rehearsal open open_rehearsal perform_row phases_in_progress plan_bytes preflight progress_of protect \
          record_protection rehearse resolve same_change seal \
          switch_status switched_off_since unprotect with_children"
@@ -65,7 +68,8 @@ fn the_runner_may_call_what_a_phase_and_a_rehearsal_need_and_nothing_else() {
     let definer = format!("{everybody} AND p.prosecdef");
     assert_eq!(
         callable(&definer),
-        "begin_statement count_rows ensure_no_runner forget_protection guard_kind record_protection"
+        "begin_statement count_rows drop_contents_functions ensure_no_runner forget_protection guard_kind is_bound_by_contents \
+         make_contents_function record_protection"
     );
     refuses(&mut psql(&database()), "SELECT phasegate.guard()", "0A000");
 }
