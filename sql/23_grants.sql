@@ -43,7 +43,7 @@ GRANT EXECUTE ON FUNCTION
     TO phasegate_runner, phasegate_operator, phasegate_auditor;
 
 -- Who waits for a run, and for whom it waits: names of other sessions.
-GRANT EXECUTE ON FUNCTION phasegate.neighbours_of_run TO phasegate_operator, phasegate_auditor;
+GRANT EXECUTE ON FUNCTION phasegate.neighbours_of_run TO phasegate_auditor;
 
 GRANT SELECT ON
     phasegate.kill_switch, phasegate.switch_history, phasegate.plan, phasegate.planned_phase,
