@@ -176,7 +176,7 @@ pub enum Waiting {
     },
     /// The server's response to whether a commit in doubt has happened.
     #[non_exhaustive]
-    Resolution {
+    Resolving {
         /// The longest time that is waited.
         most: Duration,
     },

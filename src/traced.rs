@@ -110,7 +110,7 @@ impl Spans {
                 self.open();
             }
             Event::Waits {
-                why: Waiting::Resolution { .. },
+                why: Waiting::Resolving { .. },
                 ..
             } => self.step = self.of_phase_resolved(),
             Event::Ends { ending, cause, .. } => self.end(*ending, *cause),

@@ -20,7 +20,7 @@ impl LiveEngine<'_> {
         let phase = doubt.phase().to_owned();
         (self.observer)(&Event::Waits {
             phase: &phase,
-            why: Waiting::Resolution { most: patience },
+            why: Waiting::Resolving { most: patience },
         });
         match resolve(self.connector, &doubt, patience) {
             Err(_) => Err(doubt.into()),

@@ -88,7 +88,7 @@ fn line(event: &Event<'_>) -> Option<String> {
         ),
         Event::Waits {
             phase,
-            why: Waiting::Resolution { most },
+            why: Waiting::Resolving { most },
             ..
         } => format!(
             "      {}: no response to its commit; asking the server for at most {} s",
@@ -161,7 +161,7 @@ fn object(event: &Event<'_>) -> Value {
         Event::Waits { phase, why, .. } => {
             let (why, most) = match why {
                 Waiting::Retry { pause } => ("retry", pause),
-                Waiting::Resolution { most } => ("resolution", most),
+                Waiting::Resolving { most } => ("resolution", most),
             };
             json!({ "event": "waits", "phase": phase, "why": why, "most_ms": u64::try_from(most.as_millis()).unwrap_or(u64::MAX) })
         }
