@@ -6,7 +6,7 @@
 -- new value less that of the old one, each seeded by the key of its row. So neither the order of
 -- the rows counts, nor in how many statements they are changed, nor what is changed and changed
 -- back. The hash has 64 bits and is not cryptographic: it is there against another program, another
--- parameter, another trigger, and not against somebody who computes values that have its hash.
+-- parameter, another trigger, and not against values that are searched for their hash.
 --
 -- What is not the same in every run is left out:
 --

@@ -168,7 +168,7 @@ impl PlannedContents {
     }
 }
 
-/// Displays a line for each thing that is done to the rows: `updated: currency, total_cents (values not bound)`.
+/// Displays a line for each thing that is done to the rows: `updated: currency, to the rehearsed values; note, values not bound`.
 impl fmt::Display for PlannedContents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (change, columns)) in self.changes.iter().enumerate() {
@@ -188,7 +188,7 @@ impl fmt::Display for PlannedContents {
             }
             if !free.is_empty() {
                 let and = if bound.is_empty() { "" } else { "; " };
-                write!(f, "{and}{}, to whatever value", free.join(", "))?;
+                write!(f, "{and}{}, values not bound", free.join(", "))?;
             }
         }
         Ok(())
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(planned.flaw("t"), None);
         assert_eq!(
             planned.to_string(),
-            "updated: a, to the rehearsed values; b, to whatever value\n\
+            "updated: a, to the rehearsed values; b, values not bound\n\
              inserted: the whole row, to the rehearsed values"
         );
         assert!(planned.binds_values());

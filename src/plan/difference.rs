@@ -184,12 +184,10 @@ fn said(phase: &PlannedPhase) -> BTreeMap<String, String> {
         say(format!("rows of {table}"), rows.to_string());
     }
     for (table, contents) in phase.contents() {
-        for (change, columns) in contents.changes() {
-            for (name, column) in columns {
-                let what = format!("{change} {name} of {table}");
-                let values = column.values().unwrap_or("not bound");
-                say(what, format!("{} rows, values {values}", column.rows()));
-            }
+        for (change, name, column) in contents.columns() {
+            let what = format!("{change} {name} of {table}");
+            let values = column.values().unwrap_or("not bound");
+            say(what, format!("{} rows, values {values}", column.rows()));
         }
     }
     match phase.statements() {

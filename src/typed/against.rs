@@ -14,7 +14,7 @@ impl<T> RehearsalReport<T> {
     /// [by contents](crate::schema::Guard::Contents), and the definitions that were used are compared. Not compared:
     /// approvals, the switch, the target, the program.
     ///
-    /// So the plan of Monday is tried on the rows of Tuesday, before anybody turns the switch on.
+    /// So the plan of Monday is tried on the rows of Tuesday, before an operator turns the switch on.
     #[must_use]
     pub fn against(&self, plan: &Plan) -> Vec<String> {
         let mut found = Vec::new();

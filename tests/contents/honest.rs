@@ -1,4 +1,4 @@
-//! Runs that do what was approved commit, whatever else goes on.
+//! Runs that do what was approved commit beside other sessions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,7 +76,7 @@ fn what_two_rehearsals_write_differently_is_named_and_not_bound() {
     let text = plan.to_string();
     assert!(
         text.contains(
-            "updated: cents, updated_at, to the rehearsed values; status, to whatever value"
+            "updated: cents, updated_at, to the rehearsed values; status, values not bound"
         ),
         "{text}"
     );
@@ -216,7 +216,7 @@ fn both_live(database: &Database, send: Send) -> String {
 fn a_time_that_two_phases_write_is_free_in_the_second() {
     assert_eq!(
         both_live(&shop(), Send { tolerance: 0 }),
-        "updated: status, to the rehearsed values; updated_at, to whatever value"
+        "updated: status, to the rehearsed values; updated_at, values not bound"
     );
 }
 
@@ -224,6 +224,6 @@ fn a_time_that_two_phases_write_is_free_in_the_second() {
 fn with_a_tolerance_no_value_is_bound() {
     assert_eq!(
         both_live(&shop(), Send { tolerance: 1 }),
-        "updated: status, updated_at, to whatever value"
+        "updated: status, updated_at, values not bound"
     );
 }

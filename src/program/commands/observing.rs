@@ -161,7 +161,7 @@ fn object(event: &Event<'_>) -> Value {
         Event::Waits { phase, why, .. } => {
             let (why, most) = match why {
                 Waiting::Retry { pause } => ("retry", pause),
-                Waiting::Resolving { most } => ("resolution", most),
+                Waiting::Resolving { most } => ("resolving", most),
             };
             json!({ "event": "waits", "phase": phase, "why": why, "most_ms": u64::try_from(most.as_millis()).unwrap_or(u64::MAX) })
         }

@@ -176,6 +176,25 @@ impl Site {
         }
     }
 
+    /// Approves the change for `SG_1`, as the person whose key this is, who types the digest.
+    pub(crate) fn approve(&self, dir: &str, name: &str, key: &Path) {
+        let shown = self.phasegate("", ["show", dir, "--json"]).json();
+        let digest = shown["plan"].as_str().unwrap();
+        let args = [
+            "approve",
+            dir,
+            "--gate",
+            "SG_1",
+            "--as",
+            name,
+            "--key",
+            key.to_str().unwrap(),
+            "--comment",
+            "read",
+        ];
+        self.phasegate(&digest[..8], args).expect(0);
+    }
+
     /// A new SSH key; returns its path.
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(format!("key-{name}"));

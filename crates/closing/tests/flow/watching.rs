@@ -27,22 +27,7 @@ fn ready(numbers: &[String]) -> (Site, String) {
         "longest_life": 86400 } } }"#;
     fs::write(&policy, rule).unwrap();
     fs::write(&signers, signer("ada", &ada) + &signer("grace", &grace)).unwrap();
-    let shown = site.phasegate("", ["show", &dir, "--json"]).json();
-    let digest = shown["plan"].as_str().unwrap().to_owned();
-    let key = ada.to_str().unwrap();
-    let approve = [
-        "approve",
-        &dir,
-        "--gate",
-        "SG_1",
-        "--as",
-        "ada",
-        "--key",
-        key,
-        "--comment",
-        "read",
-    ];
-    site.phasegate(&digest[..8], approve).expect(0);
+    site.approve(&dir, "ada", &ada);
     site.phasegate(
         "",
         ["admit", &dir, "--policy", &policy, "--signers", &signers],
